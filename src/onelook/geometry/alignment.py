@@ -1,0 +1,97 @@
+"""Bringing a face upright: similarity transforms from five landmarks, aligned crops and sampling grids.
+
+Points are continuous coordinates: pixel k covers [k, k + 1), its centre is k + 0.5.
+"""
+
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+
+CROP = 112
+# Where the five landmarks lie in an aligned crop of 112 pixels (ArcFace, Deng et al. 2019, as in its public code).
+TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+)
+
+
+def similarity_transform(source: Array, target: Array) -> Array:
+    """The rotation, uniform scaling and shift that brings `source` closest to `target`, without mirroring.
+
+    Args:
+        source, target: (..., k, 2) points, k >= 2 and not all the same.
+
+    Returns:
+        (..., 2, 3): A such that A @ (x, y, 1) is the moved point; least squares (Umeyama 1991, in the plane, where the
+        best rotation and scaling are one complex number).
+    """
+    xp = torch if isinstance(source, Tensor) else np
+    centre_s = source.mean(-2)
+    centre_t = target.mean(-2)
+    s = source - centre_s[..., None, :]
+    t = target - centre_t[..., None, :]
+    norm = (s**2).sum(-1).sum(-1).clip(1e-9)
+    real = (s * t).sum(-1).sum(-1) / norm
+    imaginary = (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0]).sum(-1) / norm
+    shift_x = centre_t[..., 0] - real * centre_s[..., 0] + imaginary * centre_s[..., 1]
+    shift_y = centre_t[..., 1] - imaginary * centre_s[..., 0] - real * centre_s[..., 1]
+    rows = [xp.stack([real, -imaginary, shift_x], -1), xp.stack([imaginary, real, shift_y], -1)]  # type: ignore[call-overload]
+    return xp.stack(rows, -2)  # type: ignore[call-overload]
+
+
+def apply_transform(transform: Array, points: Array) -> Array:
+    """Move points (..., k, 2) by transforms (..., 2, 3); NaN stays NaN."""
+    return points @ transform[..., :2].swapaxes(-1, -2) + transform[..., None, :, 2]
+
+
+def align_crop(photo: np.ndarray, landmarks: np.ndarray, size: int = CROP) -> np.ndarray:
+    """Cut a face out upright.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        landmarks: (5, 2) in pixels of the photo, none absent.
+        size: side of the crop, in pixels.
+
+    Returns:
+        (size, size, 3) uint8 in which the landmarks lie on `TEMPLATE` scaled to `size`; black outside the photo.
+    """
+    transform = similarity_transform(landmarks.astype(np.float64), TEMPLATE.astype(np.float64) * size / CROP)
+    scale = np.hypot(transform[0, 0], transform[1, 0])
+    if scale < 0.5:
+        # warpAffine reads four pixels however much it shrinks; a photo reduced beforehand keeps it from aliasing.
+        factor = max(1 / round(1 / scale), 1 / min(photo.shape[:2]))
+        shape = (max(1, round(photo.shape[1] * factor)), max(1, round(photo.shape[0] * factor)))
+        ratios = np.array([shape[0] / photo.shape[1], shape[1] / photo.shape[0]])
+        return align_crop(cv2.resize(photo, shape, interpolation=cv2.INTER_AREA), landmarks * ratios, size)
+    # OpenCV puts pixel centres at whole numbers.
+    transform[:, 2] += transform[:, :2] @ (0.5, 0.5) - 0.5
+    return cv2.warpAffine(photo, transform, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def sampling_grid(landmarks: Tensor, samples: int) -> Tensor:
+    """Where in the photo an aligned face is sampled.
+
+    Args:
+        landmarks: (n, 5, 2) in pixels of the photo.
+        samples: samples along each side of the aligned square.
+
+    Returns:
+        (n, samples, samples, 2) x and y in pixels of the photo, row by row of the aligned square.
+    """
+    template = torch.from_numpy(TEMPLATE).to(landmarks)
+    transforms = similarity_transform(template.expand(len(landmarks), 5, 2), landmarks)
+    steps = (torch.arange(samples, dtype=landmarks.dtype, device=landmarks.device) + 0.5) * (CROP / samples)
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    points = torch.stack([x, y], -1).reshape(1, -1, 2).expand(len(landmarks), -1, 2)
+    return apply_transform(transforms, points).unflatten(1, (samples, samples))
+
+
+def mirror_landmarks(landmarks: np.ndarray, width: float) -> np.ndarray:
+    """Landmarks (..., 5, 2) after the photo of `width` pixels is flipped left to right: left and right swap names."""
+    mirrored = landmarks[..., [1, 0, 2, 4, 3], :].copy()
+    mirrored[..., 0] = width - mirrored[..., 0]
+    return mirrored

@@ -1,0 +1,49 @@
+"""Anchors: the boxes a detector starts from, a grid of squares on each pyramid level."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AnchorLevel:
+    """One pyramid level: its stride and the sides of its square anchors, in pixels."""
+
+    stride: int
+    sizes: tuple[float, ...]
+
+
+# RetinaFace's light network (the public MobileNet-0.25 implementations).
+LIGHT_LEVELS = (AnchorLevel(8, (16, 32)), AnchorLevel(16, (64, 128)), AnchorLevel(32, (256, 512)))
+
+
+def make_anchors(height: int, width: int, levels: Sequence[AnchorLevel]) -> Tensor:
+    """Anchors (n, 4; centre x, centre y, width, height; float32, pixels) of an image of `height` x `width` pixels.
+
+    Level by level, row by row, column by column, size by size: the order of the detection heads' outputs. A level's map
+    has ceil(side / stride) cells, as stride-2 convolutions with padding 1 leave; centres lie mid-cell.
+    """
+    return _anchors(height, width, tuple(levels))
+
+
+@lru_cache(maxsize=64)
+def _anchors(height: int, width: int, levels: tuple[AnchorLevel, ...]) -> Tensor:
+    return torch.cat([_level_anchors(height, width, level) for level in levels])
+
+
+def _level_anchors(height: int, width: int, level: AnchorLevel) -> Tensor:
+    rows = (torch.arange(ceil(height / level.stride), dtype=torch.float32) + 0.5) * level.stride
+    columns = (torch.arange(ceil(width / level.stride), dtype=torch.float32) + 0.5) * level.stride
+    sizes = torch.tensor(level.sizes, dtype=torch.float32)
+    y, x, side = torch.meshgrid(rows, columns, sizes, indexing="ij")
+    return torch.stack([x, y, side, side], dim=-1).reshape(-1, 4)
+
+
+def corners(anchors: Tensor) -> Tensor:
+    """Anchors (n, 4; centre, size) as boxes (n, 4; x1 y1 x2 y2)."""
+    halves = anchors[:, 2:] / 2
+    return torch.cat([anchors[:, :2] - halves, anchors[:, :2] + halves], dim=1)

@@ -1,0 +1,44 @@
+"""The detection heads: is it a face, where is its box, where are its five points; per anchor."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from onelook.geometry.anchors import AnchorLevel
+
+
+class AnchorOutputs(NamedTuple):
+    """What the heads say of every anchor, in the order of `make_anchors`.
+
+    logits: (B, n, 2), background and face. boxes: (B, n, 4) offsets. landmarks: (B, n, 10) offsets.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    landmarks: Tensor
+
+
+class DetectionHeads(nn.Module):
+    """One 1x1 convolution per level and output; the levels share nothing."""
+
+    def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
+        super().__init__()
+        counts = [len(level.sizes) for level in levels]
+        self.logits = nn.ModuleList(nn.Conv2d(channels, 2 * count, 1) for count in counts)
+        self.boxes = nn.ModuleList(nn.Conv2d(channels, 4 * count, 1) for count in counts)
+        self.landmarks = nn.ModuleList(nn.Conv2d(channels, 10 * count, 1) for count in counts)
+
+    def forward(self, maps: Sequence[Tensor]) -> AnchorOutputs:
+        return AnchorOutputs(
+            _per_anchor(self.logits, maps, 2),
+            _per_anchor(self.boxes, maps, 4),
+            _per_anchor(self.landmarks, maps, 10),
+        )
+
+
+def _per_anchor(convs: nn.ModuleList, maps: Sequence[Tensor], size: int) -> Tensor:
+    # (B, anchors * size, H, W) -> (B, H, W, anchors * size) -> (B, H * W * anchors, size)
+    outputs = [conv(x).permute(0, 2, 3, 1).flatten(1) for conv, x in zip(convs, maps, strict=True)]
+    return torch.cat(outputs, dim=1).unflatten(1, (-1, size))

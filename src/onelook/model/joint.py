@@ -1,0 +1,80 @@
+"""The joint network: one trunk and pyramid, detection heads and an embedding head upon it.
+
+RetinaFace (Deng et al., arXiv 1905.00641) in its light form, and one more head trained with ArcFace (Deng et al. 2019).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from onelook.geometry.anchors import LIGHT_LEVELS
+from onelook.model.backbone import MobileNet
+from onelook.model.embedding import EmbeddingHead
+from onelook.model.heads import AnchorOutputs, DetectionHeads
+from onelook.model.pyramid import Context, Pyramid
+from onelook.settings import Model
+
+# ImageNet means as Caffe's models have them, red green blue.
+PIXEL_MEAN = (123.0, 117.0, 104.0)
+
+
+class SharedPass(NamedTuple):
+    """One pass over images: what the heads say of every anchor, and the maps that faces are embedded from."""
+
+    anchors: AnchorOutputs
+    maps: list[Tensor]
+
+
+class Detector(nn.Module):
+    """Trunk, pyramid, context and detection heads: all that the public detectors hold."""
+
+    def __init__(self, settings: Model) -> None:
+        super().__init__()
+        self.pixel_mean: Tensor
+        self.levels = LIGHT_LEVELS
+        self.trunk = MobileNet(settings.width)
+        self.pyramid = Pyramid(self.trunk.channels[1:], settings.pyramid)
+        self.context = nn.ModuleList(Context(settings.pyramid) for _ in self.levels)
+        self.heads = DetectionHeads(settings.pyramid, self.levels)
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN))
+
+    def forward(self, images: Tensor) -> SharedPass:
+        """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 4, 8, 16."""
+        maps = self.trunk(images - self.pixel_mean[:, None, None])
+        levels = self.pyramid(maps[1:])
+        outputs = self.heads([context(level) for context, level in zip(self.context, levels, strict=True)])
+        return SharedPass(outputs, [maps.c2, *levels[:2]])
+
+
+class JointNetwork(nn.Module):
+    """The detector and the embedding head that shares its trunk and pyramid.
+
+    A detector that starts from trained weights keeps its batch-norm statistics (`frozen_statistics`): they describe the
+    hundred thousand faces it was trained on better than a few batches of other photos do.
+    """
+
+    def __init__(self, settings: Model) -> None:
+        super().__init__()
+        self.settings = settings
+        self.frozen_statistics = settings.start != "nothing"
+        self.detector = Detector(settings)
+        channels = [self.detector.trunk.channels[0], settings.pyramid, settings.pyramid]
+        self.embedding = EmbeddingHead(channels, (4, 8, 16), settings.embedding)
+
+    def forward(self, images: Tensor) -> SharedPass:
+        """(B, 3, H, W) RGB in 0..255 -> SharedPass."""
+        return self.detector(images)
+
+    def embed(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
+        """Embeddings (sum of n_i, size) of faces given by landmarks (n_i, 5, 2) per image, from a pass's maps."""
+        return self.embedding(maps, landmarks)
+
+    def train(self, mode: bool = True) -> "JointNetwork":
+        super().train(mode)
+        if mode and self.frozen_statistics:
+            for module in self.detector.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self

