@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,17 @@ class AnchorLevel:
 
     stride: int
     sizes: tuple[float, ...]
+
+
+class AnchorOutputs(NamedTuple):
+    """What a detector says of every anchor, in the order of `make_anchors`.
+
+    logits: (B, n, 2), background and face. boxes: (B, n, 4) offsets. landmarks: (B, n, 10) offsets.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    landmarks: Tensor
 
 
 # RetinaFace's light network (the public MobileNet-0.25 implementations).

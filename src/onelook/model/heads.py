@@ -1,23 +1,11 @@
 """The detection heads: is it a face, where is its box, where are its five points; per anchor."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from onelook.geometry.anchors import AnchorLevel
-
-
-class AnchorOutputs(NamedTuple):
-    """What the heads say of every anchor, in the order of `make_anchors`.
-
-    logits: (B, n, 2), background and face. boxes: (B, n, 4) offsets. landmarks: (B, n, 10) offsets.
-    """
-
-    logits: Tensor
-    boxes: Tensor
-    landmarks: Tensor
+from onelook.geometry.anchors import AnchorLevel, AnchorOutputs
 
 
 class DetectionHeads(nn.Module):

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from onelook.geometry.anchors import LIGHT_LEVELS
+from onelook.geometry.anchors import LIGHT_LEVELS, AnchorOutputs
 from onelook.model.backbone import MobileNet
 from onelook.model.embedding import EmbeddingHead
-from onelook.model.heads import AnchorOutputs, DetectionHeads
+from onelook.model.heads import DetectionHeads
 from onelook.model.pyramid import Context, Pyramid
 from onelook.settings import Model
 

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onelook.geometry.anchors import make_anchors
+from onelook.geometry.anchors import AnchorOutputs, make_anchors
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
 from onelook.model.detections import Detections
-from onelook.model.heads import AnchorOutputs
 from onelook.model.joint import JointNetwork
 from onelook.model.public_weights import load_checkpoint, load_wheel
 from onelook.model.store import fingerprint, load_model

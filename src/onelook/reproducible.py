@@ -1,0 +1,14 @@
+"""The same settings, the same bytes: what has to be fixed in the libraries for that."""
+
+import cv2
+import torch
+
+from onelook.settings import Base
+
+
+def make_reproducible(base: Base) -> None:
+    """Seed torch, pin the number of threads (sums depend on it) and refuse operations without a fixed order."""
+    torch.manual_seed(base.seed)
+    torch.set_num_threads(base.threads)
+    torch.use_deterministic_algorithms(True)
+    cv2.setNumThreads(base.threads)

@@ -1,0 +1,19 @@
+"""The learning rate as a function of the step alone, so that a resumed run needs no schedule state."""
+
+from math import cos, pi
+
+_WARM_UP = 0.15
+_START = 0.04
+_END = 0.001
+
+
+def one_cycle(step: int, steps: int) -> float:
+    """Share of the peak learning rate at `step` of `steps`: up, then down (Smith and Topin 2018, cosine flanks)."""
+    rise = max(1, round(_WARM_UP * steps))
+    if step < rise:
+        return _blend(_START, 1, step / rise)
+    return _blend(1, _END, (step - rise) / max(1, steps - rise))
+
+
+def _blend(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + cos(pi * share)) / 2

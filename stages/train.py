@@ -1,0 +1,59 @@
+"""Train the joint network on prepared scenes: `python stages/train.py --scenes build/scenes --out build/model ...`.
+
+Interrupt it whenever you like: it goes on from its last checkpoint.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
+
+from onelook.data.batches import TrainingScenes
+from onelook.data.scene import MANIFEST, read_manifest
+from onelook.evaluation.validation import validation_figure
+from onelook.files import sha256
+from onelook.model.look import Looker, starting_network
+from onelook.model.store import save_model
+from onelook.reproducible import make_reproducible
+from onelook.settings import load_settings
+from onelook.tracking import stage_main, stage_run
+from onelook.training.checkpoint import training_key
+from onelook.training.history import TrainingDisplay, write_history
+from onelook.training.loop import Trainer, Watchers
+
+
+def main() -> None:
+    """Read the settings, train, write the model folder and the history."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=Path, required=True, help="folder that prepare wrote")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="where training can be resumed from")
+    parser.add_argument("--history", type=Path, required=True, help="losses and figures of every epoch, as CSV")
+    parser.add_argument("--out", type=Path, required=True, help="the model folder")
+    arguments = parser.parse_args()
+    settings = load_settings(Path("params.yaml"))
+    make_reproducible(settings.base)
+    manifest = read_manifest(arguments.scenes)
+    with stage_run("train", settings, inputs=[arguments.scenes], outputs=[arguments.out, arguments.history]) as run:
+        scenes = TrainingScenes(manifest, settings.train.augment, settings.base.seed)
+        trainer = Trainer(starting_network(settings.model), scenes, settings)
+        sections = (settings.base, settings.model, settings.train)
+        key = training_key(*(part.model_dump(mode="json") for part in sections), sha256(arguments.scenes / MANIFEST))
+        with TrainingDisplay(settings.train.epochs, scenes.count(settings.train.batch)) as display:
+            progress = trainer.run(
+                arguments.checkpoints,
+                key,
+                Watchers(
+                    validate=lambda network: validation_figure(Looker(network), manifest, settings),
+                    epoch_done=lambda epoch, figures: (display.epoch_done(epoch, figures), run.metrics(figures, epoch)),
+                    step_done=display.step_done,
+                ),
+            )
+        save_model(arguments.out, trainer.network)
+        write_history(arguments.history, progress.history)
+        run.metrics({f"best.{name}": value for name, value in progress.best.items()})
+        run.artifact(arguments.history)
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,83 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onelook.geometry.alignment import (
+    TEMPLATE,
+    align_crop,
+    apply_transform,
+    mirror_landmarks,
+    sampling_grid,
+    similarity_transform,
+)
+
+angle = st.floats(-3.1, 3.1)
+scale = st.floats(0.1, 10)
+shift = st.floats(-300, 300)
+
+
+def similarity(turn: float, size: float, x: float, y: float) -> np.ndarray:
+    real, imaginary = size * np.cos(turn), size * np.sin(turn)
+    return np.array([[real, -imaginary, x], [imaginary, real, y]])
+
+
+@given(angle, scale, shift, shift)
+def test_a_similarity_is_found_exactly(turn: float, size: float, x: float, y: float) -> None:
+    transform = similarity(turn, size, x, y)
+    source = TEMPLATE.astype(np.float64)
+    found = similarity_transform(source, apply_transform(transform, source))
+    np.testing.assert_allclose(found, transform, atol=1e-6)
+
+
+def test_noisy_points_get_the_least_squares_answer() -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
+    # x' = a x - b y + c, y' = b x + a y + d, as an ordinary least-squares problem.
+    rows_x = np.stack([source[:, 0], -source[:, 1], np.ones(5), np.zeros(5)], 1)
+    rows_y = np.stack([source[:, 1], source[:, 0], np.zeros(5), np.ones(5)], 1)
+    a, b, c, d = np.linalg.lstsq(np.concatenate([rows_x, rows_y]), target.T.ravel(), rcond=None)[0]
+    np.testing.assert_allclose(similarity_transform(source, target), [[a, -b, c], [b, a, d]], atol=1e-9)
+
+
+def test_batches_of_tensors_agree_with_single_arrays() -> None:
+    rng = np.random.default_rng(1)
+    source, target = rng.normal(size=(4, 5, 2)), rng.normal(size=(4, 5, 2))
+    together = similarity_transform(torch.from_numpy(source), torch.from_numpy(target))
+    for i in range(4):
+        np.testing.assert_allclose(together[i].numpy(), similarity_transform(source[i], target[i]), atol=1e-12)
+
+
+@pytest.mark.parametrize("zoom", [0.8, 2.0, 7.0])
+def test_an_aligned_crop_puts_the_landmarks_on_the_template(zoom: float) -> None:
+    """Discs painted at the landmarks of a turned, scaled face are found at the template's points."""
+    transform = similarity(0.4, zoom, 120 * zoom, 40 * zoom)
+    landmarks = apply_transform(transform, TEMPLATE.astype(np.float64))
+    photo = np.zeros((int(260 * zoom), int(320 * zoom), 3), np.uint8)
+    for x, y in landmarks:
+        cv2.circle(photo, (round((x - 0.5) * 16), round((y - 0.5) * 16)), round(3 * zoom * 16), (255,) * 3, -1, cv2.LINE_AA, 4)
+    crop = align_crop(photo, landmarks, 112)[..., 0].astype(np.float64)
+    y, x = np.mgrid[0:112, 0:112] + 0.5
+    for point in TEMPLATE:
+        near = (x - point[0]) ** 2 + (y - point[1]) ** 2 < 36
+        weights = crop * near
+        centre = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
+        np.testing.assert_allclose(centre, point, atol=0.35)
+
+
+def test_the_sampling_grid_of_an_upright_face_is_the_pixel_centres_of_its_crop() -> None:
+    landmarks = torch.from_numpy(TEMPLATE)[None] * 2 + torch.tensor([30.0, 50.0])
+    grid = sampling_grid(landmarks, 28)
+    assert grid.shape == (1, 28, 28, 2)
+    torch.testing.assert_close(grid[0, 0, 0], torch.tensor([30 + 2 * 2.0, 50 + 2 * 2.0]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(grid[0, 0, 1] - grid[0, 0, 0], torch.tensor([8.0, 0.0]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(grid[0, 27, 0] - grid[0, 0, 0], torch.tensor([0.0, 8.0 * 27]), atol=1e-2, rtol=0)
+
+
+def test_mirroring_swaps_left_and_right_and_is_its_own_inverse() -> None:
+    mirrored = mirror_landmarks(TEMPLATE, 112)
+    assert mirrored[0, 0] < mirrored[1, 0] and mirrored[3, 0] < mirrored[4, 0]
+    np.testing.assert_allclose(mirrored[0], [112 - TEMPLATE[1, 0], TEMPLATE[1, 1]])
+    np.testing.assert_allclose(mirror_landmarks(mirrored, 112), TEMPLATE, rtol=1e-6)

@@ -1,0 +1,24 @@
+import torch
+
+from onelook.geometry.anchors import LIGHT_LEVELS, AnchorLevel, corners, make_anchors
+
+
+def test_the_first_and_last_anchors_of_each_level_at_640() -> None:
+    anchors = make_anchors(640, 640, LIGHT_LEVELS)
+    assert anchors.shape == (80 * 80 * 2 + 40 * 40 * 2 + 20 * 20 * 2, 4)
+    assert anchors[:3].tolist() == [[4, 4, 16, 16], [4, 4, 32, 32], [12, 4, 16, 16]]
+    assert anchors[12800:12802].tolist() == [[8, 8, 64, 64], [8, 8, 128, 128]]
+    assert anchors[-2:].tolist() == [[624, 624, 256, 256], [624, 624, 512, 512]]
+
+
+def test_a_second_row_follows_the_first() -> None:
+    anchors = make_anchors(16, 24, [AnchorLevel(8, (16,))])
+    assert anchors[:, :2].tolist() == [[4, 4], [12, 4], [20, 4], [4, 12], [12, 12], [20, 12]]
+
+
+def test_a_side_that_is_no_multiple_of_the_stride_gets_one_more_cell() -> None:
+    assert len(make_anchors(250, 250, LIGHT_LEVELS)) == 2 * (32**2 + 16**2 + 8**2)
+
+
+def test_corners() -> None:
+    torch.testing.assert_close(corners(torch.tensor([[4.0, 6.0, 8.0, 2.0]])), torch.tensor([[0.0, 5.0, 8.0, 7.0]]))

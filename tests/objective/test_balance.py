@@ -1,0 +1,32 @@
+import math
+
+import torch
+
+from onelook.objective.balance import TaskBalance
+from onelook.settings import Weights
+
+WEIGHTS = Weights(classification=1, box=2, landmarks=0.5, identity=4, keep=1)
+LOSSES = {name: torch.tensor(float(i + 1)) for i, name in enumerate(WEIGHTS.model_dump())}
+
+
+def test_fixed_weights_are_a_weighted_sum_and_nothing_learns() -> None:
+    balance = TaskBalance(WEIGHTS, "fixed")
+    torch.testing.assert_close(balance(LOSSES), torch.tensor(1.0 + 4 + 1.5 + 16 + 5))
+    assert not any(parameter.requires_grad for parameter in balance.parameters())
+
+
+def test_learned_weights_start_at_the_fixed_ones_plus_the_log_variances() -> None:
+    balance = TaskBalance(WEIGHTS, "learned")
+    variances = -sum(math.log(weight) for weight in WEIGHTS.model_dump().values())
+    torch.testing.assert_close(balance(LOSSES), torch.tensor(27.5 + variances))
+
+
+def test_a_learned_weight_settles_at_one_over_its_loss() -> None:
+    balance = TaskBalance(WEIGHTS, "learned")
+    optimiser = torch.optim.SGD(balance.parameters(), lr=0.1)
+    for _ in range(2000):
+        optimiser.zero_grad()
+        balance(LOSSES).backward()
+        optimiser.step()
+    for name, weight in balance.weights().items():
+        assert abs(weight - 1 / LOSSES[name].item()) < 1e-3
