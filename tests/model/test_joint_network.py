@@ -1,0 +1,96 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from onelook.geometry.alignment import TEMPLATE
+from onelook.geometry.anchors import make_anchors
+from onelook.model.joint import JointNetwork
+from onelook.settings import Embedding, Model
+
+EMBEDDING = Embedding(size=16, channels=24, grid=28, widths=(24, 32, 32), depths=(0, 1, 1))
+SETTINGS = Model(width=0.25, pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING)
+
+
+@pytest.fixture
+def network() -> JointNetwork:
+    torch.manual_seed(0)
+    return JointNetwork(SETTINGS).eval()
+
+
+def faces(*places: tuple[float, float, float]) -> torch.Tensor:
+    """Upright faces of given corner and side."""
+    return torch.stack([torch.from_numpy(TEMPLATE) / 112 * side + torch.tensor([x, y]) for x, y, side in places])
+
+
+def test_the_light_detector_has_the_public_number_of_parameters(network: JointNetwork) -> None:
+    assert sum(parameter.numel() for parameter in network.detector.parameters()) == 426_608
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (75, 130), (33, 31)])
+def test_there_is_an_output_for_every_anchor_at_any_size(network: JointNetwork, height: int, width: int) -> None:
+    shared = network(torch.zeros(2, 3, height, width, dtype=torch.uint8))
+    count = len(make_anchors(height, width, network.detector.levels))
+    assert shared.anchors.logits.shape == (2, count, 2)
+    assert shared.anchors.boxes.shape == (2, count, 4)
+    assert shared.anchors.landmarks.shape == (2, count, 10)
+    for shared_map, stride in zip(shared.maps, (4, 8, 16), strict=True):
+        assert shared_map.shape[-2:] == (math.ceil(height / stride), math.ceil(width / stride))
+
+
+def test_the_maps_of_the_light_trunk_have_the_published_channels(network: JointNetwork) -> None:
+    assert network.detector.trunk.channels == (32, 64, 128, 256)
+    assert [shared_map.shape[1] for shared_map in network(torch.zeros(1, 3, 64, 64)).maps] == [32, 64, 64]
+
+
+def test_embeddings_are_unit_rows_image_by_image(network: JointNetwork) -> None:
+    images = torch.randint(0, 256, (3, 3, 128, 128), dtype=torch.uint8)
+    landmarks = [faces((10, 10, 60)), torch.zeros(0, 5, 2), faces((5, 40, 70), (60, 60, 50))]
+    shared = network(images)
+    together = network.embed(shared.maps, landmarks)
+    assert together.shape == (3, 16)
+    torch.testing.assert_close(together.norm(dim=1), torch.ones(3))
+    alone = network(images[2:])
+    torch.testing.assert_close(network.embed(alone.maps, landmarks[2:]), together[1:], rtol=1e-4, atol=1e-5)
+
+
+def test_no_faces_give_no_embeddings(network: JointNetwork) -> None:
+    shared = network(torch.zeros(1, 3, 64, 64))
+    assert network.embed(shared.maps, [torch.zeros(0, 5, 2)]).shape == (0, 16)
+
+
+def test_the_sample_of_a_map_of_coordinates_is_the_grid_itself(network: JointNetwork) -> None:
+    """A map that holds its own cells' centres, sampled, gives back where it was sampled."""
+    head = network.embedding
+    y, x = torch.meshgrid(torch.arange(32) * 4 + 2.0, torch.arange(40) * 4 + 2.0, indexing="ij")
+    coordinates = torch.stack([x, y])[None]
+    maps = [coordinates, torch.zeros(1, 64, 16, 20), torch.zeros(1, 64, 8, 10)]
+    head.project[0] = nn.Conv2d(2, 24, 1, bias=False)
+    with torch.no_grad():
+        head.project[0].weight.zero_()
+        head.project[0].weight[0, 0] = head.project[0].weight[1, 1] = 1
+    for side in (56.0, 110.0):
+        sampled = head.sample(maps, [faces((12, 9, side))])[0]
+        step = side / 28
+        wanted_x = 12 + step / 2 + step * torch.arange(28)
+        torch.testing.assert_close(sampled[0], wanted_x.expand(28, 28), atol=0.05, rtol=0)
+        torch.testing.assert_close(sampled[1], (9 + step / 2 + step * torch.arange(28))[:, None].expand(28, 28), atol=0.05, rtol=0)
+
+
+def test_a_large_face_is_averaged_not_picked(network: JointNetwork) -> None:
+    """A checkerboard finer than the sampling grid comes out gray: no aliasing."""
+    board = ((torch.arange(256)[:, None] + torch.arange(256)[None]) % 2).float()
+    maps = [board.expand(1, 32, 256, 256), torch.zeros(1, 64, 128, 128), torch.zeros(1, 64, 64, 64)]
+    sampled = network.embedding.sample(maps, [faces((100, 100, 800))])
+    flat = network.embedding.sample([torch.full_like(maps[0], 0.5), *maps[1:]], [faces((100, 100, 800))])
+    torch.testing.assert_close(sampled, flat, atol=1e-4, rtol=0)
+
+
+def test_a_detector_with_trained_weights_keeps_its_statistics_in_training() -> None:
+    network = JointNetwork(SETTINGS.model_copy(update={"start": "wheel"})).train()
+    before = {name: value.clone() for name, value in network.state_dict().items() if "running" in name}
+    shared = network(torch.randint(0, 256, (2, 3, 96, 96)).float())
+    network.embed(shared.maps, [faces((10, 10, 60)), faces((20, 20, 60))])
+    changed = {name for name, value in network.state_dict().items() if "running" in name and not value.equal(before[name])}
+    assert changed and all(name.startswith("embedding.") for name in changed)
