@@ -48,7 +48,7 @@ def load_checkpoint(detector: Detector, path: Path) -> None:
                 layer[1].load_state_dict(_entries(state, _norm_name(name)))
             else:
                 layer.load_state_dict(_entries(state, f"{name}.conv1x1"))
-    except (KeyError, RuntimeError, ValueError, AttributeError, EOFError, OSError, UnpicklingError) as error:
+    except (RuntimeError, LookupError, TypeError, AttributeError, EOFError, ValueError, OSError, UnpicklingError) as error:
         raise ModelError(f"{path}: not a RetinaFace checkpoint of this shape ({_short(error)})") from error
     _use_rgb(detector, PIXEL_MEAN)
 

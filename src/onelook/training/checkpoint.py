@@ -37,5 +37,5 @@ def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return content["state"] if content["key"] == key else None
-    except (RuntimeError, KeyError, TypeError, EOFError, ValueError, UnpicklingError) as error:
+    except (RuntimeError, LookupError, TypeError, AttributeError, EOFError, ValueError, UnpicklingError) as error:
         raise ModelError(f"{path}: damaged; delete it to train from the start") from error

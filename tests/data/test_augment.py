@@ -1,0 +1,75 @@
+import cv2
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onelook.data.augment import Sample, augment, crop, mirror, photometric
+from onelook.settings import Augment
+
+SETTINGS = Augment(crop=128, zoom=(0.6, 1.8), photometric=0.0, landmark_jitter=0.0, predicted_share=0.0)
+POINTS = np.array([[60, 50], [84, 52], [72, 64], [62, 76], [82, 78]], np.float32)
+
+
+def sample() -> Sample:
+    """A dark scene with one face whose landmarks are painted as bright discs."""
+    image = np.full((160, 200, 3), 20, np.uint8)
+    for x, y in POINTS:
+        cv2.circle(image, (int((x - 0.5) * 16), int((y - 0.5) * 16)), 3 * 16, (255,) * 3, -1, cv2.LINE_AA, 4)
+    return Sample(image, np.array([[50, 40, 94, 90]], np.float32), POINTS[None], np.array([3]))
+
+
+def brightness_at(image: np.ndarray, point: np.ndarray) -> int:
+    x, y = np.floor(point).astype(int)
+    return int(image[y, x, 0])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_landmarks_follow_the_pixels_through_crop_zoom_and_mirror(seed: int) -> None:
+    result = augment(sample(), SETTINGS, np.random.default_rng(seed))
+    assert result.image.shape == (128, 128, 3)
+    for points, identity in zip(result.landmarks, result.identities, strict=True):
+        inside = ((points >= 0) & (points < 128)).all()
+        assert identity == (3 if inside else -1)
+        for point in points[((points >= 1) & (points < 127)).all(1)]:
+            assert brightness_at(result.image, point) > 180
+        if inside:
+            assert points[0, 0] < points[1, 0] and points[3, 0] < points[4, 0], "left stays left as seen"
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.5, 3))
+def test_a_crop_keeps_faces_whose_centre_it_holds_and_cuts_their_boxes(seed: int, zoom: float) -> None:
+    result = crop(sample(), 128, zoom, np.random.default_rng(seed))
+    assert ((result.boxes >= 0) & (result.boxes <= 128)).all()
+    if len(result.boxes):
+        whole = np.ptp(result.boxes.reshape(2, 2), axis=0)
+        assert (whole <= np.array([44, 50]) * zoom + 1e-3).all()
+        assert (whole >= np.array([44, 50]) * zoom / 2 - 1e-3).all()
+
+
+def test_a_scene_smaller_than_the_crop_lies_whole_in_it() -> None:
+    result = crop(sample(), 320, 1.0, np.random.default_rng(0))
+    assert len(result.boxes) == 1 and result.identities.tolist() == [3]
+    np.testing.assert_allclose(np.ptp(result.boxes.reshape(2, 2), axis=0), [44, 50], rtol=1e-5)
+
+
+def test_mirroring_twice_changes_nothing() -> None:
+    once, given_sample = mirror(sample()), sample()
+    twice = mirror(once)
+    np.testing.assert_array_equal(twice.image, given_sample.image)
+    np.testing.assert_allclose(twice.boxes, given_sample.boxes)
+    np.testing.assert_allclose(twice.landmarks, given_sample.landmarks)
+    assert once.boxes.tolist() == [[200 - 94, 40, 200 - 50, 90]]
+
+
+def test_absent_landmarks_stay_absent_and_carry_no_identity() -> None:
+    given_sample = sample()
+    absent = Sample(given_sample.image, given_sample.boxes, np.full((1, 5, 2), np.nan, np.float32), np.array([3]))
+    result = crop(absent, 256, 1.0, np.random.default_rng(0))
+    assert np.isnan(result.landmarks).all() and result.identities.tolist() == [-1]
+
+
+def test_photometric_changes_nothing_at_strength_zero_and_something_at_one() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(photometric(image, 0.0, np.random.default_rng(1)), image)
+    changed = photometric(image, 1.0, np.random.default_rng(1))
+    assert changed.dtype == np.uint8 and (changed != image).mean() > 0.5

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from onelook.errors import ModelError
+from onelook.model.joint import JointNetwork
+from onelook.model.store import SETTINGS, WEIGHTS, fingerprint, load_model, save_model
+from onelook.settings import Embedding, Model
+
+EMBEDDING = Embedding(size=8, channels=8, grid=14, widths=(8, 8, 8), depths=(0, 0, 0))
+MODEL = Model(width=0.25, pyramid=16, start="nothing", checkpoint="", embedding=EMBEDDING)
+
+
+@pytest.fixture
+def network() -> JointNetwork:
+    torch.manual_seed(3)
+    return JointNetwork(MODEL)
+
+
+def test_a_saved_network_comes_back_bit_for_bit(network: JointNetwork, tmp_path: Path) -> None:
+    save_model(tmp_path, network)
+    loaded = load_model(tmp_path)
+    assert loaded.settings == network.settings and not loaded.training
+    image = torch.randint(0, 256, (1, 3, 64, 64))
+    with torch.inference_mode():
+        assert loaded(image).anchors.logits.equal(network.eval()(image).anchors.logits)
+
+
+def test_the_same_network_gives_the_same_bytes_and_another_one_another_fingerprint(
+    network: JointNetwork, tmp_path: Path
+) -> None:
+    for name in ("a", "b", "c"):
+        if name == "c":
+            with torch.no_grad():
+                network.detector.pixel_mean[0] += 1
+        save_model(tmp_path / name, network)
+    assert (tmp_path / "a" / WEIGHTS).read_bytes() == (tmp_path / "b" / WEIGHTS).read_bytes()
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b") != fingerprint(tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SETTINGS])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped"])
+def test_a_damaged_model_is_refused_in_one_line(network: JointNetwork, tmp_path: Path, name: str, damage: str) -> None:
+    save_model(tmp_path, network)
+    path = tmp_path / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        flipped = bytes([content[0] ^ 255]) + content[1:]
+        path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "flipped": flipped}[damage])
+    with pytest.raises(ModelError) as caught:
+        load_model(tmp_path)
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_no_model_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="dvc repro"):
+        load_model(tmp_path / "nowhere")
+
+
+def test_settings_of_another_network_are_refused(network: JointNetwork, tmp_path: Path) -> None:
+    save_model(tmp_path, network)
+    path = tmp_path / SETTINGS
+    path.write_text(path.read_text().replace('"pyramid": 16', '"pyramid": 24'))
+    with pytest.raises(ModelError, match="do not fit together"):
+        load_model(tmp_path)

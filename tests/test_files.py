@@ -1,0 +1,103 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from onelook.errors import OnelookError
+from onelook.files import inside, recover_folder, replacing, replacing_folder, sha256, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_is_told_in_one_line_and_the_old_file_stays(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk: both fail inside write()."""
+    (tmp_path / "a.txt").write_text("old")
+    program = (
+        "import resource, signal, sys\nfrom pathlib import Path\nfrom onelook.files import write_text\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        f"path = Path({str(tmp_path / 'a.txt')!r})\n"
+        "try:\n    write_text(path, 'x' * 100_000)\nexcept Exception as error:\n    print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("OnelookError") and "nothing was changed" in done.stdout
+    assert (tmp_path / "a.txt").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_replaced_folder_holds_only_what_is_new(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "old.txt").write_text("old")
+    with replacing_folder(folder) as temporary:
+        (temporary / "sub").mkdir()
+        (temporary / "sub/new.txt").write_text("new")
+    assert [str(p.relative_to(folder)) for p in sorted(folder.rglob("*"))] == ["sub", "sub/new.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_failed_replacement_leaves_the_old_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "old.txt").write_text("old")
+    with pytest.raises(RuntimeError), replacing_folder(folder) as temporary:
+        (temporary / "half.txt").write_text("half")
+        raise RuntimeError
+    assert [p.name for p in folder.iterdir()] == ["old.txt"] and [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_killed_between_the_two_renames_comes_back(tmp_path: Path) -> None:
+    (tmp_path / ".out.old").mkdir()
+    (tmp_path / ".out.old/a.txt").write_text("old")
+    recover_folder(tmp_path / "out")
+    assert (tmp_path / "out/a.txt").read_text() == "old" and not (tmp_path / ".out.old").exists()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2])
+def test_killed_at_any_moment_the_folder_is_whole(tmp_path: Path, delay: float) -> None:
+    folder = tmp_path / "out"
+    program = (
+        "from pathlib import Path\nfrom onelook.files import replacing_folder\n"
+        f"folder = Path({str(folder)!r})\n"
+        "for i in range(10_000):\n"
+        "    with replacing_folder(folder) as temporary:\n"
+        "        for part in 'abc':\n            (temporary / part).write_text(str(i))\n"
+        "    if i == 3:\n        print('going', flush=True)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline()
+    time.sleep(delay)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    recover_folder(folder)
+    contents = {part: (folder / part).read_text() for part in "abc"}
+    assert len(set(contents.values())) == 1 and sorted(os.listdir(folder)) == ["a", "b", "c"]
+
+
+def test_json_is_the_same_bytes_whatever_the_order_and_never_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": "é"})
+    write_json(tmp_path / "b.json", {"a": "é", "b": 1})
+    assert sha256(tmp_path / "a.json") == sha256(tmp_path / "b.json")
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert "é" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", ["../x.jpg", "/etc/passwd", "a/../../x.jpg", "link/x.jpg"])
+def test_a_path_out_of_a_label_file_never_leaves_the_root(tmp_path: Path, path: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path)
+    with pytest.raises(OnelookError, match="leaves the data folder"):
+        inside(root, path)
+    assert inside(root, "a/b.jpg") == root / "a/b.jpg"

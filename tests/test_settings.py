@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from onelook.errors import SettingsError
+from onelook.settings import Settings, load_settings
+
+
+@pytest.fixture
+def tree(project: Path) -> dict:
+    return yaml.safe_load((project / "params.yaml").read_text())
+
+
+def complaint(tree: object, folder: Path) -> str:
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    return str(caught.value)
+
+
+def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: Path, tree: dict) -> None:
+    settings = load_settings(project / "params.yaml")
+    assert settings.prepare.people.train == 0.6
+    assert yaml.safe_load(yaml.safe_dump(settings.model_dump(mode="json"))) == Settings.model_validate(tree).model_dump(
+        mode="json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"train": {"epochz": 3}}, "train.epochz: unknown key; known here: augment, balance, batch"),
+        ({"train": {"epochs": "many"}}, "train.epochs: 'many' is impossible"),
+        ({"train": {"epochs": 0}}, "train.epochs: 0 is impossible: Input should be greater than 0"),
+        ({"train": {"balance": "fair"}}, "Input should be 'fixed' or 'learned'"),
+        ({"prepare": {"reader": "celeba"}}, "prepare.reader: 'celeba' is impossible: Input should be 'orl' or 'folder'"),
+        ({"prepare": {"people": {"train": 0.9}}}, "prepare.people: is impossible: train + validation + test must be 1"),
+        ({"prepare": {"compose": {"faces": [5, 2]}}}, "faces: the first number is the fewest"),
+        ({"train": {"matching": {"negative": 0.9}}}, "negative must not be above positive"),
+        ({"train": {"augment": {"crop": 100}}}, "train.augment.crop: 100 is impossible"),
+        ({"detect": {"nms": float("nan")}}, "detect.nms"),
+        ({"mlflow": {}}, "mlflow: unknown key; known here: base, detect, evaluate"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_key(tree: dict, tmp_path: Path, change: dict, wanted: str) -> None:
+    def merge(into: dict, what: dict) -> None:
+        for key, value in what.items():
+            if isinstance(value, dict) and key in into:
+                merge(into[key], value)
+            else:
+                into[key] = value
+
+    merge(tree, change)
+    message = complaint(tree, tmp_path)
+    assert wanted in message and "\n" not in message and "params.yaml" in message
+
+
+def test_every_problem_gets_a_line_of_its_own(tree: dict, tmp_path: Path) -> None:
+    del tree["train"]["epochs"]
+    tree["base"]["seed"] = -1
+    lines = complaint(tree, tmp_path).splitlines()
+    assert len(lines) == 2
+    assert any("train.epochs: missing" in line for line in lines) and any("base.seed: -1" in line for line in lines)
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2\n", "", "just text", "\x00"])
+def test_a_file_that_is_no_settings_tree_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=r"params\.yaml"):
+        load_settings(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(tmp_path / "params.yaml")

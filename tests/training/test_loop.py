@@ -1,0 +1,173 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from onelook.data.batches import TrainingScenes
+from onelook.data.scene import Face, Scene, read_manifest, write_manifest
+from onelook.errors import ModelError, OnelookError
+from onelook.geometry.alignment import TEMPLATE
+from onelook.model.joint import JointNetwork
+from onelook.model.look import starting_network
+from onelook.settings import Settings, load_settings
+from onelook.training.checkpoint import FILE
+from onelook.training.loop import Progress, Trainer, Watchers
+
+PROJECT = Path(__file__).resolve().parents[2]
+TINY_EMBEDDING = {"size": 8, "channels": 8, "grid": 14, "widths": [8, 8, 8], "depths": [0, 0, 0]}
+
+
+def tiny_settings(**train: object) -> Settings:
+    """The project's own settings, shrunk to seconds."""
+    tree = load_settings(PROJECT / "params.yaml").model_dump()
+    tree["base"] = {"seed": 7, "threads": 1}
+    tree["model"]["embedding"] = TINY_EMBEDDING
+    tree["train"] |= {"epochs": 3, "batch": 2, **train}
+    tree["train"]["augment"] |= {"crop": 64, "zoom": [0.9, 1.1]}
+    return Settings.model_validate(tree)
+
+
+def write_scenes(root: Path) -> Path:
+    """Six training scenes of two painted people, and one of nobody."""
+    rng = np.random.default_rng(0)
+    scenes = []
+    (root / "images").mkdir(parents=True)
+    for i in range(7):
+        image = rng.integers(0, 60, (80, 96, 3), dtype=np.uint8)
+        landmarks = TEMPLATE * 0.4 + np.array([20, 15], np.float32)
+        faces: tuple[Face, ...] = ()
+        if i < 6:
+            cv2.ellipse(image, (42, 40), (18, 24), 0, 0, 360, (180, 140 + 60 * (i % 2), 120), -1)
+            for x, y in landmarks:
+                cv2.circle(image, (int(x), int(y)), 2, (20, 20, 20), -1)
+            faces = (Face(np.array([24, 16, 60, 64], np.float32), landmarks, identity=f"p{i % 2}"),)
+        cv2.imwrite(str(root / f"images/{i}.png"), image)
+        scenes.append(Scene(f"images/{i}.png", 96, 80, "train", "scene", faces, "painted", "none"))
+    write_manifest(root, scenes)
+    return root
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    return write_scenes(tmp_path / "scenes")
+
+
+def train(
+    scenes: Path, checkpoints: Path, settings: Settings, *, key: str = "k", stop_after: int | None = None
+) -> tuple[Progress, JointNetwork]:
+    """Train; the figure prefers the second epoch. `stop_after` interrupts when that epoch is saved."""
+    torch.manual_seed(settings.base.seed)
+    torch.set_num_threads(settings.base.threads)
+    manifest = read_manifest(scenes)
+    network = starting_network(settings.model)
+    trainer = Trainer(network, TrainingScenes(manifest, settings.train.augment, settings.base.seed), settings)
+    calls = [0.5, 0.9, 0.7]
+
+    def epoch_done(epoch: int, figures: dict[str, float]) -> None:
+        done.append(epoch)
+        if epoch == stop_after:
+            raise KeyboardInterrupt
+
+    done: list[int] = []
+    watchers = Watchers(validate=lambda network: {"figure": calls.pop(0)}, epoch_done=epoch_done)
+    if (checkpoints / FILE).exists() and key == "k":
+        del calls[: stop_after_of(checkpoints)]
+    progress = trainer.run(checkpoints, key, watchers)
+    return progress, network
+
+
+def stop_after_of(checkpoints: Path) -> int:
+    return len(torch.load(checkpoints / FILE, weights_only=True)["state"]["history"])
+
+
+def same_weights(a: JointNetwork, b: JointNetwork) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(x.equal(y) for x, y in pairs)
+
+
+def test_the_best_epoch_is_kept_and_every_epoch_is_recorded(scenes: Path, tmp_path: Path) -> None:
+    progress, network = train(scenes, tmp_path / "c", tiny_settings())
+    assert [row["epoch"] for row in progress.history] == [1, 2, 3]
+    assert progress.best["epoch"] == 2 and progress.best["figure"] == 0.9
+    assert all(value.equal(progress.best_state[name]) for name, value in network.state_dict().items())
+    assert {"loss.identity", "loss.keep", "loss.box", "weight.identity"} <= progress.history[0].keys()
+
+
+@pytest.mark.parametrize("balance", ["fixed", "learned"])
+def test_an_interrupted_run_goes_on_to_the_same_bits(scenes: Path, tmp_path: Path, balance: str) -> None:
+    settings = tiny_settings(balance=balance)
+    whole, network = train(scenes, tmp_path / "whole", settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(scenes, tmp_path / "parts", settings, stop_after=1)
+    resumed, resumed_network = train(scenes, tmp_path / "parts", settings)
+    assert resumed.history == whole.history
+    assert same_weights(resumed_network, network)
+
+
+def test_a_killed_process_leaves_a_checkpoint_that_training_goes_on_from(scenes: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of an epoch: the rerun ends with the same bits as a run nobody disturbed."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from pathlib import Path\nfrom test_loop import *\n"
+        f"train(Path({str(scenes)!r}), Path({str(tmp_path / 'killed')!r}), tiny_settings(epochs=3))\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "killed" / FILE).exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    whole, network = train(scenes, tmp_path / "whole", tiny_settings())
+    resumed, resumed_network = train(scenes, tmp_path / "killed", tiny_settings())
+    assert resumed.history == whole.history
+    assert same_weights(resumed_network, network)
+
+
+def test_a_checkpoint_of_other_settings_or_data_is_not_gone_on_from(scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(scenes, tmp_path / "c", tiny_settings(), stop_after=1)
+    progress, _ = train(scenes, tmp_path / "c", tiny_settings(), key="other")
+    assert len(progress.history) == 3 and progress.history[0]["figure"] == 0.5
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"text"])
+def test_a_damaged_checkpoint_is_told_in_one_line(scenes: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    settings = tiny_settings()
+    manifest = read_manifest(scenes)
+    trainer = Trainer(starting_network(settings.model), TrainingScenes(manifest, settings.train.augment, 0), settings)
+    with pytest.raises(ModelError, match="damaged; delete it") as caught:
+        trainer.run(tmp_path, "k", Watchers(validate=lambda network: {"figure": 0.0}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_which(scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(OnelookError, match=r"not finite in epoch 1, step \d") as caught:
+        train(scenes, tmp_path / "c", tiny_settings(learning_rate=1e30, clip=1e30, trunk_rate=1.0))
+    assert "identity" in str(caught.value)
+
+
+def test_training_learns_the_two_painted_people(scenes: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(epochs=12)
+    torch.manual_seed(0)
+    network = starting_network(settings.model)
+    trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 1), settings)
+    history = trainer.run(tmp_path, "k", Watchers(validate=lambda network: {"figure": 0.0})).history
+    assert history[-1]["loss.identity"] < 0.7 * history[0]["loss.identity"]
+    assert history[-1]["loss.box"] < history[0]["loss.box"]
+
+
+def test_the_trunk_learns_at_its_share_of_the_rate(scenes: Path) -> None:
+    settings = tiny_settings(trunk_rate=0.0)
+    network = starting_network(settings.model)
+    trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 0), settings)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    trainer._epoch(0, lambda epoch, step: None)
+    moved = {name for name, value in network.state_dict().items() if not value.equal(before[name])}
+    assert moved and not any(name.startswith("detector.") for name in moved)
