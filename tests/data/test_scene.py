@@ -10,7 +10,10 @@ from onelook.errors import DataError, OnelookError
 def scene(name: str = "a.jpg", split: str = "train", identity: str | None = "ann", role: str = "scene") -> Scene:
     landmarks = np.arange(10, dtype=np.float32).reshape(5, 2) + 0.125
     landmarks[3] = np.nan
-    faces = (Face(np.array([1, 2, 30.5, 40], np.float32), landmarks, identity, "photo 1"), Face(np.zeros(4, np.float32)))
+    faces = (
+        Face(np.array([1, 2, 30.5, 40], np.float32), landmarks, identity, "photo 1"),
+        Face(np.zeros(4, np.float32)),
+    )
     return Scene(name, 64, 48, split, role, faces, "somewhere", "free")  # type: ignore[arg-type]
 
 
@@ -18,7 +21,13 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     write_manifest(tmp_path, [scene(), scene("b.jpg", "test", "bob", "enrol")])
     manifest = read_manifest(tmp_path)
     first = manifest.scenes[0]
-    assert (first.image, first.width, first.height, first.source, first.licence) == ("a.jpg", 64, 48, "somewhere", "free")
+    assert (first.image, first.width, first.height, first.source, first.licence) == (
+        "a.jpg",
+        64,
+        48,
+        "somewhere",
+        "free",
+    )
     np.testing.assert_array_equal(first.faces[0].box, scene().faces[0].box)
     np.testing.assert_array_equal(first.faces[0].landmarks, scene().faces[0].landmarks)
     assert first.faces[0].identity == "ann" and first.faces[1].identity is None

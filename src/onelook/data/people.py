@@ -1,0 +1,66 @@
+"""Splits by person, and which photos of a person enrol them."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from onelook.data.scene import Split
+from onelook.errors import DataError
+from onelook.settings import People
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+FEWEST = 2
+"""People a split needs: with one alone there is nobody to tell apart."""
+
+Photo = TypeVar("Photo")
+
+
+def split_people(names: Sequence[str], shares: People, rng: np.random.Generator) -> dict[str, Split]:
+    """Put each person into one split; the outcome depends on the set of names and `rng` alone.
+
+    Counts are the shares rounded by largest remainder, then raised to FEWEST where needed from the largest split.
+
+    Raises:
+        DataError: there are too few people for three splits.
+    """
+    people = sorted(set(names))
+    if len(people) < FEWEST * len(SPLITS):
+        raise DataError(
+            f"{len(people)} {'person' if len(people) == 1 else 'people'}: train, validation and test need at least "
+            f"{FEWEST} people each; add people"
+        )
+    counts = _counts(len(people), np.array([shares.train, shares.validation, shares.test]))
+    owners = np.repeat(np.arange(len(SPLITS)), counts)
+    shuffled = rng.permutation(len(people))
+    return {people[i]: SPLITS[owner] for i, owner in sorted(zip(shuffled, owners, strict=True))}
+
+
+def choose_enrolment(
+    photos: Mapping[str, Sequence[Photo]], count: int, rng: np.random.Generator
+) -> dict[str, tuple[list[Photo], list[Photo]]]:
+    """Divide each person's photos into those that enrol them and those they are looked for in (the probes).
+
+    At most `count` and at most half of a person's photos enrol them, so a person with a single photo is a stranger: in
+    the probes, never enrolled. No photo is in both.
+    """
+    divided = {}
+    for name in sorted(photos):
+        own = photos[name]
+        enrolled = set(rng.permutation(len(own))[: min(count, len(own) // 2)].tolist())
+        divided[name] = (
+            [photo for i, photo in enumerate(own) if i in enrolled],
+            [photo for i, photo in enumerate(own) if i not in enrolled],
+        )
+    return divided
+
+
+def _counts(total: int, shares: np.ndarray) -> np.ndarray:
+    exact = shares * total
+    counts = np.floor(exact + 1e-9).astype(int)
+    by_remainder = np.argsort(-(exact - counts), kind="stable")
+    counts[by_remainder[: total - counts.sum()]] += 1
+    while counts.min() < FEWEST:
+        counts[counts.argmax()] -= 1
+        counts[counts.argmin()] += 1
+    return counts

@@ -1,0 +1,185 @@
+"""The stage `prepare` as a function: reader, annotation, split by person, scenes and enrolment photos, manifest.
+
+Everything random comes from generators seeded by the run's seed, what they are for and, for a scene, its split and
+number; so the same settings give the same bytes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from onelook.data.annotate import Find, annotate, enlarge
+from onelook.data.backgrounds import read_backgrounds
+from onelook.data.compose import cast, compose_scene
+from onelook.data.cutout import Cutout, cut_out
+from onelook.data.folder import check_count, read_folder
+from onelook.data.orl import read_orl
+from onelook.data.people import SPLITS, choose_enrolment, split_people
+from onelook.data.photo import encode_photo
+from onelook.data.portrait import Portrait, Reading
+from onelook.data.scene import Face, Role, Scene, Split, write_manifest
+from onelook.errors import PhotoError
+from onelook.files import replacing_folder
+from onelook.settings import Prepare
+
+Item = TypeVar("Item")
+
+
+class _Draw(IntEnum):
+    """What a random generator is for."""
+
+    PEOPLE = 1
+    ENROLMENT = 2
+    CAST = 3
+    SCENE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """A portrait and its faces, the person's first, in pixels of the photo as read."""
+
+    portrait: Portrait
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was prepared: the scenes of the manifest, and a line for each photo left out, saying which and why."""
+
+    scenes: tuple[Scene, ...]
+    left_out: tuple[str, ...]
+
+
+def prepare(settings: Prepare, seed: int, find: Find, root: Path) -> Prepared:
+    """Make the data folder `root` anew: images/ and manifest.jsonl. An interrupted run leaves the old folder.
+
+    Args:
+        settings: the section `prepare`.
+        seed: the run's seed.
+        find: the detector that annotates.
+        root: the data folder.
+
+    Raises:
+        DataError: the photos are missing, or there are too few people or photos.
+        OnelookError: the folder cannot be written.
+    """
+    reading = read_orl() if settings.reader == "orl" else read_folder(settings.folder)
+    annotated, unusable = annotate_all(reading, settings, find)
+    by_person: dict[str, list[Annotated]] = defaultdict(list)
+    for item in annotated:
+        by_person[item.portrait.identity].append(item)
+    owner = split_people(list(by_person), settings.people, _rng(seed, _Draw.PEOPLE))
+    scenes: list[Scene] = []
+    with replacing_folder(root) as folder:
+        for split in SPLITS:
+            photos = {name: items for name, items in by_person.items() if owner[name] == split}
+            scenes += _prepare_split(folder, split, photos, settings, seed)
+        write_manifest(folder, scenes)
+    return Prepared(tuple(scenes), reading.left_out + unusable)
+
+
+def annotate_all(reading: Reading, settings: Prepare, find: Find) -> tuple[list[Annotated], tuple[str, ...]]:
+    """Find the faces of every portrait; those without one, or that cannot be read, are left out with a line each.
+
+    Raises:
+        DataError: leaving them out leaves a person with fewer photos than the reader's minimum.
+    """
+    annotated, left_out = [], []
+    usable = {portrait.identity: 0 for portrait in reading.portraits}
+    for portrait in _progress(reading.portraits, "annotating photos"):
+        try:
+            photo = portrait.read()
+        except PhotoError as error:
+            left_out.append(f"{error} (left out)")
+            continue
+        found = annotate(
+            photo, portrait.identity, find, score=settings.annotate.score, upscale=settings.annotate.upscale
+        )
+        if not found:
+            left_out.append(f"{portrait.path}: left out, no face found in it (prepare.annotate.score is the limit)")
+            continue
+        annotated.append(Annotated(portrait, tuple(replace(face, source=portrait.source) for face in found)))
+        usable[portrait.identity] += 1
+    minimum = settings.folder.minimum_photos if settings.reader == "folder" else 1
+    for identity, count in usable.items():
+        check_count(identity, count, minimum)
+    return annotated, tuple(left_out)
+
+
+def _prepare_split(
+    folder: Path, split: Split, photos: dict[str, list[Annotated]], settings: Prepare, seed: int
+) -> list[Scene]:
+    count = 0 if split == "train" else settings.enrol
+    divided = choose_enrolment(photos, count, _rng(seed, _Draw.ENROLMENT, SPLITS.index(split)))
+    enrol = [item for chosen, _ in divided.values() for item in chosen]
+    probes = [item for _, rest in divided.values() for item in rest]
+    scenes = list(_write_plain(folder, split, "enrol", enrol, settings))
+    if settings.composed:
+        scenes += _write_composed(folder, split, probes, settings, seed)
+    else:
+        scenes += _write_plain(folder, split, "scene", probes, settings)
+    return scenes
+
+
+def _write_plain(
+    folder: Path, split: Split, role: Role, items: Sequence[Annotated], settings: Prepare
+) -> Iterator[Scene]:
+    """Each photo as a scene of its own, small ones enlarged as they were for annotation."""
+    for number, item in enumerate(items):
+        view = enlarge(item.portrait.read(), settings.annotate.upscale)
+        height, width = view.image.shape[:2]
+        faces = []
+        for face in item.faces:
+            box = view.from_photo(face.box.reshape(2, 2)).clip(0, (width, height)).reshape(4)
+            faces.append(replace(face, box=box, landmarks=view.from_photo(face.landmarks), source=""))
+        image = _write_image(folder, f"images/{split}/{role}-{number:05d}.jpg", view.image)
+        yield Scene(image, width, height, split, role, tuple(faces), item.portrait.source, item.portrait.licence)
+
+
+def _write_composed(
+    folder: Path, split: Split, items: Sequence[Annotated], settings: Prepare, seed: int
+) -> Iterator[Scene]:
+    compose = settings.compose
+    total = {"train": compose.train, "validation": compose.validation, "test": compose.test}[split]
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for number, item in enumerate(items):
+        numbers[item.portrait.identity].append(number)
+    casts = cast(total, numbers, compose, _rng(seed, _Draw.CAST, SPLITS.index(split)))
+    heads: dict[int, Cutout] = {}
+    backgrounds = read_backgrounds(split)
+    for number, actors in enumerate(_progress(casts, f"composing {split} scenes")):
+        for actor in actors:
+            if actor not in heads:
+                heads[actor] = cut_out(items[actor].portrait.read(), items[actor].faces, compose.size[1])
+        rng = _rng(seed, _Draw.SCENE, SPLITS.index(split), number)
+        background = backgrounds[int(rng.integers(len(backgrounds)))]
+        image, faces = compose_scene([heads[actor] for actor in actors], background, backgrounds, compose, rng)
+        licences = [f"background: {background.licence}"]
+        licences += sorted({f"faces: {items[actor].portrait.licence}" for actor in actors})
+        name = _write_image(folder, f"images/{split}/scene-{number:05d}.jpg", image)
+        height, width = image.shape[:2]
+        yield Scene(name, width, height, split, "scene", faces, background.source, "; ".join(licences))
+
+
+def _write_image(folder: Path, name: str, image: np.ndarray) -> str:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_photo(image, path.suffix))  # the whole folder is renamed at the end, so not file by file
+    return name
+
+
+def _rng(seed: int, draw: _Draw, *index: int) -> np.random.Generator:
+    return np.random.default_rng([seed, int(draw), *index])
+
+
+def _progress(items: Sequence[Item], what: str) -> Iterable[Item]:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield from progress.track(items, description=what)

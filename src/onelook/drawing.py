@@ -1,0 +1,147 @@
+"""Faces drawn into a photo, and contact sheets."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.ft2font import FT2Font
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+
+# RGB of the palette that colour-blind people can tell apart (Okabe and Ito 2008, Color Universal Design).
+SKY: Colour = (86, 180, 233)
+ORANGE: Colour = (230, 159, 0)
+GREEN: Colour = (0, 158, 115)
+VERMILLION: Colour = (213, 94, 0)
+
+_BLACK: Colour = (0, 0, 0)
+
+
+def draw_faces(
+    photo: np.ndarray,
+    boxes: np.ndarray,
+    landmarks: np.ndarray | None = None,
+    labels: Sequence[str] | None = None,
+    colours: Sequence[Colour] | None = None,
+) -> np.ndarray:
+    """Draw boxes, landmarks and labels; lines and letters grow with the photo, labels stay inside it.
+
+    Args:
+        photo: RGB uint8 (H, W, 3); it is not changed.
+        boxes: (n, 4) x1 y1 x2 y2 in pixels of the photo; what reaches outside is cut off.
+        landmarks: (n, 5, 2), NaN where absent; None draws none.
+        labels: n lines of text in any script; None draws none.
+        colours: n colours of boxes; None: all `SKY`.
+
+    Returns:
+        A new RGB uint8 image (H, W, 3).
+    """
+    picture = np.ascontiguousarray(photo).copy()
+    height, width = picture.shape[:2]
+    line = max(1, round((height + width) / 600))
+    letters = max(11, round((height + width) / 90))
+    chosen = colours if colours is not None else [SKY] * len(boxes)
+    clipped = np.clip(np.nan_to_num(boxes), 0, [width, height, width, height]).round().astype(int).reshape(-1, 4)
+    for box, colour in zip(clipped, chosen, strict=True):
+        x1, y1, x2, y2 = (int(c) for c in box)
+        if x2 > x1 and y2 > y1:
+            # A dark rim keeps the box visible on a photo of its own colour.
+            cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), _BLACK, line + 2)
+            cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), colour, line)
+    if landmarks is not None:
+        for points, colour in zip(landmarks, chosen, strict=True):
+            for x, y in points[np.isfinite(points).all(axis=1)].clip(-width - height, 2 * (width + height)):
+                cv2.circle(picture, (round(float(x)), round(float(y))), line + 1, _BLACK, -1, cv2.LINE_AA)
+                cv2.circle(picture, (round(float(x)), round(float(y))), line, colour, -1, cv2.LINE_AA)
+    if labels is not None:
+        # Last, so that no box of a neighbour crosses a name.
+        taken = np.zeros((height, width), bool)
+        for box, label, colour in zip(clipped, labels, chosen, strict=True):
+            if label:
+                _put_label(picture, taken, box, label, letters, colour)
+    return picture
+
+
+def tile(images: Sequence[np.ndarray], columns: int, width: int) -> np.ndarray:
+    """A contact sheet: images scaled to cells of one width, row by row, on white.
+
+    Args:
+        images: RGB uint8 (H, W, 3), of any sizes.
+        columns: cells in a row.
+        width: of the sheet, in pixels.
+
+    Returns:
+        RGB uint8 (height, width, 3).
+    """
+    gap = 4
+    cell = (width - gap * (columns + 1)) // columns
+    scaled = [_to_width(image, cell) for image in images]
+    rows = [scaled[start : start + columns] for start in range(0, len(scaled), columns)]
+    height = gap + sum(max(image.shape[0] for image in row) + gap for row in rows)
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    top = gap
+    for row in rows:
+        for column, image in enumerate(row):
+            left = gap + column * (cell + gap)
+            sheet[top : top + image.shape[0], left : left + cell] = image
+        top += max(image.shape[0] for image in row) + gap
+    return sheet
+
+
+def _to_width(image: np.ndarray, width: int) -> np.ndarray:
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    shrinks = width < image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def _put_label(
+    picture: np.ndarray, taken: np.ndarray, box: np.ndarray, label: str, letters: int, colour: Colour
+) -> None:
+    """Put a label on a plate at the box: the first place inside the picture, as far as any, that no label has taken."""
+    height, width = picture.shape[:2]
+    margin = max(2, letters // 5)
+    ink = text_mask(label, letters)
+    room = width - 2 * margin
+    if ink.shape[1] > room:
+        ink = text_mask(label[: max(0, len(label) * room // ink.shape[1] - 1)] + "…", letters)
+    plate = np.pad(ink, margin)[:height, :width]
+    rows, columns = plate.shape
+    left = min(max(int(box[0]), 0), width - columns)
+    tops = (int(box[1]) - rows, int(box[3]), int(box[3]) - rows, int(box[1]))
+    inside = [top for top in tops if 0 <= top <= height - rows] or [height - rows]
+    free = (top for top in inside if not taken[top : top + rows, left : left + columns].any())
+    top = next(free, inside[0])
+    taken[top : top + rows, left : left + columns] = True
+    paper = 1 - plate[:, :, None].astype(np.float32) / 255
+    # Black on these colours has a contrast of at least 5 to 1.
+    picture[top : top + rows, left : left + columns] = (np.asarray(colour) * paper).round().astype(np.uint8)
+
+
+def text_mask(text: str, size: int) -> np.ndarray:
+    """A line of text as coverage (h, w) uint8, 255 where there is ink; `size` is the height of the letters in pixels.
+
+    DejaVu Sans, which shapes Arabic and the like, where it has every letter; else the font inside OpenCV, which has
+    Chinese, Japanese and Korean.
+    """
+    path, letters = _dejavu()
+    if all(ord(character) in letters for character in text):
+        font = ImageFont.truetype(path, size)
+        ascent, descent = font.getmetrics()
+        image = Image.new("L", (max(1, round(font.getlength(text))), ascent + descent))
+        ImageDraw.Draw(image).text((0, 0), text, 255, font)
+        return np.asarray(image)
+    face = cv2.FontFace("uni")
+    (left, top, width, height) = cv2.getTextSize((1, 1), text, (0, 0), face, size)
+    canvas = np.zeros((height + size // 2, width + size // 4, 3), np.uint8)
+    cv2.putText(canvas, text, (-left, size // 4 - top), (255, 255, 255), face, size)
+    return canvas[:, :, 0]
+
+
+@cache
+def _dejavu() -> tuple[str, frozenset[int]]:
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return str(path), frozenset(FT2Font(str(path)).get_charmap())

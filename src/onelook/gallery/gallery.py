@@ -1,0 +1,193 @@
+"""A gallery and the model that made it: enrol people, and say who is in a photo."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from onelook.data.photo import read_photo
+from onelook.errors import GalleryError
+from onelook.gallery import store
+from onelook.gallery.calibration import calibrated_terms
+from onelook.gallery.enrolment import add_new, check_name, rows_of_person
+from onelook.gallery.search import TemplateIndex
+from onelook.gallery.store import Contents, Terms
+from onelook.model.look import Looker, load_looker
+
+
+@dataclass(frozen=True, eq=False)
+class IdentifiedFace:
+    """One face of a photo, and who it is.
+
+    Attributes:
+        box: (4,) float32, x1 y1 x2 y2 in pixels of the upright photo, half-open; may reach outside it.
+        landmarks: (5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the photo.
+        score: how sure the detector is that this is a face, 0..1.
+        name: who it is, or None: unknown, the similarity is below the gallery's threshold.
+        similarity: with the most similar enrolled person, -1..1; None in a gallery without people.
+        nearest: who that is, also where the name is unknown; None in a gallery without people.
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray
+    score: float
+    name: str | None
+    similarity: float | None
+    nearest: str | None
+
+    def record(self) -> dict[str, object]:
+        """The face in plain types, for JSON: pixels to a thousandth, similarity and score to a millionth."""
+        return {
+            "box": [round(float(c), 3) for c in self.box],
+            "landmarks": [[round(float(c), 3) for c in point] for point in self.landmarks],
+            "score": round(self.score, 6),
+            "name": self.name,
+            "similarity": None if self.similarity is None else round(self.similarity, 6),
+            "nearest": self.nearest,
+        }
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What an enrolment did: the photos it added, and how many it left out because the person had them already."""
+
+    name: str
+    added: int
+    known: int
+    total: int
+
+
+class Gallery:
+    """A gallery folder opened with its model.
+
+    It answers from what the folder held when it was opened or last changed through this object.
+    """
+
+    def __init__(self, folder: Path, contents: Contents, looker: Looker) -> None:
+        """Take a gallery's contents and the model; see `open_gallery` and `create_gallery`.
+
+        Raises:
+            GalleryError: the gallery was made with another model.
+        """
+        check_model(folder, contents.terms, looker)
+        self.folder = folder
+        self._looker = looker
+        self._take(contents)
+
+    @property
+    def terms(self) -> Terms:
+        """The threshold, and what else the gallery was made with."""
+        return self._contents.terms
+
+    def people(self) -> dict[str, int]:
+        """How many photos everyone is enrolled with, sorted by name."""
+        return {name: len(rows) for name, rows in self._contents.people().items()}
+
+    def identify(self, photo: str | Path | np.ndarray) -> list[IdentifiedFace]:
+        """Find the faces of a photo and name them, best detection first.
+
+        A person's similarity is the inner product of the face's embedding with the person's template, the mean of the
+        person's enrolled embeddings brought back to length 1. The most similar person is the answer, unless the
+        similarity is below the threshold.
+
+        Args:
+            photo: a path, or an upright RGB uint8 image (H, W, 3).
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        image = photo if isinstance(photo, np.ndarray) else read_photo(Path(photo))
+        found = self._looker.look([image], self.terms.detect)[0]
+        best: list[tuple[str | None, float | None]] = [(None, None)] * len(found)
+        if self._contents.entries and len(found):
+            best = list(self._index.best(found.embeddings))
+        return [
+            IdentifiedFace(
+                box=found.boxes[i],
+                landmarks=found.landmarks[i],
+                score=float(found.scores[i]),
+                name=nearest if similarity is not None and similarity >= self.terms.threshold else None,
+                similarity=similarity,
+                nearest=nearest,
+            )
+            for i, (nearest, similarity) in enumerate(best)
+        ]
+
+    def enrol(self, name: str, photos: Sequence[str | Path]) -> Enrolment:
+        """Enrol photos of one person, each with that face alone: all of them, or none if one cannot be used.
+
+        Raises:
+            PhotoError: a photo cannot be read or does not show exactly one face.
+            GalleryError: the name cannot be used, a photo is enrolled as somebody else, or the gallery cannot be
+                changed.
+        """
+        rows = rows_of_person(self._looker, self.terms.detect, name, [Path(photo) for photo in photos])
+        before = 0
+
+        def add(contents: Contents) -> Contents:
+            nonlocal before
+            check_model(self.folder, contents.terms, self._looker)
+            before = len(contents.entries)
+            return add_new(contents, rows)
+
+        self._take(store.change(self.folder, add, start=self.terms))
+        added = len(self._contents.entries) - before
+        kept = check_name(name)
+        return Enrolment(kept, added, len(rows.entries) - added, self.people()[kept])
+
+    def forget(self, name: str) -> None:
+        """Remove a person: afterwards no file of the gallery holds the name or an embedding.
+
+        Raises:
+            GalleryError: there is nobody of that name, or the gallery cannot be changed.
+        """
+        self._take(store.change(self.folder, lambda contents: contents.without(check_name(name))))
+
+    def _take(self, contents: Contents) -> None:
+        self._contents = contents
+        self._index = TemplateIndex(contents.embeddings, [entry.person for entry in contents.entries])
+
+
+def open_gallery(folder: str | Path, *, model: str | Path = "build/model") -> Gallery:
+    """Open a gallery with the model it was made with.
+
+    Raises:
+        GalleryError: the gallery is missing, damaged or made with another model.
+        ModelError: the model is missing or damaged.
+    """
+    contents = store.read(Path(folder))
+    return Gallery(Path(folder), contents, load_looker(Path(model)))
+
+
+def create_gallery(
+    folder: str | Path,
+    *,
+    model: str | Path = "build/model",
+    calibration: str | Path = "build/evaluation/calibration.json",
+) -> Gallery:
+    """Begin a gallery of your own; the folder is written with the first enrolment.
+
+    Raises:
+        GalleryError: the folder holds something already, or the calibration is missing, damaged or another model's.
+        ModelError: the model is missing or damaged.
+    """
+    path = Path(folder)
+    if path.exists() and (not path.is_dir() or store.is_gallery(path)):
+        raise GalleryError(f"{path}: already holds something; name a folder that does not exist yet")
+    looker = load_looker(Path(model))
+    terms = calibrated_terms(Path(calibration), looker.fingerprint, looker.embedding_size, managed=False)
+    return Gallery(path, store.empty(terms), looker)
+
+
+def check_model(folder: Path, terms: Terms, looker: Looker) -> None:
+    """Refuse a model other than the one a gallery was made with.
+
+    Raises:
+        GalleryError: it is another.
+    """
+    if (terms.fingerprint, terms.embedding_size) != (looker.fingerprint, looker.embedding_size):
+        raise GalleryError(
+            f"{folder}: made with model {terms.fingerprint[:12]}, this is model {looker.fingerprint[:12]}; embeddings "
+            "of two models cannot be compared: name its own model (--model), or enrol again in a new folder"
+        )

@@ -1,0 +1,70 @@
+"""Fill the pipeline's gallery: `python stages/index.py --model build/model --scenes build/scenes ...`."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
+
+import numpy as np
+
+import onelook
+from onelook.data.photo import read_photo, write_photo
+from onelook.data.scene import Manifest, Split, read_manifest
+from onelook.drawing import tile
+from onelook.gallery import store
+from onelook.gallery.calibration import calibrated_terms
+from onelook.gallery.enrolment import add_new, rows_of_scenes
+from onelook.gallery.gallery import Gallery
+from onelook.gallery.picture import draw_identified
+from onelook.model.look import load_looker
+from onelook.reproducible import make_reproducible
+from onelook.settings import load_settings
+from onelook.tracking import stage_main, stage_run
+
+SHOWN_SCENES = 4
+
+
+def main() -> None:
+    """Enrol the split's enrolment photos under the calibrated threshold, and log the gallery as a model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="folder that train wrote")
+    parser.add_argument("--scenes", type=Path, required=True, help="folder that prepare wrote")
+    parser.add_argument("--evaluation", type=Path, required=True, help="folder that evaluate wrote")
+    parser.add_argument("--out", type=Path, required=True, help="the gallery folder")
+    arguments = parser.parse_args()
+    settings = load_settings(Path("params.yaml"))
+    # Photos go through the network one by one: a second thread gains little, and waits long on a busy machine.
+    make_reproducible(settings.base.model_copy(update={"threads": 1}))
+    inputs = [arguments.model, arguments.scenes, arguments.evaluation]
+    with stage_run("index", settings, inputs=inputs, outputs=[arguments.out]) as run:
+        looker = load_looker(arguments.model)
+        calibration = arguments.evaluation / "calibration.json"
+        terms = calibrated_terms(calibration, looker.fingerprint, looker.embedding_size, managed=True)
+        manifest = read_manifest(arguments.scenes)
+        rows, missed = rows_of_scenes(looker, terms.detect, manifest, settings.index.split)
+        contents = add_new(store.empty(terms), rows)
+        store.create(arguments.out, contents, replace=True)
+        gallery = Gallery(arguments.out, contents, looker)
+        people = len(gallery.people())
+        print(f"{arguments.out}: {people} people, {len(rows.entries)} photos; face not found in {len(missed)}")
+        run.metrics({"people": people, "faces": len(rows.entries), "missed": len(missed)})
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder) / "identified.png"
+            write_photo(picture, identified(gallery, manifest, settings.index.split))
+            run.artifact(picture, "pictures")
+        serving = Path(onelook.__file__).parent / "serving.py"
+        run.pyfunc(serving, {"model": arguments.model, "gallery": arguments.out}, "identifier")
+
+
+def identified(gallery: Gallery, manifest: Manifest, split: Split) -> np.ndarray:
+    """The first scenes of a split that show several people, with what the gallery says, as one RGB picture."""
+    scenes = [scene for scene in manifest.select(split) if len(scene.faces) > 1] or manifest.select(split)
+    photos = [read_photo(manifest.path(scene)) for scene in scenes[:SHOWN_SCENES]]
+    drawn = [draw_identified(photo, gallery.identify(photo)) for photo in photos]
+    return tile(drawn, columns=2, width=1280)
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,77 @@
+"""Turn photos into annotated scenes and enrolment photos: `python stages/prepare.py --out build/scenes`."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
+
+import numpy as np
+
+from onelook.data.people import SPLITS
+from onelook.data.photo import read_photo, write_photo
+from onelook.data.preparing import Prepared, prepare
+from onelook.data.scene import read_manifest
+from onelook.drawing import draw_faces, tile
+from onelook.model.detections import Detections
+from onelook.model.look import public_detector
+from onelook.reproducible import make_reproducible
+from onelook.settings import Detect, load_settings
+from onelook.tracking import stage_main, stage_run
+
+SHOWN = 4
+"""Scenes of each split, and as many enrolment photos, on the contact sheet."""
+
+
+def main() -> None:
+    """Read the settings, prepare the data folder, log its counts and a contact sheet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the data folder: images/ and manifest.jsonl")
+    out: Path = parser.parse_args().out
+    settings = load_settings(Path("params.yaml"))
+    # Photos go through the small detector one by one: on a busy machine two threads waited for each other ten times
+    # longer than one needed for the work.
+    make_reproducible(settings.base.model_copy(update={"threads": 1}))
+    detector = public_detector()
+    detect = Detect(score=settings.prepare.annotate.score, nms=0.4, longest_side=1280)
+
+    def find(photo: np.ndarray) -> Detections:
+        return detector.look([photo], detect, embed=False)[0]
+
+    with stage_run("prepare", settings, inputs=[], outputs=[out]) as run:
+        prepared = prepare(settings.prepare, settings.base.seed, find, out)
+        for line in prepared.left_out:
+            print(line, file=sys.stderr)
+        run.metrics(_counts(prepared))
+        with tempfile.TemporaryDirectory() as folder:
+            sheet = Path(folder) / "scenes.png"
+            write_photo(sheet, _contact_sheet(out))
+            run.artifact(sheet, "pictures")
+
+
+def _counts(prepared: Prepared) -> dict[str, float]:
+    counts = {"photos.left_out": float(len(prepared.left_out))}
+    for split in SPLITS:
+        own = [scene for scene in prepared.scenes if scene.split == split]
+        counts[f"{split}.people"] = len({f.identity for s in own for f in s.faces if f.identity is not None})
+        counts[f"{split}.scenes"] = sum(s.role == "scene" for s in own)
+        counts[f"{split}.faces"] = sum(len(s.faces) for s in own if s.role == "scene")
+        counts[f"{split}.enrolment_photos"] = sum(s.role == "enrol" for s in own)
+    return counts
+
+
+def _contact_sheet(root: Path) -> np.ndarray:
+    manifest = read_manifest(root)
+    shown = [scene for split in SPLITS for scene in manifest.select(split)[:SHOWN]]
+    shown += manifest.select("test", "enrol")[:SHOWN]
+    pictures = []
+    for scene in shown:
+        boxes = np.array([face.box for face in scene.faces], np.float32).reshape(-1, 4)
+        landmarks = np.array([face.landmarks for face in scene.faces], np.float32).reshape(-1, 5, 2)
+        pictures.append(draw_faces(read_photo(manifest.path(scene)), boxes, landmarks))
+    return tile(pictures, columns=SHOWN, width=SHOWN * 480)
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,106 @@
+"""Annotation: where a small photo's pixels go, who of several is the person, the faces of the default data."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onelook.data.annotate import annotate, enlarge
+from onelook.data.orl import read_orl
+from onelook.model.detections import Detections
+from onelook.model.look import public_detector
+from onelook.settings import Detect
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def detections(*boxes: tuple[float, float, float, float], scores: tuple[float, ...] = ()) -> Detections:
+    corners = np.array(boxes, np.float32).reshape(-1, 4)
+    share = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
+    landmarks = corners[:, None, :2] + share * (corners[:, None, 2:] - corners[:, None, :2])
+    given = np.array(scores or [0.9] * len(corners), np.float32)
+    return Detections(corners, given, landmarks, np.zeros((len(corners), 0), np.float32))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 255), st.integers(1, 255), st.floats(1, 4), st.lists(st.floats(-50, 300), min_size=2, max_size=2))
+def test_mapping_to_the_enlarged_photo_and_back_is_the_identity(
+    width: int, height: int, factor: float, point: list[float]
+) -> None:
+    view = enlarge(np.zeros((height, width, 3), np.uint8), factor)
+    np.testing.assert_allclose(view.to_photo(view.from_photo(np.array(point))), point, atol=1e-3)
+
+
+def test_a_bright_spot_lands_where_the_mapping_says() -> None:
+    photo = np.zeros((112, 92, 3), np.uint8)
+    photo[40:44, 60:64] = 255  # centre (62, 42) in continuous coordinates
+    view = enlarge(photo, 2.0)
+    rows, columns = np.nonzero(view.image[..., 0] > 128)
+    centre = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
+    np.testing.assert_allclose(centre, view.from_photo(np.array([62.0, 42.0])), atol=0.1)
+    assert view.image.shape == (112 * 2 + 2 * 56, 92 * 2 + 2 * 56, 3)
+
+
+def test_the_longer_side_decides_whether_a_photo_is_small() -> None:
+    assert enlarge(np.zeros((255, 100, 3), np.uint8), 2.0).border > 0
+    large = np.zeros((256, 100, 3), np.uint8)
+    view = enlarge(large, 2.0)
+    assert view.image is large and view.border == 0
+
+
+def test_boxes_come_back_in_pixels_of_the_small_photo() -> None:
+    photo = np.zeros((112, 92, 3), np.uint8)
+    (face,) = annotate(
+        photo, "ann", lambda image: detections((56 + 20, 56 + 40, 56 + 160, 56 + 200)), score=0.5, upscale=2.0
+    )
+    np.testing.assert_allclose(face.box, [10, 20, 80, 100], atol=1e-4)
+    np.testing.assert_allclose(face.landmarks[2], [45, 68], atol=1e-4)
+    assert face.identity == "ann" and face.landmarks.dtype == np.float32
+
+
+def test_the_largest_central_face_is_the_person_the_others_have_no_identity() -> None:
+    photo = np.zeros((400, 400, 3), np.uint8)
+    # Area x (1 - distance / half diagonal): 6400 x 1 in the centre against 10000 x (1 - 150 / 200) in a corner.
+    found = detections((0, 0, 100, 100), (160, 160, 240, 240), (300, 300, 320, 320))
+    faces = annotate(photo, "ann", lambda image: found, score=0.5, upscale=2.0)
+    assert [face.identity for face in faces] == ["ann", None, None]
+    np.testing.assert_array_equal(faces[0].box, [160, 160, 240, 240])
+    larger = detections((0, 0, 200, 200), (160, 160, 240, 240))  # 40000 x (1 - 100 / 200) wins
+    np.testing.assert_array_equal(
+        annotate(photo, "ann", lambda image: larger, score=0.5, upscale=2.0)[0].box, [0, 0, 200, 200]
+    )
+
+
+def test_weak_detections_are_no_faces() -> None:
+    photo = np.zeros((300, 300, 3), np.uint8)
+    weak = detections((50, 50, 200, 200), scores=(0.4,))
+    assert annotate(photo, "ann", lambda image: weak, score=0.5, upscale=2.0) == ()
+    assert annotate(photo, "ann", lambda image: detections(), score=0.5, upscale=2.0) == ()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_each_of_the_400_default_photos_gives_exactly_one_plausible_face() -> None:
+    detector = public_detector()
+    detect = Detect(score=0.5, nms=0.4, longest_side=1280)
+    for portrait in read_orl().portraits:
+        faces = annotate(
+            portrait.read(),
+            portrait.identity,
+            lambda image: detector.look([image], detect, embed=False)[0],
+            score=0.5,
+            upscale=2.0,
+        )
+        assert len(faces) == 1, portrait.source
+        (left_eye, right_eye, nose, left_mouth, right_mouth), size = faces[0].landmarks, faces[0].size
+        assert 35 < size < 110, portrait.source
+        assert left_eye[0] < right_eye[0] and left_mouth[0] < right_mouth[0], portrait.source
+        assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1]), portrait.source

@@ -1,0 +1,85 @@
+"""Photos whose "faces" are coded in their first pixels, and a looker that reads the code: no network is needed here."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onelook.data.photo import write_photo
+from onelook.gallery.store import Terms
+from onelook.model.detections import Detections
+from onelook.settings import Detect
+
+SIZE = 16
+
+
+def direction(identity: int, variant: int = 0) -> np.ndarray:
+    """A unit vector near the identity's own one."""
+    centre = np.random.default_rng(identity).normal(size=SIZE)
+    row = centre + 0.3 * np.random.default_rng([identity, variant]).normal(size=SIZE)
+    return (row / np.linalg.norm(row)).astype(np.float32)
+
+
+class CodedLooker:
+    """Finds as many faces as the first pixel's red value says; pixel i + 1 holds identity and variant of face i."""
+
+    embedding_size = SIZE
+
+    def __init__(self, fingerprint: str = "a" * 64) -> None:
+        self.fingerprint = fingerprint
+
+    def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
+        return [self._look(photo) for photo in photos]
+
+    def _look(self, photo: np.ndarray) -> Detections:
+        count = int(photo[0, 0, 0])
+        codes = [(int(photo[0, i + 1, 0]), int(photo[0, i + 1, 1])) for i in range(count)]
+        boxes = np.asarray([[10 * i, 5, 10 * i + 8, 15] for i in range(count)], np.float32).reshape(count, 4)
+        return Detections(
+            boxes=boxes,
+            scores=np.linspace(0.9, 0.8, count, dtype=np.float32),
+            landmarks=np.repeat(boxes[:, None, :2], 5, axis=1),
+            embeddings=np.asarray([direction(*code) for code in codes], np.float32).reshape(count, SIZE),
+        )
+
+
+@pytest.fixture
+def looker() -> CodedLooker:
+    return CodedLooker()
+
+
+@pytest.fixture
+def terms() -> Terms:
+    return Terms(
+        fingerprint="a" * 64,
+        embedding_size=SIZE,
+        threshold=0.6,
+        target_fpir=0.01,
+        detect=Detect(score=0.5, nms=0.4, longest_side=640),
+        managed=False,
+    )
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Callable[..., Path]:
+    """A maker of coded photos: photo(identity, ..., variant=0) shows these people."""
+
+    def make(*identities: int, variant: int = 0) -> Path:
+        image = np.zeros((20, 90, 3), np.uint8)
+        image[0, 0, 0] = len(identities)
+        for i, identity in enumerate(identities):
+            image[0, i + 1, :2] = identity, variant
+        name = hashlib.sha256(image.tobytes()).hexdigest()[:12]
+        path = tmp_path / "photos" / f"{name}.png"
+        write_photo(path, image)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def files() -> Callable[[Path], dict[str, bytes]]:
+    """Every file of a folder by name."""
+    return lambda folder: {path.name: path.read_bytes() for path in folder.iterdir()}

