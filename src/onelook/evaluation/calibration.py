@@ -1,0 +1,37 @@
+"""Thresholds that keep a rate of false accepts, and the one for "unknown" that travels with model and gallery."""
+
+import math
+
+import numpy as np
+
+from onelook.errors import DataError
+from onelook.evaluation.identification import Trials
+from onelook.evaluation.rates import threshold_at
+from onelook.settings import Detect
+
+
+def calibrate(trials: Trials, *, target_fpir: float, fingerprint: str, detect: Detect) -> dict[str, object]:
+    """The contents of calibration.json: the lowest similarity at which a face gets a name.
+
+    Set on the non-mated scores of people whom neither training nor the test has seen: at most `target_fpir` of them
+    reach the threshold. It is rounded up to four decimals, so that what is shown is what is used and a rounding error
+    in a similarity cannot matter. The rate holds for a gallery about as large as theirs; more people enrolled means
+    more chances for a stranger to resemble one.
+
+    Raises:
+        DataError: there is no non-mated score, so nothing to set the threshold on.
+    """
+    if len(trials.other_scores) == 0:
+        raise DataError(
+            "the threshold for unknown faces cannot be set: of the validation people nobody was found, or only one is "
+            "enrolled; train longer or prepare more people"
+        )
+    exact = threshold_at(trials.other_scores, target_fpir)
+    return {
+        "threshold": round((math.floor(exact * 1e4) + 1) / 1e4, 4),
+        "target_fpir": target_fpir,
+        "fingerprint": fingerprint,
+        "detect": detect.model_dump(mode="json"),
+        "people": len(np.unique(trials.units)),
+        "probes": len(trials.other_scores),
+    }

@@ -1,0 +1,105 @@
+"""Curves of an evaluation: as tables for `dvc plots` and as pictures.
+
+Figures are drawn without pyplot, which keeps state, and saved without dates: the same numbers give the same bytes.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
+
+from onelook.evaluation.average_precision import PrecisionRecall
+
+# Okabe and Ito 2008, Color Universal Design: blue and orange, which colour-blind people can tell apart.
+_COLOURS = ("#0072b2", "#d55e00")
+_POINTS = 200
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[float]]) -> None:
+    """Write a CSV of numbers, rounded to six decimals."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([round(float(value), 6) for value in row] for row in rows)
+
+
+def save_picture(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG; same figure, same bytes."""
+    FigureCanvasAgg(figure)
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
+
+
+def thin(curve: PrecisionRecall) -> np.ndarray:
+    """At most a few hundred points (k, 3) of a curve, evenly spaced in recall: recall, precision, score."""
+    if not len(curve.recall):
+        return np.zeros((0, 3))
+    wanted = np.linspace(0, curve.recall[-1], _POINTS)
+    chosen = np.unique(np.minimum(np.searchsorted(curve.recall, wanted), len(curve.recall) - 1))
+    return np.stack([curve.recall, curve.precision, curve.scores], axis=1)[chosen]
+
+
+def draw_precision_recall(curve: PrecisionRecall, title: str) -> Figure:
+    """Precision over recall of detection."""
+    figure, axes = _axes(title, "recall: share of the labelled faces found", "precision: share of detections on a face")
+    axes.plot(curve.recall, curve.precision, color=_COLOURS[0])
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
+    return figure
+
+
+def draw_rates(rates: np.ndarray, shares: Mapping[str, np.ndarray], *, title: str, across: str, upwards: str) -> Figure:
+    """A share (k,) per method, over false-positive rates (k,) on a logarithmic axis."""
+    figure, axes = _axes(title, across, upwards)
+    for (name, values), colour in zip(shares.items(), _COLOURS, strict=False):
+        axes.plot(rates, values, color=colour, label=name)
+    axes.set(xscale="log", xlim=(rates[0], 1), ylim=(0, 1.01))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{100 * rate:g}%"))
+    axes.legend(loc="best")
+    return figure
+
+
+def draw_similarities(genuine: np.ndarray, others: np.ndarray, threshold: float, title: str) -> Figure:
+    """How similar faces (m,) are to their own template, and strangers (k,) to the most similar person."""
+    figure, axes = _axes(title, "similarity (cosine)", "share of the faces")
+    found = genuine[np.isfinite(genuine)]
+    everything = np.concatenate([found, others, [threshold]])
+    bins = np.linspace(everything.min() - 0.01, everything.max() + 0.01, 51).tolist()
+    for values, colour, label in (
+        (found, _COLOURS[0], "a face and its own person"),
+        (others, _COLOURS[1], "a stranger or false alarm and the most similar person"),
+    ):
+        if len(values):
+            weights = np.full(len(values), 1 / len(values))
+            axes.hist(values, bins, weights=weights, color=colour, alpha=0.6, label=f"{label} ({len(values)})")
+    axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # room for the legend
+    axes.axvline(threshold, color="black", linestyle="--", label=f"threshold for a name: {threshold:.4f}")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.legend(loc="upper left")
+    return figure
+
+
+def draw_landmark_error(at: np.ndarray, share: np.ndarray, failure: float, title: str) -> Figure:
+    """The cumulative share (k,) of faces over their landmark error (k,)."""
+    figure, axes = _axes(title, "landmark error / face size", "share of the found faces with at most this error")
+    axes.plot(at, share, color=_COLOURS[0])
+    axes.axvline(failure, color="black", linestyle="--", label=f"failure: above {failure:.0%}")
+    axes.set(xlim=(0, at[-1]), ylim=(0, 1.01))
+    axes.xaxis.set_major_locator(MultipleLocator(0.02))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _axes(title: str, across: str, upwards: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel(across)
+    axes.set_ylabel(upwards)
+    axes.grid(alpha=0.3)
+    return figure, axes

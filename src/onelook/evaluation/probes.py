@@ -1,0 +1,218 @@
+"""From full scenes to trials: looking, matching detections to labelled faces, enrolment, similarities."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from onelook.data.photo import read_photo
+from onelook.data.scene import Manifest, Scene, Split
+from onelook.errors import DataError
+from onelook.evaluation.average_precision import DetectionOutcomes, judge_detections
+from onelook.evaluation.identification import STRANGER, Trials, run_trials
+from onelook.evaluation.landmarks import landmark_errors
+from onelook.evaluation.matching import NO_FACE, claim_faces
+from onelook.model.detections import Detections
+from onelook.model.look import Looker
+from onelook.settings import Detect, Settings
+
+LOWEST_SCORE = 0.02
+"""Average precision counts detections down to this score; identification starts at detect.score."""
+AP_IOU = 0.5
+_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Sightings:
+    """What was seen of the people of some scenes: every labelled face with an identity, then every false alarm.
+
+    Attributes:
+        identities: n names; None for a false alarm.
+        scenes: (n,) int64, the scene of each.
+        sources: (n,) strings, the photo each face was cut from; composed scenes hold the same one several times.
+        sizes: (n,) float64, of the labelled face, in pixels; NaN for a false alarm.
+        landmarks: (n, 5, 2) float32 as detected; NaN where the face was not found.
+        embeddings: (n, d) float32; NaN where the face was not found.
+    """
+
+    identities: tuple[str | None, ...]
+    scenes: np.ndarray
+    sources: np.ndarray
+    sizes: np.ndarray
+    landmarks: np.ndarray
+    embeddings: np.ndarray
+
+    @property
+    def found(self) -> np.ndarray:
+        """(n,) bool, false for labelled faces that were not found."""
+        return np.isfinite(self.landmarks).all((1, 2))
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(n,) bool, false for false alarms."""
+        return np.array([identity is not None for identity in self.identities], bool)
+
+    def units(self) -> tuple[np.ndarray, tuple[int, int]]:
+        """What is resampled together: (n,) int64, a person's sightings or one false alarm; and how many of both."""
+        people = sorted({identity for identity in self.identities if identity is not None})
+        number = {identity: i for i, identity in enumerate(people)}
+        labelled = [number[identity] for identity in self.identities if identity is not None]
+        alarms = len(self.identities) - len(labelled)
+        return np.array([*labelled, *range(len(people), len(people) + alarms)], np.int64), (len(people), alarms)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenSplit:
+    """One split as the network saw it.
+
+    Attributes:
+        scenes: the scenes.
+        candidates: what was found in each scene down to LOWEST_SCORE, without embeddings.
+        enrolments: the enrolment photos.
+        probes, enrolled: sightings in the scenes, and in the enrolment photos.
+    """
+
+    scenes: list[Scene]
+    candidates: list[Detections]
+    enrolments: list[Scene]
+    probes: Sightings
+    enrolled: Sightings
+
+    def errors(self, iou: float, score: float) -> tuple[np.ndarray, np.ndarray]:
+        """Landmark error of every labelled face found with at least `score`: (k,) float64, and its scene (k,) int64."""
+        errors, scenes = [np.zeros(0)], [np.zeros(0, np.int64)]
+        for i, (scene, candidates) in enumerate(zip(self.scenes, self.candidates, strict=True)):
+            shown, boxes = candidates.above(score), labelled_boxes(scene)
+            claimed, first = claim_faces(shown.boxes, boxes, iou)
+            labelled = np.array([face.landmarks for face in scene.faces], np.float32).reshape(-1, 5, 2)
+            faces = claimed[first]
+            errors.append(landmark_errors(shown.landmarks[first], labelled[faces], boxes[faces]))
+            scenes.append(np.full(len(faces), i))
+        return np.concatenate(errors), np.concatenate(scenes)
+
+    def outcomes(self) -> DetectionOutcomes:
+        """What became of all candidates, at AP_IOU."""
+        return judge_detections(
+            [detections.boxes for detections in self.candidates],
+            [detections.scores for detections in self.candidates],
+            [labelled_boxes(scene) for scene in self.scenes],
+            AP_IOU,
+        )
+
+
+def see_split(
+    looker: Looker, manifest: Manifest, split: Split, settings: Settings, advance: Callable[[int], None]
+) -> SeenSplit:
+    """Look at all scenes and enrolment photos of a split.
+
+    Args:
+        looker: the network.
+        manifest: of the scenes.
+        split: whose people.
+        settings: how to look and match.
+        advance: told how many photos were looked at, batch by batch.
+
+    Raises:
+        DataError: the split has no scene or no enrolment photo of two people.
+    """
+    scenes, enrolments = manifest.select(split), manifest.select(split, "enrol")
+    people = {face.identity for scene in enrolments for face in scene.faces} - {None}
+    if not scenes or len(people) < 2:
+        raise DataError(
+            f"{manifest.root}: split {split} has {len(scenes)} scenes and enrolment photos of {len(people)} people; "
+            "evaluation needs a scene and two people; prepare more photos"
+        )
+    detect, iou = settings.detect, settings.evaluate.iou
+    # Most detections of a low score are no faces: embedding those would cost more than a second look.
+    low = detect.model_copy(update={"score": LOWEST_SCORE})
+    candidates = look_at(looker, manifest, scenes, low, advance, embed=False)
+    shown = look_at(looker, manifest, scenes, detect, advance)
+    enrolment = look_at(looker, manifest, enrolments, detect, advance)
+    return SeenSplit(
+        scenes,
+        candidates,
+        enrolments,
+        gather_sightings(scenes, shown, iou),
+        gather_sightings(enrolments, enrolment, iou),
+    )
+
+
+def look_at(
+    looker: Looker,
+    manifest: Manifest,
+    scenes: Sequence[Scene],
+    detect: Detect,
+    advance: Callable[[int], None],
+    *,
+    embed: bool = True,
+) -> list[Detections]:
+    """Look at scenes, a few at a time."""
+    found = []
+    for start in range(0, len(scenes), _BATCH):
+        batch = scenes[start : start + _BATCH]
+        found += looker.look([read_photo(manifest.path(scene)) for scene in batch], detect, embed=embed)
+        advance(len(batch))
+    return found
+
+
+def gather_sightings(scenes: Sequence[Scene], detections: Sequence[Detections], iou: float) -> Sightings:
+    """Match each scene's detections to its labelled faces.
+
+    A face without an identity may be anybody: whoever finds it gives neither a probe nor a false alarm. Duplicates on
+    one face are false alarms, as in average precision.
+    """
+    faces, alarms = [], []
+    size = max((found.embeddings.shape[1] for found in detections), default=0)
+    absent = np.full((5, 2), np.nan, np.float32), np.full(size, np.nan, np.float32)
+    for i, (scene, found) in enumerate(zip(scenes, detections, strict=True)):
+        claimed, first = claim_faces(found.boxes, labelled_boxes(scene), iou)
+        finder = {int(claimed[row]): row for row in np.flatnonzero(first)}
+        for j, face in enumerate(scene.faces):
+            if face.identity is not None:
+                seen = (found.landmarks[finder[j]], found.embeddings[finder[j]]) if j in finder else absent
+                faces.append((face.identity, i, face.source or scene.image, face.size, *seen))
+        for row in np.flatnonzero((claimed == NO_FACE) | ~first):
+            alarms.append((None, i, "", np.nan, found.landmarks[row], found.embeddings[row]))
+    rows = [*faces, *alarms]
+    return Sightings(
+        identities=tuple(row[0] for row in rows),
+        scenes=np.array([row[1] for row in rows], np.int64),
+        sources=np.array([row[2] for row in rows], np.str_),
+        sizes=np.array([row[3] for row in rows], np.float64),
+        landmarks=np.array([row[4] for row in rows], np.float32).reshape(-1, 5, 2),
+        embeddings=np.array([row[5] for row in rows], np.float32).reshape(len(rows), size),
+    )
+
+
+def compare(probes: Sightings, enrolled: Sightings) -> tuple[list[str], np.ndarray]:
+    """Similarity of every sighting to everyone with an enrolment photo.
+
+    A person's template is the mean of the person's enrolled embeddings, brought back to length 1; similarity is the
+    inner product with it. The gallery does the same.
+
+    Returns:
+        The people's names, sorted, and (n, people) float64: minus infinity for a face that was not found and for a
+        person of whom no face was found in any enrolment photo.
+    """
+    people = sorted({identity for identity in enrolled.identities if identity is not None})
+    owners = np.array([identity or "" for identity in enrolled.identities], np.str_)
+    seen = np.flatnonzero(probes.found)
+    similarities = np.full((len(probes.identities), len(people)), -np.inf)
+    for column, name in enumerate(people):
+        rows = enrolled.embeddings[(owners == name) & enrolled.labelled & enrolled.found].astype(np.float64)
+        if len(rows):
+            template = rows.sum(0) / max(float(np.linalg.norm(rows.sum(0))), 1e-12)
+            similarities[seen, column] = probes.embeddings[seen] @ template
+    return people, similarities
+
+
+def try_probes(probes: Sightings, people: Sequence[str], similarities: np.ndarray) -> Trials:
+    """Run the identification trials on what `compare` returned."""
+    column: dict[str | None, int] = {name: i for i, name in enumerate(people)}
+    owners = np.array([column.get(identity, STRANGER) for identity in probes.identities], np.int64)
+    return run_trials(similarities, owners, probes.units()[0], probes.sizes)
+
+
+def labelled_boxes(scene: Scene) -> np.ndarray:
+    """The labelled boxes (m, 4) float32 of a scene."""
+    return np.array([face.box for face in scene.faces], np.float32).reshape(-1, 4)

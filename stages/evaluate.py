@@ -1,0 +1,53 @@
+"""Measure a model: `python stages/evaluate.py --scenes build/scenes --model build/model --out build/evaluation`.
+
+How long a look takes goes to MLflow and to timing.json beside the folder, not into it: it differs from run to run.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
+
+from onelook.data.photo import read_photo
+from onelook.data.scene import read_manifest
+from onelook.evaluation.report import evaluate, write_evaluation
+from onelook.evaluation.timing import time_looks
+from onelook.files import write_json
+from onelook.model.look import load_looker
+from onelook.reproducible import make_reproducible
+from onelook.settings import load_settings
+from onelook.tracking import stage_main, stage_run
+from onelook.tracking.record import flatten
+
+TIMED = 40
+"""Scenes the time of a look is measured on."""
+
+
+def main() -> None:
+    """Read the settings, evaluate, write the folder, time looks, log it all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=Path, required=True, help="folder that prepare wrote")
+    parser.add_argument("--model", type=Path, required=True, help="folder that train wrote")
+    parser.add_argument("--out", type=Path, required=True, help="metrics, threshold, curves and pictures")
+    arguments = parser.parse_args()
+    settings = load_settings(Path("params.yaml"))
+    make_reproducible(settings.base)
+    manifest = read_manifest(arguments.scenes)
+    looker = load_looker(arguments.model)
+    out: Path = arguments.out
+    with stage_run("evaluate", settings, inputs=[arguments.scenes, arguments.model], outputs=[out]) as run:
+        evaluation = evaluate(looker, manifest, settings)
+        write_evaluation(evaluation, manifest, out)
+        photos = [read_photo(manifest.path(scene)) for scene in manifest.select("test")[:TIMED]]
+        timing = time_looks(looker, photos, settings.detect)
+        write_json(out.parent / "timing.json", {name: round(value, 2) for name, value in timing.items()})
+        run.metrics(flatten(evaluation.metrics))
+        run.metrics({f"timing.{name}": value for name, value in timing.items()})
+        run.metrics({"threshold": evaluation.onelook.calibration["threshold"]})
+        for name in ("metrics.json", "calibration.json", "curves", "pictures"):
+            run.artifact(out / name)
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,34 @@
+"""Landmark error."""
+
+import numpy as np
+import pytest
+
+from onelook.evaluation.landmarks import cumulative_share, landmark_errors, landmark_figures
+
+
+def test_hand_computed_error_leaves_absent_points_out() -> None:
+    labelled = np.zeros((3, 5, 2), np.float32)
+    found = labelled.copy()
+    found[0, 0] = (3, 4)  # 5 pixels off, the other four exact: mean 1
+    found[1] += (0, 2)
+    labelled[1, 1:] = np.nan  # one point left: mean 2
+    labelled[2] = np.nan
+    boxes = np.array([[0, 0, 20, 5], [10, 10, 50, 50], [0, 0, 9, 9]], np.float32)  # sizes 10, 40, 9
+    np.testing.assert_allclose(landmark_errors(found, labelled, boxes), [0.1, 0.05, np.nan])
+
+
+def test_scale_of_the_photo_does_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    found, labelled = rng.uniform(0, 30, (2, 4, 5, 2))
+    boxes = np.array([[0, 0, 30, 40]] * 4)
+    expected = landmark_errors(found, labelled, boxes)
+    np.testing.assert_allclose(landmark_errors(3 * found, 3 * labelled, 3 * boxes), expected)
+
+
+def test_figures_and_cumulative_share() -> None:
+    errors = np.array([0.02, np.nan, 0.2, 0.1])
+    assert landmark_figures(errors) == pytest.approx({"nme": 0.32 / 3, "failure_rate": 1 / 3})
+    weighted = landmark_figures(errors, np.array([2.0, 5.0, 1.0, 0.0]))
+    assert weighted == pytest.approx({"nme": 0.08, "failure_rate": 1 / 3})
+    assert all(np.isnan(value) for value in landmark_figures(np.array([np.nan])).values())
+    np.testing.assert_allclose(cumulative_share(errors, np.array([0.01, 0.02, 0.1, 0.3])), [0, 1 / 3, 2 / 3, 1])

@@ -1,0 +1,121 @@
+"""From scenes and detections to sightings, templates and trials."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onelook.data.scene import Face, Manifest, Role, Scene
+from onelook.errors import DataError
+from onelook.evaluation.probes import LOWEST_SCORE, SeenSplit, compare, gather_sightings, see_split, try_probes
+from onelook.gallery.search import TemplateIndex
+from onelook.model.detections import Detections
+from onelook.model.look import Looker
+from onelook.settings import Settings
+
+
+def face(x: float, identity: str | None, source: str = "") -> Face:
+    box = np.array([x, 0, x + 10, 10], np.float32)
+    return Face(box, np.full((5, 2), x, np.float32), identity, source)
+
+
+def scene(image: str, *faces: Face, role: Role = "scene") -> Scene:
+    return Scene(image, 100, 50, "test", role, faces, "", "")
+
+
+def detections(*places: float, embeddings: np.ndarray | None = None) -> Detections:
+    """Faces at x = places, best first; the embedding of the i-th is the i-th unit vector unless given."""
+    boxes = np.array([[x, 0, x + 10, 10] for x in places], np.float32).reshape(-1, 4)
+    rows = np.eye(4, dtype=np.float32)[: len(places)] if embeddings is None else embeddings.astype(np.float32)
+    scores = np.linspace(0.9, 0.6, len(places), dtype=np.float32)
+    return Detections(boxes, scores, np.tile(boxes[:, None, :2], (1, 5, 1)) + 1, rows)
+
+
+def test_each_labelled_face_and_each_false_alarm_is_a_sighting() -> None:
+    scenes = [scene("one", face(0, "a", "a/1"), face(20, None), face(40, "b")), scene("two", face(0, "a", "a/2"))]
+    # In the first: a false alarm, a, the face without a name, and a again. In the second nothing is found.
+    sightings = gather_sightings(scenes, [detections(80, 0, 20, 1), detections()], 0.5)
+    assert sightings.identities == ("a", "b", "a", None, None)
+    assert sightings.found.tolist() == [True, False, False, True, True]
+    assert sightings.labelled.tolist() == [True, True, True, False, False]
+    assert sightings.scenes.tolist() == [0, 0, 1, 0, 0]
+    assert sightings.sources.tolist() == ["a/1", "one", "a/2", "", ""]
+    assert sightings.sizes.tolist()[:3] == [10, 10, 10]
+    np.testing.assert_array_equal(sightings.embeddings[0], [0, 1, 0, 0])
+    np.testing.assert_array_equal(sightings.embeddings[3:], [[1, 0, 0, 0], [0, 0, 0, 1]])
+    np.testing.assert_array_equal(sightings.landmarks[0], np.tile([1.0, 1.0], (5, 1)))
+    assert np.isnan(sightings.embeddings[1:3]).all()
+    units, strata = sightings.units()
+    assert (units.tolist(), strata) == ([0, 1, 0, 2, 3], (2, 2))
+
+
+def test_similarity_is_to_the_mean_of_a_persons_enrolled_embeddings_and_misses_match_nobody() -> None:
+    enrolled = gather_sightings(
+        [scene("a1", face(0, "a")), scene("a2", face(0, "a")), scene("b1", face(0, "b")), scene("c1", face(0, "c"))],
+        [
+            detections(0, embeddings=np.array([[1, 0, 0]])),
+            detections(0, embeddings=np.array([[0, 1, 0]])),
+            detections(0, embeddings=np.array([[0, 0, 1]])),
+            detections(embeddings=np.zeros((0, 3))),
+        ],
+        0.5,
+    )
+    probes = gather_sightings(
+        [scene("p", face(0, "a"), face(20, "b"))], [detections(0, embeddings=np.array([[0.6, 0.8, 0]]))], 0.5
+    )
+    people, similarities = compare(probes, enrolled)
+    assert people == ["a", "b", "c"]
+    np.testing.assert_allclose(similarities, [[1.4 / np.sqrt(2), 0, -np.inf], [-np.inf] * 3], atol=1e-7)
+    trials = try_probes(probes, people, similarities)
+    assert trials.correct.tolist() == [True, False]
+
+
+def test_the_gallery_answers_the_same() -> None:
+    rng = np.random.default_rng(0)
+
+    def photos(count: int, names: str) -> tuple[list[Scene], list[Detections]]:
+        rows = rng.standard_normal((count, 1, 16))
+        rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
+        scenes = [scene(f"{i}", face(0, names[i % len(names)])) for i in range(count)]
+        return scenes, [detections(0, embeddings=row) for row in rows]
+
+    enrolled = gather_sightings(*photos(20, "abcdefg"), 0.5)
+    probes = gather_sightings(*photos(30, "abcdefg"), 0.5)
+    people, similarities = compare(probes, enrolled)
+    answers = TemplateIndex(enrolled.embeddings, [str(name) for name in enrolled.identities]).best(probes.embeddings)
+    assert [name for name, _ in answers] == [people[column] for column in similarities.argmax(1)]
+    np.testing.assert_allclose([value for _, value in answers], similarities.max(1), atol=1e-6)
+
+
+def test_landmark_errors_are_of_found_faces_alone() -> None:
+    scenes = [scene("one", face(0, "a"), face(40, None)), scene("two", face(0, "b"))]
+    nobody = gather_sightings([], [], 0.5)
+    seen = SeenSplit(scenes, [detections(40, 80), detections(0)], [], nobody, nobody)
+    errors, places = seen.errors(0.5, 0.5)
+    # Landmarks are labelled at (x, x) and found at (x + 1, 1); the size is 10.
+    np.testing.assert_allclose(errors, [np.hypot(1, 39) / 10, np.hypot(1, 1) / 10], rtol=1e-5)
+    assert places.tolist() == [0, 1]
+    assert seen.errors(0.5, 0.95)[0].tolist() == []
+    assert seen.outcomes().hits.tolist() == [True, True, False]
+
+
+def test_real_scenes_end_to_end(small_looker: Looker, small_manifest: Manifest, small_settings: Settings) -> None:
+    looked: list[int] = []
+    seen = see_split(small_looker, small_manifest, "test", small_settings, looked.append)
+    assert sum(looked) == 2 * len(seen.scenes) + len(seen.enrolments) == 2 * 6 + 3 * 2
+    assert min(float(found.scores.min()) for found in seen.candidates if len(found)) < small_settings.detect.score
+    assert all((found.scores >= LOWEST_SCORE).all() for found in seen.candidates)
+    faces = sum(len(scene.faces) for scene in seen.scenes)
+    assert seen.probes.labelled.sum() == faces
+    # The embeddings are those of a look at the photo alone, and faces of 40 pixels and more are mostly found.
+    assert seen.probes.found[seen.probes.labelled].mean() > 0.7
+    assert seen.enrolled.found.all()
+    np.testing.assert_allclose(np.linalg.norm(seen.enrolled.embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_a_split_without_enough_people_is_refused(
+    small_looker: Looker, small_manifest: Manifest, small_settings: Settings, tmp_path: Path
+) -> None:
+    scenes = tuple(s for s in small_manifest.scenes if s.role == "scene")
+    with pytest.raises(DataError, match="enrolment photos of 0 people"):
+        see_split(small_looker, Manifest(tmp_path, scenes), "test", small_settings, lambda photos: None)
