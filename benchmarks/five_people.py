@@ -56,7 +56,9 @@ def in_the_middle(answer: dict) -> dict | None:
     """The face nearest the middle of a 250-pixel LFW photo, or None."""
     faces = answer["faces"]
     middles = [np.array(face["box"]).reshape(2, 2).mean(axis=0) for face in faces]
-    return min(zip([np.linalg.norm(m - 125) for m in middles], faces, strict=True), key=lambda p: p[0], default=(0, None))[1]
+    return min(
+        zip([np.linalg.norm(m - 125) for m in middles], faces, strict=True), key=lambda p: p[0], default=(0, None)
+    )[1]
 
 
 def tally(faces: list[dict | None], truth: list[str | None]) -> str:

@@ -41,7 +41,9 @@ def main() -> None:
             sides = np.concatenate([ours.boxes[:, :2], ours.boxes[:, 2:] - ours.boxes[:, :2]], axis=1)
             rounded = np.trunc(sides)
             rounded[:, 2:] += rounded[:, :2]
-            row += f" {np.abs(rounded - boxes[same]).max():.0f} px | {np.abs(np.trunc(ours.landmarks) - points[same]).max():.0f} px |"
+            box = np.abs(rounded - boxes[same]).max()
+            landmark = np.abs(np.trunc(ours.landmarks) - points[same]).max()
+            row += f" {box:.0f} px | {landmark:.0f} px |"
         else:
             row += " – | – |"
         print(row)

@@ -13,6 +13,7 @@ from onelook.data.batches import TrainingScenes
 from onelook.data.scene import MANIFEST, read_manifest
 from onelook.evaluation.validation import validation_figure
 from onelook.files import sha256
+from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker, starting_network
 from onelook.model.store import save_model
 from onelook.reproducible import make_reproducible
@@ -40,15 +41,16 @@ def main() -> None:
         sections = (settings.base, settings.model, settings.train)
         key = training_key(*(part.model_dump(mode="json") for part in sections), sha256(arguments.scenes / MANIFEST))
         with TrainingDisplay(settings.train.epochs, scenes.count(settings.train.batch)) as display:
-            progress = trainer.run(
-                arguments.checkpoints,
-                key,
-                Watchers(
-                    validate=lambda network: validation_figure(Looker(network), manifest, settings),
-                    epoch_done=lambda epoch, figures: (display.epoch_done(epoch, figures), run.metrics(figures, epoch)),
-                    step_done=display.step_done,
-                ),
-            )
+
+            def epoch_done(epoch: int, figures: dict[str, float]) -> None:
+                display.epoch_done(epoch, figures)
+                run.metrics(figures, step=epoch)
+
+            def validate(network: JointNetwork) -> dict[str, float]:
+                return validation_figure(Looker(network), manifest, settings)
+
+            watchers = Watchers(validate=validate, epoch_done=epoch_done, step_done=display.step_done)
+            progress = trainer.run(arguments.checkpoints, key, watchers)
         save_model(arguments.out, trainer.network)
         write_history(arguments.history, progress.history)
         run.metrics({f"best.{name}": value for name, value in progress.best.items()})

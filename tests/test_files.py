@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -28,7 +27,8 @@ def test_a_full_disk_is_told_in_one_line_and_the_old_file_stays(tmp_path: Path) 
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         f"path = Path({str(tmp_path / 'a.txt')!r})\n"
-        "try:\n    write_text(path, 'x' * 100_000)\nexcept Exception as error:\n    print(type(error).__name__, error)\n"
+        "try:\n    write_text(path, 'x' * 100_000)\n"
+        "except Exception as error:\n    print(type(error).__name__, error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("OnelookError") and "nothing was changed" in done.stdout
@@ -59,8 +59,9 @@ def test_a_failed_replacement_leaves_the_old_folder(tmp_path: Path) -> None:
 def test_a_folder_killed_between_the_two_renames_comes_back(tmp_path: Path) -> None:
     (tmp_path / ".out.old").mkdir()
     (tmp_path / ".out.old/a.txt").write_text("old")
+    (tmp_path / ".out.new-1234").mkdir()
     recover_folder(tmp_path / "out")
-    assert (tmp_path / "out/a.txt").read_text() == "old" and not (tmp_path / ".out.old").exists()
+    assert (tmp_path / "out/a.txt").read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2])
@@ -81,7 +82,7 @@ def test_killed_at_any_moment_the_folder_is_whole(tmp_path: Path, delay: float) 
     child.wait()
     recover_folder(folder)
     contents = {part: (folder / part).read_text() for part in "abc"}
-    assert len(set(contents.values())) == 1 and sorted(os.listdir(folder)) == ["a", "b", "c"]
+    assert len(set(contents.values())) == 1 and sorted(p.name for p in folder.iterdir()) == ["a", "b", "c"]
 
 
 def test_json_is_the_same_bytes_whatever_the_order_and_never_nan(tmp_path: Path) -> None:
@@ -101,3 +102,10 @@ def test_a_path_out_of_a_label_file_never_leaves_the_root(tmp_path: Path, path: 
     with pytest.raises(OnelookError, match="leaves the data folder"):
         inside(root, path)
     assert inside(root, "a/b.jpg") == root / "a/b.jpg"
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for replace in (replacing, replacing_folder):
+        with pytest.raises(OnelookError, match="cannot be written"), replace(tmp_path / "file" / "out"):
+            pass

@@ -1,5 +1,6 @@
 """Writing files so that a kill or a full disk at any moment leaves the old file or the new one, never half of one."""
 
+import glob
 import hashlib
 import json
 import os
@@ -20,20 +21,19 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OnelookError: the disk is full or the folder cannot be written; `path` is then as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        _flush(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _flush(path.parent)
-    except OSError as error:
-        raise OnelookError(f"{path}: cannot be written ({error.strerror or error}); nothing was changed") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _told_in_one_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _flush(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -41,37 +41,52 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; on success it takes the place of `path`.
 
     Between the two renames `path` is absent for an instant; the old folder is then under a hidden name beside it
-    and `recover_folder` brings it back.
+    and `recover_folder` brings it back. One process at a time may replace a folder.
+
+    Raises:
+        OnelookError: the disk is full or the folder cannot be written; `path` is then as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    recover_folder(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent))
-    retired = path.parent / f".{path.name}.old"
-    try:
-        yield temporary
-        for file in sorted(temporary.rglob("*")):
-            _flush(file)
-        temporary.chmod(0o755)
-        if path.exists():
-            path.rename(retired)
-        temporary.rename(path)
-        _flush(path.parent)
-        shutil.rmtree(retired, ignore_errors=True)
-    except OSError as error:
-        raise OnelookError(f"{path}: cannot be written ({error.strerror or error}); nothing was changed") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _told_in_one_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         recover_folder(path)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{_unfinished(path)}", dir=path.parent))
+        retired = path.parent / f".{path.name}.old"
+        try:
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                _flush(file)
+            temporary.chmod(0o755)
+            if path.exists():
+                path.rename(retired)
+            temporary.rename(path)
+            _flush(path.parent)
+            shutil.rmtree(retired, ignore_errors=True)
+        finally:
+            recover_folder(path)
 
 
 def recover_folder(path: Path) -> None:
-    """Bring back a folder whose replacement was interrupted between its two renames; drop what was left over."""
+    """Undo what a kill in the middle of `replacing_folder` left: bring back the old folder, drop the unfinished one."""
+    for unfinished in path.parent.glob(f"{glob.escape(_unfinished(path))}*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
     retired = path.parent / f".{path.name}.old"
     if retired.exists():
         if path.exists():
             shutil.rmtree(retired, ignore_errors=True)
         else:
             retired.rename(path)
+
+
+def _unfinished(path: Path) -> str:
+    return f".{path.name}.new-"
+
+
+@contextmanager
+def _told_in_one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OnelookError(f"{path}: cannot be written ({error.strerror or error}); nothing was changed") from error
 
 
 def write_json(path: Path, value: Any) -> None:

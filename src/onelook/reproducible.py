@@ -2,6 +2,7 @@
 
 import cv2
 import torch
+import torch.utils.deterministic as deterministic
 
 from onelook.settings import Base
 
@@ -12,5 +13,5 @@ def make_reproducible(base: Base) -> None:
     torch.set_num_threads(base.threads)
     torch.use_deterministic_algorithms(True)
     # Filling memory that is about to be overwritten guards against bugs, not randomness, and costs a third of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     cv2.setNumThreads(base.threads)

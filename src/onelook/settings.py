@@ -1,7 +1,7 @@
 """The settings of a run: one typed tree, read from params.yaml here and nowhere else.
 
 Every key is required to be known and every value to be possible; what is wrong is told with the key's path.
-A section is the parameter dependency of the stage of the same name, `base`, `model` and `detect` of those that use them.
+A section is the parameter dependency of the stage of the same name; `base`, `model` and `detect` of those using them.
 """
 
 from pathlib import Path
@@ -66,7 +66,9 @@ class Compose(_Section):
     width: int = Field(ge=256, le=2048)
     height: int = Field(ge=256, le=2048)
     faces: tuple[PositiveInt, PositiveInt] = Field(description="fewest and most faces of a scene")
-    size: tuple[PositiveFloat, PositiveFloat] = Field(description="smallest and largest face, square root of the box area")
+    size: tuple[PositiveFloat, PositiveFloat] = Field(
+        description="smallest and largest face, square root of the box area"
+    )
     rotation: float = Field(ge=0, le=90, description="largest in-plane rotation, in degrees, either way")
     overlap: float = Field(ge=0, lt=1, description="largest share of a face that a later face may cover")
 
@@ -125,7 +127,9 @@ class Matching(_Section):
     """Anchor matching and hard-example mining (RetinaFace 2019, section 4)."""
 
     positive: float = Field(gt=0, lt=1, description="IoU at and above which an anchor is a face")
-    negative: float = Field(gt=0, lt=1, description="IoU under which an anchor is background; between them it is ignored")
+    negative: float = Field(
+        gt=0, lt=1, description="IoU under which an anchor is background; between them it is ignored"
+    )
     negatives_per_positive: PositiveFloat = Field(description="hardest negatives kept for each positive")
 
     @check(mode="after")
@@ -157,7 +161,9 @@ class Augment(_Section):
 
     crop: int = Field(ge=64, le=1280, multiple_of=32, description="side of the square training crop, in pixels")
     zoom: tuple[PositiveFloat, PositiveFloat] = Field(description="range of random scaling before the crop")
-    photometric: float = Field(ge=0, le=1, description="strength of brightness, contrast, colour, blur and noise changes")
+    photometric: float = Field(
+        ge=0, le=1, description="strength of brightness, contrast, colour, blur and noise changes"
+    )
     landmark_jitter: NonNegativeFloat = Field(description="noise on sampling landmarks, as a share of the face size")
     predicted_share: float = Field(
         ge=0, le=1, description="share of faces sampled at predicted landmarks in the last epoch; it grows from 0"

@@ -57,7 +57,9 @@ def test_an_aligned_crop_puts_the_landmarks_on_the_template(zoom: float) -> None
     landmarks = apply_transform(transform, TEMPLATE.astype(np.float64))
     photo = np.zeros((int(260 * zoom), int(320 * zoom), 3), np.uint8)
     for x, y in landmarks:
-        cv2.circle(photo, (round((x - 0.5) * 16), round((y - 0.5) * 16)), round(3 * zoom * 16), (255,) * 3, -1, cv2.LINE_AA, 4)
+        cv2.circle(
+            photo, (round((x - 0.5) * 16), round((y - 0.5) * 16)), round(3 * zoom * 16), (255,) * 3, -1, cv2.LINE_AA, 4
+        )
     crop = align_crop(photo, landmarks, 112)[..., 0].astype(np.float64)
     y, x = np.mgrid[0:112, 0:112] + 0.5
     for point in TEMPLATE:

@@ -75,7 +75,9 @@ def test_the_sample_of_a_map_of_coordinates_is_the_grid_itself(network: JointNet
         step = side / 28
         wanted_x = 12 + step / 2 + step * torch.arange(28)
         torch.testing.assert_close(sampled[0], wanted_x.expand(28, 28), atol=0.05, rtol=0)
-        torch.testing.assert_close(sampled[1], (9 + step / 2 + step * torch.arange(28))[:, None].expand(28, 28), atol=0.05, rtol=0)
+        torch.testing.assert_close(
+            sampled[1], (9 + step / 2 + step * torch.arange(28))[:, None].expand(28, 28), atol=0.05, rtol=0
+        )
 
 
 def test_a_large_face_is_averaged_not_picked(network: JointNetwork) -> None:
@@ -92,5 +94,7 @@ def test_a_detector_with_trained_weights_keeps_its_statistics_in_training() -> N
     before = {name: value.clone() for name, value in network.state_dict().items() if "running" in name}
     shared = network(torch.randint(0, 256, (2, 3, 96, 96)).float())
     network.embed(shared.maps, [faces((10, 10, 60)), faces((20, 20, 60))])
-    changed = {name for name, value in network.state_dict().items() if "running" in name and not value.equal(before[name])}
+    changed = {
+        name for name, value in network.state_dict().items() if "running" in name and not value.equal(before[name])
+    }
     assert changed and all(name.startswith("embedding.") for name in changed)

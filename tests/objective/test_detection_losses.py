@@ -7,7 +7,9 @@ from onelook.geometry.boxes import encode_boxes, encode_landmarks
 from onelook.objective.detection import detection_losses
 from onelook.objective.matching import BACKGROUND, IGNORED, Matches
 
-ANCHORS = torch.tensor([[5.0, 5.0, 10.0, 10.0], [50.0, 50.0, 10.0, 10.0], [80.0, 80.0, 10.0, 10.0], [20.0, 20.0, 10.0, 10.0]])
+ANCHORS = torch.tensor(
+    [[5.0, 5.0, 10.0, 10.0], [50.0, 50.0, 10.0, 10.0], [80.0, 80.0, 10.0, 10.0], [20.0, 20.0, 10.0, 10.0]]
+)
 FACE = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
 POINTS = torch.tensor([[[2.0, 3.0], [8.0, 3.0], [5.0, 5.0], [3.0, 8.0], [7.0, 8.0]]])
 
@@ -20,7 +22,7 @@ def test_classification_counts_the_positive_and_the_hardest_negatives_only() -> 
     match = Matches(torch.tensor([0, BACKGROUND, BACKGROUND, IGNORED]))
     given = outputs([[0.0, 0.0], [0.0, 2.0], [5.0, 0.0], [0.0, 9.0]])
     losses = detection_losses(given, ANCHORS, [match], [FACE], [POINTS], negatives_per_positive=1)
-    # The positive at even odds costs log 2; of the negatives the one that says "face" by 2 is harder; the ignored is free.
+    # The positive at even odds costs log 2; the harder negative says "face" by 2; the ignored one is free.
     assert losses.classification.item() == torch.tensor(math.log(2) + math.log(1 + math.exp(2))).item()
 
 

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -65,4 +66,4 @@ def test_gradients_are_finite_where_the_cosine_is_one_or_minus_one(dtype: torch.
 
 def test_the_loss_falls_as_the_angle_shrinks_all_the_way_round() -> None:
     losses = [loss_of([math.cos(math.radians(a)), 0.0], margin=0.5, scale=16) for a in range(180, -1, -5)]
-    assert all(later < earlier for earlier, later in zip(losses, losses[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(losses))

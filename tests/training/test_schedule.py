@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from onelook.training.schedule import one_cycle
@@ -7,8 +9,8 @@ def test_it_rises_to_one_and_falls_to_nearly_nothing() -> None:
     rates = [one_cycle(step, 200) for step in range(200)]
     assert rates[0] == pytest.approx(0.04)
     assert max(rates) == rates[30] == 1
-    assert all(a < b for a, b in zip(rates[:30], rates[1:31], strict=True))
-    assert all(a > b for a, b in zip(rates[30:-1], rates[31:], strict=True))
+    assert all(a < b for a, b in pairwise(rates[:31]))
+    assert all(a > b for a, b in pairwise(rates[30:]))
     assert rates[-1] < 0.002
 
 

@@ -39,8 +39,8 @@ def similarity_transform(source: Array, target: Array) -> Array:
     imaginary = (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0]).sum(-1) / norm
     shift_x = centre_t[..., 0] - real * centre_s[..., 0] + imaginary * centre_s[..., 1]
     shift_y = centre_t[..., 1] - imaginary * centre_s[..., 0] - real * centre_s[..., 1]
-    rows = [xp.stack([real, -imaginary, shift_x], -1), xp.stack([imaginary, real, shift_y], -1)]  # type: ignore[call-overload]
-    return xp.stack(rows, -2)  # type: ignore[call-overload]
+    rows = [xp.stack([real, -imaginary, shift_x], -1), xp.stack([imaginary, real, shift_y], -1)]
+    return xp.stack(rows, -2)
 
 
 def apply_transform(transform: Array, points: Array) -> Array:

@@ -12,9 +12,11 @@ class ConvNorm(nn.Sequential):
     def __init__(
         self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, groups: int = 1, leak: float | None = LEAK
     ) -> None:
-        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-        activation = [] if leak is None else [nn.LeakyReLU(leak, inplace=True)]
-        super().__init__(conv, nn.BatchNorm2d(outputs), *activation)
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        if leak is not None:
+            self.leak = nn.LeakyReLU(leak, inplace=True)
 
 
 class DepthwiseSeparable(nn.Sequential):

@@ -75,7 +75,7 @@ class Looker:
         kept = [keep_best(shared.anchors, i, anchors, detect.score, detect.nms) for i in range(len(photos))]
         landmarks = [points for _, _, points in kept]
         counts = [len(points) for points in landmarks]
-        if embed and sum(counts):
+        if embed and any(counts):
             embeddings = self.network.embed(shared.maps, landmarks)
         else:
             embeddings = torch.zeros(sum(counts), self.embedding_size if embed else 0)
@@ -98,7 +98,8 @@ def keep_best(
     candidates = candidates[scores[candidates].argsort(descending=True, stable=True)][:_MOST_CANDIDATES]
     boxes = decode_boxes(outputs.boxes[image, candidates], anchors[candidates])
     corner_and_size = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
-    keep = cv2.dnn.NMSBoxes(corner_and_size.detach().numpy(), scores[candidates].detach().numpy(), score, nms)
+    rectangles, confidences = corner_and_size.detach().numpy(), scores[candidates].detach().numpy()
+    keep = cv2.dnn.NMSBoxes(rectangles, confidences, score, nms)  # type: ignore[arg-type]
     rows = torch.as_tensor(np.asarray(keep, np.int64).reshape(-1))
     landmarks = decode_landmarks(outputs.landmarks[image, candidates[rows]], anchors[candidates[rows]])
     return boxes[rows], scores[candidates[rows]], landmarks

@@ -44,11 +44,20 @@ def load_checkpoint(detector: Detector, path: Path) -> None:
         state = {key.removeprefix("module."): value for key, value in state.items()}
         for name, layer in _public_layers(detector):
             if isinstance(layer, ConvNorm):
-                _copy(layer[0].weight, state[f"{name}.weight"])
-                layer[1].load_state_dict(_entries(state, _norm_name(name)))
+                _copy(layer.conv.weight, state[f"{name}.weight"])
+                layer.norm.load_state_dict(_entries(state, _norm_name(name)))
             else:
                 layer.load_state_dict(_entries(state, f"{name}.conv1x1"))
-    except (RuntimeError, LookupError, TypeError, AttributeError, EOFError, ValueError, OSError, UnpicklingError) as error:
+    except (
+        RuntimeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        ValueError,
+        OSError,
+        UnpicklingError,
+    ) as error:
         raise ModelError(f"{path}: not a RetinaFace checkpoint of this shape ({_short(error)})") from error
     _use_rgb(detector, PIXEL_MEAN)
 
@@ -67,8 +76,8 @@ def load_wheel(detector: Detector) -> None:
         for name, layer in _public_layers(detector):
             weight, bias = weights[name]
             if isinstance(layer, ConvNorm):
-                _copy(layer[0].weight, weight)
-                _become_shift(layer[1], bias)
+                _copy(layer.conv.weight, weight)
+                _become_shift(layer.norm, bias)
             else:
                 _copy(layer.weight, weight)
                 _copy(layer.bias, bias)
@@ -163,9 +172,9 @@ def _copy(target: Tensor, source: Tensor) -> None:
 
 def _use_rgb(detector: Detector, mean: tuple[float, float, float]) -> None:
     """The public networks read blue, green, red; ours reads red, green, blue: turn the first layer's inputs round."""
-    stem: Any = detector.trunk.stem
+    stem = detector.trunk.stem
     with torch.no_grad():
-        stem[0].weight.copy_(stem[0].weight.flip(1))
+        stem.conv.weight.copy_(stem.conv.weight.flip(1))
         detector.pixel_mean.copy_(torch.tensor(mean))
 
 

@@ -109,7 +109,7 @@ class Trainer:
 
     def _losses(self, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
         shared: SharedPass = self.network(batch.images)
-        anchors = make_anchors(*batch.images.shape[-2:], self.network.detector.levels)
+        anchors = make_anchors(batch.images.shape[2], batch.images.shape[3], self.network.detector.levels)
         teacher = None
         if self.teacher is not None:
             with torch.no_grad():
