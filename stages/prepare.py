@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an ex
 
 import numpy as np
 
+from onelook.data.blending import is_blend
 from onelook.data.people import SPLITS
 from onelook.data.photo import read_photo, write_photo
 from onelook.data.preparing import Prepared, prepare
@@ -54,7 +55,9 @@ def _counts(prepared: Prepared) -> dict[str, float]:
     counts = {"photos.left_out": float(len(prepared.left_out))}
     for split in SPLITS:
         own = [scene for scene in prepared.scenes if scene.split == split]
-        counts[f"{split}.people"] = len({f.identity for s in own for f in s.faces if f.identity is not None})
+        names = {f.identity for s in own for f in s.faces if f.identity is not None}
+        counts[f"{split}.people"] = sum(not is_blend(name) for name in names)
+        counts[f"{split}.blended_people"] = sum(map(is_blend, names))
         counts[f"{split}.scenes"] = sum(s.role == "scene" for s in own)
         counts[f"{split}.faces"] = sum(len(s.faces) for s in own if s.role == "scene")
         counts[f"{split}.enrolment_photos"] = sum(s.role == "enrol" for s in own)

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 from pydantic import model_validator as check
 
 from onelook.errors import SettingsError
@@ -62,6 +71,9 @@ class Compose(_Section):
     train: PositiveInt = Field(description="number of scenes")
     validation: PositiveInt
     test: PositiveInt
+    blended: NonNegativeInt = Field(
+        description="people made by mixing two training people's photos half and half, in training scenes only"
+    )
     empty: float = Field(ge=0, lt=1, description="share of the scenes that hold no face")
     width: int = Field(ge=256, le=2048)
     height: int = Field(ge=256, le=2048)
@@ -99,6 +111,11 @@ class Embedding(_Section):
     size: int = Field(ge=8, le=1024, description="length of an embedding")
     channels: int = Field(ge=8, le=512, description="channels of the fused map the faces are sampled from")
     grid: Literal[14, 28, 56] = Field(description="samples along each side of an aligned face")
+    extent: float = Field(
+        ge=0.5,
+        le=2,
+        description="side of the sampled square in sides of ArcFace's crop; above 1 it shows more of the head",
+    )
     widths: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(description="channels of the tail's three steps")
     depths: tuple[int, int, int] = Field(description="residual blocks in each of the three steps")
 
@@ -161,6 +178,9 @@ class Augment(_Section):
 
     crop: int = Field(ge=64, le=1280, multiple_of=32, description="side of the square training crop, in pixels")
     zoom: tuple[PositiveFloat, PositiveFloat] = Field(description="range of random scaling before the crop")
+    smallest_identity: NonNegativeFloat = Field(
+        description="smaller faces, in pixels of the crop, train detection only: there is too little to know them by"
+    )
     photometric: float = Field(
         ge=0, le=1, description="strength of brightness, contrast, colour, blur and noise changes"
     )

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from onelook.data.augment import Sample, augment, crop, mirror, photometric
 from onelook.settings import Augment
 
-SETTINGS = Augment(crop=128, zoom=(0.6, 1.8), photometric=0.0, landmark_jitter=0.0, predicted_share=0.0)
+SETTINGS = Augment(
+    crop=128, zoom=(0.6, 1.8), smallest_identity=0.0, photometric=0.0, landmark_jitter=0.0, predicted_share=0.0
+)
 POINTS = np.array([[60, 50], [84, 52], [72, 64], [62, 76], [82, 78]], np.float32)
 
 
@@ -66,6 +68,14 @@ def test_absent_landmarks_stay_absent_and_carry_no_identity() -> None:
     absent = Sample(given_sample.image, given_sample.boxes, np.full((1, 5, 2), np.nan, np.float32), np.array([3]))
     result = crop(absent, 256, 1.0, np.random.default_rng(0))
     assert np.isnan(result.landmarks).all() and result.identities.tolist() == [-1]
+
+
+def test_a_face_under_the_smallest_size_keeps_its_box_and_loses_its_identity() -> None:
+    settings = SETTINGS.model_copy(update={"crop": 320, "zoom": (0.5, 0.5), "smallest_identity": 30.0})
+    small = augment(sample(), settings, np.random.default_rng(0))
+    assert len(small.boxes) == 1 and small.identities.tolist() == [-1]
+    enough = augment(sample(), settings.model_copy(update={"zoom": (0.7, 0.7)}), np.random.default_rng(0))
+    assert enough.identities.tolist() == [3]
 
 
 def test_photometric_changes_nothing_at_strength_zero_and_something_at_one() -> None:

@@ -9,7 +9,9 @@ from onelook.data.scene import Face, Scene, read_manifest, write_manifest
 from onelook.errors import DataError
 from onelook.settings import Augment
 
-SETTINGS = Augment(crop=64, zoom=(0.9, 1.1), photometric=0.5, landmark_jitter=0.0, predicted_share=0.0)
+SETTINGS = Augment(
+    crop=64, zoom=(0.9, 1.1), smallest_identity=0.0, photometric=0.5, landmark_jitter=0.0, predicted_share=0.0
+)
 
 
 @pytest.fixture

@@ -43,9 +43,10 @@ def people(tmp_path: Path) -> Path:
 def small(project: Path, people: Path) -> Callable[..., Prepare]:
     """The default settings shrunk to a tiny run over `people`, with changes."""
 
-    def make(minimum: int = 2, **changes: object) -> Prepare:
+    def make(minimum: int = 2, blended: int = 0, **changes: object) -> Prepare:
         default = load_settings(project / "params.yaml").prepare.model_dump()
-        compose = {**default["compose"], "train": 4, "validation": 3, "test": 5, "width": 320, "height": 256}
+        sizes = {"train": 4, "validation": 3, "test": 5, "width": 320, "height": 256, "blended": blended}
+        compose = {**default["compose"], **sizes}
         folder = {"path": str(people), "minimum_photos": minimum, "longest_side": 640}
         tree = {**default, "reader": "folder", "folder": folder, "enrol": 2, "compose": {**compose, "size": (30, 120)}}
         return Prepare.model_validate({**tree, **changes})
@@ -201,3 +202,21 @@ def test_bystanders_are_faces_without_identity(
     (scene,) = [s for s in read_manifest(tmp_path / "scenes").scenes if s.source == "s1/1.png"]
     assert [face.identity for face in scene.faces] == ["s1", None]
     assert scene.faces[0].box[0] < 330 < scene.faces[1].box[0]
+
+
+def test_blended_people_are_made_of_training_people_and_change_no_other_split(
+    small: Callable[..., Prepare], find: Find, tmp_path: Path
+) -> None:
+    without, blended = tmp_path / "without", tmp_path / "blended"
+    prepare(small(), 1, find, without)
+    prepare(small(blended=2), 1, find, blended)
+    for split in ("validation", "test"):
+        for name, digest in contents(without).items():
+            if f"/{split}/" in name:
+                assert contents(blended)[name] == digest
+    trained = read_manifest(without).identities("train")
+    mixed = set(read_manifest(blended).identities("train")) - set(trained)
+    assert mixed and len(mixed) <= 2
+    for name in mixed:
+        first, second = name.removeprefix("blend of ").split(" and ")
+        assert first != second and {first, second} <= set(trained)

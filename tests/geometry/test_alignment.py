@@ -78,6 +78,13 @@ def test_the_sampling_grid_of_an_upright_face_is_the_pixel_centres_of_its_crop()
     torch.testing.assert_close(grid[0, 27, 0] - grid[0, 0, 0], torch.tensor([0.0, 8.0 * 27]), atol=1e-2, rtol=0)
 
 
+def test_a_wider_grid_has_the_same_centre_and_that_much_more_around_it() -> None:
+    landmarks = torch.from_numpy(TEMPLATE)[None]
+    narrow, wide = sampling_grid(landmarks, 28), sampling_grid(landmarks, 28, 1.5)
+    torch.testing.assert_close(wide.mean((1, 2)), narrow.mean((1, 2)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(wide[0, 0, 0], torch.tensor([56 - 84 + 3.0, 56 - 84 + 3.0]), atol=1e-3, rtol=0)
+
+
 def test_mirroring_swaps_left_and_right_and_is_its_own_inverse() -> None:
     mirrored = mirror_landmarks(TEMPLATE, 112)
     assert mirrored[0, 0] < mirrored[1, 0] and mirrored[3, 0] < mirrored[4, 0]

@@ -9,7 +9,7 @@ from onelook.geometry.anchors import make_anchors
 from onelook.model.joint import JointNetwork
 from onelook.settings import Embedding, Model
 
-EMBEDDING = Embedding(size=16, channels=24, grid=28, widths=(24, 32, 32), depths=(0, 1, 1))
+EMBEDDING = Embedding(size=16, channels=24, grid=28, extent=1, widths=(24, 32, 32), depths=(0, 1, 1))
 SETTINGS = Model(width=0.25, pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING)
 
 

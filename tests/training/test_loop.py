@@ -20,7 +20,7 @@ from onelook.training.checkpoint import FILE
 from onelook.training.loop import Progress, Trainer, Watchers
 
 PROJECT = Path(__file__).resolve().parents[2]
-TINY_EMBEDDING = {"size": 8, "channels": 8, "grid": 14, "widths": [8, 8, 8], "depths": [0, 0, 0]}
+TINY_EMBEDDING = {"size": 8, "channels": 8, "grid": 14, "extent": 1, "widths": [8, 8, 8], "depths": [0, 0, 0]}
 
 
 def tiny_settings(**train: object) -> Settings:
@@ -29,7 +29,7 @@ def tiny_settings(**train: object) -> Settings:
     tree["base"] = {"seed": 7, "threads": 1}
     tree["model"]["embedding"] = TINY_EMBEDDING
     tree["train"] |= {"epochs": 3, "batch": 2, **train}
-    tree["train"]["augment"] |= {"crop": 64, "zoom": [0.9, 1.1]}
+    tree["train"]["augment"] |= {"crop": 64, "zoom": [0.9, 1.1], "smallest_identity": 0}
     return Settings.model_validate(tree)
 
 

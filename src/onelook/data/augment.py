@@ -31,9 +31,10 @@ def augment(sample: Sample, settings: Augment, rng: np.random.Generator) -> Samp
     sample = crop(sample, settings.crop, rng.uniform(*settings.zoom), rng)
     if rng.random() < 0.5:
         sample = mirror(sample)
-    return Sample(
-        photometric(sample.image, settings.photometric, rng), sample.boxes, sample.landmarks, sample.identities
-    )
+    image = photometric(sample.image, settings.photometric, rng)
+    sizes = np.sqrt((sample.boxes[:, 2:] - sample.boxes[:, :2]).prod(axis=1))
+    identities = np.where(sizes >= settings.smallest_identity, sample.identities, -1)
+    return Sample(image, sample.boxes, sample.landmarks, identities)
 
 
 def crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sample:

@@ -5,9 +5,10 @@ number; so the same settings give the same bytes.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from onelook.data.annotate import Find, annotate, enlarge
 from onelook.data.backgrounds import read_backgrounds
+from onelook.data.blending import blend, blend_name
 from onelook.data.compose import cast, compose_scene
 from onelook.data.cutout import Cutout, cut_out
 from onelook.data.folder import check_count, read_folder
@@ -39,6 +41,7 @@ class _Draw(IntEnum):
     ENROLMENT = 2
     CAST = 3
     SCENE = 4
+    BLENDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,20 @@ class Annotated:
 
     portrait: Portrait
     faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Sitter:
+    """Someone to put into scenes.
+
+    Attributes:
+        identity, licence: who it is, and the terms of the photo.
+        sit: reads the photo, RGB uint8 (H, W, 3), and gives its faces, the person's first.
+    """
+
+    identity: str
+    licence: str
+    sit: Callable[[], tuple[np.ndarray, tuple[Face, ...]]]
 
 
 @dataclass(frozen=True)
@@ -122,7 +139,10 @@ def _prepare_split(
     probes = [item for _, rest in divided.values() for item in rest]
     scenes = list(_write_plain(folder, split, "enrol", enrol, settings))
     if settings.composed:
-        scenes += _write_composed(folder, split, probes, settings, seed)
+        sitters = [_sitter(item) for item in probes]
+        if split == "train":
+            sitters += _blended_sitters(probes, settings.compose.blended, _rng(seed, _Draw.BLENDS))
+        scenes += _write_composed(folder, split, sitters, settings, seed)
     else:
         scenes += _write_plain(folder, split, "scene", probes, settings)
     return scenes
@@ -144,28 +164,57 @@ def _write_plain(
 
 
 def _write_composed(
-    folder: Path, split: Split, items: Sequence[Annotated], settings: Prepare, seed: int
+    folder: Path, split: Split, sitters: Sequence[Sitter], settings: Prepare, seed: int
 ) -> Iterator[Scene]:
     compose = settings.compose
     total = {"train": compose.train, "validation": compose.validation, "test": compose.test}[split]
     numbers: dict[str, list[int]] = defaultdict(list)
-    for number, item in enumerate(items):
-        numbers[item.portrait.identity].append(number)
+    for number, sitter in enumerate(sitters):
+        numbers[sitter.identity].append(number)
     casts = cast(total, numbers, compose, _rng(seed, _Draw.CAST, SPLITS.index(split)))
     heads: dict[int, Cutout] = {}
     backgrounds = read_backgrounds(split)
     for number, actors in enumerate(_progress(casts, f"composing {split} scenes")):
         for actor in actors:
             if actor not in heads:
-                heads[actor] = cut_out(items[actor].portrait.read(), items[actor].faces, compose.size[1])
+                heads[actor] = cut_out(*sitters[actor].sit(), compose.size[1])
         rng = _rng(seed, _Draw.SCENE, SPLITS.index(split), number)
         background = backgrounds[int(rng.integers(len(backgrounds)))]
         image, faces = compose_scene([heads[actor] for actor in actors], background, backgrounds, compose, rng)
         licences = [f"background: {background.licence}"]
-        licences += sorted({f"faces: {items[actor].portrait.licence}" for actor in actors})
+        licences += sorted({f"faces: {sitters[actor].licence}" for actor in actors})
         name = _write_image(folder, f"images/{split}/scene-{number:05d}.jpg", image)
         height, width = image.shape[:2]
         yield Scene(name, width, height, split, "scene", faces, background.source, "; ".join(licences))
+
+
+def _sitter(item: Annotated) -> Sitter:
+    return Sitter(item.portrait.identity, item.portrait.licence, lambda: (item.portrait.read(), item.faces))
+
+
+def _blended_sitters(items: Sequence[Annotated], people: int, rng: np.random.Generator) -> list[Sitter]:
+    """`people` blended people, each of another pair; as many photos of one as the pair's first has."""
+    by_person: dict[str, list[Annotated]] = defaultdict(list)
+    for item in items:
+        by_person[item.portrait.identity].append(item)
+    pairs = list(combinations(sorted(by_person), 2))
+    sitters = []
+    for pair in rng.permutation(len(pairs))[:people]:
+        firsts, seconds = (by_person[name] for name in pairs[pair])
+        order = rng.permutation(len(seconds))
+        sitters += [_blended(first, seconds[order[i % len(order)]]) for i, first in enumerate(firsts)]
+    return sitters
+
+
+def _blended(first: Annotated, second: Annotated) -> Sitter:
+    identity = blend_name(first.portrait.identity, second.portrait.identity)
+    licences = dict.fromkeys((first.portrait.licence, second.portrait.licence))
+
+    def sit() -> tuple[np.ndarray, tuple[Face, ...]]:
+        photo, face = blend(first.portrait.read(), first.faces[0], second.portrait.read(), second.faces[0], identity)
+        return photo, (face,)
+
+    return Sitter(identity, "; ".join(licences), sit)
 
 
 def _write_image(folder: Path, name: str, image: np.ndarray) -> str:

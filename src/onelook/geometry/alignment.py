@@ -72,19 +72,21 @@ def align_crop(photo: np.ndarray, landmarks: np.ndarray, size: int = CROP) -> np
     return cv2.warpAffine(photo, transform, (size, size), flags=cv2.INTER_LINEAR)
 
 
-def sampling_grid(landmarks: Tensor, samples: int) -> Tensor:
+def sampling_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tensor:
     """Where in the photo an aligned face is sampled.
 
     Args:
         landmarks: (n, 5, 2) in pixels of the photo.
         samples: samples along each side of the aligned square.
+        extent: side of that square, in sides of the crop that `TEMPLATE` belongs to; they share their centre.
 
     Returns:
         (n, samples, samples, 2) x and y in pixels of the photo, row by row of the aligned square.
     """
     template = torch.from_numpy(TEMPLATE).to(landmarks)
     transforms = similarity_transform(template.expand(len(landmarks), 5, 2), landmarks)
-    steps = (torch.arange(samples, dtype=landmarks.dtype, device=landmarks.device) + 0.5) * (CROP / samples)
+    steps = (torch.arange(samples, dtype=landmarks.dtype, device=landmarks.device) + 0.5) / samples
+    steps = CROP * ((steps - 0.5) * extent + 0.5)
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     points = torch.stack([x, y], -1).reshape(1, -1, 2).expand(len(landmarks), -1, 2)
     return apply_transform(transforms, points).unflatten(1, (samples, samples))

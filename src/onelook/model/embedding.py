@@ -32,6 +32,7 @@ class EmbeddingHead(nn.Module):
         super().__init__()
         self.strides = tuple(strides)
         self.samples = settings.grid
+        self.extent = settings.extent
         self.project = nn.ModuleList(nn.Conv2d(size, settings.channels, 1, bias=False) for size in inputs)
         self.fused = nn.Sequential(nn.BatchNorm2d(settings.channels), nn.PReLU(settings.channels))
         self.tail = _tail(settings)
@@ -62,7 +63,7 @@ class EmbeddingHead(nn.Module):
         return torch.cat(faces)
 
     def _sample_image(self, maps: Sequence[Tensor], landmarks: Tensor) -> Tensor:
-        grids = sampling_grid(landmarks, self.samples)
+        grids = sampling_grid(landmarks, self.samples, self.extent)
         # A large face is sampled more coarsely than the finest map: halved maps keep it from aliasing.
         spacing = (grids[:, 0, 1] - grids[:, 0, 0]).norm(dim=-1)
         halvings = torch.log2(spacing / self.strides[0]).round().clamp(0, _MOST_HALVINGS)

@@ -134,7 +134,7 @@ def public_detector() -> Looker:
     Raises:
         ModelError: the wheel is not installed.
     """
-    embedding = Embedding(size=8, channels=8, grid=14, widths=(8, 8, 8), depths=(0, 0, 0))
+    embedding = Embedding(size=8, channels=8, grid=14, extent=1, widths=(8, 8, 8), depths=(0, 0, 0))
     settings = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
     return Looker(starting_network(settings).eval())
 

@@ -53,7 +53,8 @@ class Trainer:
     """Joint training of one network on one set of scenes; everything random comes from the seed, epoch and step."""
 
     def __init__(self, network: JointNetwork, scenes: TrainingScenes, settings: Settings) -> None:
-        self.network = network
+        # Depthwise convolutions train a third faster with the channels innermost.
+        self.network = network.to(memory_format=torch.channels_last)
         self.scenes = scenes
         self.settings = settings.train
         self.seed = settings.base.seed
@@ -108,12 +109,13 @@ class Trainer:
         return sums | {f"weight.{name}": value for name, value in self.balance.weights().items()}
 
     def _losses(self, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
-        shared: SharedPass = self.network(batch.images)
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        shared: SharedPass = self.network(images)
         anchors = make_anchors(batch.images.shape[2], batch.images.shape[3], self.network.detector.levels)
         teacher = None
         if self.teacher is not None:
             with torch.no_grad():
-                teacher = self.teacher(batch.images).anchors
+                teacher = self.teacher(images).anchors
         losses, matches = anchor_losses(
             shared.anchors, teacher, anchors, batch.boxes, batch.landmarks, self.settings.matching
         )
