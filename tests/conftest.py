@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine must not fail a property, and a failure must come back when it is looked for.
+settings.register_profile("onelook", deadline=None, derandomize=True)
+settings.load_profile("onelook")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
