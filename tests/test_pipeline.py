@@ -54,7 +54,17 @@ class Stage:
 
     @property
     def outputs(self) -> list[str]:
-        return [out for kind in ("outs", "metrics", "plots") for out in self.entry.get(kind, [])]
+        entries = [out for kind in ("outs", "metrics", "plots") for out in self.entry.get(kind, [])]
+        return [path for entry in entries for path in ([entry] if isinstance(entry, str) else entry)]
+
+
+def test_what_a_stage_makes_stays_until_it_is_replaced() -> None:
+    """DVC deletes an output that does not persist as its stage starts: a kill would then cost the last model."""
+    for name in STAGES:
+        for kind in ("outs", "metrics", "plots"):
+            assert all(
+                options == {"persist": True} for e in PIPELINE["stages"][name].get(kind, []) for options in e.values()
+            )
 
 
 @pytest.fixture(params=STAGES)

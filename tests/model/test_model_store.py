@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,21 @@ def test_settings_of_another_network_are_refused(network: JointNetwork, tmp_path
     path.write_text(path.read_text().replace('"pyramid": 16', '"pyramid": 24'))
     with pytest.raises(ModelError, match="do not fit together"):
         load_model(tmp_path)
+
+
+def test_a_model_that_cannot_be_written_leaves_the_old_one(network: JointNetwork, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk."""
+    folder = tmp_path / "model"
+    save_model(folder, network)
+    before = fingerprint(folder)
+    program = (
+        "import resource, signal\nfrom pathlib import Path\nfrom onelook.errors import OnelookError\n"
+        "from onelook.model.store import load_model, save_model\n"
+        f"folder = Path({str(folder)!r})\nnetwork = load_model(folder)\nnetwork.detector.pixel_mean += 1\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    save_model(folder, network)\nexcept OnelookError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "nothing was changed" in done.stdout and done.stdout.count("\n") == 1
+    assert fingerprint(folder) == before and [path.name for path in tmp_path.iterdir()] == ["model"]

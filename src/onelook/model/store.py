@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from onelook.errors import ModelError
-from onelook.files import replacing, sha256, write_json
+from onelook.files import replacing_folder, sha256, write_json
 from onelook.model.joint import JointNetwork
 from onelook.settings import Model
 
@@ -23,16 +23,22 @@ _FORMAT = 1
 
 
 def save_model(folder: Path, network: JointNetwork) -> None:
-    """Write a model folder; the same network gives the same bytes. The settings go last: they vouch for the weights."""
+    """Write a model folder in one step, so that the model that was there stays usable until this one is whole.
+
+    The same network gives the same bytes.
+
+    Raises:
+        OnelookError: the disk is full or the folder cannot be written.
+    """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    with replacing(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(save(state))
-    description = {
-        "format": _FORMAT,
-        "model": network.settings.model_dump(mode="json"),
-        "weights_sha256": sha256(folder / WEIGHTS),
-    }
-    write_json(folder / SETTINGS, description)
+    with replacing_folder(folder) as temporary:
+        (temporary / WEIGHTS).write_bytes(save(state))
+        description = {
+            "format": _FORMAT,
+            "model": network.settings.model_dump(mode="json"),
+            "weights_sha256": sha256(temporary / WEIGHTS),
+        }
+        write_json(temporary / SETTINGS, description)
 
 
 def load_model(folder: Path) -> JointNetwork:

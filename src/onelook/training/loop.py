@@ -54,7 +54,7 @@ class Trainer:
 
     def __init__(self, network: JointNetwork, scenes: TrainingScenes, settings: Settings) -> None:
         # Depthwise convolutions train a third faster with the channels innermost.
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scenes = scenes
         self.settings = settings.train
         self.seed = settings.base.seed
