@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_which(scenes: Path, tm
 
 
 def test_training_learns_the_two_painted_people(scenes: Path, tmp_path: Path) -> None:
-    settings = tiny_settings(epochs=12)
+    settings = tiny_settings(epochs=24)
     torch.manual_seed(0)
     network = starting_network(settings.model)
     trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 1), settings)

@@ -8,8 +8,9 @@ from onelook.model.layers import ConvNorm, DepthwiseSeparable
 
 
 class TrunkMaps(NamedTuple):
-    """The trunk's maps at strides 4, 8, 16 and 32, each (B, channels, ceil(H / stride), ceil(W / stride))."""
+    """The trunk's maps at strides 2, 4, 8, 16 and 32, each (B, channels, ceil(H / stride), ceil(W / stride))."""
 
+    c1: Tensor
     c2: Tensor
     c3: Tensor
     c4: Tensor
@@ -32,11 +33,11 @@ _BLOCKS = (
     (1024, 2),
     (1024, 1),
 )
-_ENDS = (3, 5, 11, 13)
+_ENDS = (1, 3, 5, 11, 13)
 
 
 class MobileNet(nn.Module):
-    """(B, 3, H, W) -> TrunkMaps. `channels` are those of its four maps."""
+    """(B, 3, H, W) -> TrunkMaps. `channels` are those of its five maps."""
 
     def __init__(self, width: float) -> None:
         super().__init__()

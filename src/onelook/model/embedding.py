@@ -1,7 +1,8 @@
 """The embedding head: faces sampled upright out of the shared maps, then a small tail.
 
 The maps of several strides are projected to the same channels and summed. A 1x1 projection and bilinear sampling
-commute, so each map is sampled at its own resolution and no enlarged fused map is ever made.
+commute, so each map is sampled at its own resolution, and only the samples are projected: one convolution over the
+channels of all maps is that sum, and no enlarged fused map is ever made.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from onelook.model.layers import InvertedResidual
 from onelook.settings import Embedding
 
 # Beyond this many halvings a face fills any photo the detector is shown.
-_MOST_HALVINGS = 4
+_MOST_HALVINGS = 5
 
 
 class EmbeddingHead(nn.Module):
@@ -33,8 +34,11 @@ class EmbeddingHead(nn.Module):
         self.strides = tuple(strides)
         self.samples = settings.grid
         self.extent = settings.extent
-        self.project = nn.ModuleList(nn.Conv2d(size, settings.channels, 1, bias=False) for size in inputs)
-        self.fused = nn.Sequential(nn.BatchNorm2d(settings.channels), nn.PReLU(settings.channels))
+        self.fuse = nn.Sequential(
+            nn.Conv2d(sum(inputs), settings.channels, 1, bias=False),
+            nn.BatchNorm2d(settings.channels),
+            nn.PReLU(settings.channels),
+        )
         self.tail = _tail(settings)
         # MobileFaceNet's global depthwise convolution: each cell of the last map has a weight of its own.
         width, cells = settings.widths[2], ceil(settings.grid / 4)
@@ -52,14 +56,13 @@ class EmbeddingHead(nn.Module):
         Returns:
             (sum of n_i, size) L2-normalised, image by image.
         """
-        x = self.fused(self.sample(maps, landmarks))
+        x = self.fuse(self.sample(maps, landmarks))
         x = self.gather(self.tail(x)).flatten(1)
         return functional.normalize(self.norm(self.out(x)))
 
     def sample(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
-        """The fused map under each face's upright grid: (sum of n_i, channels, samples, samples)."""
-        projected = [project(x) for project, x in zip(self.project, maps, strict=True)]
-        faces = [self._sample_image([x[i : i + 1] for x in projected], points) for i, points in enumerate(landmarks)]
+        """All maps under each face's upright grid: (sum of n_i, channels of all maps, samples, samples)."""
+        faces = [self._sample_image([x[i : i + 1] for x in maps], points) for i, points in enumerate(landmarks)]
         return torch.cat(faces)
 
     def _sample_image(self, maps: Sequence[Tensor], landmarks: Tensor) -> Tensor:
@@ -67,12 +70,12 @@ class EmbeddingHead(nn.Module):
         # A large face is sampled more coarsely than the finest map: halved maps keep it from aliasing.
         spacing = (grids[:, 0, 1] - grids[:, 0, 0]).norm(dim=-1)
         halvings = torch.log2(spacing / self.strides[0]).round().clamp(0, _MOST_HALVINGS)
-        faces = grids.new_zeros(len(grids), maps[0].shape[1], self.samples, self.samples)
+        faces = grids.new_zeros(len(grids), sum(x.shape[1] for x in maps), self.samples, self.samples)
         for halving in halvings.unique().tolist():
             chosen = (halvings == halving).nonzero()[:, 0]
             coarsest = self.strides[0] * 2 ** int(halving)
             parts = [_read(x, stride, coarsest, grids[chosen]) for x, stride in zip(maps, self.strides, strict=True)]
-            faces = faces.index_copy(0, chosen, torch.stack(parts).sum(0))
+            faces = faces.index_copy(0, chosen, torch.cat(parts, dim=1))
         return faces
 
 

@@ -35,17 +35,17 @@ class Detector(nn.Module):
         self.pixel_mean: Tensor
         self.levels = LIGHT_LEVELS
         self.trunk = MobileNet(settings.width)
-        self.pyramid = Pyramid(self.trunk.channels[1:], settings.pyramid)
+        self.pyramid = Pyramid(self.trunk.channels[2:], settings.pyramid)
         self.context = nn.ModuleList(Context(settings.pyramid) for _ in self.levels)
         self.heads = DetectionHeads(settings.pyramid, self.levels)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN))
 
     def forward(self, images: Tensor) -> SharedPass:
-        """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 4, 8, 16."""
+        """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 2, 4, 8, 16."""
         maps = self.trunk(images - self.pixel_mean[:, None, None])
-        levels = self.pyramid(maps[1:])
+        levels = self.pyramid(maps[2:])
         outputs = self.heads([context(level) for context, level in zip(self.context, levels, strict=True)])
-        return SharedPass(outputs, [maps.c2, *levels[:2]])
+        return SharedPass(outputs, [maps.c1, maps.c2, *levels[:2]])
 
 
 class JointNetwork(nn.Module):
@@ -60,8 +60,9 @@ class JointNetwork(nn.Module):
         self.settings = settings
         self.frozen_statistics = settings.start != "nothing"
         self.detector = Detector(settings)
-        channels = [self.detector.trunk.channels[0], settings.pyramid, settings.pyramid]
-        self.embedding = EmbeddingHead(channels, (4, 8, 16), settings.embedding)
+        # The stride-2 map is shallow, and all that is left of a face of 24 pixels.
+        channels = [*self.detector.trunk.channels[:2], settings.pyramid, settings.pyramid]
+        self.embedding = EmbeddingHead(channels, (2, 4, 8, 16), settings.embedding)
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255 -> SharedPass."""
