@@ -29,7 +29,7 @@ def tiny_settings(**train: object) -> Settings:
     tree["base"] = {"seed": 7, "threads": 1}
     tree["model"]["embedding"] = TINY_EMBEDDING
     tree["train"] |= {"epochs": 3, "batch": 2, **train}
-    tree["train"]["augment"] |= {"crop": 64, "zoom": [0.9, 1.1], "smallest_identity": 0}
+    tree["train"]["augment"] |= {"crop": 64, "zoom": [0.9, 1.1], "smallest_identity": 0, "photometric": 0}
     return Settings.model_validate(tree)
 
 
@@ -43,7 +43,10 @@ def write_scenes(root: Path) -> Path:
         landmarks = TEMPLATE * 0.4 + np.array([20, 15], np.float32)
         faces: tuple[Face, ...] = ()
         if i < 6:
-            cv2.ellipse(image, (42, 40), (18, 24), 0, 0, 360, (180, 140 + 60 * (i % 2), 120), -1)
+            cv2.ellipse(image, (42, 40), (18, 24), 0, 0, 360, (180, 160, 140), -1)
+            # One is dark above the eyes, the other below the mouth.
+            dark = slice(16, 34) if i % 2 else slice(44, 64)
+            image[dark, 24:60] //= 4
             for x, y in landmarks:
                 cv2.circle(image, (int(x), int(y)), 2, (20, 20, 20), -1)
             faces = (Face(np.array([24, 16, 60, 64], np.float32), landmarks, identity=f"p{i % 2}"),)
@@ -154,12 +157,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_which(scenes: Path, tm
 
 
 def test_training_learns_the_two_painted_people(scenes: Path, tmp_path: Path) -> None:
-    settings = tiny_settings(epochs=24)
+    settings = tiny_settings(epochs=30, batch=7)  # batch norm says nothing of two faces
     torch.manual_seed(0)
     network = starting_network(settings.model)
     trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 1), settings)
     history = trainer.run(tmp_path, "k", Watchers(validate=lambda network: {"figure": 0.0})).history
-    assert history[-1]["loss.identity"] < 0.7 * history[0]["loss.identity"]
+    first, last = (np.mean([row["loss.identity"] for row in rows]) for rows in (history[:3], history[-5:]))
+    assert last < 0.3 * first
     assert history[-1]["loss.box"] < history[0]["loss.box"]
 
 
