@@ -19,7 +19,7 @@ BOX = np.array([22, 18, 74, 92], np.float32)
 
 def options(**changes: object) -> Compose:
     default = {
-        "train": 10, "validation": 10, "test": 10, "empty": 0.1, "width": 320, "height": 256,
+        "train": 10, "validation": 10, "test": 10, "blended": 0, "empty": 0.1, "width": 320, "height": 256,
         "faces": (1, 8), "size": (24, 120), "rotation": 25, "overlap": 0.2,
     }  # fmt: skip
     return Compose.model_validate({**default, **changes})
