@@ -2,9 +2,9 @@
 
     python benchmarks/five_people.py --data ../shared/data --model build/model
 
-The command `onelook` does it all, as a user would: `enroll` five LFW people with their first photo that shows one face (it
-refuses others), `identify` their other photos (at most ten each) and as many photos of strangers. The person of a
-photo is the face nearest its middle.
+The command `onelook` does it all, as a user would: `enroll` five LFW people with their first photo that shows one
+face (it refuses others), `identify` their other photos (at most ten each) and as many photos of strangers. The person
+of a photo is the face nearest its middle.
 """
 
 import argparse
