@@ -17,6 +17,7 @@ from onelook.data.scene import read_manifest
 from onelook.drawing import draw_faces, tile
 from onelook.model.detections import Detections
 from onelook.model.look import public_detector
+from onelook.model.recogniser import Recogniser
 from onelook.reproducible import make_reproducible
 from onelook.settings import Detect, load_settings
 from onelook.tracking import stage_main, stage_run
@@ -40,8 +41,9 @@ def main() -> None:
     def find(photo: np.ndarray) -> Detections:
         return detector.look([photo], detect, embed=False)[0]
 
+    teach = Recogniser(settings.teacher).embed if settings.teacher.path else None
     with stage_run("prepare", settings, inputs=[], outputs=[out]) as run:
-        prepared = prepare(settings.prepare, settings.base.seed, find, out)
+        prepared = prepare(settings.prepare, settings.base.seed, find, out, teach)
         for line in prepared.left_out:
             print(line, file=sys.stderr)
         run.metrics(_counts(prepared))

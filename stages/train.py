@@ -10,11 +10,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
 
 from onelook.data.batches import TrainingScenes
+from onelook.data.faces import TrainingFaces
 from onelook.data.scene import MANIFEST, read_manifest
+from onelook.data.teaching import TEACHINGS, aligned_crops
 from onelook.evaluation.validation import validation_figure
 from onelook.files import sha256
 from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker, starting_network
+from onelook.model.recogniser import start_tail
 from onelook.model.store import save_model
 from onelook.reproducible import make_reproducible
 from onelook.settings import load_settings
@@ -22,6 +25,9 @@ from onelook.tracking import stage_main, stage_run
 from onelook.training.checkpoint import training_key
 from onelook.training.history import TrainingDisplay, write_history
 from onelook.training.loop import Trainer, Watchers
+
+MEASURED = 300
+"""Faces that the starting tail's statistics are measured on."""
 
 
 def main() -> None:
@@ -37,10 +43,19 @@ def main() -> None:
     manifest = read_manifest(arguments.scenes)
     with stage_run("train", settings, inputs=[arguments.scenes], outputs=[arguments.out, arguments.history]) as run:
         scenes = TrainingScenes(manifest, settings.train.augment, settings.base.seed)
-        trainer = Trainer(starting_network(settings.model), scenes, settings)
-        sections = (settings.base, settings.model, settings.train)
-        key = training_key(*(part.model_dump(mode="json") for part in sections), sha256(arguments.scenes / MANIFEST))
-        with TrainingDisplay(settings.train.epochs, scenes.count(settings.train.batch)) as display:
+        faces = None
+        if settings.train.faces.batch > 0:
+            faces = TrainingFaces(
+                manifest, scenes.index, settings.train.faces, settings.train.augment, settings.base.seed
+            )
+        network = starting_network(settings.model)
+        if settings.teacher.path and settings.teacher.start_tail:
+            start_tail(network.embedding, settings.teacher, aligned_crops(manifest, MEASURED))
+        trainer = Trainer(network, scenes, settings, faces)
+        sections = (settings.base, settings.teacher, settings.model, settings.train)
+        data = [sha256(path) for name in (MANIFEST, TEACHINGS) if (path := arguments.scenes / name).exists()]
+        key = training_key(*(part.model_dump(mode="json") for part in sections), *data)
+        with TrainingDisplay(settings.train.epochs, trainer.steps()) as display:
 
             def epoch_done(epoch: int, figures: dict[str, float]) -> None:
                 display.epoch_done(epoch, figures)

@@ -37,7 +37,7 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"train": {"balance": "fair"}}, "Input should be 'fixed' or 'learned'"),
         (
             {"prepare": {"reader": "celeba"}},
-            "prepare.reader: 'celeba' is impossible: Input should be 'orl' or 'folder'",
+            "prepare.reader: 'celeba' is impossible: Input should be 'orl', 'folder' or 'lfw'",
         ),
         ({"prepare": {"people": {"train": 0.9}}}, "prepare.people: is impossible: train + validation + test must be 1"),
         ({"prepare": {"compose": {"faces": [5, 2]}}}, "faces: the first number is the fewest"),

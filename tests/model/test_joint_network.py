@@ -8,7 +8,7 @@ from onelook.geometry.anchors import make_anchors
 from onelook.model.joint import JointNetwork
 from onelook.settings import Embedding, Model
 
-EMBEDDING = Embedding(size=16, channels=24, grid=28, extent=1, widths=(24, 32, 32), depths=(0, 1, 1))
+EMBEDDING = Embedding(size=16, channels=24, grid=28, extent=1, widths=(24, 32), depths=(0, 1), gather=48)
 SETTINGS = Model(width=0.25, pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING)
 
 
@@ -54,6 +54,18 @@ def test_embeddings_are_unit_rows_image_by_image(network: JointNetwork) -> None:
     torch.testing.assert_close(network.embed(alone.maps, landmarks[2:]), together[1:], rtol=1e-4, atol=1e-5)
 
 
+def test_faces_of_very_different_size_in_one_batch_are_sampled_as_each_alone(network: JointNetwork) -> None:
+    maps = network(torch.randint(0, 256, (2, 3, 384, 384), dtype=torch.uint8)).maps
+    landmarks = [faces((10, 10, 300), (200, 200, 40), (5, 300, 70)), faces((30, 20, 150))]
+    together = network.embedding.sample(maps, landmarks)
+    one_by_one = [
+        network.embedding.sample([x[i : i + 1] for x in maps], [face[None]])
+        for i, image in enumerate(landmarks)
+        for face in image
+    ]
+    torch.testing.assert_close(together, torch.cat(one_by_one), rtol=1e-4, atol=1e-4)
+
+
 def test_no_faces_give_no_embeddings(network: JointNetwork) -> None:
     shared = network(torch.zeros(1, 3, 64, 64))
     assert network.embed(shared.maps, [torch.zeros(0, 5, 2)]).shape == (0, 16)
@@ -63,16 +75,21 @@ def test_the_sample_of_a_map_of_coordinates_is_the_grid_itself(network: JointNet
     """A map that holds its own cells' centres, sampled, gives back where it was sampled."""
     head = network.embedding
     y, x = torch.meshgrid(torch.arange(64) * 2 + 1.0, torch.arange(80) * 2 + 1.0, indexing="ij")
-    coordinates = torch.stack([x, y])[None]
-    maps = [coordinates, torch.zeros(1, 32, 32, 40), torch.zeros(1, 64, 16, 20), torch.zeros(1, 64, 8, 10)]
+    fine = torch.stack([x, y])[None].repeat(1, 8, 1, 1)
+    y, x = torch.meshgrid(torch.arange(32) * 4 + 2.0, torch.arange(40) * 4 + 2.0, indexing="ij")
+    coarse = torch.stack([x, y])[None].repeat(1, 16, 1, 1)
+    maps = [fine, coarse, torch.zeros(1, 64, 16, 20), torch.zeros(1, 64, 8, 10)]
     for side in (56.0, 110.0):
         sampled = head.sample(maps, [faces((12, 9, side))])[0]
         step = side / 28
-        wanted_x = 12 + step / 2 + step * torch.arange(28)
-        torch.testing.assert_close(sampled[0], wanted_x.expand(28, 28), atol=0.05, rtol=0)
-        torch.testing.assert_close(
-            sampled[1], (9 + step / 2 + step * torch.arange(28))[:, None].expand(28, 28), atol=0.05, rtol=0
-        )
+        across = (12 + step * torch.arange(28)).expand(28, 28)
+        down = (9 + step * torch.arange(28))[:, None].expand(28, 28)
+        # The fine map's 2 x 2 samples in a cell lie at a quarter and three quarters of it, row by row.
+        for place, (dy, dx) in enumerate([(0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)]):
+            torch.testing.assert_close(sampled[place], across + dx * step, atol=0.05, rtol=0)
+            torch.testing.assert_close(sampled[4 + place], down + dy * step, atol=0.05, rtol=0)
+        torch.testing.assert_close(sampled[64], across + step / 2, atol=0.05, rtol=0)
+        torch.testing.assert_close(sampled[65], down + step / 2, atol=0.05, rtol=0)
 
 
 def test_a_large_face_is_averaged_not_picked(network: JointNetwork) -> None:

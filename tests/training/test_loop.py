@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from onelook.data.batches import TrainingScenes
+from onelook.data.faces import TrainingFaces
 from onelook.data.scene import Face, Scene, read_manifest, write_manifest
-from onelook.errors import ModelError, OnelookError
+from onelook.data.teaching import training_scenes, write_teachings
+from onelook.errors import DataError, ModelError, OnelookError
 from onelook.geometry.alignment import TEMPLATE
 from onelook.model.joint import JointNetwork
 from onelook.model.look import starting_network
@@ -20,14 +22,14 @@ from onelook.training.checkpoint import FILE
 from onelook.training.loop import Progress, Trainer, Watchers
 
 PROJECT = Path(__file__).resolve().parents[2]
-TINY_EMBEDDING = {"size": 8, "channels": 8, "grid": 14, "extent": 1, "widths": [8, 8, 8], "depths": [0, 0, 0]}
+TINY_EMBEDDING = {"size": 8, "channels": 8, "grid": 14, "extent": 1, "widths": [8, 8], "depths": [0, 0], "gather": 8}
 
 
 def tiny_settings(**train: object) -> Settings:
     """The project's own settings, shrunk to seconds."""
     tree = load_settings(PROJECT / "params.yaml").model_dump()
     tree["base"] = {"seed": 7, "threads": 1}
-    tree["model"]["embedding"] = TINY_EMBEDDING
+    tree["model"] |= {"start": "wheel", "embedding": TINY_EMBEDDING}
     tree["train"] |= {"epochs": 3, "batch": 2, **train}
     tree["train"]["augment"] |= {"crop": 64, "zoom": [0.9, 1.1], "smallest_identity": 0, "photometric": 0}
     return Settings.model_validate(tree)
@@ -175,3 +177,52 @@ def test_the_trunk_learns_at_its_share_of_the_rate(scenes: Path) -> None:
     trainer._epoch(0, lambda epoch, step: None)
     moved = {name for name, value in network.state_dict().items() if not value.equal(before[name])}
     assert moved and not any(name.startswith("detector.") for name in moved)
+
+
+def face_trainer(scenes: Path, settings: Settings) -> Trainer:
+    """Trains on single faces, with a teacher that tells the two people apart."""
+    torch.manual_seed(0)
+    manifest = read_manifest(scenes)
+
+    def teach(crops: np.ndarray) -> np.ndarray:
+        upper, lower = crops[:, :50].mean((1, 2, 3)), crops[:, 70:].mean((1, 2, 3))
+        side = np.where(upper < lower, 1.0, -1.0)
+        return np.stack([side, *[np.zeros_like(side)] * 7], axis=1).astype(np.float32)
+
+    write_teachings(scenes, training_scenes(manifest.scenes), teach)
+    all_scenes = TrainingScenes(manifest, settings.train.augment, 0)
+    faces = TrainingFaces(manifest, all_scenes.index, settings.train.faces, settings.train.augment, 0)
+    return Trainer(starting_network(settings.model), all_scenes, settings, faces)
+
+
+def face_settings(**train: object) -> Settings:
+    faces = {"batch": 6, "side": 96, "named": 1.0, "rotation": 5, "scale": 0.1, "shrunk": 0.0}
+    return tiny_settings(**{"batch": 0, "trunk_rate": 0.0, "faces": faces, "epochs": 40, "learning_rate": 0.02, **train})
+
+
+def test_faces_alone_teach_the_embedding_and_leave_the_detector_as_it_was(scenes: Path, tmp_path: Path) -> None:
+    trainer = face_trainer(scenes, face_settings())
+    before = {name: value.clone() for name, value in trainer.network.detector.state_dict().items()}
+    progress = trainer.run(tmp_path, "k", Watchers(validate=lambda network: {"figure": 1.0}))
+    assert all(value.equal(before[name]) for name, value in trainer.network.detector.state_dict().items())
+    losses = [row["loss.distil"] for row in progress.history]
+    assert losses[-1] < 0.5 < 0.8 < losses[0]  # 1 is knowing nothing
+    assert "loss.box" not in progress.history[0]
+
+
+def test_scenes_and_faces_are_trained_in_the_same_steps(scenes: Path, tmp_path: Path) -> None:
+    trainer = face_trainer(scenes, face_settings(batch=2, trunk_rate=0.1, epochs=2))
+    assert trainer.steps() == 1
+    before = trainer.network.detector.trunk.stem.conv.weight.clone()
+    progress = trainer.run(tmp_path, "k", Watchers(validate=lambda network: {"figure": 1.0}))
+    wanted = {"loss.box", "loss.keep", "loss.identity", "loss.distil"}
+    assert all(wanted <= row.keys() for row in progress.history)
+    assert not trainer.network.detector.trunk.stem.conv.weight.equal(before)
+
+
+def test_a_teacher_of_another_length_is_told(scenes: Path) -> None:
+    settings = face_settings()
+    tree = settings.model_dump()
+    tree["model"]["embedding"]["size"] = 12
+    with pytest.raises(DataError, match=r"set model\.embedding\.size to 8"):
+        face_trainer(scenes, Settings.model_validate(tree))

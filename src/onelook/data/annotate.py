@@ -47,12 +47,12 @@ class Enlarged:
 
 
 def enlarge(photo: np.ndarray, factor: float) -> Enlarged:
-    """A small photo (see SMALL) enlarged by `factor` inside a blurred border; a larger one as it is.
+    """A small photo (see SMALL) enlarged by `factor` in a blurred border; a larger one, or any at factor 1, as it is.
 
     Detectors are trained on heads with something around them; in the ORL photos the head fills the frame.
     """
     height, width = photo.shape[:2]
-    if max(height, width) >= SMALL:
+    if max(height, width) >= SMALL or factor == 1:
         return Enlarged(photo, np.ones(2), 0)
     size = np.array([round(width * factor), round(height * factor)])
     large = cv2.resize(photo, size.tolist(), interpolation=cv2.INTER_CUBIC)

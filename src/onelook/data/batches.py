@@ -1,7 +1,10 @@
 """Scenes as batches: decoded, augmented and shuffled, each from its own seed, so that any epoch can be replayed."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -36,13 +39,14 @@ class TrainingScenes:
 
     Attributes:
         identities: sorted names; a face's identity index is its place here.
+        index: that place by name.
     """
 
     def __init__(self, manifest: Manifest, settings: Augment, seed: int) -> None:
         self.manifest = manifest
         self.scenes = manifest.select("train")
         self.identities = manifest.identities("train")
-        self._index = {name: i for i, name in enumerate(self.identities)}
+        self.index = {name: i for i, name in enumerate(self.identities)}
         self._settings = settings
         self._seed = seed
         if not self.identities:
@@ -60,8 +64,20 @@ class TrainingScenes:
         return max(1, len(self.scenes) // size)
 
     def _sample(self, index: int, epoch: int) -> Sample:
-        sample = read_sample(self.manifest, self.scenes[index], self._index)
+        sample = read_sample(self.manifest, self.scenes[index], self.index)
         return augment(sample, self._settings, np.random.default_rng([self._seed, epoch, index]))
+
+
+Item = TypeVar("Item")
+
+
+def prefetch(batches: Iterator[Item], depth: int = 3) -> Iterator[Item]:
+    """The same batches in the same order, made in a thread of their own while earlier ones are worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = deque(pool.submit(next, batches, None) for _ in range(depth))
+        while (batch := pending.popleft().result()) is not None:
+            pending.append(pool.submit(next, batches, None))
+            yield batch
 
 
 def read_sample(manifest: Manifest, scene: Scene, index: dict[str, int]) -> Sample:

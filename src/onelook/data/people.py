@@ -1,7 +1,7 @@
 """Splits by person, and which photos of a person enrol them."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,24 @@ def split_people(names: Sequence[str], shares: People, rng: np.random.Generator)
     owners = np.repeat(np.arange(len(SPLITS)), counts)
     shuffled = rng.permutation(len(people))
     return {people[i]: SPLITS[owner] for i, owner in sorted(zip(shuffled, owners, strict=True))}
+
+
+def hold_out(
+    official: Mapping[str, Literal["train", "test"]], shares: People, rng: np.random.Generator
+) -> dict[str, Split]:
+    """A data set's own split, with some of its training people held out for validation, in the ratio of the shares.
+
+    The official test people stay the test people, whatever the shares.
+
+    Raises:
+        DataError: there are too few training people for two splits.
+    """
+    training = sorted(name for name, split in official.items() if split == "train")
+    count = max(FEWEST, round(len(training) * shares.validation / (shares.train + shares.validation)))
+    if len(training) < count + FEWEST:
+        raise DataError(f"{len(training)} training people: training and validation need at least {FEWEST} each")
+    held = {training[i] for i in rng.permutation(len(training))[:count]}
+    return {name: "validation" if name in held else split for name, split in official.items()}
 
 
 def choose_enrolment(

@@ -1,7 +1,9 @@
 """What a reader of a data set gives: photos, each of one known person."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -48,7 +50,9 @@ class Reading:
     Attributes:
         portraits: in an order that depends on names alone.
         left_out: a line for each photo that was left out, saying which and why.
+        official: which people are for training and which for testing, where the data set itself says so.
     """
 
     portraits: tuple[Portrait, ...]
     left_out: tuple[str, ...] = ()
+    official: Mapping[str, Literal["train", "test"]] | None = None

@@ -21,12 +21,15 @@ from onelook.data.backgrounds import read_backgrounds
 from onelook.data.blending import blend, blend_name
 from onelook.data.compose import cast, compose_scene
 from onelook.data.cutout import Cutout, cut_out
+from onelook.data.extra import write_extra
 from onelook.data.folder import check_count, read_folder
+from onelook.data.lfw import read_lfw
 from onelook.data.orl import read_orl
-from onelook.data.people import SPLITS, choose_enrolment, split_people
+from onelook.data.people import SPLITS, choose_enrolment, hold_out, split_people
 from onelook.data.photo import encode_photo
 from onelook.data.portrait import Portrait, Reading
 from onelook.data.scene import Face, Role, Scene, Split, write_manifest
+from onelook.data.teaching import Teach, training_scenes, write_teachings
 from onelook.errors import PhotoError
 from onelook.files import replacing_folder
 from onelook.settings import Prepare
@@ -74,7 +77,7 @@ class Prepared:
     left_out: tuple[str, ...]
 
 
-def prepare(settings: Prepare, seed: int, find: Find, root: Path) -> Prepared:
+def prepare(settings: Prepare, seed: int, find: Find, root: Path, teach: Teach | None = None) -> Prepared:
     """Make the data folder `root` anew: images/ and manifest.jsonl. An interrupted run leaves the old folder.
 
     Args:
@@ -82,24 +85,42 @@ def prepare(settings: Prepare, seed: int, find: Find, root: Path) -> Prepared:
         seed: the run's seed.
         find: the detector that annotates.
         root: the data folder.
+        teach: the teacher whose embeddings of the training faces are kept beside the manifest, if there is one.
 
     Raises:
         DataError: the photos are missing, or there are too few people or photos.
         OnelookError: the folder cannot be written.
     """
-    reading = read_orl() if settings.reader == "orl" else read_folder(settings.folder)
+    reading = _read(settings)
     annotated, unusable = annotate_all(reading, settings, find)
     by_person: dict[str, list[Annotated]] = defaultdict(list)
     for item in annotated:
         by_person[item.portrait.identity].append(item)
-    owner = split_people(list(by_person), settings.people, _rng(seed, _Draw.PEOPLE))
+    if reading.official is None:
+        owner = split_people(list(by_person), settings.people, _rng(seed, _Draw.PEOPLE))
+    else:
+        owner = hold_out(reading.official, settings.people, _rng(seed, _Draw.PEOPLE))
     scenes: list[Scene] = []
     with replacing_folder(root) as folder:
         for split in SPLITS:
             photos = {name: items for name, items in by_person.items() if owner[name] == split}
             scenes += _prepare_split(folder, split, photos, settings, seed)
+        if settings.extra.path:
+            scenes += write_extra(folder, settings.extra)
+        if teach is not None:
+            write_teachings(folder, _progress(training_scenes(scenes), "asking the teacher"), teach)
         write_manifest(folder, scenes)
     return Prepared(tuple(scenes), reading.left_out + unusable)
+
+
+def _read(settings: Prepare) -> Reading:
+    match settings.reader:
+        case "orl":
+            return read_orl()
+        case "folder":
+            return read_folder(settings.folder)
+        case "lfw":
+            return read_lfw(settings.lfw)
 
 
 def annotate_all(reading: Reading, settings: Prepare, find: Find) -> tuple[list[Annotated], tuple[str, ...]]:
@@ -124,6 +145,8 @@ def annotate_all(reading: Reading, settings: Prepare, find: Find) -> tuple[list[
             continue
         annotated.append(Annotated(portrait, tuple(replace(face, source=portrait.source) for face in found)))
         usable[portrait.identity] += 1
+    if reading.official is not None:
+        return annotated, tuple(left_out)  # a benchmark's people may be left out, and are counted
     minimum = settings.folder.minimum_photos if settings.reader == "folder" else 1
     for identity, count in usable.items():
         check_count(identity, count, minimum)

@@ -15,7 +15,7 @@ from onelook.errors import DataError
 from onelook.files import inside, write_text
 
 Split = Literal["train", "validation", "test"]
-Role = Literal["scene", "enrol"]
+Role = Literal["scene", "enrol", "crop"]
 MANIFEST = "manifest.jsonl"
 
 
@@ -56,7 +56,8 @@ class Scene:
         image: path relative to the manifest's folder.
         width, height: of the image, in pixels.
         split: which of the three disjoint sets of people it belongs to.
-        role: "enrol" for a photo that introduces one person to a gallery, "scene" for any other.
+        role: "enrol" for a photo that introduces one person to a gallery, "crop" for a face cut out so closely that it
+            is no scene to find faces in, "scene" for any other.
         faces: in no particular order.
         source, licence: where the photo comes from and its terms.
     """
@@ -147,7 +148,7 @@ def _face_to_json(face: Face) -> dict[str, object]:
 
 
 def _scene_from_json(value: dict) -> Scene:
-    if value["split"] not in ("train", "validation", "test") or value["role"] not in ("scene", "enrol"):
+    if value["split"] not in ("train", "validation", "test") or value["role"] not in ("scene", "enrol", "crop"):
         raise ValueError(f"split {value['split']!r}, role {value['role']!r}")
     return Scene(
         image=value["image"],

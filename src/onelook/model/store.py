@@ -19,7 +19,9 @@ from onelook.settings import Model
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
-_FORMAT = 1
+_FORMAT = 2
+# The model folder inside the package.
+RELEASED = Path(__file__).resolve().parent.parent / "released"
 
 
 def save_model(folder: Path, network: JointNetwork) -> None:
@@ -59,6 +61,21 @@ def load_model(folder: Path) -> JointNetwork:
     except (ValidationError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(f"{folder}: its weights and settings do not fit together; train again") from error
     return network.eval()
+
+
+def load_released(network: JointNetwork) -> None:
+    """Fill a network with the weights released with this package.
+
+    Raises:
+        ModelError: the network has another shape.
+    """
+    try:
+        network.load_state_dict(load_model(RELEASED).state_dict())
+    except RuntimeError as error:
+        raise ModelError(
+            "model.start: released fits a network of the released shape alone; leave the rest of model as it was, "
+            "or set model.start: wheel"
+        ) from error
 
 
 def fingerprint(folder: Path) -> str:

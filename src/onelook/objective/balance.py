@@ -24,10 +24,12 @@ class TaskBalance(nn.Module):
         self.log_variance = nn.Parameter(start, requires_grad=self.learned)
 
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """The total of scalar losses, keyed by the names of the weights."""
-        stacked = torch.stack([losses[name] for name in self.names])
-        total = (torch.exp(-self.log_variance) * stacked).sum()
-        return total + self.log_variance.sum() if self.learned else total
+        """The total of scalar losses, keyed by the names of the weights; tasks that are not trained are absent."""
+        rows = [row for row, name in enumerate(self.names) if name in losses]
+        stacked = torch.stack([losses[self.names[row]] for row in rows])
+        log_variance = self.log_variance[rows]
+        total = (torch.exp(-log_variance) * stacked).sum()
+        return total + log_variance.sum() if self.learned else total
 
     def weights(self) -> dict[str, float]:
         """Each task's weight as it stands."""

@@ -1,8 +1,10 @@
 """The training loop: every epoch a pass over the scenes, a validation and a checkpoint."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice, repeat
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onelook.data.batches import Batch, TrainingScenes
-from onelook.errors import OnelookError
+from onelook.data.batches import Batch, TrainingScenes, prefetch
+from onelook.data.faces import FaceBatch, TrainingFaces
+from onelook.errors import DataError, OnelookError
 from onelook.geometry.anchors import make_anchors
 from onelook.model.joint import JointNetwork, SharedPass
 from onelook.objective.balance import TaskBalance
+from onelook.objective.distilling import distillation_loss
 from onelook.objective.joint import anchor_losses, predicted_landmarks
 from onelook.objective.margin import NO_IDENTITY, ArcFace
 from onelook.objective.matching import Matches
@@ -50,19 +54,37 @@ class Progress:
 
 
 class Trainer:
-    """Joint training of one network on one set of scenes; everything random comes from the seed, epoch and step."""
+    """Joint training of one network on scenes, on single faces cut out of them, or on both in every step.
 
-    def __init__(self, network: JointNetwork, scenes: TrainingScenes, settings: Settings) -> None:
+    Everything random comes from the seed, epoch and step.
+    """
+
+    def __init__(
+        self, network: JointNetwork, scenes: TrainingScenes, settings: Settings, faces: TrainingFaces | None = None
+    ) -> None:
+        """Set up for the steps `settings.train` describes; `faces` are needed where its `faces.batch` is not 0.
+
+        Raises:
+            DataError: the teacher's embeddings have another length than the network's.
+        """
         # Depthwise convolutions train a third faster with the channels innermost.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scenes = scenes
+        self.faces = faces
         self.settings = settings.train
         self.seed = settings.base.seed
-        self.teacher = (
+        self.starting = (
             copy.deepcopy(network.detector).eval().requires_grad_(False) if network.frozen_statistics else None
         )
+        self.frozen = self.starting is not None and self.settings.trunk_rate == 0
+        network.detector.requires_grad_(not self.frozen)
         margin = self.settings.margin
         size = network.settings.embedding.size
+        if faces is not None and faces.teaching_size not in (None, size):
+            raise DataError(
+                f"the teacher's embeddings have {faces.teaching_size} numbers, the network's {size}; "
+                f"set model.embedding.size to {faces.teaching_size}"
+            )
         self.arcface = ArcFace(size, len(scenes.identities), margin=margin.margin, scale=margin.scale)
         self.balance = TaskBalance(self.settings.weights, self.settings.balance)
         self.learned = nn.ModuleDict({"network": network, "arcface": self.arcface, "balance": self.balance})
@@ -91,34 +113,70 @@ class Trainer:
 
     def _epoch(self, epoch: int, step_done: Callable[[int, int], None]) -> Figures:
         self.network.train()
-        count = self.scenes.count(self.settings.batch)
+        count = self.steps()
         sums: Figures = {}
-        for step, batch in enumerate(self.scenes.batches(epoch, self.settings.batch)):
+        for step, (scenes, faces) in enumerate(prefetch(self._batches(epoch))):
             self._set_rates(epoch * count + step, count * self.settings.epochs)
-            losses = self._losses(batch, epoch, step)
+            losses: dict[str, Tensor] = {}
+            if scenes is not None:
+                losses |= self._scene_losses(scenes, epoch, step)
+            if faces is not None:
+                losses |= self._face_losses(faces)
             total = self.balance(losses)
             if not bool(torch.isfinite(total)):
                 raise OnelookError(_not_finite(epoch, step, losses))
-            self.optimiser.zero_grad(set_to_none=True)
-            total.backward()
-            nn.utils.clip_grad_norm_(self.learned.parameters(), self.settings.clip)
-            self.optimiser.step()
+            if total.requires_grad:  # with a frozen detector, scenes without a person to know teach nothing
+                self.optimiser.zero_grad(set_to_none=True)
+                total.backward()
+                nn.utils.clip_grad_norm_(self.learned.parameters(), self.settings.clip)
+                self.optimiser.step()
             for name, value in {**losses, "total": total}.items():
                 sums[f"loss.{name}"] = sums.get(f"loss.{name}", 0.0) + float(value.detach()) / count
             step_done(epoch + 1, step + 1)
         return sums | {f"weight.{name}": value for name, value in self.balance.weights().items()}
 
-    def _losses(self, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
+    def steps(self) -> int:
+        """Steps in an epoch: every face with a name is seen once, or every scene where faces have no batches."""
+        return self.scenes.count(self.settings.batch) if self.faces is None else self.faces.count()
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Batch | None, FaceBatch | None]]:
+        scenes = repeat(None) if self.settings.batch == 0 else self._scene_batches(epoch)
+        faces = repeat(None) if self.faces is None else self.faces.batches(epoch)
+        return islice(zip(scenes, faces, strict=False), self.steps())
+
+    def _scene_batches(self, epoch: int) -> Iterator[Batch]:
+        """As many rounds over the scenes as an epoch has steps for, each in an order of its own."""
+        rounds = ceil(self.steps() / self.scenes.count(self.settings.batch))
+        for each in range(rounds):
+            yield from self.scenes.batches(epoch * rounds + each, self.settings.batch)
+
+    def _look(self, images: Tensor) -> SharedPass:
+        with torch.set_grad_enabled(not self.frozen):
+            shared: SharedPass = self.network(images.contiguous(memory_format=torch.channels_last))
+        return shared
+
+    def _face_losses(self, batch: FaceBatch) -> dict[str, Tensor]:
+        with torch.set_grad_enabled(not self.frozen):
+            maps = self.network.detector.shared_maps(batch.images.contiguous(memory_format=torch.channels_last))
+        embeddings = self.network.embed(maps, batch.landmarks.split(1))
+        losses = {"identity": self.arcface(embeddings, batch.identities)}
+        if self.faces is not None and self.faces.teaching_size is not None:
+            losses["distil"] = distillation_loss(embeddings, batch.taught)
+        return losses
+
+    def _scene_losses(self, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
         images = batch.images.contiguous(memory_format=torch.channels_last)
-        shared: SharedPass = self.network(images)
+        shared = self._look(images)
         anchors = make_anchors(batch.images.shape[2], batch.images.shape[3], self.network.detector.levels)
-        teacher = None
-        if self.teacher is not None:
+        start = None
+        if self.starting is not None and not self.frozen:
             with torch.no_grad():
-                teacher = self.teacher(images).anchors
+                start = self.starting(images).anchors
         losses, matches = anchor_losses(
-            shared.anchors, teacher, anchors, batch.boxes, batch.landmarks, self.settings.matching
+            shared.anchors, start, anchors, batch.boxes, batch.landmarks, self.settings.matching
         )
+        if self.faces is not None:
+            return losses
         landmarks, identities = self._faces_to_embed(batch, shared, anchors, matches, epoch, step)
         if len(identities) < 2:  # batch statistics need two faces
             return losses | {"identity": shared.anchors.logits.sum() * 0}
@@ -152,7 +210,7 @@ class Trainer:
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.learned.named_parameters():
             if parameter.requires_grad:
-                known = name.startswith("network.detector.") and self.teacher is not None
+                known = name.startswith("network.detector.") and self.starting is not None
                 rate = self.settings.trunk_rate if known else 1.0
                 decay = self.settings.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)
