@@ -76,6 +76,8 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     """`onelook` with arguments, as (exit code, stdout, stderr)."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
+        if arguments[0] == "enroll":  # the first enrolment chooses the gallery's model
+            arguments = (*arguments, "--model", "build/model")
         monkeypatch.setattr(sys, "argv", ["onelook", *arguments])
         with pytest.raises(SystemExit) as caught:
             cli.main()

@@ -1,7 +1,7 @@
 """Find every face in a photo and say who it is, in one forward pass.
 
 import onelook
-gallery = onelook.open_gallery("gallery", model="build/model")
+gallery = onelook.open_gallery("gallery")
 for face in gallery.identify("photo.jpg"):
     print(face.name, face.similarity, face.box)
 """

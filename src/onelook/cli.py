@@ -34,7 +34,10 @@ app = typer.Typer(
 
 Photos = Annotated[list[Path], typer.Argument(help="photos", metavar="PHOTO", show_default=False)]
 Name = Annotated[str, typer.Argument(help="the person's name", metavar="NAME", show_default=False)]
-ModelFolder = Annotated[Path, typer.Option("--model", help="the model's folder")]
+ModelFolder = Annotated[
+    Path | None,
+    typer.Option("--model", help="the model's folder  [default: the gallery's own, or the released weights]"),
+]
 ReadGallery = Annotated[
     Path | None,
     typer.Option("--gallery", help="the gallery's folder  [default: gallery, or build/gallery where there is none]"),
@@ -46,7 +49,7 @@ ChangedGallery = Annotated[Path, typer.Option("--gallery", help="the gallery's f
 def identify(
     photos: Photos,
     gallery: ReadGallery = None,
-    model: ModelFolder = Path("build/model"),
+    model: ModelFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
     pictures: Annotated[
         Path | None,
@@ -94,14 +97,19 @@ def enroll(
     name: Name,
     photos: Photos,
     gallery: ChangedGallery = OWN_GALLERY,
-    model: ModelFolder = Path("build/model"),
+    model: ModelFolder = None,
     calibration: Annotated[
-        Path, typer.Option("--calibration", help="threshold of a new gallery, as the evaluation wrote it")
-    ] = Path("build/evaluation/calibration.json"),
+        Path | None,
+        typer.Option(
+            "--calibration",
+            help="threshold of a new gallery  [default: the released weights' own; with --model, "
+            "build/evaluation/calibration.json]",
+        ),
+    ] = None,
 ) -> None:
     """Enroll a person with photos that show that person alone: all of them, or none if one cannot be used.
 
-    The first enrolment starts the gallery.
+    The first enrolment starts the gallery, with the released weights unless --model names another model.
     """
     from onelook.gallery.gallery import create_gallery, open_gallery
     from onelook.gallery.store import is_gallery

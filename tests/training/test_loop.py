@@ -197,7 +197,9 @@ def face_trainer(scenes: Path, settings: Settings) -> Trainer:
 
 def face_settings(**train: object) -> Settings:
     faces = {"batch": 6, "side": 96, "named": 1.0, "rotation": 5, "scale": 0.1, "shrunk": 0.0}
-    return tiny_settings(**{"batch": 0, "trunk_rate": 0.0, "faces": faces, "epochs": 40, "learning_rate": 0.02, **train})
+    return tiny_settings(
+        **{"batch": 0, "trunk_rate": 0.0, "faces": faces, "epochs": 40, "learning_rate": 0.02, **train}
+    )
 
 
 def test_faces_alone_teach_the_embedding_and_leave_the_detector_as_it_was(scenes: Path, tmp_path: Path) -> None:

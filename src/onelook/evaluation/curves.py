@@ -15,8 +15,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
 from onelook.evaluation.average_precision import PrecisionRecall
 
-# Okabe and Ito 2008, Color Universal Design: blue and orange, which colour-blind people can tell apart.
-_COLOURS = ("#0072b2", "#d55e00")
+# Okabe and Ito 2008, Color Universal Design: blue, orange and green, which colour-blind people can tell apart.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73")
 _POINTS = 200
 
 
@@ -62,21 +62,27 @@ def draw_rates(rates: np.ndarray, shares: Mapping[str, np.ndarray], *, title: st
     return figure
 
 
-def draw_similarities(genuine: np.ndarray, others: np.ndarray, threshold: float, title: str) -> Figure:
-    """How similar faces (m,) are to their own template, and strangers (k,) to the most similar person."""
+OF_PEOPLE = "a face and its own person", "a stranger or false alarm and the most similar person"
+OF_PAIRS = "two photos of one person", "photos of two people"
+
+
+def draw_similarities(
+    genuine: np.ndarray, others: np.ndarray, threshold: float, title: str, labels: tuple[str, str] = OF_PEOPLE
+) -> Figure:
+    """How similar faces (m,) are to their own template, and strangers (k,) to the most similar person; or pairs."""
     figure, axes = _axes(title, "similarity (cosine)", "share of the faces")
     found = genuine[np.isfinite(genuine)]
     everything = np.concatenate([found, others, [threshold]])
     bins = np.linspace(everything.min() - 0.01, everything.max() + 0.01, 51).tolist()
     for values, colour, label in (
-        (found, _COLOURS[0], "a face and its own person"),
-        (others, _COLOURS[1], "a stranger or false alarm and the most similar person"),
+        (found, _COLOURS[0], labels[0]),
+        (others, _COLOURS[1], labels[1]),
     ):
         if len(values):
             weights = np.full(len(values), 1 / len(values))
             axes.hist(values, bins, weights=weights, color=colour, alpha=0.6, label=f"{label} ({len(values)})")
     axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # room for the legend
-    axes.axvline(threshold, color="black", linestyle="--", label=f"threshold for a name: {threshold:.4f}")
+    axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:.4f}")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.legend(loc="upper left")
     return figure

@@ -14,6 +14,11 @@ from onelook.gallery.enrolment import add_new, check_name, rows_of_person
 from onelook.gallery.search import TemplateIndex
 from onelook.gallery.store import Contents, Terms
 from onelook.model.look import Looker, load_looker
+from onelook.model.store import RELEASED, fingerprint
+
+PIPELINE_MODEL = Path("build/model")
+PIPELINE_CALIBRATION = Path("build/evaluation/calibration.json")
+RELEASED_CALIBRATION = RELEASED / "calibration.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,24 +154,30 @@ class Gallery:
         self._index = TemplateIndex(contents.embeddings, [entry.person for entry in contents.entries])
 
 
-def open_gallery(folder: str | Path, *, model: str | Path = "build/model") -> Gallery:
-    """Open a gallery with the model it was made with.
+def open_gallery(folder: str | Path, *, model: str | Path | None = None) -> Gallery:
+    """Open a gallery with the model it was made with: by default the released weights or the pipeline's own.
 
     Raises:
         GalleryError: the gallery is missing, damaged or made with another model.
         ModelError: the model is missing or damaged.
     """
     contents = store.read(Path(folder))
-    return Gallery(Path(folder), contents, load_looker(Path(model)))
+    return Gallery(Path(folder), contents, load_looker(_own_model(contents.terms) if model is None else Path(model)))
 
 
 def create_gallery(
     folder: str | Path,
     *,
-    model: str | Path = "build/model",
-    calibration: str | Path = "build/evaluation/calibration.json",
+    model: str | Path | None = None,
+    calibration: str | Path | None = None,
 ) -> Gallery:
     """Begin a gallery of your own; the folder is written with the first enrolment.
+
+    Args:
+        folder: of the gallery.
+        model: the model's folder; by default the weights released with this package.
+        calibration: the threshold; by default the released weights' own, or for another model the one that the
+            pipeline's evaluation wrote.
 
     Raises:
         GalleryError: the folder holds something already, or the calibration is missing, damaged or another model's.
@@ -175,9 +186,16 @@ def create_gallery(
     path = Path(folder)
     if path.exists() and (not path.is_dir() or store.is_gallery(path)):
         raise GalleryError(f"{path}: already holds something; name a folder that does not exist yet")
-    looker = load_looker(Path(model))
+    if calibration is None:
+        calibration = RELEASED_CALIBRATION if model is None else PIPELINE_CALIBRATION
+    looker = load_looker(RELEASED if model is None else Path(model))
     terms = calibrated_terms(Path(calibration), looker.fingerprint, looker.embedding_size, managed=False)
     return Gallery(path, store.empty(terms), looker)
+
+
+def _own_model(terms: Terms) -> Path:
+    """The released weights or the pipeline's model, whichever a gallery was made with; the latter where neither was."""
+    return RELEASED if terms.fingerprint == fingerprint(RELEASED) else PIPELINE_MODEL
 
 
 def check_model(folder: Path, terms: Terms, looker: Looker) -> None:

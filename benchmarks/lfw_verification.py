@@ -1,0 +1,152 @@
+"""Are two photos of the same person? LFW's development test pairs, end to end from the full photo.
+
+    python benchmarks/lfw_verification.py --data ../shared/data [--model build/model] [--out build/lfw]
+
+Three methods look at the same photos in one run: the joint network in one pass, the teacher (MobileFaceNet through
+onnxruntime, with the mirror image, on crops aligned by our own detections), and eigenfaces learned on photos of the
+training people. The face nearest the middle of a photo is its person; a photo without a face makes its pairs wrong.
+Prints a Markdown table, and with --out writes the ROC, the histogram of similarities and the hardest wrong pairs.
+Nobody in these pairs is in `peopleDevTrain.txt`, which is what networks here are trained on.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from onelook.data.lfw import photo_path, read_lfw, read_pairs
+from onelook.data.photo import read_photo, write_photo
+from onelook.drawing import tile
+from onelook.evaluation.crops import to_gray
+from onelook.evaluation.curves import OF_PAIRS, draw_rates, draw_similarities, save_picture
+from onelook.evaluation.eigenfaces import SIDE, Eigenfaces
+from onelook.evaluation.folds import best_threshold, fold_accuracy, right, tar_at_far
+from onelook.geometry.alignment import CROP, align_crop
+from onelook.model.look import Looker, load_looker
+from onelook.model.recogniser import Recogniser
+from onelook.model.store import RELEASED
+from onelook.settings import Detect, Lfw, Teacher
+
+DETECT = Detect(score=0.5, nms=0.4, longest_side=1280)
+TEACHER = "weights/mobilefacenet.onnx"
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+EIGENFACES, LEARNED_ON = 200, 2000  # components, photos of training people
+MIDDLE = 125  # of an LFW photo, in pixels
+SHOWN = 24  # wrong pairs in the picture
+
+
+def main() -> None:
+    """Score the pairs by each method, print the table, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/ and weights/")
+    parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
+    parser.add_argument("--out", type=Path, help="folder for the pictures")
+    arguments = parser.parse_args()
+    root = arguments.data / "lfw"
+    pairs = read_pairs(root / "pairsDevTest.txt")
+    same = np.array([kind for _, _, kind in pairs])
+    photos = sorted({photo_path(root, *photo) for one, two, _ in pairs for photo in (one, two)})
+    rows = {path: row for row, path in enumerate(photos)}
+    places = np.array([[rows[photo_path(root, *photo)] for photo in pair[:2]] for pair in pairs])
+    looker = load_looker(arguments.model)
+    found, landmarks, embeddings = look_at(looker, photos)
+    training = [portrait.path for portrait in read_lfw(Lfw(path=str(root))).portraits if portrait.path not in rows]
+    scores = {
+        "onelook": embeddings,
+        "teacher": teacher_embeddings(arguments.data / TEACHER, photos, landmarks, found),
+        "eigenfaces": eigenface_embeddings(looker, training_photos(root, training), photos, landmarks, found),
+    }
+    print("| method | accuracy, ten folds | TAR at 1 % FAR | TAR at 0.1 % FAR | photos without a face |")
+    print("|---|---|---|---|---|")
+    similarities = {}
+    for name, vectors in scores.items():
+        similarities[name] = (vectors[places[:, 0]] * vectors[places[:, 1]]).sum(axis=1)
+        mean, error = fold_accuracy(similarities[name], same)
+        tars = [f"{tar_at_far(similarities[name], same, far):.3f}" for far in (0.01, 0.001)]
+        print(f"| {name} | {mean:.4f} ± {error:.4f} | {' | '.join(tars)} | {(~found).sum()} of {len(found)} |")
+    if arguments.out is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        draw(arguments.out, similarities, same, [[photos[row] for row in pair] for pair in places])
+
+
+def look_at(looker: Looker, photos: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each photo's face nearest the middle: found (n,) bool, landmarks (n, 5, 2), embeddings (n, d); NaN if none."""
+    landmarks = np.full((len(photos), 5, 2), np.nan, np.float32)
+    embeddings = np.full((len(photos), looker.embedding_size), np.nan, np.float32)
+    for row, path in enumerate(track(photos, description="onelook", transient=True)):
+        seen = looker.look([read_photo(path)], DETECT)[0]
+        if len(seen):
+            centres = seen.boxes.reshape(-1, 2, 2).mean(axis=1)
+            nearest = int(np.argmin(np.linalg.norm(centres - MIDDLE, axis=1)))
+            landmarks[row], embeddings[row] = seen.landmarks[nearest], seen.embeddings[nearest]
+    return np.isfinite(landmarks).all((1, 2)), landmarks, embeddings
+
+
+def teacher_embeddings(path: Path, photos: Sequence[Path], landmarks: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """The teacher's embeddings (n, d) of the same faces, NaN where none was found."""
+    teacher = Recogniser(Teacher(path=str(path), mean=MEAN, deviation=DEVIATION, start_tail=False))
+    return by_crops(photos, landmarks, found, CROP, teacher.embed, "teacher")
+
+
+def training_photos(root: Path, paths: Sequence[Path]) -> list[Path]:
+    """Some photos of the official training people, spread evenly over them."""
+    official = read_lfw(Lfw(path=str(root))).official or {}
+    own = [path for path in paths if official[path.parent.name] == "train"]
+    return own[:: max(1, len(own) // LEARNED_ON)][:LEARNED_ON]
+
+
+def eigenface_embeddings(
+    looker: Looker, training: Sequence[Path], photos: Sequence[Path], landmarks: np.ndarray, found: np.ndarray
+) -> np.ndarray:
+    """Eigenfaces' embeddings (n, d) of the same faces, NaN where none was found."""
+    seen, points, _ = look_at(looker, training)
+    crops = [align_crop(read_photo(training[row]), points[row], SIDE) for row in np.flatnonzero(seen)]
+    floor = Eigenfaces(to_gray(np.array(crops)), EIGENFACES, seed=0)
+    return by_crops(photos, landmarks, found, SIDE, lambda crop: floor.embed(to_gray(crop)), "eigenfaces")
+
+
+def by_crops(
+    photos: Sequence[Path],
+    landmarks: np.ndarray,
+    found: np.ndarray,
+    side: int,
+    embed: Callable[[np.ndarray], np.ndarray],
+    name: str,
+) -> np.ndarray:
+    """What `embed` says of aligned crops (1, side, side, 3) of the faces found; rows of NaN for the others."""
+    rows: list[np.ndarray] = []
+    for row in track(np.flatnonzero(found), description=name, transient=True):
+        rows.append(embed(align_crop(read_photo(photos[row]), landmarks[row], side)[None])[0])
+    vectors = np.full((len(photos), len(rows[0])), np.nan, np.float32)
+    vectors[found] = rows
+    return vectors
+
+
+def draw(out: Path, similarities: dict[str, np.ndarray], same: np.ndarray, photos: list[list[Path]]) -> None:
+    """The ROC of the methods, onelook's similarities, and its hardest wrong pairs with their similarity."""
+    rates = np.geomspace(0.002, 1, 200)
+    curves = {
+        name: np.array([tar_at_far(scores, same, rate) for rate in rates]) for name, scores in similarities.items()
+    }
+    title = "Verification on LFW's development test pairs"
+    across, upwards = "false-accept rate of impostor pairs", "true-accept rate of genuine pairs"
+    save_picture(out / "roc.png", draw_rates(rates, curves, title=title, across=across, upwards=upwards))
+    scores = similarities["onelook"]
+    threshold = best_threshold(scores, same)
+    found = np.isfinite(scores)
+    histogram = draw_similarities(scores[found & same], scores[found & ~same], threshold, title, OF_PAIRS)
+    save_picture(out / "similarities.png", histogram)
+    wrong = np.flatnonzero(found & ~right(scores, same, threshold))
+    wrong = wrong[np.argsort(-np.abs(scores[wrong] - threshold))][:SHOWN]
+    pictures = [np.concatenate([read_photo(path) for path in photos[pair]], axis=1) for pair in wrong]
+    if pictures:
+        write_photo(out / "wrong_pairs.png", tile(pictures, columns=4, width=2000))
+    for pair in wrong:
+        kind = "same" if same[pair] else "different"
+        print(f"wrong: {' '.join(path.stem for path in photos[pair])} ({kind}, similarity {scores[pair]:.3f})")
+
+
+if __name__ == "__main__":
+    main()
