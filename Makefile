@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check format ui
+.PHONY: help install repro test check format released ui
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -35,6 +35,28 @@ check: $(INSTALLED) ## look for mistakes without running anything: ruff, its for
 format: $(INSTALLED) ## mend what ruff can mend
 	ruff check --fix
 	ruff format
+
+# How the released weights were made: everything that differs from params.yaml.
+RELEASED := -S prepare.reader=lfw \
+	-S prepare.composed=false \
+	-S prepare.annotate.upscale=1 \
+	-S prepare.people.train=0.7 \
+	-S prepare.people.validation=0.04 \
+	-S prepare.people.test=0.26 \
+	-S prepare.extra.path=../shared/data/faces \
+	-S teacher.path=../shared/data/weights/mobilefacenet.onnx \
+	-S model.start=wheel \
+	-S train.batch=0 \
+	-S train.trunk_rate=0 \
+	-S train.epochs=20 \
+	-S train.learning_rate=0.002 \
+	-S train.faces.batch=64 \
+	-S train.faces.named=0.6 \
+	-S train.weights.identity=0.02 \
+	-S train.augment.landmark_jitter=0.01
+
+released: $(INSTALLED) ## train the released weights anew, into build/model; needs ../shared/data
+	dvc exp run --name released $(RELEASED)
 
 ui: $(INSTALLED) ## compare runs in the browser: http://127.0.0.1:5000, another port with PORT=...
 	@mkdir -p mlflow

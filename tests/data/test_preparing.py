@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from onelook.data.annotate import Find
+from onelook.data.batches import TrainingScenes
+from onelook.data.faces import TrainingFaces
 from onelook.data.orl import read_orl
 from onelook.data.photo import read_photo, write_photo
 from onelook.data.preparing import prepare
-from onelook.data.scene import read_manifest
+from onelook.data.scene import MANIFEST, read_manifest
+from onelook.data.teaching import training_scenes
 from onelook.errors import DataError
 from onelook.model.detections import Detections
 from onelook.model.look import public_detector
@@ -220,3 +223,36 @@ def test_blended_people_are_made_of_training_people_and_change_no_other_split(
     for name in mixed:
         first, second = name.removeprefix("blend of ").split(" and ")
         assert first != second and {first, second} <= set(trained)
+
+
+def test_nobody_of_the_official_test_list_can_be_trained_on(project: Path, find: Find, tmp_path: Path) -> None:
+    """Whatever the shares and the seed: not in the scenes, not in the faces, and not by editing the manifest."""
+    root = tmp_path / "lfw"
+    official = {"peopleDevTrain.txt": range(1, 9), "peopleDevTest.txt": range(9, 13)}
+    for name, people in official.items():
+        root.mkdir(exist_ok=True)
+        (root / name).write_text("\n".join([str(len(people)), *(f"P{person}\t2" for person in people)]))
+    for portrait in read_orl().portraits:
+        person, number = portrait.path.parts[-2:]
+        if int(person[1:]) <= 12 and number in ("1.pgm", "2.pgm"):
+            write_photo(root / f"images/P{person[1:]}/P{person[1:]}_000{number[0]}.jpg", portrait.read())
+    default = load_settings(project / "params.yaml")
+    tree = default.prepare.model_dump() | {"reader": "lfw", "lfw": {"path": str(root)}, "composed": False}
+    tree["people"] = {"train": 0.9, "validation": 0.05, "test": 0.05}
+    for seed in range(3):
+        folder = tmp_path / f"scenes-{seed}"
+        prepare(Prepare.model_validate(tree), seed, find, folder)
+        manifest = read_manifest(folder)
+        forbidden = {f"P{person}" for person in official["peopleDevTest.txt"]}
+        assert set(manifest.identities("test")) == forbidden
+        assert len(manifest.identities("train")) == 6 and len(manifest.identities("validation")) == 2
+        scenes = TrainingScenes(manifest, default.train.augment, seed)
+        faces_settings = default.train.faces.model_copy(update={"batch": 1, "named": 1.0})
+        faces = TrainingFaces(manifest, scenes.index, faces_settings, default.train.augment, seed)
+        assert not forbidden & set(scenes.identities)
+        sources = {scene.source.split(", ")[1].split("_")[0] for scene in training_scenes(manifest.scenes)}
+        assert faces.count() == len(training_scenes(manifest.scenes)) and not forbidden & sources
+        path = folder / MANIFEST
+        path.write_text(path.read_text().replace('"split": "test"', '"split": "train"', 1))
+        with pytest.raises(DataError, match="splits must not share people"):
+            read_manifest(folder)
