@@ -42,6 +42,7 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"prepare": {"people": {"train": 0.9}}}, "prepare.people: is impossible: train + validation + test must be 1"),
         ({"prepare": {"compose": {"faces": [5, 2]}}}, "faces: the first number is the fewest"),
         ({"train": {"matching": {"negative": 0.9}}}, "negative must not be above positive"),
+        ({"model": {"embedding": {"sampling": "crop"}}}, "Input should be 'warp', 'roi' or 'centre'"),
         ({"train": {"augment": {"crop": 100}}}, "train.augment.crop: 100 is impossible"),
         ({"detect": {"nms": float("nan")}}, "detect.nms"),
         ({"mlflow": {}}, "mlflow: unknown key; known here: base, detect, evaluate"),

@@ -127,6 +127,10 @@ class Embedding(_Section):
     size: int = Field(ge=8, le=1024, description="length of an embedding")
     channels: int = Field(ge=8, le=512, description="channels of the fused map the faces are sampled from")
     grid: Literal[14, 28, 56] = Field(description="samples along each side of an aligned face")
+    sampling: Literal["warp", "roi", "centre"] = Field(
+        description="warp: faces are turned upright by their five points; roi: an upright square around them; centre: "
+        "the features of one point, where extent means nothing"
+    )
     extent: float = Field(
         ge=0.5,
         le=2,

@@ -22,7 +22,8 @@ from onelook.training.checkpoint import FILE
 from onelook.training.loop import Progress, Trainer, Watchers
 
 PROJECT = Path(__file__).resolve().parents[2]
-TINY_EMBEDDING = {"size": 8, "channels": 8, "grid": 14, "extent": 1, "widths": [8, 8], "depths": [0, 0], "gather": 8}
+TINY_EMBEDDING = {"size": 8, "channels": 8, "grid": 14, "sampling": "warp", "extent": 1}
+TINY_EMBEDDING |= {"widths": [8, 8], "depths": [0, 0], "gather": 8}
 
 
 def tiny_settings(**train: object) -> Settings:
