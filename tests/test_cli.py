@@ -43,7 +43,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as `make repro` leaves it: model, calibration and the pipeline's gallery, and some photos."""
     root = tmp_path_factory.mktemp("built")
     torch.manual_seed(5)
-    embedding = Embedding(size=32, channels=16, grid=14, extent=1, widths=(16, 16), depths=(0, 0), gather=16)
+    embedding = Embedding(
+        size=32, channels=16, grid=14, sampling="warp", extent=1, widths=(16, 16), depths=(0, 0), gather=16
+    )
     save_model(root / "build/model", starting_network(_settings(embedding)))
     looker = load_looker(root / "build/model")
     detect = store.Detect(score=0.5, nms=0.4, longest_side=640)
@@ -180,7 +182,9 @@ def remove_model(place: Path) -> None:
 
 def other_model(place: Path) -> None:
     torch.manual_seed(6)
-    embedding = Embedding(size=32, channels=16, grid=14, extent=1, widths=(16, 16), depths=(0, 0), gather=16)
+    embedding = Embedding(
+        size=32, channels=16, grid=14, sampling="warp", extent=1, widths=(16, 16), depths=(0, 0), gather=16
+    )
     save_model(place / "build/model", starting_network(_settings(embedding)))
 
 

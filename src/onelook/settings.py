@@ -127,6 +127,10 @@ class Embedding(_Section):
     size: int = Field(ge=8, le=1024, description="length of an embedding")
     channels: int = Field(ge=8, le=512, description="channels of the fused map the faces are sampled from")
     grid: Literal[14, 28, 56] = Field(description="samples along each side of an aligned face")
+    sampling: Literal["warp", "roi", "centre"] = Field(
+        description="warp: faces are turned upright by their five points; roi: an upright square around them; centre: "
+        "the features of one point, where extent means nothing"
+    )
     extent: float = Field(
         ge=0.5,
         le=2,
@@ -183,11 +187,80 @@ class Matching(_Section):
         return self
 
 
-class Margin(_Section):
+class ArcFaceMargin(_Section):
     """ArcFace (Deng et al. 2019, equation 3)."""
 
-    margin: float = Field(ge=0, le=1.5, description="additive angle m, in radians")
-    scale: PositiveFloat = Field(description="scale s of the cosines")
+    margin: float = Field(ge=0, le=1.5, description="added to the angle, in radians")
+
+
+class CosFaceMargin(_Section):
+    """CosFace (Wang et al. 2018, equation 4)."""
+
+    margin: float = Field(ge=0, le=1, description="taken off the cosine")
+
+
+class SphereFaceMargin(_Section):
+    """SphereFace (Liu et al. 2017, equation 7), with embeddings of length `scale`."""
+
+    margin: float = Field(ge=1, le=5, description="what the angle is multiplied by; 1 is no margin")
+
+
+class CombinedMargin(_Section):
+    """All three margins at once (Deng et al. 2019, equation 4)."""
+
+    multiplicative: float = Field(gt=0, le=5, description="what the angle is multiplied by; 1 is no margin")
+    angular: float = Field(ge=0, le=1.5, description="added to the angle, in radians")
+    cosine: float = Field(ge=0, le=1, description="taken off the cosine")
+
+    @check(mode="after")
+    def _any(self) -> Self:
+        if (self.multiplicative, self.angular, self.cosine) == (1, 0, 0):
+            raise ValueError("no margin at all is loss: normalised")
+        return self
+
+
+class TripletMargin(_Section):
+    """FaceNet (Schroff et al. 2015, section 3)."""
+
+    margin: float = Field(gt=0, le=4, description="in squared distance, of which the largest is 4")
+
+
+class Centre(_Section):
+    """Softmax and centre loss together (Wen et al. 2016, equation 5)."""
+
+    weight: PositiveFloat = Field(description="of the centre loss against the softmax, the paper's lambda")
+    rate: float = Field(gt=0, le=1, description="how fast the centres follow their faces, the paper's alpha")
+
+
+class Oim(_Section):
+    """Online instance matching (Xiao et al. 2017, section 3.2)."""
+
+    queue: PositiveInt = Field(description="latest faces without a name that are kept to tell people from")
+    momentum: float = Field(ge=0, lt=1, description="share of a person's entry that stays when a face of theirs comes")
+    temperature: PositiveFloat = Field(description="what the cosines are divided by")
+
+
+class Identity(_Section):
+    """What makes embeddings of one person alike; only the parameters of the chosen loss are used."""
+
+    loss: Literal[
+        "arcface", "cosface", "sphereface", "combined", "normalised", "softmax", "triplet", "centre", "oim"
+    ] = Field(description="normalised: softmax of cosines without a margin; softmax: linear classes with a bias")
+    scale: PositiveFloat = Field(
+        description="scale s of the cosines: arcface, cosface, sphereface, combined, normalised"
+    )
+    arcface: ArcFaceMargin
+    cosface: CosFaceMargin
+    sphereface: SphereFaceMargin
+    combined: CombinedMargin
+    triplet: TripletMargin
+    centre: Centre
+    oim: Oim
+
+    @property
+    def strangers(self) -> bool:
+        """Whether the loss learns from faces without a name too."""
+        return self.loss == "oim"
 
 
 class Weights(_Section):
@@ -243,7 +316,7 @@ class Train(_Section):
     clip: PositiveFloat = Field(description="largest gradient norm")
     balance: Literal["fixed", "learned"] = Field(description="learned: Kendall et al. 2018, uncertainty weights")
     matching: Matching
-    margin: Margin
+    identity: Identity
     weights: Weights
     augment: Augment
 
@@ -253,6 +326,8 @@ class Train(_Section):
             raise ValueError("batch and faces.batch are both 0: there is nothing to train on")
         if self.batch == 0 and self.trunk_rate > 0:
             raise ValueError("batch is 0, so nothing would keep detection: set trunk_rate 0, or train on scenes too")
+        if self.identity.loss == "triplet" and 0 < self.faces.batch < 3:
+            raise ValueError("faces.batch is less than 3: there is no triplet in it")
         return self
 
 

@@ -30,7 +30,7 @@ def small_settings(project: Path, tmp_path_factory: pytest.TempPathFactory) -> S
     tree["prepare"]["compose"] |= {"train": 5, "validation": 5, "test": 6, "width": 320, "height": 256}
     tree["prepare"]["compose"] |= {"faces": (1, 3), "size": (40, 110)}
     tree["model"]["start"] = "wheel"
-    tree["model"]["embedding"] |= {"size": 16, "channels": 16, "grid": 14, "extent": 1}
+    tree["model"]["embedding"] |= {"size": 16, "channels": 16, "grid": 14, "sampling": "warp", "extent": 1}
     tree["model"]["embedding"] |= {"widths": (16, 16), "depths": (0, 0), "gather": 16}
     tree["evaluate"] |= {"bootstrap": 100, "eigenfaces": 8}
     return Settings.model_validate(tree)

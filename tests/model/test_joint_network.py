@@ -8,7 +8,9 @@ from onelook.geometry.anchors import make_anchors
 from onelook.model.joint import JointNetwork
 from onelook.settings import Embedding, Model
 
-EMBEDDING = Embedding(size=16, channels=24, grid=28, extent=1, widths=(24, 32), depths=(0, 1), gather=48)
+EMBEDDING = Embedding(
+    size=16, channels=24, grid=28, sampling="warp", extent=1, widths=(24, 32), depths=(0, 1), gather=48
+)
 SETTINGS = Model(width=0.25, pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING)
 
 
@@ -90,6 +92,49 @@ def test_the_sample_of_a_map_of_coordinates_is_the_grid_itself(network: JointNet
             torch.testing.assert_close(sampled[4 + place], down + dy * step, atol=0.05, rtol=0)
         torch.testing.assert_close(sampled[64], across + step / 2, atol=0.05, rtol=0)
         torch.testing.assert_close(sampled[65], down + step / 2, atol=0.05, rtol=0)
+
+
+def sampling(how: str) -> JointNetwork:
+    """The same weights, whatever the sampling."""
+    torch.manual_seed(0)
+    embedding = EMBEDDING.model_copy(update={"sampling": how})
+    return JointNetwork(SETTINGS.model_copy(update={"embedding": embedding})).eval()
+
+
+def test_a_region_is_the_warp_for_an_upright_face_and_another_for_a_turned_one() -> None:
+    warp, region = sampling("warp"), sampling("roi")
+    maps = warp(torch.randint(0, 256, (1, 3, 160, 160), dtype=torch.uint8)).maps
+    upright = faces((20, 30, 90))
+    torch.testing.assert_close(region.embed(maps, [upright]), warp.embed(maps, [upright]), rtol=1e-3, atol=1e-4)
+    turned = (upright - 80).flip(-1) * torch.tensor([-1.0, 1.0]) + 80
+    assert (region.embed(maps, [turned]) - warp.embed(maps, [turned])).abs().max() > 0.01
+
+
+def test_the_centre_is_the_features_of_one_point_whatever_lies_around_it() -> None:
+    network = sampling("centre")
+    maps = [torch.zeros(2, c, 128 // s, 128 // s) for c, s in zip((16, 32, 64, 64), (2, 4, 8, 16), strict=True)]
+    for x in maps:
+        x[:] = torch.randn(2, x.shape[1], 1, 1)
+    # A corner that no bilinear sample at the middle of the face can reach.
+    around = [x.clone() for x in maps]
+    for x in around:
+        x[:, :, : x.shape[-1] // 4] += 1
+    landmarks = [faces((20, 20, 80)), faces((20, 20, 80), (24, 10, 90))]
+    sampled = network.embedding.sample(maps, landmarks)
+    assert sampled.shape == (3, 4 * 16 + 32 + 64 + 64, 1, 1)
+    torch.testing.assert_close(sampled[0, :64, 0, 0], maps[0][0, :, 0, 0].repeat_interleave(4))
+    torch.testing.assert_close(sampled[1:, 64:96, 0, 0], maps[1][1, :, 0, 0].expand(2, -1))
+    rows = network.embed(maps, landmarks)
+    assert rows.shape == (3, 16)
+    torch.testing.assert_close(network.embed(around, landmarks), rows)
+    assert network.embed(maps, [torch.zeros(0, 5, 2)] * 2).shape == (0, 16)
+
+
+def test_the_head_has_the_same_weights_whatever_the_sampling() -> None:
+    shapes = [
+        {name: value.shape for name, value in sampling(how).state_dict().items()} for how in ("warp", "roi", "centre")
+    ]
+    assert shapes[0] == shapes[1] == shapes[2]
 
 
 def test_a_large_face_is_averaged_not_picked(network: JointNetwork) -> None:

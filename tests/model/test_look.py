@@ -10,7 +10,9 @@ from onelook.geometry.boxes import encode_boxes, encode_landmarks, pairwise_iou
 from onelook.model.look import Looker, keep_best, starting_network
 from onelook.settings import Detect, Embedding, Model
 
-EMBEDDING = Embedding(size=16, channels=16, grid=28, extent=1, widths=(16, 16), depths=(0, 0), gather=16)
+EMBEDDING = Embedding(
+    size=16, channels=16, grid=28, sampling="warp", extent=1, widths=(16, 16), depths=(0, 0), gather=16
+)
 DETECT = Detect(score=0.5, nms=0.4, longest_side=1280)
 
 

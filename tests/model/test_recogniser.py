@@ -28,7 +28,9 @@ LAYERS = [
     ((40, 1, 7, 7), 1, 0, 40, False, False),
     ((8, 40, 1, 1), 1, 0, 1, False, False),
 ]
-EMBEDDING = Embedding(size=8, channels=16, grid=28, extent=1, widths=(24, 24), depths=(1, 0), gather=40)
+EMBEDDING = Embedding(
+    size=8, channels=16, grid=28, sampling="warp", extent=1, widths=(24, 24), depths=(1, 0), gather=40
+)
 
 
 def run(weights: list[tuple[np.ndarray, np.ndarray]], x: torch.Tensor, first: int) -> torch.Tensor:

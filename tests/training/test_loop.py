@@ -2,27 +2,32 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from onelook.data.batches import TrainingScenes
+from onelook.data.batches import Batch, TrainingScenes
 from onelook.data.faces import TrainingFaces
 from onelook.data.scene import Face, Scene, read_manifest, write_manifest
 from onelook.data.teaching import training_scenes, write_teachings
 from onelook.errors import DataError, ModelError, OnelookError
 from onelook.geometry.alignment import TEMPLATE
+from onelook.geometry.anchors import make_anchors
 from onelook.model.joint import JointNetwork
 from onelook.model.look import starting_network
-from onelook.settings import Settings, load_settings
+from onelook.objective.joint import anchor_losses
+from onelook.settings import Identity, Settings, load_settings
 from onelook.training.checkpoint import FILE
 from onelook.training.loop import Progress, Trainer, Watchers
 
 PROJECT = Path(__file__).resolve().parents[2]
-TINY_EMBEDDING = {"size": 8, "channels": 8, "grid": 14, "extent": 1, "widths": [8, 8], "depths": [0, 0], "gather": 8}
+TINY_EMBEDDING = {"size": 8, "channels": 8, "grid": 14, "sampling": "warp", "extent": 1}
+TINY_EMBEDDING |= {"widths": [8, 8], "depths": [0, 0], "gather": 8}
 
 
 def tiny_settings(**train: object) -> Settings:
@@ -113,6 +118,77 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(scenes: Path, tmp_path: Pat
     resumed, resumed_network = train(scenes, tmp_path / "parts", settings)
     assert resumed.history == whole.history
     assert same_weights(resumed_network, network)
+
+
+def with_loss(loss: str, **train: object) -> Settings:
+    """Training with that loss on scenes seen whole, the detector left as it is."""
+    identity = load_settings(PROJECT / "params.yaml").train.identity.model_dump()
+    # A wide margin: of a narrow one the mined triplets are always those that cost about half of it.
+    identity |= {"loss": loss, "triplet": {"margin": 1.0}}
+    tree = tiny_settings(**{"batch": 7, "trunk_rate": 0.0, "identity": identity, **train}).model_dump()
+    tree["train"]["augment"] |= {"crop": 96, "zoom": (1, 1)}
+    return Settings.model_validate(tree)
+
+
+@pytest.mark.parametrize("loss", get_args(Identity.model_fields["loss"].annotation))
+def test_every_loss_learns_the_two_painted_people(scenes: Path, tmp_path: Path, loss: str) -> None:
+    settings = with_loss(loss, epochs=25, learning_rate=0.01)
+    torch.manual_seed(0)
+    network = starting_network(settings.model)
+    trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 1), settings)
+    history = trainer.run(tmp_path, "k", Watchers(validate=lambda network: {"figure": 0.0})).history
+    first, last = (np.mean([row["loss.identity"] for row in rows]) for rows in (history[:5], history[-5:]))
+    assert last < 0.6 * first
+
+
+@pytest.mark.parametrize("loss", ["centre", "oim"])
+def test_what_a_loss_keeps_outlives_an_interruption(scenes: Path, tmp_path: Path, loss: str) -> None:
+    manifest = read_manifest(scenes)
+    write_manifest(scenes, [*manifest.scenes[:5], nameless(manifest.scenes[5]), manifest.scenes[6]])
+    settings = with_loss(loss, batch=3)
+    whole, network = train(scenes, tmp_path / "whole", settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(scenes, tmp_path / "parts", settings, stop_after=1)
+    resumed, resumed_network = train(scenes, tmp_path / "parts", settings)
+    assert resumed.history == whole.history
+    assert same_weights(resumed_network, network)
+    kept, again = (kept_by_the_loss(tmp_path / name) for name in ("whole", "parts"))
+    assert len(kept) >= 3 and all(value.equal(again[name]) and bool(value.any()) for name, value in kept.items())
+
+
+def nameless(scene: Scene) -> Scene:
+    return replace(scene, faces=tuple(replace(face, identity=None) for face in scene.faces))
+
+
+def kept_by_the_loss(checkpoints: Path) -> dict[str, torch.Tensor]:
+    learned = torch.load(checkpoints / FILE, weights_only=True)["state"]["learned"]
+    return {name: value for name, value in learned.items() if name.startswith("identity.")}
+
+
+@pytest.mark.parametrize(("loss", "wanted"), [("arcface", [0, 1]), ("oim", [0, 1, -1])])
+def test_strangers_reach_only_the_loss_that_knows_them(scenes: Path, loss: str, wanted: list[int]) -> None:
+    """A face cut off by the crop, or too small, has lost its name to the augmentation: it is no stranger."""
+    settings = with_loss(loss)
+    tree = settings.model_dump()
+    tree["train"]["augment"] |= {"smallest_identity": 20}
+    settings = Settings.model_validate(tree)
+    trainer = Trainer(
+        starting_network(settings.model),
+        TrainingScenes(read_manifest(scenes), settings.train.augment, 0),
+        settings,
+    )
+    face = TEMPLATE * 0.4 + np.float32(20)
+    cut, absent = face - np.array([50, 0], np.float32), np.full((5, 2), np.nan, np.float32)
+    points = torch.from_numpy(np.stack([face, face, face, face, cut, absent]))
+    boxes = torch.tensor([[20.0, 20.0, 60.0, 60.0]]).repeat(6, 1)
+    boxes[3, 2:] = 35  # too small
+    who = torch.tensor([0, 1, -1, -1, -1, -1])
+    batch = Batch(torch.zeros(1, 3, 96, 96, dtype=torch.uint8), [boxes], [points], [who])
+    anchors = make_anchors(96, 96, trainer.network.detector.levels)
+    shared = trainer._look(batch.images)
+    _, matches = anchor_losses(shared.anchors, None, anchors, [boxes], [points], settings.train.matching)
+    landmarks, identities = trainer._faces_to_embed(batch, shared, anchors, matches, 0, 0)
+    assert identities.tolist() == wanted and len(landmarks[0]) == len(wanted)
 
 
 def test_a_killed_process_leaves_a_checkpoint_that_training_goes_on_from(scenes: Path, tmp_path: Path) -> None:

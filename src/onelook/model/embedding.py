@@ -1,4 +1,4 @@
-"""The embedding head: faces sampled upright out of the shared maps, then a small tail.
+"""The embedding head: faces sampled out of the shared maps, by default turned upright, then a small tail.
 
 The maps of several strides are projected to the same channels and summed. A 1x1 projection and bilinear sampling
 commute, so each map is sampled at its own resolution, and only the samples are projected: one convolution over the
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.geometry.alignment import sampling_grid
+from onelook.geometry.alignment import centre_grid, sampling_grid, upright_grid
 from onelook.model.layers import ConvNorm, InvertedResidual
 from onelook.settings import Embedding
 
@@ -21,10 +21,14 @@ from onelook.settings import Embedding
 _MOST_HALVINGS = 5
 # Samples of the finest map along each side of a cell of the grid.
 _DENSER = 2
+_GRIDS = {"warp": sampling_grid, "roi": upright_grid, "centre": centre_grid}
 
 
 class EmbeddingHead(nn.Module):
     """Five-point similarity warp of the fused map, then the second half of MobileFaceNet (Chen et al. 2018, table 1).
+
+    In place of the warp there can be an upright square (`sampling: roi`), or the features of one point (`centre`).
+    These are spread over the grid as they are: the tail is then a small network on a vector.
 
     That half is inverted residuals at a half and a quarter of the sampled grid, a widening 1x1 convolution, a global
     depthwise convolution and a linear projection; its widths are settings.
@@ -38,7 +42,9 @@ class EmbeddingHead(nn.Module):
     def __init__(self, inputs: Sequence[int], strides: Sequence[int], settings: Embedding) -> None:
         super().__init__()
         self.strides = tuple(strides)
+        self.grid = _GRIDS[settings.sampling]
         self.samples = settings.grid
+        self.sampled = 1 if settings.sampling == "centre" else settings.grid
         self.extent = settings.extent
         self.channels = inputs[0] * _DENSER**2 + sum(inputs[1:])
         self.fuse = nn.Sequential(
@@ -67,24 +73,25 @@ class EmbeddingHead(nn.Module):
         Returns:
             (sum of n_i, size) L2-normalised, image by image.
         """
-        x = self.fuse(self.sample(maps, landmarks))
+        x = self.fuse(self.sample(maps, landmarks)).expand(-1, -1, self.samples, self.samples)
         x = self.out(self.gather(self.widen(self.tail(x))))
         return functional.normalize(x.flatten(1))
 
     def sample(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
-        """All maps under each face's upright grid: (sum of n_i, channels of all maps, samples, samples).
+        """All maps under each face's grid: (sum of n_i, channels of all maps, samples, samples).
 
-        The finest map's channels come first, four times as many as it has.
+        The finest map's channels come first, four times as many as it has. Of a single point there is one sample.
         """
         points = torch.cat(list(landmarks))
         counts = torch.tensor([len(each) for each in landmarks], device=points.device)
         owners = torch.arange(len(landmarks), device=points.device).repeat_interleave(counts)
-        grids = sampling_grid(points, self.samples, self.extent)
-        dense = sampling_grid(points, _DENSER * self.samples, self.extent)
-        # A large face is sampled more coarsely than the finest map: halved maps keep it from aliasing.
+        grids = self.grid(points, self.sampled, self.extent)
+        dense = self.grid(points, _DENSER * self.sampled, self.extent)
+        # A large face is sampled more coarsely than the finest map: halved maps keep it from aliasing. The samples of
+        # a single point have no spacing, so the maps stay as they are.
         spacing = (dense[:, 0, 1] - dense[:, 0, 0]).norm(dim=-1)
         halvings = torch.log2(spacing / self.strides[0]).round().clamp(0, _MOST_HALVINGS)
-        faces = maps[0].new_zeros(len(points), self.channels, self.samples, self.samples)
+        faces = maps[0].new_zeros(len(points), self.channels, self.sampled, self.sampled)
         for halving in halvings.unique().tolist():
             chosen = (halvings == halving).nonzero()[:, 0]
             coarsest = self.strides[0] * 2 ** int(halving)

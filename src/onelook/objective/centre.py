@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onelook.objective.identities import with_identity
+from onelook.objective.softmax import Softmax
 
 
 class CentreLoss(nn.Module):
@@ -34,3 +35,19 @@ class CentreLoss(nn.Module):
     def _move(self, offsets: Tensor, truth: Tensor) -> None:
         members = functional.one_hot(truth, len(self.centres)).to(offsets.dtype)
         self.centres += self.rate * (members.T @ offsets) / (1 + members.sum(0))[:, None]
+
+
+class SoftmaxWithCentres(nn.Module):
+    """Softmax and `weight` times the centre loss (equation 5): the first parts people, the second gathers each."""
+
+    def __init__(self, size: int, identities: int, *, weight: float, rate: float) -> None:
+        """`rate`: of the centres, as in `CentreLoss`."""
+        super().__init__()
+        self.weight = weight
+        self.softmax = Softmax(size, identities)
+        self.centre = CentreLoss(size, identities, rate=rate)
+
+    def forward(self, embeddings: Tensor, identities: Tensor) -> Tensor:
+        """Mean loss of embeddings (n, size) whose identities (n,) are known, 0 if none is."""
+        loss: Tensor = self.softmax(embeddings, identities) + self.weight * self.centre(embeddings, identities)
+        return loss

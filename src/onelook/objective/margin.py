@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.objective.identities import NO_IDENTITY as NO_IDENTITY
 from onelook.objective.identities import with_identity
 
 
@@ -44,7 +43,7 @@ class MarginSoftmax(nn.Module):
     def forward(self, embeddings: Tensor, identities: Tensor) -> Tensor:
         """Mean loss of embeddings (n, size), L2-normalised, whose identities (n,) are known.
 
-        Faces of `NO_IDENTITY` never reach the classifier; without any other face the loss is 0.
+        Faces without an identity never reach the classifier; without any other face the loss is 0.
         """
         faces, truth = with_identity(embeddings, identities)
         if len(truth) == 0:

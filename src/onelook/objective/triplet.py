@@ -1,7 +1,7 @@
 """Triplets: two photos of a person closer to each other than to anyone else's (FaceNet, Schroff et al., CVPR 2015)."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from onelook.objective.identities import with_identity
 
@@ -31,3 +31,15 @@ def triplet_loss(embeddings: Tensor, identities: Tensor, margin: float) -> Tenso
     mined = semi_hard.any(1)
     hardest = gaps[mined].masked_fill(~semi_hard[mined], torch.inf).amin(1)
     return (margin - hardest).sum() / max(1, len(hardest))
+
+
+class Triplets(nn.Module):
+    """`triplet_loss` with its margin; it learns nothing of its own."""
+
+    def __init__(self, margin: float) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, embeddings: Tensor, identities: Tensor) -> Tensor:
+        """As `triplet_loss`."""
+        return triplet_loss(embeddings, identities, self.margin)

@@ -19,8 +19,9 @@ from onelook.geometry.anchors import make_anchors
 from onelook.model.joint import JointNetwork, SharedPass
 from onelook.objective.balance import TaskBalance
 from onelook.objective.distilling import distillation_loss
+from onelook.objective.identities import NO_IDENTITY
+from onelook.objective.identity import identity_loss
 from onelook.objective.joint import anchor_losses, predicted_landmarks
-from onelook.objective.margin import NO_IDENTITY, ArcFace
 from onelook.objective.matching import Matches
 from onelook.settings import Settings
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
@@ -78,16 +79,15 @@ class Trainer:
         )
         self.frozen = self.starting is not None and self.settings.trunk_rate == 0
         network.detector.requires_grad_(not self.frozen)
-        margin = self.settings.margin
         size = network.settings.embedding.size
         if faces is not None and faces.teaching_size not in (None, size):
             raise DataError(
                 f"the teacher's embeddings have {faces.teaching_size} numbers, the network's {size}; "
                 f"set model.embedding.size to {faces.teaching_size}"
             )
-        self.arcface = ArcFace(size, len(scenes.identities), margin=margin.margin, scale=margin.scale)
+        self.identity = identity_loss(self.settings.identity, size, len(scenes.identities))
         self.balance = TaskBalance(self.settings.weights, self.settings.balance)
-        self.learned = nn.ModuleDict({"network": network, "arcface": self.arcface, "balance": self.balance})
+        self.learned = nn.ModuleDict({"network": network, "identity": self.identity, "balance": self.balance})
         self.optimiser = torch.optim.AdamW(self._groups(), lr=0.0)
 
     def run(self, checkpoints: Path, key: str, watchers: Watchers) -> Progress:
@@ -159,7 +159,7 @@ class Trainer:
         with torch.set_grad_enabled(not self.frozen):
             maps = self.network.detector.shared_maps(batch.images.contiguous(memory_format=torch.channels_last))
         embeddings = self.network.embed(maps, batch.landmarks.split(1))
-        losses = {"identity": self.arcface(embeddings, batch.identities)}
+        losses = {"identity": self.identity(embeddings, batch.identities)}
         if self.faces is not None and self.faces.teaching_size is not None:
             losses["distil"] = distillation_loss(embeddings, batch.taught)
         return losses
@@ -180,12 +180,12 @@ class Trainer:
         landmarks, identities = self._faces_to_embed(batch, shared, anchors, matches, epoch, step)
         if len(identities) < 2:  # batch statistics need two faces
             return losses | {"identity": shared.anchors.logits.sum() * 0}
-        return losses | {"identity": self.arcface(self.network.embed(shared.maps, landmarks), identities)}
+        return losses | {"identity": self.identity(self.network.embed(shared.maps, landmarks), identities)}
 
     def _faces_to_embed(
         self, batch: Batch, shared: SharedPass, anchors: Tensor, matches: list[Matches], epoch: int, step: int
     ) -> tuple[list[Tensor], Tensor]:
-        """Landmarks per image and identities of the faces that have both.
+        """Landmarks per image and identities of the faces that have both, and of strangers where the loss knows them.
 
         A growing share is sampled at the landmarks the network itself predicts, the rest at labelled ones with jitter:
         training sees what inference will.
@@ -200,9 +200,14 @@ class Trainer:
             jittered = points + noise * augment.landmark_jitter * sizes[:, None, None]
             guessed = predicted_landmarks(shared.anchors, image, anchors, matches[image], jittered)
             guess = torch.from_numpy(rng.random(len(points)) < share)
-            known = (who != NO_IDENTITY) & points.isfinite().all(-1).all(-1)
-            chosen.append(torch.where(guess[:, None, None], guessed, jittered)[known])
-            identities.append(who[known])
+            wanted = who != NO_IDENTITY
+            if self.settings.identity.strangers:
+                # A face that is cut off or too small may be a person's who lost the name by it: it is no stranger.
+                whole = ((points >= 0) & (points <= augment.crop)).all(-1).all(-1)
+                wanted |= whole & (sizes >= augment.smallest_identity)
+            wanted &= points.isfinite().all(-1).all(-1)
+            chosen.append(torch.where(guess[:, None, None], guessed, jittered)[wanted])
+            identities.append(who[wanted])
         return chosen, torch.cat(identities)
 
     def _groups(self) -> list[dict[str, Any]]:
