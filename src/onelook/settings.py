@@ -270,7 +270,10 @@ class Weights(_Section):
     box: PositiveFloat
     landmarks: PositiveFloat
     identity: PositiveFloat
-    distil: PositiveFloat = Field(description="weight of pulling embeddings to the teacher's")
+    distil: PositiveFloat = Field(
+        description="weight of pulling embeddings to the teacher's, or to those of the "
+        "released weights that training started from"
+    )
     keep: PositiveFloat = Field(description="weight of staying close to the starting detector's outputs")
 
 

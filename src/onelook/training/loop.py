@@ -74,9 +74,9 @@ class Trainer:
         self.faces = faces
         self.settings = settings.train
         self.seed = settings.base.seed
-        self.starting = (
-            copy.deepcopy(network.detector).eval().requires_grad_(False) if network.frozen_statistics else None
-        )
+        start = network.settings.start
+        self.starting = None if start == "nothing" else copy.deepcopy(network).eval().requires_grad_(False)
+        self.knows_faces = start == "released"
         self.frozen = self.starting is not None and self.settings.trunk_rate == 0
         network.detector.requires_grad_(not self.frozen)
         size = network.settings.embedding.size
@@ -169,18 +169,30 @@ class Trainer:
         shared = self._look(images)
         anchors = make_anchors(batch.images.shape[2], batch.images.shape[3], self.network.detector.levels)
         start = None
-        if self.starting is not None and not self.frozen:
+        if self.starting is not None:
             with torch.no_grad():
-                start = self.starting(images).anchors
+                start = shared if self.frozen else self.starting(images)
         losses, matches = anchor_losses(
-            shared.anchors, start, anchors, batch.boxes, batch.landmarks, self.settings.matching
+            shared.anchors,
+            None if start is None else start.anchors,
+            anchors,
+            batch.boxes,
+            batch.landmarks,
+            self.settings.matching,
         )
         if self.faces is not None:
             return losses
         landmarks, identities = self._faces_to_embed(batch, shared, anchors, matches, epoch, step)
         if len(identities) < 2:  # batch statistics need two faces
             return losses | {"identity": shared.anchors.logits.sum() * 0}
-        return losses | {"identity": self.identity(self.network.embed(shared.maps, landmarks), identities)}
+        embeddings = self.network.embed(shared.maps, landmarks)
+        losses["identity"] = self.identity(embeddings, identities)
+        if self.starting is not None and start is not None and self.knows_faces:
+            # What the released weights know of faces is to be kept, as what they know of where faces are.
+            with torch.no_grad():
+                taught = self.starting.embed(start.maps, landmarks)
+            losses["distil"] = distillation_loss(embeddings, taught)
+        return losses
 
     def _faces_to_embed(
         self, batch: Batch, shared: SharedPass, anchors: Tensor, matches: list[Matches], epoch: int, step: int
