@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from onelook.data import preparing
 from onelook.data.annotate import Find
 from onelook.data.orl import read_orl
 from onelook.data.photo import read_photo, write_photo
+from onelook.data.portrait import Portrait
 from onelook.data.preparing import prepare
-from onelook.data.scene import read_manifest
+from onelook.data.scene import Face, read_manifest
 from onelook.errors import DataError
 from onelook.model.detections import Detections
 from onelook.model.look import public_detector
@@ -220,3 +222,15 @@ def test_blended_people_are_made_of_training_people_and_change_no_other_split(
     for name in mixed:
         first, second = name.removeprefix("blend of ").split(" and ")
         assert first != second and {first, second} <= set(trained)
+
+
+def test_many_people_are_blended_without_listing_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [
+        preparing.Annotated(Portrait(Path(f"{i}.png"), f"p{i}", "", ""), (Face(np.zeros(4, np.float32)),))
+        for i in range(30)
+    ]
+    for most in (30, 10):
+        monkeypatch.setattr(preparing, "MATES", most)
+        sitters = preparing._blended_sitters(items, 20, np.random.default_rng(1))
+        names = {name for s in sitters for name in s.identity.removeprefix("blend of ").split(" and ")}
+        assert len({sitter.identity for sitter in sitters}) == 20 and 7 <= len(names) <= most

@@ -8,7 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from itertools import combinations
+from math import comb
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +35,11 @@ from onelook.data.teaching import Teach, training_scenes, write_teachings
 from onelook.errors import PhotoError
 from onelook.files import replacing_folder
 from onelook.settings import Prepare
+
+HEADS = 1024
+"""Cut-out heads kept in memory while scenes are composed."""
+MATES = 4096
+"""Most people that blended people are made of: their pairs are numbered, and there are half its square."""
 
 Item = TypeVar("Item")
 
@@ -195,15 +202,16 @@ def _write_composed(
     for number, sitter in enumerate(sitters):
         numbers[sitter.identity].append(number)
     casts = cast(total, numbers, compose, _rng(seed, _Draw.CAST, SPLITS.index(split)))
-    heads: dict[int, Cutout] = {}
+
+    @lru_cache(maxsize=HEADS)
+    def head(actor: int) -> Cutout:
+        return cut_out(*sitters[actor].sit(), compose.size[1])
+
     backgrounds = read_backgrounds(split)
     for number, actors in enumerate(_progress(casts, f"composing {split} scenes")):
-        for actor in actors:
-            if actor not in heads:
-                heads[actor] = cut_out(*sitters[actor].sit(), compose.size[1])
         rng = _rng(seed, _Draw.SCENE, SPLITS.index(split), number)
         background = backgrounds[int(rng.integers(len(backgrounds)))]
-        image, faces = compose_scene([heads[actor] for actor in actors], background, backgrounds, compose, rng)
+        image, faces = compose_scene([head(actor) for actor in actors], background, backgrounds, compose, rng)
         licences = [f"background: {background.licence}"]
         licences += sorted({f"faces: {sitters[actor].licence}" for actor in actors})
         name = _write_image(folder, f"images/{split}/scene-{number:05d}.jpg", image)
@@ -217,13 +225,20 @@ def _sitter(item: Annotated) -> Sitter:
 
 def _blended_sitters(items: Sequence[Annotated], people: int, rng: np.random.Generator) -> list[Sitter]:
     """`people` blended people, each of another pair; as many photos of one as the pair's first has."""
+    if people == 0:
+        return []
     by_person: dict[str, list[Annotated]] = defaultdict(list)
     for item in items:
         by_person[item.portrait.identity].append(item)
-    pairs = list(combinations(sorted(by_person), 2))
+    mates = sorted(by_person)
+    if len(mates) > MATES:
+        mates = [mates[i] for i in rng.permutation(len(mates))[:MATES]]
+    drawn = rng.permutation(comb(len(mates), 2))[:people].tolist()
+    wanted = set(drawn)
+    pairs = {number: pair for number, pair in enumerate(combinations(mates, 2)) if number in wanted}
     sitters = []
-    for pair in rng.permutation(len(pairs))[:people]:
-        firsts, seconds = (by_person[name] for name in pairs[pair])
+    for number in drawn:
+        firsts, seconds = (by_person[name] for name in pairs[number])
         order = rng.permutation(len(seconds))
         sitters += [_blended(first, seconds[order[i % len(order)]]) for i, first in enumerate(firsts)]
     return sitters
