@@ -21,15 +21,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from onelook.data.annotate import Find, annotate, enlarge
 from onelook.data.backgrounds import read_backgrounds
 from onelook.data.blending import blend, blend_name
+from onelook.data.celeba import read_celeba
 from onelook.data.compose import cast, compose_scene
 from onelook.data.cutout import Cutout, cut_out
 from onelook.data.extra import write_extra
 from onelook.data.folder import check_count, read_folder
 from onelook.data.lfw import read_lfw
 from onelook.data.orl import read_orl
-from onelook.data.people import SPLITS, choose_enrolment, hold_out, split_people
+from onelook.data.people import SPLITS, check_splits, choose_enrolment, hold_out, split_people
 from onelook.data.photo import encode_photo
 from onelook.data.portrait import Portrait, Reading
+from onelook.data.record import read_record
 from onelook.data.scene import Face, Role, Scene, Split, write_manifest
 from onelook.data.teaching import Teach, training_scenes, write_teachings
 from onelook.errors import PhotoError
@@ -99,14 +101,16 @@ def prepare(settings: Prepare, seed: int, find: Find, root: Path, teach: Teach |
         OnelookError: the folder cannot be written.
     """
     reading = _read(settings)
+    owner = None  # an official split is checked before hours of annotation
+    if reading.official is not None:
+        owner = hold_out(reading.official, settings.people, _rng(seed, _Draw.PEOPLE))
     annotated, unusable = annotate_all(reading, settings, find)
     by_person: dict[str, list[Annotated]] = defaultdict(list)
     for item in annotated:
         by_person[item.portrait.identity].append(item)
-    if reading.official is None:
+    if owner is None:
         owner = split_people(list(by_person), settings.people, _rng(seed, _Draw.PEOPLE))
-    else:
-        owner = hold_out(reading.official, settings.people, _rng(seed, _Draw.PEOPLE))
+    check_splits(owner[name] for name in by_person)
     scenes: list[Scene] = []
     with replacing_folder(root) as folder:
         for split in SPLITS:
@@ -128,13 +132,17 @@ def _read(settings: Prepare) -> Reading:
             return read_folder(settings.folder)
         case "lfw":
             return read_lfw(settings.lfw)
+        case "celeba":
+            return read_celeba(settings.celeba)
+        case "record":
+            return read_record(Path(settings.record.path))
 
 
 def annotate_all(reading: Reading, settings: Prepare, find: Find) -> tuple[list[Annotated], tuple[str, ...]]:
-    """Find the faces of every portrait; those without one, or that cannot be read, are left out with a line each.
+    """Complete the faces of every portrait; those without one, or that cannot be read, are left out with a line each.
 
     Raises:
-        DataError: leaving them out leaves a person with fewer photos than the reader's minimum.
+        DataError: leaving them out leaves a person of the user's own folder with fewer photos than its minimum.
     """
     annotated, left_out = [], []
     usable = {portrait.identity: 0 for portrait in reading.portraits}
@@ -145,18 +153,21 @@ def annotate_all(reading: Reading, settings: Prepare, find: Find) -> tuple[list[
             left_out.append(f"{error} (left out)")
             continue
         found = annotate(
-            photo, portrait.identity, find, score=settings.annotate.score, upscale=settings.annotate.upscale
+            photo,
+            portrait.identity,
+            find,
+            score=settings.annotate.score,
+            upscale=settings.annotate.upscale,
+            label=portrait.label,
         )
         if not found:
-            left_out.append(f"{portrait.path}: left out, no face found in it (prepare.annotate.score is the limit)")
+            left_out.append(f"{portrait.where}: left out, no face found in it (prepare.annotate.score is the limit)")
             continue
         annotated.append(Annotated(portrait, tuple(replace(face, source=portrait.source) for face in found)))
         usable[portrait.identity] += 1
-    if reading.official is not None:
-        return annotated, tuple(left_out)  # a benchmark's people may be left out, and are counted
-    minimum = settings.folder.minimum_photos if settings.reader == "folder" else 1
-    for identity, count in usable.items():
-        check_count(identity, count, minimum)
+    if settings.reader == "folder":  # of a public data set people may be left out, and are counted
+        for identity, count in usable.items():
+            check_count(identity, count, settings.folder.minimum_photos)
     return annotated, tuple(left_out)
 
 
