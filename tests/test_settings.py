@@ -36,9 +36,10 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"train": {"epochs": 0}}, "train.epochs: 0 is impossible: Input should be greater than 0"),
         ({"train": {"balance": "fair"}}, "Input should be 'fixed' or 'learned'"),
         (
-            {"prepare": {"reader": "celeba"}},
-            "prepare.reader: 'celeba' is impossible: Input should be 'orl', 'folder' or 'lfw'",
+            {"prepare": {"reader": "vggface"}},
+            "prepare.reader: 'vggface' is impossible: Input should be 'orl', 'folder', 'lfw', 'celeba' or 'record'",
         ),
+        ({"prepare": {"celeba": {"images": "all"}}}, "prepare.celeba.images: 'all' is impossible"),
         ({"prepare": {"people": {"train": 0.9}}}, "prepare.people: is impossible: train + validation + test must be 1"),
         ({"prepare": {"compose": {"faces": [5, 2]}}}, "faces: the first number is the fewest"),
         ({"train": {"matching": {"negative": 0.9}}}, "negative must not be above positive"),

@@ -48,6 +48,26 @@ class Lfw(_Section):
     path: str = Field(min_length=1, description="the folder that holds images/ and peopleDevTrain.txt")
 
 
+CelebaImages = Literal["img_celeba", "img_align_celeba"]
+
+
+class Celeba(_Section):
+    """The reader `celeba`: CelebA with its labels."""
+
+    path: str = Field(
+        min_length=1, description="the folder that holds the photos and label files, or Img/, Anno/ and Eval/"
+    )
+    images: CelebaImages = Field(
+        description="img_celeba: the photos as they were found; img_align_celeba: 178x218 pixels around the face"
+    )
+
+
+class Record(_Section):
+    """The reader `record`: a training set of InsightFace."""
+
+    path: str = Field(min_length=1, description="the folder that holds train.rec and train.idx")
+
+
 class Extra(_Section):
     """More faces for training, of people without a name: crops with a box and five points each."""
 
@@ -108,11 +128,14 @@ class Compose(_Section):
 class Prepare(_Section):
     """The stage `prepare`: photos and labels in, scenes with one manifest out."""
 
-    reader: Literal["orl", "folder", "lfw"] = Field(
-        description="orl: the embedded default data; folder: your own photos; lfw: Labeled Faces in the Wild"
+    reader: Literal["orl", "folder", "lfw", "celeba", "record"] = Field(
+        description="orl: the embedded default data; folder: your own photos; lfw: Labeled Faces in the Wild; celeba: "
+        "CelebA; record: a training set of InsightFace"
     )
     folder: Folder
     lfw: Lfw
+    celeba: Celeba
+    record: Record
     extra: Extra
     people: People
     enrol: PositiveInt = Field(description="photos per validation and test person kept for enrolment, at most half")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from onelook.data.annotate import annotate, enlarge
 from onelook.data.orl import read_orl
+from onelook.data.scene import Face
 from onelook.model.detections import Detections
 from onelook.model.look import public_detector
 from onelook.settings import Detect
@@ -85,6 +86,55 @@ def test_weak_detections_are_no_faces() -> None:
     weak = detections((50, 50, 200, 200), scores=(0.4,))
     assert annotate(photo, "ann", lambda image: weak, score=0.5, upscale=2.0) == ()
     assert annotate(photo, "ann", lambda image: detections(), score=0.5, upscale=2.0) == ()
+
+
+LARGE, SMALL = (100, 100, 300, 300), (20, 30, 70, 80)
+
+
+def labelled(label: Face, *boxes: tuple[float, float, float, float]) -> tuple[Face, ...]:
+    photo = np.zeros((400, 400, 3), np.uint8)
+    return annotate(photo, "ann", lambda image: detections(*boxes), score=0.5, upscale=2.0, label=label)
+
+
+def known(box: tuple[float, ...] | None, points: int) -> Face:
+    """A label of the small face, shifted by a pixel, with a box or none and its first points."""
+    landmarks = detections(SMALL).landmarks[0] + 1
+    landmarks[points:] = np.nan
+    return Face(np.array(box or [np.nan] * 4, np.float32), landmarks)
+
+
+def test_labels_win_and_what_they_lack_comes_from_the_detection_they_mean() -> None:
+    found = detections(LARGE, SMALL)
+    for box, points in (((18, 20, 74, 90), 5), ((18, 20, 74, 90), 0), ((18, 20, 74, 90), 2), (None, 5), (None, 1)):
+        person, other = labelled(known(box, points), LARGE, SMALL)
+        assert (person.identity, other.identity) == ("ann", None)
+        np.testing.assert_array_equal(person.box, box or SMALL)
+        np.testing.assert_array_equal(person.landmarks[:points], found.landmarks[1, :points] + 1)
+        np.testing.assert_array_equal(person.landmarks[points:], found.landmarks[1, points:])
+        np.testing.assert_array_equal(other.box, LARGE)
+
+
+def test_a_whole_label_needs_no_detection_and_a_partial_one_without_is_no_face() -> None:
+    whole = known((18, 20, 74, 90), 5)
+    assert [face.identity for face in labelled(whole)] == ["ann"]
+    assert [face.identity for face in labelled(whole, LARGE)] == ["ann", None]
+    for box, points in (((18, 20, 74, 90), 4), ((18, 20, 74, 90), 0), (None, 5), (None, 1)):
+        assert labelled(known(box, points)) == ()
+        assert labelled(known(box, points), LARGE) == ()
+
+
+@pytest.mark.parametrize("move", [(400, 0), (0, 400), (-70, 0), (0, -80)])
+def test_a_label_outside_the_photo_is_no_face(move: tuple[int, int]) -> None:
+    label = known(SMALL, 5)
+    moved = Face(label.box + np.tile(np.float32(move), 2), label.landmarks + np.float32(move))
+    assert labelled(label) and labelled(moved, LARGE, SMALL) == ()
+
+
+def test_points_beside_the_box_or_in_one_line_are_of_no_face() -> None:
+    label = known(SMALL, 5)
+    assert labelled(Face(label.box, label.landmarks + np.float32(60)), LARGE) == ()
+    assert labelled(Face(label.box, label.landmarks * np.float32((1, 0)) + np.float32((0, 50))), LARGE) == ()
+    assert labelled(Face(label.box, label.landmarks * 0 + np.float32((45, 50))), LARGE) == ()
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onelook.data.celeba import Images, read_celeba
+from onelook.data.celeba import read_celeba
 from onelook.data.photo import write_photo
+from onelook.data.portrait import Reading
 from onelook.errors import DataError, OnelookError
+from onelook.settings import Celeba, CelebaImages
 
 POINTS = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
 LABELS = {
@@ -30,7 +32,7 @@ LABELS = {
         "000002.jpg  69 110  107 112   81 135   70 151  108 153\n"
         "000003.jpg  76 112  104 106  108 128   74 156   98 158\n"
     ),
-    "list_eval_partition.txt": "000001.jpg 0\n000002.jpg 1\n000003.jpg 2\n",
+    "list_eval_partition.txt": "000001.jpg 0\n000002.jpg 1\n000003.jpg 0\n",
 }
 NO_BOX = [np.nan] * 4
 
@@ -46,6 +48,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def read(root: Path, images: CelebaImages = "img_celeba") -> Reading:
+    return read_celeba(Celeba(path=str(root), images=images))
+
+
 def replace(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
@@ -53,14 +59,16 @@ def replace(path: Path, old: str, new: str) -> None:
 
 
 def test_photos_come_with_identity_box_landmarks_and_split(root: Path) -> None:
-    reading = read_celeba(root)
+    reading = read(root)
     assert reading.left_out == ()
-    assert [(p.portrait.path, p.portrait.identity, p.split) for p in reading.portraits] == [
-        (root / "img_celeba" / "000001.jpg", "celeba-2880", "train"),
-        (root / "img_celeba" / "000002.jpg", "celeba-2937", "validation"),
-        (root / "img_celeba" / "000003.jpg", "celeba-2880", "test"),
+    assert reading.official == {"celeba-2880": "train", "celeba-2937": "validation"}
+    assert [(p.path, p.identity) for p in reading.portraits] == [
+        (root / "img_celeba" / "000001.jpg", "celeba-2880"),
+        (root / "img_celeba" / "000002.jpg", "celeba-2937"),
+        (root / "img_celeba" / "000003.jpg", "celeba-2880"),
     ]
-    (face,) = reading.portraits[0].faces
+    face = reading.portraits[0].label
+    assert face is not None
     assert face.identity == "celeba-2880"
     assert face.box.dtype == face.landmarks.dtype == np.float32
     assert face.box.tolist() == [95, 71, 95 + 226, 71 + 313]
@@ -69,16 +77,18 @@ def test_photos_come_with_identity_box_landmarks_and_split(root: Path) -> None:
 
 
 def test_points_that_are_missing_are_nan_and_points_outside_the_photo_are_kept(root: Path) -> None:
-    (face,) = read_celeba(root).portraits[1].faces
+    face = read(root).portraits[1].label
+    assert face is not None
     nan = [np.nan, np.nan]
     np.testing.assert_array_equal(face.landmarks, [[140, 204], nan, [168, 254], nan, [226, -3]])
     assert face.box.tolist() == [72, 94, 293, 400]
 
 
-def test_without_box_and_landmarks_there_is_no_face(root: Path) -> None:
-    assert read_celeba(root).portraits[2].faces == ()
+def test_without_box_and_landmarks_there_is_no_label(root: Path) -> None:
+    assert read(root).portraits[2].label is None
     replace(root / "list_landmarks_celeba.txt", "000003.jpg 0 0", "000003.jpg 10 20")
-    (face,) = read_celeba(root).portraits[2].faces
+    face = read(root).portraits[2].label
+    assert face is not None
     np.testing.assert_array_equal(face.box, NO_BOX)
     assert face.landmarks[0].tolist() == [10, 20] and np.isnan(face.landmarks[1:]).all()
 
@@ -86,20 +96,21 @@ def test_without_box_and_landmarks_there_is_no_face(root: Path) -> None:
 def test_a_photo_without_a_row_has_no_such_label(root: Path) -> None:
     replace(root / "list_bbox_celeba.txt", "000001.jpg    95  71 226 313\n", "")
     replace(root / "list_bbox_celeba.txt", "3\n", "2\n")
-    replace(root / "list_eval_partition.txt", "000001.jpg 0\n", "")
-    portrait = read_celeba(root).portraits[0]
-    np.testing.assert_array_equal(portrait.faces[0].box, NO_BOX)
-    assert portrait.split is None
+    face = read(root).portraits[0].label
+    assert face is not None
+    np.testing.assert_array_equal(face.box, NO_BOX)
+    assert np.isfinite(face.landmarks).all()
 
 
 def test_the_aligned_photos_have_their_own_landmarks_and_no_boxes(root: Path) -> None:
     (root / "list_bbox_celeba.txt").unlink()
     (root / "list_landmarks_celeba.txt").unlink()
-    first = read_celeba(root, "img_align_celeba").portraits[0]
-    assert first.portrait.path == root / "img_align_celeba" / "000001.jpg"
-    assert first.portrait.source == "CelebA, img_align_celeba/000001.jpg"
-    np.testing.assert_array_equal(first.faces[0].box, NO_BOX)
-    assert first.faces[0].landmarks[4].tolist() == [108, 154]
+    first = read(root, "img_align_celeba").portraits[0]
+    assert first.path == root / "img_align_celeba" / "000001.jpg"
+    assert first.source == "CelebA, img_align_celeba/000001.jpg"
+    assert first.label is not None
+    np.testing.assert_array_equal(first.label.box, NO_BOX)
+    assert first.label.landmarks[4].tolist() == [108, 154]
 
 
 def test_the_folders_of_the_archive_are_found(root: Path) -> None:
@@ -109,36 +120,36 @@ def test_the_folders_of_the_archive_are_found(root: Path) -> None:
         (root / name).rename(root / ("Eval" if "partition" in name else "Anno") / name)
     (root / "img_celeba").rename(root / "Img" / "img_celeba")
     write_photo(root / "Img" / "img_celeba" / "000001.jpg", np.full((20, 30, 3), 80, np.uint8))
-    first = read_celeba(root).portraits[0]
-    assert first.split == "train" and first.portrait.read().shape == (20, 30, 3)
+    reading = read(root)
+    assert reading.official is not None and reading.portraits[0].read().shape == (20, 30, 3)
 
 
 def test_the_partition_is_optional_and_absent_photos_are_left_out(root: Path) -> None:
     (root / "list_eval_partition.txt").unlink()
     (root / "img_celeba" / "000002.jpg").unlink()
-    reading = read_celeba(root)
-    assert [p.split for p in reading.portraits] == [None, None]
+    reading = read(root)
+    assert reading.official is None and len(reading.portraits) == 2
     assert reading.left_out == (f"{root}/img_celeba/000002.jpg: left out, no such photo",)
     for photo in (root / "img_celeba").iterdir():
         photo.unlink()
     with pytest.raises(DataError, match="none of the 3 photos"):
-        read_celeba(root)
+        read(root)
 
 
 @pytest.mark.parametrize("name", [*(n for n in LABELS if "partition" not in n)])
 def test_a_missing_label_file_is_told(root: Path, name: str) -> None:
     (root / name).unlink()
-    images: Images = "img_align_celeba" if "align" in name else "img_celeba"
+    images: CelebaImages = "img_align_celeba" if "align" in name else "img_celeba"
     with pytest.raises(DataError, match=f"{name}: no such label file; download"):
-        read_celeba(root, images)
+        read(root, images)
 
 
 def test_missing_folders_are_told(root: Path) -> None:
     with pytest.raises(DataError, match="absent: no such folder"):
-        read_celeba(root / "absent")
+        read(root / "absent")
     (root / "img_celeba").rename(root / "elsewhere")
     with pytest.raises(DataError, match="no folder img_celeba in it"):
-        read_celeba(root)
+        read(root)
 
 
 @pytest.mark.parametrize(
@@ -154,13 +165,15 @@ def test_missing_folders_are_told(root: Path) -> None:
         ("list_landmarks_celeba.txt", "000002.jpg", "000001.jpg", "line 4: 000001.jpg stands twice"),
         ("identity_CelebA.txt", "2880", "28.8", "000001.jpg has 28.8, not a whole number"),
         ("identity_CelebA.txt", " 2880", "", "line 1: not a name and 1 number;"),
-        ("list_eval_partition.txt", "000003.jpg 2", "000003.jpg 3", "is in partition 3, not 0, 1 or 2"),
+        ("list_eval_partition.txt", "000003.jpg 0", "000003.jpg 3", "is in partition 3, not 0, 1 or 2"),
+        ("list_eval_partition.txt", "000003.jpg 0", "000003.jpg 2", "000003.jpg is for test, others of its person"),
+        ("list_eval_partition.txt", "000003.jpg 0\n", "", "000003.jpg is not in it"),
     ],
 )
 def test_a_damaged_line_is_told_with_its_place(root: Path, name: str, old: str, new: str, message: str) -> None:
     replace(root / name, old, new)
     with pytest.raises(DataError, match=message) as caught:
-        read_celeba(root)
+        read(root)
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -168,7 +181,7 @@ def test_a_damaged_line_is_told_with_its_place(root: Path, name: str, old: str, 
 def test_names_in_labels_do_not_leave_the_folder(root: Path, name: str) -> None:
     replace(root / "identity_CelebA.txt", "000001.jpg", name)
     with pytest.raises(OnelookError, match=r"leaves the data folder|is no name of a photo"):
-        read_celeba(root)
+        read(root)
 
 
 def test_links_out_of_the_folder_are_refused(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -178,11 +191,11 @@ def test_links_out_of_the_folder_are_refused(root: Path, tmp_path_factory: pytes
     photo.unlink()
     photo.symlink_to(secret)
     with pytest.raises(OnelookError, match="leaves the data folder"):
-        read_celeba(root)
+        read(root)
     photo.unlink()
     photo.symlink_to(photo)
     with pytest.raises(DataError, match="is no name of a photo"):
-        read_celeba(root)
+        read(root)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -191,7 +204,7 @@ def test_damage_anywhere_is_read_or_told_in_one_line(root: Path, name: str, star
     text = LABELS[name].encode()
     (root / name).write_bytes(text[:start] + junk + text[start + len(junk) :])
     try:
-        read_celeba(root)
+        read(root)
     except OnelookError as error:
         assert "\n" not in str(error)
     finally:

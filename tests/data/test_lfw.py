@@ -80,6 +80,8 @@ def test_held_out_people_come_from_the_training_list_alone() -> None:
         assert sum(split == "validation" for split in owner.values()) == 8  # 40 x .15 / .75
     with pytest.raises(DataError, match="training people"):
         hold_out({"a": "train", "b": "train", "c": "test"}, SHARES, np.random.default_rng(0))
+    with pytest.raises(DataError, match="test: 1 person with photos, at least 2 are needed"):
+        hold_out({**{f"train{i}": "train" for i in range(4)}, "c": "test"}, SHARES, np.random.default_rng(0))
 
 
 @pytest.mark.shared_data

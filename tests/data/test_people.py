@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from onelook.data.people import FEWEST, SPLITS, choose_enrolment, split_people
+from onelook.data.people import FEWEST, SPLITS, choose_enrolment, hold_out, split_people
 from onelook.errors import DataError
 from onelook.settings import People
 
@@ -63,6 +63,14 @@ def test_too_few_people_is_told() -> None:
         split_people(names(5), DEFAULT, np.random.default_rng(0))
     with pytest.raises(DataError, match=r"^1 person: "):
         split_people(["ann"], DEFAULT, np.random.default_rng(0))
+
+
+def test_a_whole_official_split_is_kept_as_it_is() -> None:
+    official = {f"{split} {i}": split for split, count in zip(SPLITS, (9, 2, 3), strict=True) for i in range(count)}
+    assert hold_out(official, DEFAULT, np.random.default_rng(0)) == official
+    del official["validation 1"]
+    with pytest.raises(DataError, match="validation: 1 person with photos, at least 2 are needed"):
+        hold_out(official, DEFAULT, np.random.default_rng(0))
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(1, 8), st.integers(0, 9))

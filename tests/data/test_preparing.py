@@ -1,6 +1,7 @@
 """The stage prepare as a whole, on small folders of real faces: bytes, splits, leaks, kills and bad photos."""
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from onelook.data.annotate import Find
+from onelook.data import preparing
+from onelook.data.annotate import Find, annotate
 from onelook.data.batches import TrainingScenes
 from onelook.data.faces import TrainingFaces
 from onelook.data.orl import read_orl
-from onelook.data.photo import read_photo, write_photo
+from onelook.data.photo import encode_photo, read_photo, write_photo
+from onelook.data.portrait import Portrait
 from onelook.data.preparing import prepare
-from onelook.data.scene import MANIFEST, read_manifest
+from onelook.data.scene import MANIFEST, Face, Manifest, read_manifest
 from onelook.data.teaching import training_scenes
 from onelook.errors import DataError
 from onelook.model.detections import Detections
@@ -55,6 +58,68 @@ def small(project: Path, people: Path) -> Callable[..., Prepare]:
         return Prepare.model_validate({**tree, **changes})
 
     return make
+
+
+class Celeba:
+    """A tiny CelebA of the `people`: 28 photos, four a person, labelled a little beside what the detector finds."""
+
+    def __init__(self, root: Path, people: Path, find: Find, images: str) -> None:
+        self.root, self.images = root, images
+        self.identities: dict[str, int] = {}
+        self.boxes: dict[str, list[int]] = {}
+        self.landmarks: dict[str, list[int]] = {}
+        self.found: dict[str, Face] = {}
+        for number, path in enumerate(sorted(people.rglob("*.png"))):
+            name = f"{number + 1:06d}.jpg"
+            write_photo(root / images / name, read_photo(path))
+            (self.found[name],) = annotate(read_photo(root / images / name), "", find, score=0.5, upscale=2.0)
+            x1, y1, x2, y2 = self.found[name].box.round().astype(int).tolist()
+            self.identities[name] = number // 4
+            self.boxes[name] = [x1 + 3, y1 + 3, x2 - x1, y2 - y1]
+            self.landmarks[name] = (self.found[name].landmarks.round().astype(int) + 2).reshape(-1).tolist()
+
+    def write(self, *, partition: bool) -> dict[str, str]:
+        """Write the label files; the keys of the section `celeba`."""
+        points = [f"{p}_{c}" for p in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for c in "xy"]
+        self._write("identity_CelebA.txt", [], {name: [n] for name, n in self.identities.items()})
+        if partition:
+            split = (0, 0, 0, 1, 1, 2, 2)
+            self._write("list_eval_partition.txt", [], {name: [split[n]] for name, n in self.identities.items()})
+        if self.images == "img_celeba":
+            self._write("list_bbox_celeba.txt", ["image_id", "x_1", "y_1", "width", "height"], self.boxes)
+            self._write("list_landmarks_celeba.txt", points, self.landmarks)
+        else:
+            self._write("list_landmarks_align_celeba.txt", points, self.landmarks)
+        return {"path": str(self.root), "images": self.images}
+
+    def _write(self, name: str, header: list[str], rows: dict[str, list[int]]) -> None:
+        lines = [str(len(rows)), " ".join(header)] if header else []
+        lines += [" ".join([photo, *map(str, row)]) for photo, row in rows.items()]
+        (self.root / name).write_text("\n".join(lines) + "\n")
+
+
+def write_record(folder: Path, photos: list[tuple[int, np.ndarray | bytes]]) -> dict[str, str]:
+    """A record of (person, photo), keys from 1, with record 0 and no people's records; the keys of `record`."""
+    folder.mkdir()
+    end = len(photos) + 1
+    packed = [struct.pack("<IfQQ2f", 2, 0, 0, 0, end, end)]
+    for person, photo in photos:
+        encoded = photo if isinstance(photo, bytes) else encode_photo(photo, ".png")
+        packed.append(struct.pack("<IfQQ", 0, person, len(packed), 0) + encoded)
+    content, index = b"", ""
+    for key, data in enumerate(packed):
+        index += f"{key}\t{len(content)}\n"
+        content += struct.pack("<II", 0xCED7230A, len(data)) + data + bytes(-len(data) % 4)
+    (folder / "train.rec").write_bytes(content)
+    (folder / "train.idx").write_text(index)
+    return {"path": str(folder)}
+
+
+def assert_whole(manifest: Manifest) -> None:
+    assert "NaN" not in (manifest.root / "manifest.jsonl").read_text()
+    for scene in manifest.scenes:
+        for face in scene.faces:
+            assert np.isfinite(face.box).all() and np.isfinite(face.landmarks).all() and face.size > 0
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -256,3 +321,147 @@ def test_nobody_of_the_official_test_list_can_be_trained_on(project: Path, find:
         path.write_text(path.read_text().replace('"split": "test"', '"split": "train"', 1))
         with pytest.raises(DataError, match="splits must not share people"):
             read_manifest(folder)
+
+
+def test_celeba_keeps_its_labels_its_partition_and_no_nan(
+    small: Callable[..., Prepare], people: Path, find: Find, tmp_path: Path
+) -> None:
+    celeba = Celeba(tmp_path / "celeba", people, find, "img_celeba")
+    celeba.boxes["000001.jpg"] = [0, 0, 0, 0]
+    celeba.landmarks["000002.jpg"][:4] = [0, 0, -1, -1]
+    celeba.boxes["000003.jpg"], celeba.landmarks["000003.jpg"] = [0, 0, 0, 0], [0] * 10
+    write_photo(celeba.root / "img_celeba" / "000004.jpg", np.full((112, 92, 3), 128, np.uint8))
+    celeba.boxes["000004.jpg"] = [0, 0, 0, 0]
+    write_photo(celeba.root / "img_celeba" / "000005.jpg", np.full((112, 92, 3), 128, np.uint8))
+    settings = small(reader="celeba", celeba=celeba.write(partition=True), composed=False)
+    left_out = prepare(settings, 1, find, tmp_path / "scenes").left_out
+    assert len(left_out) == 1 and "img_celeba/000004.jpg: left out, no face found in it" in left_out[0]
+
+    manifest = read_manifest(tmp_path / "scenes")
+    assert_whole(manifest)
+    assert [manifest.identities(split) for split in ("train", "validation", "test")] == [
+        ["celeba-0", "celeba-1", "celeba-2"],
+        ["celeba-3", "celeba-4"],
+        ["celeba-5", "celeba-6"],
+    ]
+    faces = {scene.source.removeprefix("CelebA, img_celeba/"): scene.faces for scene in manifest.scenes}
+    assert set(faces) == set(celeba.boxes) - {"000004.jpg"}
+    for name, (face,) in faces.items():
+        x, y, width, height = celeba.boxes[name]
+        box = np.array([x, y, x + width, y + height]) if width else celeba.found[name].box
+        points = np.array(celeba.landmarks[name]).reshape(5, 2)
+        points = np.where(points <= 0, celeba.found[name].landmarks, points)
+        # Small photos are shown twice as large in a border of 56 pixels.
+        np.testing.assert_allclose(face.box, (box * 2 + 56).clip(0, (296, 336, 296, 336)), atol=2e-3)
+        np.testing.assert_allclose(face.landmarks, points * 2 + 56, atol=2e-3)
+        assert face.identity == f"celeba-{celeba.identities[name]}"
+
+
+@pytest.mark.parametrize("images", ["img_celeba", "img_align_celeba"])
+def test_celeba_without_its_partition_is_split_by_the_shares(
+    small: Callable[..., Prepare], people: Path, find: Find, tmp_path: Path, images: str
+) -> None:
+    celeba = Celeba(tmp_path / "celeba", people, find, images)
+    settings = small(blended=2, reader="celeba", celeba=celeba.write(partition=False))
+    prepare(settings, 1, find, tmp_path / "scenes")
+    manifest = read_manifest(tmp_path / "scenes")
+    assert_whole(manifest)
+    assert [len(manifest.identities(split)) for split in ("validation", "test")] == [2, 2]
+    names = {name for split in ("train", "validation", "test") for name in manifest.identities(split)}
+    assert {f"celeba-{i}" for i in range(7)} == {name for name in names if not name.startswith("blend")}
+    for scene in manifest.select("test", "enrol"):
+        (face,), name = scene.faces, scene.source.removeprefix(f"CelebA, {images}/")
+        labelled = np.array(celeba.landmarks[name]).reshape(5, 2)
+        np.testing.assert_allclose(face.landmarks, labelled * 2 + 56, atol=2e-3)
+
+
+def test_a_part_of_celeba_without_test_people_is_told_before_any_photo_is_looked_at(
+    small: Callable[..., Prepare], people: Path, find: Find, tmp_path: Path
+) -> None:
+    celeba = Celeba(tmp_path / "celeba", people, find, "img_celeba")
+    settings = small(reader="celeba", celeba=celeba.write(partition=True))
+    for name, person in celeba.identities.items():
+        if person > 4:
+            (celeba.root / "img_celeba" / name).unlink()
+
+    def never(photo: np.ndarray) -> Detections:
+        raise AssertionError
+
+    with pytest.raises(DataError, match="test: 0 people with photos, at least 2 are needed"):
+        prepare(settings, 1, never, tmp_path / "scenes")
+
+
+def test_people_lost_to_unusable_photos_may_leave_a_split_too_small(
+    small: Callable[..., Prepare], people: Path, find: Find, tmp_path: Path
+) -> None:
+    celeba = Celeba(tmp_path / "celeba", people, find, "img_celeba")
+    settings = small(reader="celeba", celeba=celeba.write(partition=True))
+    for name, person in celeba.identities.items():
+        if person == 4:
+            (celeba.root / "img_celeba" / name).write_bytes(b"no photo")
+    with pytest.raises(DataError, match="validation: 1 person with photos"):
+        prepare(settings, 1, find, tmp_path / "scenes")
+    assert not (tmp_path / "scenes").exists()
+
+
+def test_a_record_is_split_by_person_and_its_bad_photos_are_left_out(
+    small: Callable[..., Prepare], people: Path, find: Find, tmp_path: Path
+) -> None:
+    photos: list[tuple[int, np.ndarray | bytes]] = [
+        (number // 4, read_photo(path)) for number, path in enumerate(sorted(people.rglob("*.png")))
+    ]
+    photos[4] = (1, b"no photo")
+    photos[5] = (1, np.full((112, 112, 3), 128, np.uint8))
+    photos.append((7, b"no photo, and this person has no other"))
+    settings = small(reader="record", record=write_record(tmp_path / "record", photos), composed=False)
+    left_out = prepare(settings, 1, find, tmp_path / "scenes").left_out
+    assert len(left_out) == 3
+    assert "no JPEG or PNG photo" in left_out[0]
+    assert "train.rec, record 6: left out, no face found in it" in left_out[1]
+
+    manifest = read_manifest(tmp_path / "scenes")
+    assert_whole(manifest)
+    assert [len(manifest.identities(split)) for split in ("train", "validation", "test")] == [3, 2, 2]
+    shown = {scene.source: [face.identity for face in scene.faces] for scene in manifest.scenes}
+    assert shown == {
+        f"train.rec, record {key}": [f"record-{person}"]
+        for key, (person, _) in enumerate(photos, start=1)
+        if key not in (5, 6, 29)
+    }
+    prepare(settings, 1, find, tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(tmp_path / "scenes")
+
+
+def test_a_record_is_composed_into_scenes(
+    small: Callable[..., Prepare], people: Path, find: Find, tmp_path: Path
+) -> None:
+    photos: list[tuple[int, np.ndarray | bytes]] = [
+        (number // 4, read_photo(path)) for number, path in enumerate(sorted(people.rglob("*.png")))
+    ]
+    settings = small(blended=1, reader="record", record=write_record(tmp_path / "record", photos))
+    prepare(settings, 1, find, tmp_path / "scenes")
+    manifest = read_manifest(tmp_path / "scenes")
+    assert_whole(manifest)
+    assert [len(manifest.select(split)) for split in ("train", "validation", "test")] == [4, 3, 5]
+
+
+@pytest.mark.parametrize("reader", ["celeba", "record"])
+def test_a_reader_s_absent_folder_is_told_with_its_key(
+    small: Callable[..., Prepare], find: Find, tmp_path: Path, reader: str
+) -> None:
+    keys = {"celeba": {"path": str(tmp_path / "absent"), "images": "img_celeba"}, "record": {"path": "absent"}}
+    with pytest.raises(DataError, match=rf"absent.*: no such .*prepare\.{reader}\.path") as caught:
+        prepare(small(reader=reader, **keys), 1, find, tmp_path / "scenes")
+    assert "\n" not in str(caught.value)
+
+
+def test_many_people_are_blended_without_listing_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [
+        preparing.Annotated(Portrait(Path(f"{i}.png"), f"p{i}", "", ""), (Face(np.zeros(4, np.float32)),))
+        for i in range(30)
+    ]
+    for most in (30, 10):
+        monkeypatch.setattr(preparing, "MATES", most)
+        sitters = preparing._blended_sitters(items, 20, np.random.default_rng(1))
+        names = {name for s in sitters for name in s.identity.removeprefix("blend of ").split(" and ")}
+        assert len({sitter.identity for sitter in sitters}) == 20 and 7 <= len(names) <= most

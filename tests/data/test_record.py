@@ -1,5 +1,6 @@
 """The reader of InsightFace's record files, on files packed here byte by byte."""
 
+import gc
 import io
 import struct
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from onelook.data.record import RecordReader, decode_photo
+from onelook.data.record import RecordReader, decode_photo, read_record
 from onelook.errors import DataError, PhotoError
 
 MAGIC = b"\x0a\x23\xd7\xce"
@@ -85,6 +86,50 @@ def test_random_access_by_the_index(paths: tuple[Path, Path]) -> None:
         assert np.abs(image.astype(int) - color(3)).max() <= 6  # RGB, within JPEG's error
         assert reader.photos_of(4) == range(1, 3) and reader.photos_of(5) == range(3, 4)
         assert reader.read(1).identity == 0
+
+
+def test_a_reading_names_people_and_records_and_decodes_on_demand(tmp_path: Path) -> None:
+    records = small_set()
+    records[2] = record([0.0, 0.0], 2, b"no photo")
+    write(tmp_path, records)
+    reading = read_record(tmp_path)
+    assert reading.official is None and reading.left_out == ()
+    assert [(p.identity, p.source) for p in reading.portraits] == [
+        ("record-0", "train.rec, record 1"),
+        ("record-0", "train.rec, record 2"),
+        ("record-1", "train.rec, record 3"),
+    ]
+    first, second, third = reading.portraits
+    assert np.abs(third.read().astype(int) - color(3)).max() <= 6
+    assert first.where == f"{tmp_path}/train.rec, record 1"
+    with pytest.raises(PhotoError, match=r"train\.rec, byte \d+: no JPEG or PNG photo"):
+        second.read()
+
+
+def test_one_file_is_open_however_many_photos_and_none_after_them(paths: tuple[Path, Path]) -> None:
+    def opened() -> int:
+        return sum(link.exists() and link.resolve() == paths[0].resolve() for link in Path("/proc/self/fd").iterdir())
+
+    reading = read_record(paths[0].parent)
+    for portrait in reading.portraits:
+        portrait.read()
+    assert opened() == 1
+    del reading, portrait
+    gc.collect()
+    assert opened() == 0
+
+
+def test_a_folder_without_both_files_or_without_photos_is_told(paths: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    write(folder, {0: record([1.0, 1.0], 0)})
+    with pytest.raises(DataError, match=r"train\.rec: no photo in it"):
+        read_record(folder)
+    for path in reversed(paths):
+        path.unlink()
+        with pytest.raises(DataError, match=rf"{path.name}: no such file; prepare\.record\.path must be") as caught:
+            read_record(path.parent)
+        assert "\n" not in str(caught.value)
 
 
 def test_sequential_without_an_index(paths: tuple[Path, Path]) -> None:

@@ -7,22 +7,20 @@ everywhere here, so landmarks are taken in the file's order. Coordinates are tak
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from onelook.data.labelled import LabelledPortrait, LabelledReading
-from onelook.data.portrait import Portrait
+from onelook.data.portrait import Portrait, Reading
 from onelook.data.scene import Face, Split, no_landmarks
 from onelook.errors import DataError
 from onelook.files import inside
+from onelook.settings import Celeba, CelebaImages
 
-Images = Literal["img_celeba", "img_align_celeba"]
 LICENCE = "non-commercial research only; credit Liu et al. 2015 (MMLab, The Chinese University of Hong Kong)"
 
 IDENTITIES = "identity_CelebA.txt"
 BOXES = "list_bbox_celeba.txt"
-LANDMARKS: dict[Images, str] = {
+LANDMARKS: dict[CelebaImages, str] = {
     "img_celeba": "list_landmarks_celeba.txt",
     "img_align_celeba": "list_landmarks_align_celeba.txt",
 }
@@ -33,24 +31,21 @@ _LANDMARK_COLUMNS = [f"{p}_{axis}" for p in ("lefteye", "righteye", "nose", "lef
 _SPLITS: dict[int, Split] = {0: "train", 1: "validation", 2: "test"}
 
 
-def read_celeba(root: Path, images: Images = "img_celeba") -> LabelledReading:
+def read_celeba(settings: Celeba) -> Reading:
     """Every photo in the list of identities that is there, in the order of names; identities are "celeba-1" and on.
 
-    Args:
-        root: CelebA's folder.
-        images: "img_celeba", the photos as they were found, or "img_align_celeba", 178x218 pixels around the face;
-            the boxes are in pixels of the former, so a face of the latter has landmarks alone and a box of NaN.
-
-    Returns:
-        At most one face per photo, the person's. A box of no area, and a point at (0, 0) or (-1, -1), is a label that
-        is missing. A photo that is not on disk is left out, so a part of CelebA can be read.
+    Boxes are in pixels of img_celeba, so a face of img_align_celeba is labelled with landmarks alone. A box of no area,
+    and a point at (0, 0) or (-1, -1), is a label that is missing. A photo that is not on disk is left out, so a part of
+    CelebA can be read. Without its list of partitions nothing is official.
 
     Raises:
-        DataError: the folder, the photos or a label file is missing, a line is damaged, or rows are missing at the end.
-        OnelookError: a name in a label file leads out of `root`.
+        DataError: the folder, the photos or a label file is missing, a line is damaged, rows are missing at the end, or
+            a person is in two partitions or in none.
+        OnelookError: a name in a label file leads out of the folder.
     """
+    root, images = Path(settings.path), settings.images
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give the folder that CelebA was unpacked to")
+        raise DataError(f"{root}: no such folder; set prepare.celeba.path to the folder that CelebA was unpacked to")
     folder = _photos(root, images)
     identities = _read_numbers(_label_file(root, IDENTITIES))
     boxes = _read_labels(_label_file(root, BOXES), _BOX_COLUMNS) if images == "img_celeba" else {}
@@ -61,21 +56,27 @@ def read_celeba(root: Path, images: Images = "img_celeba") -> LabelledReading:
         if number not in _SPLITS:
             raise DataError(f"{partition}: {name} is in partition {number}, not 0, 1 or 2; download it again")
     portraits, left_out = [], []
+    official: dict[str, Split] = {}
     for name in sorted(identities):
         path = _photo(root, folder, name)
         if path is None:
             left_out.append(f"{folder / name}: left out, no such photo")
             continue
         identity = f"celeba-{identities[name]}"
-        portrait = Portrait(path, identity, f"CelebA, {images}/{name}", LICENCE)
-        faces = _faces(boxes.get(name), landmarks.get(name), identity)
-        portraits.append(LabelledPortrait(portrait, faces, _SPLITS[splits[name]] if name in splits else None))
+        if partition is not None:
+            if name not in splits:
+                raise DataError(f"{partition}: {name} is not in it; download it again")
+            split = _SPLITS[splits[name]]
+            if official.setdefault(identity, split) != split:
+                raise DataError(f"{partition}: {name} is for {split}, others of its person are not; download it again")
+        label = _label(boxes.get(name), landmarks.get(name), identity)
+        portraits.append(Portrait(path, identity, f"CelebA, {images}/{name}", LICENCE, label=label))
     if not portraits:
         raise DataError(f"{folder}: none of the {len(identities)} photos of {IDENTITIES} is here; unpack them into it")
-    return LabelledReading(tuple(portraits), tuple(left_out))
+    return Reading(tuple(portraits), tuple(left_out), official or None)
 
 
-def _faces(box: np.ndarray | None, points: np.ndarray | None, identity: str) -> tuple[Face, ...]:
+def _label(box: np.ndarray | None, points: np.ndarray | None, identity: str) -> Face | None:
     corners = np.full(4, np.nan, np.float32)
     if box is not None and (box[2:] > 0).all():
         corners = np.concatenate([box[:2], box[:2] + box[2:]]).astype(np.float32)
@@ -84,15 +85,15 @@ def _faces(box: np.ndarray | None, points: np.ndarray | None, identity: str) -> 
         landmarks = points.reshape(5, 2).astype(np.float32)
         landmarks[(landmarks == 0).all(axis=1) | (landmarks == -1).all(axis=1)] = np.nan
     if np.isnan(corners).all() and np.isnan(landmarks).all():
-        return ()
-    return (Face(corners, landmarks, identity),)
+        return None
+    return Face(corners, landmarks, identity)
 
 
-def _photos(root: Path, images: Images) -> Path:
+def _photos(root: Path, images: CelebaImages) -> Path:
     for folder in (root / images, root / "Img" / images):
         if folder.is_dir():
             return folder
-    raise DataError(f"{root}: no folder {images} in it; unpack the photos there, or choose the other set of images")
+    raise DataError(f"{root}: no folder {images} in it; unpack the photos there, or change prepare.celeba.images")
 
 
 def _photo(root: Path, folder: Path, name: str) -> Path | None:

@@ -1,7 +1,8 @@
 """Splits by person, and which photos of a person enrol them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, TypeVar
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -36,22 +37,36 @@ def split_people(names: Sequence[str], shares: People, rng: np.random.Generator)
     return {people[i]: SPLITS[owner] for i, owner in sorted(zip(shuffled, owners, strict=True))}
 
 
-def hold_out(
-    official: Mapping[str, Literal["train", "test"]], shares: People, rng: np.random.Generator
-) -> dict[str, Split]:
-    """A data set's own split, with some of its training people held out for validation, in the ratio of the shares.
+def hold_out(official: Mapping[str, Split], shares: People, rng: np.random.Generator) -> dict[str, Split]:
+    """A data set's own split; without validation people, some of its training people are held out as such.
 
-    The official test people stay the test people, whatever the shares.
+    They are held out in the ratio of the shares. Otherwise everyone stays where they are, whatever the shares.
 
     Raises:
-        DataError: there are too few training people for two splits.
+        DataError: a split has too few people.
     """
+    if "validation" in official.values():
+        check_splits(official.values())
+        return dict(official)
     training = sorted(name for name, split in official.items() if split == "train")
     count = max(FEWEST, round(len(training) * shares.validation / (shares.train + shares.validation)))
     if len(training) < count + FEWEST:
         raise DataError(f"{len(training)} training people: training and validation need at least {FEWEST} each")
     held = {training[i] for i in rng.permutation(len(training))[:count]}
-    return {name: "validation" if name in held else split for name, split in official.items()}
+    owner: dict[str, Split] = {name: "validation" if name in held else split for name, split in official.items()}
+    check_splits(owner.values())
+    return owner
+
+
+def check_splits(owners: Iterable[Split]) -> None:
+    """Raise DataError where a split, of one entry a person, has too few people."""
+    counts = Counter(owners)
+    for split in SPLITS:
+        if counts[split] < FEWEST:
+            raise DataError(
+                f"{split}: {counts[split]} {'person' if counts[split] == 1 else 'people'} with photos, at least "
+                f"{FEWEST} are needed; add people"
+            )
 
 
 def choose_enrolment(

@@ -8,7 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from itertools import combinations
+from math import comb
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,20 +21,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from onelook.data.annotate import Find, annotate, enlarge
 from onelook.data.backgrounds import read_backgrounds
 from onelook.data.blending import blend, blend_name
+from onelook.data.celeba import read_celeba
 from onelook.data.compose import cast, compose_scene
 from onelook.data.cutout import Cutout, cut_out
 from onelook.data.extra import write_extra
 from onelook.data.folder import check_count, read_folder
 from onelook.data.lfw import read_lfw
 from onelook.data.orl import read_orl
-from onelook.data.people import SPLITS, choose_enrolment, hold_out, split_people
+from onelook.data.people import SPLITS, check_splits, choose_enrolment, hold_out, split_people
 from onelook.data.photo import encode_photo
 from onelook.data.portrait import Portrait, Reading
+from onelook.data.record import read_record
 from onelook.data.scene import Face, Role, Scene, Split, write_manifest
 from onelook.data.teaching import Teach, training_scenes, write_teachings
 from onelook.errors import PhotoError
 from onelook.files import replacing_folder
 from onelook.settings import Prepare
+
+HEADS = 1024
+"""Cut-out heads kept in memory while scenes are composed."""
+MATES = 4096
+"""Most people that blended people are made of: their pairs are numbered, and there are half its square."""
 
 Item = TypeVar("Item")
 
@@ -92,14 +101,16 @@ def prepare(settings: Prepare, seed: int, find: Find, root: Path, teach: Teach |
         OnelookError: the folder cannot be written.
     """
     reading = _read(settings)
+    owner = None  # an official split is checked before hours of annotation
+    if reading.official is not None:
+        owner = hold_out(reading.official, settings.people, _rng(seed, _Draw.PEOPLE))
     annotated, unusable = annotate_all(reading, settings, find)
     by_person: dict[str, list[Annotated]] = defaultdict(list)
     for item in annotated:
         by_person[item.portrait.identity].append(item)
-    if reading.official is None:
+    if owner is None:
         owner = split_people(list(by_person), settings.people, _rng(seed, _Draw.PEOPLE))
-    else:
-        owner = hold_out(reading.official, settings.people, _rng(seed, _Draw.PEOPLE))
+    check_splits(owner[name] for name in by_person)
     scenes: list[Scene] = []
     with replacing_folder(root) as folder:
         for split in SPLITS:
@@ -121,13 +132,17 @@ def _read(settings: Prepare) -> Reading:
             return read_folder(settings.folder)
         case "lfw":
             return read_lfw(settings.lfw)
+        case "celeba":
+            return read_celeba(settings.celeba)
+        case "record":
+            return read_record(Path(settings.record.path))
 
 
 def annotate_all(reading: Reading, settings: Prepare, find: Find) -> tuple[list[Annotated], tuple[str, ...]]:
-    """Find the faces of every portrait; those without one, or that cannot be read, are left out with a line each.
+    """Complete the faces of every portrait; those without one, or that cannot be read, are left out with a line each.
 
     Raises:
-        DataError: leaving them out leaves a person with fewer photos than the reader's minimum.
+        DataError: leaving them out leaves a person of the user's own folder with fewer photos than its minimum.
     """
     annotated, left_out = [], []
     usable = {portrait.identity: 0 for portrait in reading.portraits}
@@ -138,18 +153,21 @@ def annotate_all(reading: Reading, settings: Prepare, find: Find) -> tuple[list[
             left_out.append(f"{error} (left out)")
             continue
         found = annotate(
-            photo, portrait.identity, find, score=settings.annotate.score, upscale=settings.annotate.upscale
+            photo,
+            portrait.identity,
+            find,
+            score=settings.annotate.score,
+            upscale=settings.annotate.upscale,
+            label=portrait.label,
         )
         if not found:
-            left_out.append(f"{portrait.path}: left out, no face found in it (prepare.annotate.score is the limit)")
+            left_out.append(f"{portrait.where}: left out, no face found in it (prepare.annotate.score is the limit)")
             continue
         annotated.append(Annotated(portrait, tuple(replace(face, source=portrait.source) for face in found)))
         usable[portrait.identity] += 1
-    if reading.official is not None:
-        return annotated, tuple(left_out)  # a benchmark's people may be left out, and are counted
-    minimum = settings.folder.minimum_photos if settings.reader == "folder" else 1
-    for identity, count in usable.items():
-        check_count(identity, count, minimum)
+    if settings.reader == "folder":  # of a public data set people may be left out, and are counted
+        for identity, count in usable.items():
+            check_count(identity, count, settings.folder.minimum_photos)
     return annotated, tuple(left_out)
 
 
@@ -195,15 +213,16 @@ def _write_composed(
     for number, sitter in enumerate(sitters):
         numbers[sitter.identity].append(number)
     casts = cast(total, numbers, compose, _rng(seed, _Draw.CAST, SPLITS.index(split)))
-    heads: dict[int, Cutout] = {}
+
+    @lru_cache(maxsize=HEADS)
+    def head(actor: int) -> Cutout:
+        return cut_out(*sitters[actor].sit(), compose.size[1])
+
     backgrounds = read_backgrounds(split)
     for number, actors in enumerate(_progress(casts, f"composing {split} scenes")):
-        for actor in actors:
-            if actor not in heads:
-                heads[actor] = cut_out(*sitters[actor].sit(), compose.size[1])
         rng = _rng(seed, _Draw.SCENE, SPLITS.index(split), number)
         background = backgrounds[int(rng.integers(len(backgrounds)))]
-        image, faces = compose_scene([heads[actor] for actor in actors], background, backgrounds, compose, rng)
+        image, faces = compose_scene([head(actor) for actor in actors], background, backgrounds, compose, rng)
         licences = [f"background: {background.licence}"]
         licences += sorted({f"faces: {sitters[actor].licence}" for actor in actors})
         name = _write_image(folder, f"images/{split}/scene-{number:05d}.jpg", image)
@@ -217,13 +236,20 @@ def _sitter(item: Annotated) -> Sitter:
 
 def _blended_sitters(items: Sequence[Annotated], people: int, rng: np.random.Generator) -> list[Sitter]:
     """`people` blended people, each of another pair; as many photos of one as the pair's first has."""
+    if people == 0:
+        return []
     by_person: dict[str, list[Annotated]] = defaultdict(list)
     for item in items:
         by_person[item.portrait.identity].append(item)
-    pairs = list(combinations(sorted(by_person), 2))
+    mates = sorted(by_person)
+    if len(mates) > MATES:
+        mates = [mates[i] for i in rng.permutation(len(mates))[:MATES]]
+    drawn = rng.permutation(comb(len(mates), 2))[:people].tolist()
+    wanted = set(drawn)
+    pairs = {number: pair for number, pair in enumerate(combinations(mates, 2)) if number in wanted}
     sitters = []
-    for pair in rng.permutation(len(pairs))[:people]:
-        firsts, seconds = (by_person[name] for name in pairs[pair])
+    for number in drawn:
+        firsts, seconds = (by_person[name] for name in pairs[number])
         order = rng.permutation(len(seconds))
         sitters += [_blended(first, seconds[order[i % len(order)]]) for i, first in enumerate(firsts)]
     return sitters

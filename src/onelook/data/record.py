@@ -25,9 +25,12 @@ import numpy as np
 from PIL import Image
 
 from onelook.data.photo import MAX_PIXELS
+from onelook.data.portrait import Portrait, Reading
 from onelook.errors import DataError, PhotoError
 
 MAGIC = 0xCED7230A
+FILES = "train.rec", "train.idx"
+LICENCE = "as its makers say; InsightFace's sets are for non-commercial research only"
 
 _MAGIC_BYTES = struct.pack("<I", MAGIC)
 _PART = struct.Struct("<II")
@@ -116,13 +119,16 @@ def decode_photo(encoded: bytes, where: str) -> np.ndarray:
 class RecordReader:
     """A file of records: iteration gives its photos in the order of the file, `read` any record by its key.
 
-    Random access needs the index. An open reader may be shared by threads and forked processes.
+    Random access needs the index. An open reader may be shared by threads and forked processes; the file is closed
+    with the last reference to it at the latest.
 
     Attributes:
         path: the file.
         keys: (n,) int64, of the photos, ascending; empty without an index.
         people: (m,) int64, keys of the people's records, ascending; empty where the set has none.
     """
+
+    _file = -1
 
     def __init__(self, path: Path, index: Path | None = None) -> None:
         """Open `path`, with `index` if there is one.
@@ -131,7 +137,6 @@ class RecordReader:
             DataError: a file is missing, empty or damaged, or the two are not of the same set.
         """
         self.path = path
-        self._file = -1
         self._keys: np.ndarray = np.empty(0, np.int64)
         self._offsets = self._keys
         if index is not None:
@@ -156,6 +161,9 @@ class RecordReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
         self.close()
 
     def close(self) -> None:
@@ -273,6 +281,50 @@ class RecordReader:
             if len(data) == count:
                 return data
         raise DataError(f"{self.path}, byte {offset}: the file ends inside a record; {_MEND}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordPortrait(Portrait):
+    """A photo in a file of records.
+
+    Attributes:
+        reader: of the file, with an index; all portraits of a file share it, so one file is open.
+        key: of the photo.
+    """
+
+    reader: RecordReader
+    key: int
+
+    @property
+    def where(self) -> str:
+        """Where the photo is, for messages."""
+        return f"{self.path}, record {self.key}"
+
+    def _decode(self) -> np.ndarray:
+        return self.reader.read(self.key).image()
+
+
+def read_record(folder: Path) -> Reading:
+    """Every photo of a training set, in the order of keys; identities are "record-0" and on.
+
+    All records are read once, one at a time, for their labels.
+
+    Raises:
+        DataError: train.rec or train.idx is missing, damaged or of another set, or holds no photo.
+    """
+    file, index = (folder / name for name in FILES)
+    for path in (file, index):
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; prepare.record.path must be the folder of {' and '.join(FILES)}")
+    reader = RecordReader(file, index)
+    portraits = []
+    for key in reader.keys.tolist():
+        identity = f"record-{reader.read(key).identity}"
+        source = f"{file.name}, record {key}"
+        portraits.append(RecordPortrait(file, identity, source, LICENCE, reader=reader, key=key))
+    if not portraits:
+        raise DataError(f"{file}: no photo in it; {_MEND}")
+    return Reading(tuple(portraits))
 
 
 def _key_range(record: Record) -> range:
