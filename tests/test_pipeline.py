@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "onelook"
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = tuple(PIPELINE["stages"])
+RELEASED = PACKAGE / "released"  # weights, not code
 SECTIONS = frozenset(Settings.model_fields)
 
 # A stage runs these and no output depends on them: tracking only records, and the package's own __init__.py only names
@@ -45,7 +46,8 @@ class Stage:
     @property
     def code(self) -> list[Path]:
         """The declared dependencies that are code."""
-        return [ROOT / dep for dep in self.entry["deps"] if dep.startswith(("src/", "stages/"))]
+        code = [dep for dep in self.entry["deps"] if dep.startswith(("src/", "stages/"))]
+        return [ROOT / dep for dep in code if not (ROOT / dep).is_relative_to(RELEASED)]
 
     @property
     def built(self) -> list[str]:
@@ -244,3 +246,8 @@ def _chain(node: ast.AST) -> list[str]:
         base = _chain(node.value)
         return [*base, node.attr] if base else []
     return []
+
+
+def test_training_depends_on_the_weights_it_may_start_from() -> None:
+    weights = {f"src/onelook/released/{name}" for name in ("model.json", "model.safetensors")}
+    assert weights <= set(Stage("train").entry["deps"])

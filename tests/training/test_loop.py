@@ -284,7 +284,7 @@ def test_faces_alone_teach_the_embedding_and_leave_the_detector_as_it_was(scenes
     progress = trainer.run(tmp_path, "k", Watchers(validate=lambda network: {"figure": 1.0}))
     assert all(value.equal(before[name]) for name, value in trainer.network.detector.state_dict().items())
     losses = [row["loss.distil"] for row in progress.history]
-    assert losses[-1] < 0.5 < 0.8 < losses[0]  # 1 is knowing nothing
+    assert losses[-1] < 0.6 < 0.8 < losses[0]  # 1 is knowing nothing
     assert "loss.box" not in progress.history[0]
 
 
@@ -304,3 +304,22 @@ def test_a_teacher_of_another_length_is_told(scenes: Path) -> None:
     tree["model"]["embedding"]["size"] = 12
     with pytest.raises(DataError, match=r"set model\.embedding\.size to 8"):
         face_trainer(scenes, Settings.model_validate(tree))
+
+
+def test_what_the_released_weights_know_of_faces_is_kept(scenes: Path, tmp_path: Path) -> None:
+    """A heavier weight of `distil` leaves the embeddings nearer to those that training started from."""
+
+    def distance(weight: float) -> float:
+        tree = tiny_settings(epochs=6, learning_rate=0.003, trunk_rate=0.0).model_dump()
+        tree["model"] = load_settings(PROJECT / "params.yaml").model_dump()["model"] | {"start": "released"}
+        tree["train"]["weights"]["distil"] = weight
+        settings = Settings.model_validate(tree)
+        trainer = Trainer(
+            starting_network(settings.model),
+            TrainingScenes(read_manifest(scenes), settings.train.augment, 0),
+            settings,
+        )
+        progress = trainer.run(tmp_path / str(weight), "k", Watchers(validate=lambda network: {"figure": 1.0}))
+        return progress.history[-1]["loss.distil"]
+
+    assert distance(50.0) < 0.6 * distance(0.01)

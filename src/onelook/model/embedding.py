@@ -53,7 +53,9 @@ class EmbeddingHead(nn.Module):
             nn.PReLU(settings.channels),
         )
         self.tail = _tail(settings)
-        self.widen = nn.Sequential(ConvNorm(settings.widths[1], settings.gather, kernel=1, leak=None), nn.ReLU6())
+        self.widen = nn.Sequential(
+            ConvNorm(settings.widths[1], settings.gather, kernel=1, leak=None), nn.ReLU6(inplace=True)
+        )
         # Each cell of the last map has a weight of its own: the middle of a face says more than its rim.
         self.gather = nn.Sequential(
             nn.Conv2d(settings.gather, settings.gather, ceil(settings.grid / 4), groups=settings.gather, bias=False),
@@ -73,7 +75,9 @@ class EmbeddingHead(nn.Module):
         Returns:
             (sum of n_i, size) L2-normalised, image by image.
         """
-        x = self.fuse(self.sample(maps, landmarks)).expand(-1, -1, self.samples, self.samples)
+        # Depthwise convolutions are faster with the channels innermost.
+        x = self.sample(maps, landmarks).contiguous(memory_format=torch.channels_last)
+        x = self.fuse(x).expand(-1, -1, self.samples, self.samples)
         x = self.out(self.gather(self.widen(self.tail(x))))
         return functional.normalize(x.flatten(1))
 
@@ -91,23 +95,36 @@ class EmbeddingHead(nn.Module):
         # a single point have no spacing, so the maps stay as they are.
         spacing = (dense[:, 0, 1] - dense[:, 0, 0]).norm(dim=-1)
         halvings = torch.log2(spacing / self.strides[0]).round().clamp(0, _MOST_HALVINGS)
-        faces = maps[0].new_zeros(len(points), self.channels, self.sampled, self.sampled)
+        parts, places = [], []
         for halving in halvings.unique().tolist():
             chosen = (halvings == halving).nonzero()[:, 0]
             coarsest = self.strides[0] * 2 ** int(halving)
-            fine = _read(maps[0], self.strides[0], coarsest, dense[chosen], owners[chosen])
+            sampled = [_read_dense(maps[0], self.strides[0], coarsest, dense[chosen], owners[chosen])]
             # The other maps are sampled half as densely, so they may stay twice as fine.
-            parts = [
+            sampled += [
                 _read(x, stride, coarsest * _DENSER, grids[chosen], owners[chosen])
                 for x, stride in zip(maps[1:], self.strides[1:], strict=True)
             ]
-            sampled = torch.cat([functional.pixel_unshuffle(fine, _DENSER), *parts], dim=1)
-            faces = faces.index_copy(0, chosen, sampled)
-        return faces
+            parts.append(torch.cat(sampled, dim=1))
+            places.append(chosen)
+        if not parts:
+            return maps[0].new_zeros(0, self.channels, self.sampled, self.sampled)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)[torch.cat(places).argsort()]
+
+
+def _read_dense(x: Tensor, stride: int, coarsest: int, grids: Tensor, owners: Tensor) -> Tensor:
+    """`_read` at denser grids (n, 2s, 2s, 2), the samples of each 2x2 as channels: (n, 4c, s, s).
+
+    Channels are ordered as `pixel_unshuffle` orders them. Taking the grids apart costs less than the samples would.
+    """
+    size = grids.shape[1] // _DENSER
+    apart = grids.unflatten(1, (size, _DENSER)).unflatten(3, (size, _DENSER)).permute(0, 2, 4, 1, 3, 5)
+    sampled = _read(x, stride, coarsest, apart.reshape(len(grids), -1, size, 2), owners)
+    return sampled.unflatten(2, (_DENSER**2, size)).flatten(1, 2)
 
 
 def _read(x: Tensor, stride: int, coarsest: int, grids: Tensor, owners: Tensor) -> Tensor:
-    """Bilinear samples of maps (B, c, H, W) at grids (n, s, s, 2) in photo pixels, as (n, c, s, s); 0 outside a map.
+    """Bilinear samples of maps (B, c, H, W) at grids (n, h, w, 2) in photo pixels, as (n, c, h, w); 0 outside a map.
 
     `owners` (n,), ascending, are the images the grids lie in.
     """
@@ -117,13 +134,16 @@ def _read(x: Tensor, stride: int, coarsest: int, grids: Tensor, owners: Tensor) 
     while stride < coarsest and min(x.shape[-2:]) > 1:
         x = functional.avg_pool2d(x, 2, ceil_mode=True)
         stride *= 2
-    extent = grids.new_tensor([x.shape[-1] * stride, x.shape[-2] * stride])
+    grids = grids * (2 / grids.new_tensor([x.shape[-1] * stride, x.shape[-2] * stride])) - 1
     # One call for all: each image's faces are stacked into one tall grid, as many rows as the image with most needs.
     slots = torch.arange(len(grids), device=places.device) - torch.searchsorted(places, places)
     most = int(slots.max()) + 1
-    tall = grids.new_zeros(len(images), most, *grids.shape[1:]).index_put((places, slots), 2 * grids / extent - 1)
+    whole = len(grids) == len(images) * most  # as many faces in each: no gap to leave, and none to take out
+    shape = (len(images), most, *grids.shape[1:])
+    tall = grids.view(shape) if whole else grids.new_zeros(shape).index_put((places, slots), grids)
     sampled = functional.grid_sample(x, tall.flatten(1, 2).to(x.dtype), align_corners=False)
-    return sampled.unflatten(2, (most, -1)).transpose(1, 2)[places, slots]
+    sampled = sampled.unflatten(2, (most, -1)).transpose(1, 2)
+    return sampled.flatten(0, 1) if whole else sampled[places, slots]
 
 
 def _tail(settings: Embedding) -> nn.Sequential:

@@ -59,14 +59,13 @@ class Detector(nn.Module):
 class JointNetwork(nn.Module):
     """The detector and the embedding head that shares its trunk and pyramid.
 
-    A detector that starts from trained weights keeps its batch-norm statistics (`frozen_statistics`): they describe the
-    hundred thousand faces it was trained on better than a few batches of other photos do.
+    What starts from trained weights keeps its batch-norm statistics: they describe the many faces it was trained on
+    better than a few batches of other photos do. From the released weights that is all of it, else the detector.
     """
 
     def __init__(self, settings: Model) -> None:
         super().__init__()
         self.settings = settings
-        self.frozen_statistics = settings.start != "nothing"
         self.detector = Detector(settings)
         # The stride-2 map is shallow, and all that is left of a face of 24 pixels.
         channels = [*self.detector.trunk.channels[:2], settings.pyramid, settings.pyramid]
@@ -82,8 +81,9 @@ class JointNetwork(nn.Module):
 
     def train(self, mode: bool = True) -> "JointNetwork":
         super().train(mode)
-        if mode and self.frozen_statistics:
-            for module in self.detector.modules():
+        if mode and self.settings.start != "nothing":
+            known: nn.Module = self if self.settings.start == "released" else self.detector
+            for module in known.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self

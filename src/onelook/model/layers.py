@@ -42,9 +42,9 @@ class InvertedResidual(nn.Module):
         self.inner = inner = inputs * expansion
         self.body = nn.Sequential(
             ConvNorm(inputs, inner, kernel=1, leak=None),
-            nn.ReLU6(),
+            nn.ReLU6(inplace=True),
             ConvNorm(inner, inner, stride=stride, groups=inner, leak=None),
-            nn.ReLU6(),
+            nn.ReLU6(inplace=True),
             ConvNorm(inner, outputs, kernel=1, leak=None),
         )
         self.residual = stride == 1 and inputs == outputs

@@ -12,6 +12,7 @@ from torch import Tensor
 from onelook.geometry.anchors import AnchorOutputs, make_anchors
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
 from onelook.model.detections import Detections
+from onelook.model.folding import fold_batch_norms
 from onelook.model.joint import JointNetwork
 from onelook.model.public_weights import load_checkpoint, load_wheel
 from onelook.model.store import fingerprint, load_model, load_released
@@ -106,12 +107,15 @@ def keep_best(
 
 
 def load_looker(folder: Path) -> Looker:
-    """The looker of a model folder.
+    """The looker of a model folder; its network looks, and cannot be trained on.
 
     Raises:
         ModelError: the folder is missing or damaged.
     """
-    return Looker(load_model(folder), fingerprint(folder))
+    network = load_model(folder)
+    fold_batch_norms(network)
+    # Depthwise convolutions are faster with the channels innermost.
+    return Looker(network.to(memory_format=torch.channels_last), fingerprint(folder))  # type: ignore[call-overload]
 
 
 def starting_network(settings: Model) -> JointNetwork:

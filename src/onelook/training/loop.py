@@ -103,7 +103,8 @@ class Trainer:
             figures = self._epoch(epoch, watchers.step_done)
             figures |= watchers.validate(self.network)
             progress.history.append({"epoch": epoch + 1, **figures})
-            if not progress.best or figures["figure"] > progress.best["figure"]:
+            # Of equals the later: it has seen more.
+            if not progress.best or figures["figure"] >= progress.best["figure"]:
                 progress.best = {"epoch": epoch + 1, **figures}
                 progress.best_state = copy.deepcopy(self.network.state_dict())
             self._save(checkpoints, key, progress)
