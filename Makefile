@@ -53,6 +53,7 @@ RELEASED := -S prepare.reader=lfw \
 	-S train.faces.batch=64 \
 	-S train.faces.named=0.6 \
 	-S train.weights.identity=0.02 \
+	-S train.weights.distil=10 \
 	-S train.augment.landmark_jitter=0.01
 
 released: $(INSTALLED) ## train the released weights anew, into build/model; needs ../shared/data
