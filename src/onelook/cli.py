@@ -102,7 +102,7 @@ def enroll(
         Path | None,
         typer.Option(
             "--calibration",
-            help="threshold of a new gallery  [default: the released weights' own; with --model, "
+            help="threshold of a new gallery  [default: calibration.json in the model's folder, or "
             "build/evaluation/calibration.json]",
         ),
     ] = None,

@@ -8,7 +8,7 @@ import pytest
 from onelook.data.annotate import enlarge
 from onelook.data.orl import read_orl
 from onelook.errors import ModelError
-from onelook.gallery.gallery import RELEASED_CALIBRATION, create_gallery
+from onelook.gallery.gallery import create_gallery
 from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker, load_looker, public_detector, starting_network
 from onelook.model.store import RELEASED, load_model, load_released
@@ -76,4 +76,3 @@ def test_they_are_small_and_say_what_they_are() -> None:
     card = (RELEASED / "MODEL_CARD.md").read_text(encoding="utf-8")
     for word in ("research", "MobileFaceNet", "Labeled Faces in the Wild", "peopleDevTest"):
         assert word in card
-    assert RELEASED_CALIBRATION.is_file()

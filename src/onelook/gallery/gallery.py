@@ -18,7 +18,6 @@ from onelook.model.store import RELEASED, fingerprint
 
 PIPELINE_MODEL = Path("build/model")
 PIPELINE_CALIBRATION = Path("build/evaluation/calibration.json")
-RELEASED_CALIBRATION = RELEASED / "calibration.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +175,8 @@ def create_gallery(
     Args:
         folder: of the gallery.
         model: the model's folder; by default the weights released with this package.
-        calibration: the threshold; by default the released weights' own, or for another model the one that the
-            pipeline's evaluation wrote.
+        calibration: the threshold; by default the `calibration.json` in the model's folder, or where there is none the
+            one that the pipeline's evaluation wrote.
 
     Raises:
         GalleryError: the folder holds something already, or the calibration is missing, damaged or another model's.
@@ -186,9 +185,11 @@ def create_gallery(
     path = Path(folder)
     if path.exists() and (not path.is_dir() or store.is_gallery(path)):
         raise GalleryError(f"{path}: already holds something; name a folder that does not exist yet")
+    chosen = RELEASED if model is None else Path(model)
     if calibration is None:
-        calibration = RELEASED_CALIBRATION if model is None else PIPELINE_CALIBRATION
-    looker = load_looker(RELEASED if model is None else Path(model))
+        beside = chosen / "calibration.json"
+        calibration = beside if beside.is_file() else PIPELINE_CALIBRATION
+    looker = load_looker(chosen)
     terms = calibrated_terms(Path(calibration), looker.fingerprint, looker.embedding_size, managed=False)
     return Gallery(path, store.empty(terms), looker)
 
