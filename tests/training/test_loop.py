@@ -35,7 +35,7 @@ def tiny_settings(**train: object) -> Settings:
     tree = load_settings(PROJECT / "params.yaml").model_dump()
     tree["base"] = {"seed": 7, "threads": 1}
     tree["model"] |= {"start": "wheel", "embedding": TINY_EMBEDDING}
-    tree["train"] |= {"epochs": 3, "batch": 2, **train}
+    tree["train"] |= {"epochs": 3, "batch": 2, "learning_rate": 0.003, "trunk_rate": 0.05, **train}
     tree["train"]["augment"] |= {"crop": 64, "zoom": [0.9, 1.1], "smallest_identity": 0, "photometric": 0}
     return Settings.model_validate(tree)
 
