@@ -52,11 +52,10 @@ def main() -> None:
     places = np.array([[rows[photo_path(root, *photo)] for photo in pair[:2]] for pair in pairs])
     looker = load_looker(arguments.model)
     found, landmarks, embeddings = look_at(looker, photos)
-    training = [portrait.path for portrait in read_lfw(Lfw(path=str(root))).portraits if portrait.path not in rows]
     scores = {
         "onelook": embeddings,
         "teacher": teacher_embeddings(arguments.data / TEACHER, photos, landmarks, found),
-        "eigenfaces": eigenface_embeddings(looker, training_photos(root, training), photos, landmarks, found),
+        "eigenfaces": eigenface_embeddings(looker, training_photos(root), photos, landmarks, found),
     }
     print("| method | accuracy, ten folds | TAR at 1 % FAR | TAR at 0.1 % FAR | photos without a face |")
     print("|---|---|---|---|---|")
@@ -90,10 +89,11 @@ def teacher_embeddings(path: Path, photos: Sequence[Path], landmarks: np.ndarray
     return by_crops(photos, landmarks, found, CROP, teacher.embed, "teacher")
 
 
-def training_photos(root: Path, paths: Sequence[Path]) -> list[Path]:
+def training_photos(root: Path) -> list[Path]:
     """Some photos of the official training people, spread evenly over them."""
-    official = read_lfw(Lfw(path=str(root))).official or {}
-    own = [path for path in paths if official[path.parent.name] == "train"]
+    reading = read_lfw(Lfw(path=str(root)))
+    official = reading.official or {}
+    own = [portrait.path for portrait in reading.portraits if official[portrait.identity] == "train"]
     return own[:: max(1, len(own) // LEARNED_ON)][:LEARNED_ON]
 
 

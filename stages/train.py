@@ -49,7 +49,8 @@ def main() -> None:
                 manifest, scenes.index, settings.train.faces, settings.train.augment, settings.base.seed
             )
         network = starting_network(settings.model)
-        if settings.teacher.path and settings.teacher.start_tail:
+        # The released weights bring a tail that knows faces already.
+        if settings.teacher.path and settings.teacher.start_tail and settings.model.start != "released":
             start_tail(network.embedding, settings.teacher, aligned_crops(manifest, MEASURED))
         trainer = Trainer(network, scenes, settings, faces)
         sections = (settings.base, settings.teacher, settings.model, settings.train)
