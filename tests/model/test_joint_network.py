@@ -65,7 +65,8 @@ def test_faces_of_very_different_size_in_one_batch_are_sampled_as_each_alone(net
         for i, image in enumerate(landmarks)
         for face in image
     ]
-    torch.testing.assert_close(together, torch.cat(one_by_one), rtol=1e-4, atol=1e-4)
+    for all_faces, single in zip(together, zip(*one_by_one, strict=True), strict=True):
+        torch.testing.assert_close(all_faces, torch.cat(single), rtol=1e-4, atol=1e-4)
 
 
 def test_no_faces_give_no_embeddings(network: JointNetwork) -> None:
@@ -82,16 +83,26 @@ def test_the_sample_of_a_map_of_coordinates_is_the_grid_itself(network: JointNet
     coarse = torch.stack([x, y])[None].repeat(1, 16, 1, 1)
     maps = [fine, coarse, torch.zeros(1, 64, 16, 20), torch.zeros(1, 64, 8, 10)]
     for side in (56.0, 110.0):
-        sampled = head.sample(maps, [faces((12, 9, side))])[0]
-        step = side / 28
-        across = (12 + step * torch.arange(28)).expand(28, 28)
-        down = (9 + step * torch.arange(28))[:, None].expand(28, 28)
-        # The fine map's 2 x 2 samples in a cell lie at a quarter and three quarters of it, row by row.
-        for place, (dy, dx) in enumerate([(0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)]):
-            torch.testing.assert_close(sampled[place], across + dx * step, atol=0.05, rtol=0)
-            torch.testing.assert_close(sampled[4 + place], down + dy * step, atol=0.05, rtol=0)
-        torch.testing.assert_close(sampled[64], across + step / 2, atol=0.05, rtol=0)
-        torch.testing.assert_close(sampled[65], down + step / 2, atol=0.05, rtol=0)
+        finest, second, *_ = head.sample(maps, [faces((12, 9, side))])
+        for sampled, samples in ((finest, 56), (second, 28)):
+            step = side / samples
+            across = (12 + step * (torch.arange(samples) + 0.5)).expand(samples, samples)
+            down = (9 + step * (torch.arange(samples) + 0.5))[:, None].expand(samples, samples)
+            torch.testing.assert_close(sampled[0, 0], across, atol=0.05, rtol=0)
+            torch.testing.assert_close(sampled[0, 1], down, atol=0.05, rtol=0)
+
+
+def test_the_projection_of_the_samples_is_the_one_convolution_its_weights_describe(network: JointNetwork) -> None:
+    """The four samples of the finest map in each cell as channels, then those of the others, by one 1x1 convolution."""
+    head = network.embedding
+    maps = network(torch.randint(0, 256, (2, 3, 160, 160), dtype=torch.uint8)).maps
+    landmarks = [faces((10, 10, 100), (40, 30, 60)), faces((-20, 50, 90))]
+    finest, *others = head.sample(maps, landmarks)
+    joined = torch.cat([torch.nn.functional.pixel_unshuffle(finest, 2), *others], dim=1)
+    seen = []
+    head.fuse[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    network.embed(maps, landmarks)
+    torch.testing.assert_close(seen[0], head.fuse[0](joined), rtol=1e-4, atol=1e-4)
 
 
 def sampling(how: str) -> JointNetwork:
@@ -121,9 +132,9 @@ def test_the_centre_is_the_features_of_one_point_whatever_lies_around_it() -> No
         x[:, :, : x.shape[-1] // 4] += 1
     landmarks = [faces((20, 20, 80)), faces((20, 20, 80), (24, 10, 90))]
     sampled = network.embedding.sample(maps, landmarks)
-    assert sampled.shape == (3, 4 * 16 + 32 + 64 + 64, 1, 1)
-    torch.testing.assert_close(sampled[0, :64, 0, 0], maps[0][0, :, 0, 0].repeat_interleave(4))
-    torch.testing.assert_close(sampled[1:, 64:96, 0, 0], maps[1][1, :, 0, 0].expand(2, -1))
+    assert [tuple(each.shape) for each in sampled] == [(3, 16, 2, 2), (3, 32, 1, 1), (3, 64, 1, 1), (3, 64, 1, 1)]
+    torch.testing.assert_close(sampled[0][0], maps[0][0, :, :2, :2])
+    torch.testing.assert_close(sampled[1][1:, :, 0, 0], maps[1][1, :, 0, 0].expand(2, -1))
     rows = network.embed(maps, landmarks)
     assert rows.shape == (3, 16)
     torch.testing.assert_close(network.embed(around, landmarks), rows)
@@ -144,7 +155,7 @@ def test_a_large_face_is_averaged_not_picked(network: JointNetwork) -> None:
     maps = [board.expand(1, 16, 512, 512), *rest]
     sampled = network.embedding.sample(maps, [faces((100, 100, 800))])
     flat = network.embedding.sample([torch.full_like(maps[0], 0.5), *maps[1:]], [faces((100, 100, 800))])
-    torch.testing.assert_close(sampled, flat, atol=1e-4, rtol=0)
+    torch.testing.assert_close(sampled[0], flat[0], atol=1e-4, rtol=0)
 
 
 def test_a_detector_with_trained_weights_keeps_its_statistics_in_training() -> None:

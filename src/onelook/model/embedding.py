@@ -1,9 +1,9 @@
 """The embedding head: faces sampled out of the shared maps, by default turned upright, then a small tail.
 
 The maps of several strides are projected to the same channels and summed. A 1x1 projection and bilinear sampling
-commute, so each map is sampled at its own resolution, and only the samples are projected: one convolution over the
-channels of all maps is that sum, and no enlarged fused map is ever made. The finest map is sampled twice as densely as
-the others, and each 2x2 of its samples become channels: at one sample per cell of the grid most of it would be skipped.
+commute, so each map is sampled at its own resolution, and only the samples are projected: no enlarged fused map is ever
+made. The finest map is sampled twice as densely as the others and projected 2x2 samples at a time: at one sample per
+cell of the grid most of it would be skipped.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from onelook.geometry.alignment import centre_grid, sampling_grid, upright_grid
 from onelook.model.layers import ConvNorm, InvertedResidual
+from onelook.model.sampling import bilinear
 from onelook.settings import Embedding
 
 # Beyond this many halvings a face fills any photo the detector is shown.
@@ -75,75 +76,68 @@ class EmbeddingHead(nn.Module):
         Returns:
             (sum of n_i, size) L2-normalised, image by image.
         """
-        # Depthwise convolutions are faster with the channels innermost.
-        x = self.sample(maps, landmarks).contiguous(memory_format=torch.channels_last)
-        x = self.fuse(x).expand(-1, -1, self.samples, self.samples)
+        x = self.fuse[1:](self._project(self.sample(maps, landmarks)))
+        x = x.expand(-1, -1, self.samples, self.samples)
         x = self.out(self.gather(self.widen(self.tail(x))))
         return functional.normalize(x.flatten(1))
 
-    def sample(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
-        """All maps under each face's grid: (sum of n_i, channels of all maps, samples, samples).
+    def sample(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> list[Tensor]:
+        """Each map under each face's grid: (sum of n_i, c, samples, samples), of the finest twice as many either way.
 
-        The finest map's channels come first, four times as many as it has. Of a single point there is one sample.
+        Channels are innermost in memory; outside an image there are zeros.
         """
         points = torch.cat(list(landmarks))
         counts = torch.tensor([len(each) for each in landmarks], device=points.device)
         owners = torch.arange(len(landmarks), device=points.device).repeat_interleave(counts)
-        grids = self.grid(points, self.sampled, self.extent)
         dense = self.grid(points, _DENSER * self.sampled, self.extent)
+        grids = [dense, *[self.grid(points, self.sampled, self.extent)] * (len(maps) - 1)]
         # A large face is sampled more coarsely than the finest map: halved maps keep it from aliasing. The samples of
         # a single point have no spacing, so the maps stay as they are.
         spacing = (dense[:, 0, 1] - dense[:, 0, 0]).norm(dim=-1)
         halvings = torch.log2(spacing / self.strides[0]).round().clamp(0, _MOST_HALVINGS)
-        parts, places = [], []
-        for halving in halvings.unique().tolist():
-            chosen = (halvings == halving).nonzero()[:, 0]
-            coarsest = self.strides[0] * 2 ** int(halving)
-            sampled = [_read_dense(maps[0], self.strides[0], coarsest, dense[chosen], owners[chosen])]
-            # The other maps are sampled half as densely, so they may stay twice as fine.
-            sampled += [
-                _read(x, stride, coarsest * _DENSER, grids[chosen], owners[chosen])
-                for x, stride in zip(maps[1:], self.strides[1:], strict=True)
-            ]
-            parts.append(torch.cat(sampled, dim=1))
-            places.append(chosen)
-        if not parts:
-            return maps[0].new_zeros(0, self.channels, self.sampled, self.sampled)
-        return parts[0] if len(parts) == 1 else torch.cat(parts)[torch.cat(places).argsort()]
+        each = halvings.unique().tolist()
+        if len(each) < 2:
+            return self._sample_alike(maps, grids, owners, int(each[0]) if each else 0)
+        chosen = [(halvings == halving).nonzero()[:, 0] for halving in each]
+        parts = [
+            self._sample_alike(maps, [grid[rows] for grid in grids], owners[rows], int(halving))
+            for halving, rows in zip(each, chosen, strict=True)
+        ]
+        order = torch.cat(chosen).argsort()
+        return [torch.cat(of_map)[order] for of_map in zip(*parts, strict=True)]
+
+    def _sample_alike(
+        self, maps: Sequence[Tensor], grids: Sequence[Tensor], owners: Tensor, halving: int
+    ) -> list[Tensor]:
+        """`sample` for faces for which the finest map is halved equally often, `owners` (n,) ascending."""
+        images, places = owners.unique_consecutive(return_inverse=True)
+        parts = []
+        for i, (x, stride, grid) in enumerate(zip(maps, self.strides, grids, strict=True)):
+            # The other maps are sampled half as densely as the finest, so they may stay twice as fine.
+            coarsest = self.strides[0] * 2**halving * (_DENSER if i else 1)
+            x, reached = _halved(x if len(images) == len(x) else x[images], stride, coarsest)
+            parts.append(bilinear(x, reached, grid, places))
+        return parts
+
+    def _project(self, parts: Sequence[Tensor]) -> Tensor:
+        """All samples projected to the fused map's channels and summed: one convolution, without joining its input."""
+        projection = self.fuse[0]
+        assert isinstance(projection, nn.Conv2d)
+        finest, *others = projection.weight.split([parts[0].shape[1] * _DENSER**2, *(x.shape[1] for x in parts[1:])], 1)
+        kernel = finest.reshape(-1, parts[0].shape[1], _DENSER, _DENSER)
+        x = functional.conv2d(parts[0], kernel, projection.bias, stride=_DENSER).permute(0, 2, 3, 1)
+        rows = x.flatten(0, 2)
+        for part, weight in zip(parts[1:], others, strict=True):
+            rows.addmm_(part.permute(0, 2, 3, 1).flatten(0, 2), weight.flatten(1).T)
+        return rows.view(x.shape).permute(0, 3, 1, 2)
 
 
-def _read_dense(x: Tensor, stride: int, coarsest: int, grids: Tensor, owners: Tensor) -> Tensor:
-    """`_read` at denser grids (n, 2s, 2s, 2), the samples of each 2x2 as channels: (n, 4c, s, s).
-
-    Channels are ordered as `pixel_unshuffle` orders them. Taking the grids apart costs less than the samples would.
-    """
-    size = grids.shape[1] // _DENSER
-    apart = grids.unflatten(1, (size, _DENSER)).unflatten(3, (size, _DENSER)).permute(0, 2, 4, 1, 3, 5)
-    sampled = _read(x, stride, coarsest, apart.reshape(len(grids), -1, size, 2), owners)
-    return sampled.unflatten(2, (_DENSER**2, size)).flatten(1, 2)
-
-
-def _read(x: Tensor, stride: int, coarsest: int, grids: Tensor, owners: Tensor) -> Tensor:
-    """Bilinear samples of maps (B, c, H, W) at grids (n, h, w, 2) in photo pixels, as (n, c, h, w); 0 outside a map.
-
-    `owners` (n,), ascending, are the images the grids lie in.
-    """
-    images, places = owners.unique_consecutive(return_inverse=True)
-    if len(images) < len(x):
-        x = x[images]
+def _halved(x: Tensor, stride: int, coarsest: int) -> tuple[Tensor, int]:
+    """Maps (B, c, H, W) averaged down to a stride, as far as their size allows, and the stride reached."""
     while stride < coarsest and min(x.shape[-2:]) > 1:
         x = functional.avg_pool2d(x, 2, ceil_mode=True)
         stride *= 2
-    grids = grids * (2 / grids.new_tensor([x.shape[-1] * stride, x.shape[-2] * stride])) - 1
-    # One call for all: each image's faces are stacked into one tall grid, as many rows as the image with most needs.
-    slots = torch.arange(len(grids), device=places.device) - torch.searchsorted(places, places)
-    most = int(slots.max()) + 1
-    whole = len(grids) == len(images) * most  # as many faces in each: no gap to leave, and none to take out
-    shape = (len(images), most, *grids.shape[1:])
-    tall = grids.view(shape) if whole else grids.new_zeros(shape).index_put((places, slots), grids)
-    sampled = functional.grid_sample(x, tall.flatten(1, 2).to(x.dtype), align_corners=False)
-    sampled = sampled.unflatten(2, (most, -1)).transpose(1, 2)
-    return sampled.flatten(0, 1) if whole else sampled[places, slots]
+    return x, stride
 
 
 def _tail(settings: Embedding) -> nn.Sequential:

@@ -1,0 +1,34 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onelook.model.sampling import bilinear
+
+
+def cases(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Maps of any size, grids that lie partly or wholly outside them, and the maps they lie in."""
+    generator = torch.Generator().manual_seed(seed)
+    count, height, width, faces = (int(x) for x in torch.randint(1, 6, (4,), generator=generator))
+    x = torch.randn(count, 3, height, width, generator=generator)
+    grids = torch.rand(faces, 4, 5, 2, generator=generator) * 4 * (max(height, width) + 4) - 8
+    return x, grids, torch.randint(0, count, (faces,), generator=generator).sort().values
+
+
+@given(st.integers(0, 2**31))
+def test_samples_and_their_gradients_are_those_of_grid_sample(seed: int) -> None:
+    x, grids, owners = cases(seed)
+    x.requires_grad_()
+    grids.requires_grad_()
+    size = torch.tensor([x.shape[-1], x.shape[-2]]) * 4
+    theirs = torch.nn.functional.grid_sample(x[owners], grids * 2 / size - 1, align_corners=False)
+    ours = bilinear(x.to(memory_format=torch.channels_last), 4, grids, owners)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    direction = torch.randn(ours.shape, generator=torch.Generator().manual_seed(seed))
+    gradients = [torch.autograd.grad((each * direction).sum(), (x, grids)) for each in (ours, theirs)]
+    for own, twin in zip(*gradients, strict=True):
+        torch.testing.assert_close(own, twin, rtol=1e-3, atol=1e-4)
+
+
+def test_no_faces_give_no_samples() -> None:
+    sampled = bilinear(torch.zeros(2, 3, 5, 5), 4, torch.zeros(0, 7, 7, 2), torch.zeros(0, dtype=torch.int64))
+    assert sampled.shape == (0, 3, 7, 7)
