@@ -44,7 +44,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("built")
     torch.manual_seed(5)
     embedding = Embedding(
-        size=32, channels=16, grid=14, sampling="warp", extent=1, widths=(16, 16), depths=(0, 0), gather=16
+        size=32,
+        channels=16,
+        strides=(2, 4, 8, 16),
+        grid=14,
+        sampling="warp",
+        extent=1,
+        widths=(16, 16),
+        depths=(0, 0),
+        gather=16,
     )
     save_model(root / "build/model", starting_network(_settings(embedding)))
     looker = load_looker(root / "build/model")
@@ -183,7 +191,15 @@ def remove_model(place: Path) -> None:
 def other_model(place: Path) -> None:
     torch.manual_seed(6)
     embedding = Embedding(
-        size=32, channels=16, grid=14, sampling="warp", extent=1, widths=(16, 16), depths=(0, 0), gather=16
+        size=32,
+        channels=16,
+        strides=(2, 4, 8, 16),
+        grid=14,
+        sampling="warp",
+        extent=1,
+        widths=(16, 16),
+        depths=(0, 0),
+        gather=16,
     )
     save_model(place / "build/model", starting_network(_settings(embedding)))
 

@@ -21,7 +21,15 @@ def test_saved_moved_and_loaded_it_answers_as_the_gallery(tmp_path: Path) -> Non
 
     torch.manual_seed(5)
     embedding = Embedding(
-        size=32, channels=16, grid=14, sampling="warp", extent=1, widths=(16, 16), depths=(0, 0), gather=16
+        size=32,
+        channels=16,
+        strides=(2, 4, 8, 16),
+        grid=14,
+        sampling="warp",
+        extent=1,
+        widths=(16, 16),
+        depths=(0, 0),
+        gather=16,
     )
     settings = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
     save_model(tmp_path / "model", starting_network(settings))

@@ -149,6 +149,9 @@ class Embedding(_Section):
 
     size: int = Field(ge=8, le=1024, description="length of an embedding")
     channels: int = Field(ge=8, le=512, description="channels of the fused map the faces are sampled from")
+    strides: tuple[Literal[2, 4, 8, 16], ...] = Field(
+        min_length=1, description="the shared maps that are sampled, by their strides in pixels, fine to coarse"
+    )
     grid: Literal[14, 28, 56] = Field(description="samples along each side of an aligned face")
     sampling: Literal["warp", "roi", "centre"] = Field(
         description="warp: faces are turned upright by their five points; roi: an upright square around them; centre: "
@@ -162,6 +165,12 @@ class Embedding(_Section):
     widths: tuple[PositiveInt, PositiveInt] = Field(description="channels at a half and at a quarter of the grid")
     depths: tuple[NonNegativeInt, NonNegativeInt] = Field(description="residual blocks at each of the two")
     gather: PositiveInt = Field(description="channels of the global depthwise convolution")
+
+    @check(mode="after")
+    def _fine_to_coarse(self) -> Self:
+        if list(self.strides) != sorted(set(self.strides)):
+            raise ValueError("strides: each once, the smallest first")
+        return self
 
 
 class Model(_Section):
@@ -323,6 +332,10 @@ class Faces(_Section):
     batch: NonNegativeInt = Field(description="faces in a batch; 0: identity is trained on the scenes alone")
     side: int = Field(ge=64, le=512, multiple_of=16, description="side of the square around a face, in pixels")
     named: float = Field(ge=0, le=1, description="share of the faces that have a name")
+    per_person: PositiveInt = Field(
+        description="1: every face with a name is seen once an epoch; more: identity-balanced batches, in which people "
+        "are drawn alike, however many photos they have, this many faces of each"
+    )
     rotation: NonNegativeFloat = Field(description="standard deviation of a random rotation, in degrees")
     scale: NonNegativeFloat = Field(description="standard deviation of the logarithm of a random scaling")
     shrunk: float = Field(ge=0, le=1, description="share of the faces shrunk to as little as 0.3 of their size")
@@ -331,6 +344,10 @@ class Faces(_Section):
 class Train(_Section):
     """The stage `train`."""
 
+    tasks: Literal["both", "detection", "recognition"] = Field(
+        description="what is trained: detection alone leaves the embedding head as it is; recognition alone does not "
+        "keep the detector, whose trunk it changes unless trunk_rate is 0"
+    )
     epochs: PositiveInt
     batch: NonNegativeInt = Field(description="scenes in a batch; 0: batches of faces alone")
     faces: Faces
@@ -350,8 +367,10 @@ class Train(_Section):
     def _something(self) -> Self:
         if self.batch + self.faces.batch == 0:
             raise ValueError("batch and faces.batch are both 0: there is nothing to train on")
-        if self.batch == 0 and self.trunk_rate > 0:
+        if self.batch == 0 and self.trunk_rate > 0 and self.tasks == "both":
             raise ValueError("batch is 0, so nothing would keep detection: set trunk_rate 0, or train on scenes too")
+        if self.tasks == "detection" and (self.batch == 0 or self.faces.batch > 0):
+            raise ValueError("tasks is detection: that is trained on scenes, so batch must not be 0, and faces.batch 0")
         if self.identity.loss == "triplet" and 0 < self.faces.batch < 3:
             raise ValueError("faces.batch is less than 3: there is no triplet in it")
         return self

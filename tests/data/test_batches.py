@@ -1,11 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from onelook.data.batches import Batch, TrainingScenes
 from onelook.data.scene import Face, Scene, read_manifest, write_manifest
+from onelook.data.teaching import training_scenes, write_teachings
 from onelook.errors import DataError
 from onelook.settings import Augment
 
@@ -66,3 +69,37 @@ def test_training_without_people_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, [Scene("a.png", 64, 64, "train", "scene", (), "", "")])
     with pytest.raises(DataError, match="no training scene holds a person"):
         TrainingScenes(read_manifest(tmp_path), SETTINGS, 0)
+
+
+def test_every_face_of_a_scene_comes_with_its_own_lesson_unless_it_is_too_small_to_know(root: Path) -> None:
+    """Three faces a scene, each of its own gray and size; the teacher says the gray."""
+    manifest = read_manifest(root)
+    scenes = []
+    for number, scene in enumerate(manifest.scenes):
+        image = np.zeros((64, 64, 3), np.uint8)
+        faces = []
+        for place, (x, y, side) in enumerate([(2, 2, 28), (34, 2, 28), (20, 40, 8)]):
+            image[y : y + side, x : x + side] = 12 * number + 4 * place + 3
+            points = np.array([[8, 8], [20, 8], [14, 14], [9, 20], [19, 20]], np.float32) * side / 28 + (x, y)
+            box = np.array([x, y, x + side, y + side], np.float32)
+            faces.append(Face(box, points.astype(np.float32), scene.faces[0].identity if place else None))
+        cv2.imwrite(str(root / scene.image), image)
+        scenes.append(replace(scene, faces=tuple(faces)))
+    write_manifest(root, scenes)
+
+    def teach(crops: np.ndarray) -> np.ndarray:
+        return crops[:, 56:60, 56:60].mean((2, 3)).repeat(2, 1)[:, :3].astype(np.float32)
+
+    manifest = read_manifest(root)
+    write_teachings(root, training_scenes(manifest.scenes), teach)
+    settings = SETTINGS.model_copy(update={"zoom": (1, 1), "photometric": 0.0, "smallest_identity": 12.0})
+    scenes_of = TrainingScenes(manifest, settings, 0)
+    assert scenes_of.teaching_size == 3
+    for batch in scenes_of.batches(1, 2):
+        assert batch.taught is not None
+        for image, boxes, who, taught in zip(batch.images, batch.boxes, batch.identities, batch.taught, strict=True):
+            assert taught.isfinite().all(-1).tolist() == [True, True, False]
+            centres = ((boxes[:, :2] + boxes[:, 2:]) / 2).int()
+            grays = image[0, centres[:, 1], centres[:, 0]].float()
+            torch.testing.assert_close(taught[:2, 0], grays[:2], atol=1.0, rtol=0)
+            assert who[0] == -1 and who[2] == -1

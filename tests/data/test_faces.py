@@ -1,6 +1,8 @@
 """Faces cut out for training: where their points end up, who is among them, and that an epoch can be replayed."""
 
+from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -16,7 +18,7 @@ from onelook.data.teaching import training_scenes, write_teachings
 from onelook.geometry.alignment import TEMPLATE, similarity_transform
 from onelook.settings import Augment, Faces
 
-SETTINGS = Faces(batch=4, side=96, named=0.5, rotation=10, scale=0.2, shrunk=0.3)
+SETTINGS = Faces(batch=4, side=96, named=0.5, per_person=1, rotation=10, scale=0.2, shrunk=0.3)
 STILL = Augment(crop=64, zoom=(1, 1), smallest_identity=20, photometric=0, landmark_jitter=0, predicted_share=0)
 
 
@@ -117,4 +119,22 @@ def test_without_a_teacher_only_faces_with_a_name_are_shown(manifest: Manifest) 
     faces = faces_of(manifest, batch=2)
     assert faces.teaching_size is None and faces.count() == 3
     for batch in faces.batches(0):
-        assert (batch.identities >= 0).all() and batch.taught.isnan().all()
+        assert (batch.identities >= 0).all() and batch.taught is None
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(2, 4), st.integers(0, 5))
+def test_balanced_batches_show_people_alike_however_many_photos_they_have(
+    photos: list[int], each: int, epoch: int
+) -> None:
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        scenes = [
+            write_scene(root, "train", "scene", f"p{person}") for person, n in enumerate(photos) for _ in range(n)
+        ]
+        faces = faces_of(Manifest(root, tuple(scenes)), batch=1, per_person=each)
+        shown = [int(batch.identities) for batch in faces.batches(epoch)]
+    assert len(shown) == len(scenes)
+    runs = [len(list(group)) for _, group in groupby(shown)]
+    assert all(run % each == 0 for run in runs) or len(scenes) % each  # what is left over may be fewer
+    turns = [-(-shown.count(person) // each) for person in range(len(photos))]
+    assert max(turns) - min(turns) <= 1

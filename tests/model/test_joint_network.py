@@ -9,7 +9,15 @@ from onelook.model.joint import JointNetwork
 from onelook.settings import Embedding, Model
 
 EMBEDDING = Embedding(
-    size=16, channels=24, grid=28, sampling="warp", extent=1, widths=(24, 32), depths=(0, 1), gather=48
+    size=16,
+    channels=24,
+    strides=(2, 4, 8, 16),
+    grid=28,
+    sampling="warp",
+    extent=1,
+    widths=(24, 32),
+    depths=(0, 1),
+    gather=48,
 )
 SETTINGS = Model(width=0.25, pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING)
 
@@ -167,3 +175,16 @@ def test_a_detector_with_trained_weights_keeps_its_statistics_in_training() -> N
         name for name, value in network.state_dict().items() if "running" in name and not value.equal(before[name])
     }
     assert changed and all(name.startswith("embedding.") for name in changed)
+
+
+def test_only_the_maps_that_are_named_are_sampled() -> None:
+    """A map that is not fused may hold anything; the finest of the others is the one sampled twice as densely."""
+    embedding = EMBEDDING.model_copy(update={"strides": (4, 16)})
+    network = JointNetwork(SETTINGS.model_copy(update={"embedding": embedding})).eval()
+    maps = network(torch.randint(0, 256, (1, 3, 128, 128), dtype=torch.uint8)).maps
+    landmarks = [faces((10, 10, 90))]
+    sampled = network.embedding.sample(maps, landmarks)
+    assert [tuple(each.shape) for each in sampled] == [(1, 32, 56, 56), (1, 64, 28, 28)]
+    rows = network.embed(maps, landmarks)
+    maps[0], maps[2] = torch.full_like(maps[0], torch.nan), torch.full_like(maps[2], torch.nan)
+    torch.testing.assert_close(network.embed(maps, landmarks), rows)

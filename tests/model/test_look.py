@@ -11,7 +11,15 @@ from onelook.model.look import Looker, keep_best, starting_network
 from onelook.settings import Detect, Embedding, Model
 
 EMBEDDING = Embedding(
-    size=16, channels=16, grid=28, sampling="warp", extent=1, widths=(16, 16), depths=(0, 0), gather=16
+    size=16,
+    channels=16,
+    strides=(2, 4, 8, 16),
+    grid=28,
+    sampling="warp",
+    extent=1,
+    widths=(16, 16),
+    depths=(0, 0),
+    gather=16,
 )
 DETECT = Detect(score=0.5, nms=0.4, longest_side=1280)
 

@@ -10,7 +10,17 @@ from onelook.model.joint import JointNetwork
 from onelook.model.store import SETTINGS, WEIGHTS, fingerprint, load_model, save_model
 from onelook.settings import Embedding, Model
 
-EMBEDDING = Embedding(size=8, channels=8, grid=14, sampling="warp", extent=1, widths=(8, 8), depths=(0, 0), gather=8)
+EMBEDDING = Embedding(
+    size=8,
+    channels=8,
+    strides=(2, 4, 8, 16),
+    grid=14,
+    sampling="warp",
+    extent=1,
+    widths=(8, 8),
+    depths=(0, 0),
+    gather=8,
+)
 MODEL = Model(width=0.25, pyramid=16, start="nothing", checkpoint="", embedding=EMBEDDING)
 
 

@@ -13,7 +13,17 @@ from onelook.geometry.boxes import decode_boxes, decode_landmarks, pairwise_iou
 from onelook.model.look import Looker, public_detector, starting_network
 from onelook.settings import Detect, Embedding, Model
 
-EMBEDDING = Embedding(size=8, channels=8, grid=14, sampling="warp", extent=1, widths=(8, 8), depths=(0, 0), gather=8)
+EMBEDDING = Embedding(
+    size=8,
+    channels=8,
+    strides=(2, 4, 8, 16),
+    grid=14,
+    sampling="warp",
+    extent=1,
+    widths=(8, 8),
+    depths=(0, 0),
+    gather=8,
+)
 SETTINGS = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=EMBEDDING)
 
 

@@ -29,7 +29,15 @@ LAYERS = [
     ((8, 40, 1, 1), 1, 0, 1, False, False),
 ]
 EMBEDDING = Embedding(
-    size=8, channels=16, grid=28, sampling="warp", extent=1, widths=(24, 24), depths=(1, 0), gather=40
+    size=8,
+    channels=16,
+    strides=(2, 4, 8, 16),
+    grid=28,
+    sampling="warp",
+    extent=1,
+    widths=(24, 24),
+    depths=(1, 0),
+    gather=40,
 )
 
 
@@ -119,7 +127,7 @@ def test_embeddings_are_those_of_crop_and_mirror_image(
 
 def head(**changes: object) -> EmbeddingHead:
     torch.manual_seed(0)
-    return EmbeddingHead((4, 8, 8, 8), (2, 4, 8, 16), EMBEDDING.model_copy(update=changes)).eval()
+    return EmbeddingHead({2: 4, 4: 8, 8: 8, 16: 8}, EMBEDDING.model_copy(update=changes)).eval()
 
 
 def test_a_tail_of_the_same_shape_does_what_the_recogniser_did(
@@ -144,7 +152,7 @@ def test_a_tail_of_the_same_shape_does_what_the_recogniser_did(
 def test_a_narrower_tail_keeps_the_channels_that_carry_most(teacher: Teacher, crops: np.ndarray) -> None:
     """Ours expands 12 channels to 24 where the recogniser has 48 of them; the 24 are rows of its own weights."""
     theirs = {t.name: numpy_helper.to_array(t) for t in onnx.load(teacher.path).graph.initializer}
-    ours = EmbeddingHead((4, 8, 8, 8), (2, 4, 8, 16), EMBEDDING)
+    ours = EmbeddingHead({2: 4, 4: 8, 8: 8, 16: 8}, EMBEDDING)
     narrow = ours.tail[2].body
     narrow[0].conv = torch.nn.Conv2d(24, 20, 1, bias=False)
     narrow[0].norm = torch.nn.BatchNorm2d(20)

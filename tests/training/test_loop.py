@@ -17,16 +17,14 @@ from onelook.data.scene import Face, Scene, read_manifest, write_manifest
 from onelook.data.teaching import training_scenes, write_teachings
 from onelook.errors import DataError, ModelError, OnelookError
 from onelook.geometry.alignment import TEMPLATE
-from onelook.geometry.anchors import make_anchors
 from onelook.model.joint import JointNetwork
 from onelook.model.look import starting_network
-from onelook.objective.joint import anchor_losses
 from onelook.settings import Identity, Settings, load_settings
 from onelook.training.checkpoint import FILE
 from onelook.training.loop import Progress, Trainer, Watchers
 
 PROJECT = Path(__file__).resolve().parents[2]
-TINY_EMBEDDING = {"size": 8, "channels": 8, "grid": 14, "sampling": "warp", "extent": 1}
+TINY_EMBEDDING = {"size": 8, "channels": 8, "strides": [2, 4, 8, 16], "grid": 14, "sampling": "warp", "extent": 1}
 TINY_EMBEDDING |= {"widths": [8, 8], "depths": [0, 0], "gather": 8}
 
 
@@ -183,12 +181,9 @@ def test_strangers_reach_only_the_loss_that_knows_them(scenes: Path, loss: str, 
     boxes = torch.tensor([[20.0, 20.0, 60.0, 60.0]]).repeat(6, 1)
     boxes[3, 2:] = 35  # too small
     who = torch.tensor([0, 1, -1, -1, -1, -1])
-    batch = Batch(torch.zeros(1, 3, 96, 96, dtype=torch.uint8), [boxes], [points], [who])
-    anchors = make_anchors(96, 96, trainer.network.detector.levels)
-    shared = trainer._look(batch.images)
-    _, matches = anchor_losses(shared.anchors, None, anchors, [boxes], [points], settings.train.matching)
-    landmarks, identities = trainer._faces_to_embed(batch, shared, anchors, matches, 0, 0)
-    assert identities.tolist() == wanted and len(landmarks[0]) == len(wanted)
+    batch = Batch(torch.zeros(1, 3, 96, 96, dtype=torch.uint8), [boxes], [points], [who], None)
+    landmarks, masks = trainer.losses._faces_to_embed(batch, [points])
+    assert who[masks[0]].tolist() == wanted and len(landmarks[0]) == len(wanted)
 
 
 def test_a_killed_process_leaves_a_checkpoint_that_training_goes_on_from(scenes: Path, tmp_path: Path) -> None:
@@ -272,7 +267,7 @@ def face_trainer(scenes: Path, settings: Settings) -> Trainer:
 
 
 def face_settings(**train: object) -> Settings:
-    faces = {"batch": 6, "side": 96, "named": 1.0, "rotation": 5, "scale": 0.1, "shrunk": 0.0}
+    faces = {"batch": 6, "side": 96, "named": 1.0, "per_person": 1, "rotation": 5, "scale": 0.1, "shrunk": 0.0}
     return tiny_settings(
         **{"batch": 0, "trunk_rate": 0.0, "faces": faces, "epochs": 40, "learning_rate": 0.02, **train}
     )
@@ -323,3 +318,48 @@ def test_what_the_released_weights_know_of_faces_is_kept(scenes: Path, tmp_path:
         return progress.history[-1]["loss.distil"]
 
     assert distance(50.0) < 0.6 * distance(0.01)
+
+
+def test_detection_alone_leaves_the_embedding_head_as_it_was(scenes: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(tasks="detection", epochs=1)
+    progress, network = train(scenes, tmp_path, settings)
+    loaded = network.embedding.state_dict()
+    torch.manual_seed(settings.base.seed)
+    untrained = starting_network(settings.model)
+    assert all(value.equal(loaded[name]) for name, value in untrained.embedding.state_dict().items())
+    assert not network.detector.trunk.stem.conv.weight.equal(untrained.detector.trunk.stem.conv.weight)
+    assert "loss.identity" not in progress.history[0] and "loss.box" in progress.history[0]
+
+
+def test_recognition_alone_changes_the_trunk_but_not_the_detection_heads(scenes: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(tasks="recognition", epochs=1)
+    progress, network = train(scenes, tmp_path, settings)
+    untrained = starting_network(settings.model).detector
+    assert all(
+        value.equal(dict(untrained.heads.named_parameters())[name])
+        for name, value in network.detector.heads.named_parameters()
+    )
+    assert not network.detector.trunk.stem.conv.weight.equal(untrained.trunk.stem.conv.weight)
+    assert "loss.identity" in progress.history[0] and not {"loss.box", "loss.keep"} & progress.history[0].keys()
+
+
+def test_a_teacher_teaches_the_faces_of_scenes_too_those_without_a_name_among_them(
+    scenes: Path, tmp_path: Path
+) -> None:
+    """Nobody has a name but one face of each person: what is learned of the others is the teacher's."""
+    manifest = read_manifest(scenes)
+    write_manifest(scenes, [*manifest.scenes[:2], *(nameless(scene) for scene in manifest.scenes[2:])])
+
+    def teach(crops: np.ndarray) -> np.ndarray:
+        upper, lower = crops[:, :50].mean((1, 2, 3)), crops[:, 70:].mean((1, 2, 3))
+        side = np.where(upper < lower, 1.0, -1.0)
+        return np.stack([side, *[np.zeros_like(side)] * 7], axis=1).astype(np.float32)
+
+    write_teachings(scenes, training_scenes(read_manifest(scenes).scenes), teach)
+    settings = tiny_settings(batch=7, epochs=40, learning_rate=0.02, trunk_rate=0.0)
+    torch.manual_seed(0)
+    network = starting_network(settings.model)
+    trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 0), settings)
+    history = trainer.run(tmp_path / "c", "k", Watchers(validate=lambda network: {"figure": 0.0})).history
+    losses = [row["loss.distil"] for row in history]
+    assert np.mean(losses[-5:]) < 0.5 < 0.8 < losses[0]  # 1 is knowing nothing

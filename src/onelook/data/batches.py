@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import cv2
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from onelook.data.augment import Sample, augment
 from onelook.data.scene import Manifest, Scene
+from onelook.data.teaching import read_teachings, training_scenes
 from onelook.errors import DataError
 from onelook.settings import Augment
 
@@ -26,12 +27,14 @@ class Batch:
         boxes: per image (n, 4) float32.
         landmarks: per image (n, 5, 2) float32, NaN where absent.
         identities: per image (n,) int64, -1 for no identity.
+        taught: per image (n, d) float32, the teacher's embeddings, NaN where there is none; None without a teacher.
     """
 
     images: Tensor
     boxes: list[Tensor]
     landmarks: list[Tensor]
     identities: list[Tensor]
+    taught: list[Tensor] | None
 
 
 class TrainingScenes:
@@ -49,23 +52,43 @@ class TrainingScenes:
         self.index = {name: i for i, name in enumerate(self.identities)}
         self._settings = settings
         self._seed = seed
+        self._taught = read_teachings(manifest)
+        # Where each scene's faces begin among those that were taught.
+        rows = np.cumsum([0, *(len(scene.faces) for scene in training_scenes(manifest.scenes))])
+        self._rows = {scene.image: int(row) for scene, row in zip(training_scenes(manifest.scenes), rows, strict=False)}
         if not self.identities:
             raise DataError(f"{manifest.root}: no training scene holds a person; prepare more photos")
+
+    @property
+    def teaching_size(self) -> int | None:
+        """Length of the teacher's embeddings; None without a teacher."""
+        return None if self._taught is None else self._taught.shape[1]
 
     def batches(self, epoch: int, size: int) -> Iterator[Batch]:
         """The batches of one epoch, in a random order of its own; the last, smaller one is left out."""
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self.scenes))
         for start in range(0, self.count(size) * size, size):
             chosen = order[start : start + size]
-            yield _collate([self._sample(int(i), epoch) for i in chosen])
+            samples, taught = zip(*[self._sample(int(i), epoch) for i in chosen], strict=True)
+            yield _collate(samples, None if self._taught is None else list(taught))
 
     def count(self, size: int) -> int:
         """Batches in an epoch; at least one, of whatever scenes there are."""
         return max(1, len(self.scenes) // size)
 
-    def _sample(self, index: int, epoch: int) -> Sample:
-        sample = read_sample(self.manifest, self.scenes[index], self.index)
-        return augment(sample, self._settings, np.random.default_rng([self._seed, epoch, index]))
+    def _sample(self, index: int, epoch: int) -> tuple[Sample, Tensor]:
+        """A scene augmented, and what the teacher says of its faces (n, d); NaN of those too small or cut to know."""
+        scene = self.scenes[index]
+        whole = read_sample(self.manifest, scene, self.index)
+        # In place of identities go the faces' numbers: what happens to them tells which faces are left to know.
+        numbered = replace(whole, identities=np.arange(len(whole.identities)))
+        sample = augment(numbered, self._settings, np.random.default_rng([self._seed, epoch, index]))
+        left = sample.identities >= 0
+        identities = np.where(left, whole.identities[sample.identities] if len(left) else -1, -1)
+        taught = np.full((len(left), self.teaching_size or 0), np.nan, np.float32)
+        if self._taught is not None:
+            taught[left] = self._taught[self._rows[scene.image] + sample.identities[left]]
+        return replace(sample, identities=identities), torch.from_numpy(taught)
 
 
 Item = TypeVar("Item")
@@ -97,10 +120,11 @@ def read_sample(manifest: Manifest, scene: Scene, index: dict[str, int]) -> Samp
     )
 
 
-def _collate(samples: Sequence[Sample]) -> Batch:
+def _collate(samples: Sequence[Sample], taught: list[Tensor] | None) -> Batch:
     return Batch(
         images=torch.from_numpy(np.stack([sample.image for sample in samples]).transpose(0, 3, 1, 2).copy()),
         boxes=[torch.from_numpy(sample.boxes) for sample in samples],
         landmarks=[torch.from_numpy(sample.landmarks) for sample in samples],
         identities=[torch.from_numpy(sample.identities) for sample in samples],
+        taught=taught,
     )

@@ -28,13 +28,13 @@ class FaceBatch:
         images: (B, 3, side, side) uint8, RGB.
         landmarks: (B, 5, 2) float32 in pixels of the images.
         identities: (B,) int64, -1 for no identity.
-        taught: (B, d) float32, the teacher's embeddings, NaN where there is none.
+        taught: (B, d) float32, the teacher's embeddings, NaN where there is none; None without a teacher.
     """
 
     images: Tensor
     landmarks: Tensor
     identities: Tensor
-    taught: Tensor
+    taught: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class _Entry:
 class TrainingFaces:
     """The faces of the training people that have landmarks, from scenes and crops; nobody of another split.
 
-    An epoch shows every face with a name once, and as many others, drawn anew, as `settings.named` asks for.
+    An epoch shows every face with a name once, and as many others, drawn anew, as `settings.named` asks for. With
+    `settings.per_person` above 1, as many faces with a name are shown, but people are drawn alike (see `_balanced`).
     """
 
     def __init__(
@@ -87,12 +88,29 @@ class TrainingFaces:
         """The batches of one epoch, in a random order of its own; the last, smaller one is left out."""
         rng = np.random.default_rng([self._seed, epoch, 2])
         drawn = rng.permutation(np.resize(rng.permutation(len(self._nameless)), self._others()))
-        entries = self._named + [self._nameless[i] for i in drawn]
-        order = rng.permutation(len(entries))
+        others = [self._nameless[i] for i in drawn]
+        named = self._balanced(rng) if self._settings.per_person > 1 else range(len(self._named))
+        order = _spread(len(named), len(others), rng, together=self._settings.per_person)
+        entries = [self._named[i] for i in named] + others
         size = self._settings.batch
         for start in range(0, self.count() * size, size):
             chosen = order[start : start + size]
             yield self._collate([entries[i] for i in chosen], [[self._seed, epoch, 3, int(i)] for i in chosen])
+
+    def _balanced(self, rng: np.random.Generator) -> list[int]:
+        """As many faces with a name as there are, `per_person` of one person after the other.
+
+        Everyone's turn comes equally often; who has fewer photos is shown some again.
+        """
+        people: dict[str | None, list[int]] = {}
+        for i, entry in enumerate(self._named):
+            people.setdefault(entry.scene.faces[entry.face].identity, []).append(i)
+        own = list(people.values())
+        faces: list[int] = []
+        while own and len(faces) < len(self._named):
+            for person in rng.permutation(len(own)):
+                faces += np.resize(rng.permutation(own[person]), self._settings.per_person).tolist()
+        return faces[: len(self._named)]
 
     def _others(self) -> int:
         if not self._nameless:
@@ -102,13 +120,12 @@ class TrainingFaces:
 
     def _collate(self, entries: list[_Entry], seeds: list[list[int]]) -> FaceBatch:
         samples = [self._sample(entry, np.random.default_rng(seed)) for entry, seed in zip(entries, seeds, strict=True)]
-        rows = [entry.row for entry in entries]
-        taught = np.full((len(rows), 1), np.nan, np.float32) if self._taught is None else self._taught[rows]
+        taught = None if self._taught is None else self._taught[[entry.row for entry in entries]]
         return FaceBatch(
             images=torch.from_numpy(np.stack([sample.image for sample in samples]).transpose(0, 3, 1, 2).copy()),
             landmarks=torch.from_numpy(np.concatenate([sample.landmarks for sample in samples])),
             identities=torch.from_numpy(np.concatenate([sample.identities for sample in samples])),
-            taught=torch.from_numpy(taught),
+            taught=None if taught is None else torch.from_numpy(taught),
         )
 
     def _sample(self, entry: _Entry, rng: np.random.Generator) -> Sample:
@@ -123,6 +140,13 @@ class TrainingFaces:
         sizes = np.sqrt((face.boxes[:, 2:] - face.boxes[:, :2]).prod(axis=1))
         landmarks = (face.landmarks + noise * sizes[:, None, None]).astype(np.float32)
         return Sample(image, face.boxes, landmarks, face.identities)
+
+
+def _spread(named: int, others: int, rng: np.random.Generator, *, together: int) -> np.ndarray:
+    """A random order of `named` + `others` numbers in which runs of `together` named ones stay in one piece."""
+    runs = np.split(np.arange(named), range(together, named, together)) if named else []
+    runs += np.split(np.arange(named, named + others), range(1, others)) if others else []
+    return np.concatenate([runs[i] for i in rng.permutation(len(runs))]) if runs else np.zeros(0, np.int64)
 
 
 def cut_face(sample: Sample, settings: Faces, rng: np.random.Generator) -> Sample:

@@ -137,6 +137,25 @@ def see_split(
     )
 
 
+def see_labelled(looker: Looker, manifest: Manifest, split: Split, iou: float) -> tuple[Sightings, Sightings]:
+    """The probes and the enrolled of a split embedded where the labels say they are: recognition without detection.
+
+    `iou` is the IoU of overlapping labels above which one counts for the other.
+    """
+
+    def at_labels(scenes: Sequence[Scene]) -> Sightings:
+        found = []
+        for scene in scenes:
+            faces = [face for face in scene.faces if np.isfinite(face.landmarks).all()]
+            boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+            landmarks = np.array([face.landmarks for face in faces], np.float32).reshape(-1, 5, 2)
+            embeddings = looker.embed(read_photo(manifest.path(scene)), landmarks)
+            found.append(Detections(boxes, np.ones(len(faces), np.float32), landmarks, embeddings))
+        return gather_sightings(scenes, found, iou)
+
+    return at_labels(manifest.select(split)), at_labels(manifest.select(split, "enrol"))
+
+
 def look_at(
     looker: Looker,
     manifest: Manifest,

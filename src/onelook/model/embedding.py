@@ -6,7 +6,7 @@ made. The finest map is sampled twice as densely as the others and projected 2x2
 cell of the grid most of it would be skipped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 
 import torch
@@ -35,21 +35,21 @@ class EmbeddingHead(nn.Module):
     depthwise convolution and a linear projection; its widths are settings.
 
     Args:
-        inputs: channels of the shared maps, fine to coarse.
-        strides: of those maps, in pixels.
-        settings: widths and depths of the tail.
+        widths: channels of the shared maps by their strides in pixels, fine to coarse.
+        settings: which of the maps are sampled and how; widths and depths of the tail.
     """
 
-    def __init__(self, inputs: Sequence[int], strides: Sequence[int], settings: Embedding) -> None:
+    def __init__(self, widths: Mapping[int, int], settings: Embedding) -> None:
         super().__init__()
-        self.strides = tuple(strides)
+        self.places = [place for place, stride in enumerate(widths) if stride in settings.strides]
+        self.strides = settings.strides
         self.grid = _GRIDS[settings.sampling]
         self.samples = settings.grid
         self.sampled = 1 if settings.sampling == "centre" else settings.grid
         self.extent = settings.extent
-        self.channels = inputs[0] * _DENSER**2 + sum(inputs[1:])
+        inputs = [widths[stride] for stride in self.strides]
         self.fuse = nn.Sequential(
-            nn.Conv2d(self.channels, settings.channels, 1, bias=False),
+            nn.Conv2d(inputs[0] * _DENSER**2 + sum(inputs[1:]), settings.channels, 1, bias=False),
             nn.BatchNorm2d(settings.channels),
             nn.PReLU(settings.channels),
         )
@@ -82,10 +82,12 @@ class EmbeddingHead(nn.Module):
         return functional.normalize(x.flatten(1))
 
     def sample(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> list[Tensor]:
-        """Each map under each face's grid: (sum of n_i, c, samples, samples), of the finest twice as many either way.
+        """Maps under each face's grid: (sum of n_i, c, samples, samples), of the finest one twice as many either way.
 
-        Channels are innermost in memory; outside an image there are zeros.
+        Of all shared `maps` those are sampled that the settings name. Channels are innermost in memory; outside an
+        image there are zeros.
         """
+        maps = [maps[place] for place in self.places]
         points = torch.cat(list(landmarks))
         counts = torch.tensor([len(each) for each in landmarks], device=points.device)
         owners = torch.arange(len(landmarks), device=points.device).repeat_interleave(counts)

@@ -18,6 +18,8 @@ from onelook.settings import Model
 
 # ImageNet means as Caffe's models have them, red green blue.
 PIXEL_MEAN = (123.0, 117.0, 104.0)
+# Strides of the maps a pass shares with the embedding head, in pixels.
+MAP_STRIDES = (2, 4, 8, 16)
 
 
 class SharedPass(NamedTuple):
@@ -68,8 +70,8 @@ class JointNetwork(nn.Module):
         self.settings = settings
         self.detector = Detector(settings)
         # The stride-2 map is shallow, and all that is left of a face of 24 pixels.
-        channels = [*self.detector.trunk.channels[:2], settings.pyramid, settings.pyramid]
-        self.embedding = EmbeddingHead(channels, (2, 4, 8, 16), settings.embedding)
+        widths = [*self.detector.trunk.channels[:2], settings.pyramid, settings.pyramid]
+        self.embedding = EmbeddingHead(dict(zip(MAP_STRIDES, widths, strict=True)), settings.embedding)
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255 -> SharedPass."""

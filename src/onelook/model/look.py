@@ -141,7 +141,15 @@ def public_detector() -> Looker:
         ModelError: the wheel is not installed.
     """
     embedding = Embedding(
-        size=8, channels=8, grid=14, sampling="warp", extent=1, widths=(8, 8), depths=(0, 0), gather=8
+        size=8,
+        channels=8,
+        strides=(4,),
+        grid=14,
+        sampling="warp",
+        extent=1,
+        widths=(8, 8),
+        depths=(0, 0),
+        gather=8,
     )
     settings = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
     return Looker(starting_network(settings).eval())

@@ -8,23 +8,18 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from onelook.data.batches import Batch, TrainingScenes, prefetch
 from onelook.data.faces import FaceBatch, TrainingFaces
 from onelook.errors import DataError, OnelookError
-from onelook.geometry.anchors import make_anchors
-from onelook.model.joint import JointNetwork, SharedPass
+from onelook.model.joint import JointNetwork
 from onelook.objective.balance import TaskBalance
-from onelook.objective.distilling import distillation_loss
-from onelook.objective.identities import NO_IDENTITY
 from onelook.objective.identity import identity_loss
-from onelook.objective.joint import anchor_losses, predicted_landmarks
-from onelook.objective.matching import Matches
 from onelook.settings import Settings
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
+from onelook.training.losses import TaskLosses
 from onelook.training.schedule import one_cycle
 
 Figures = dict[str, float]
@@ -74,20 +69,18 @@ class Trainer:
         self.faces = faces
         self.settings = settings.train
         self.seed = settings.base.seed
-        start = network.settings.start
-        self.starting = None if start == "nothing" else copy.deepcopy(network).eval().requires_grad_(False)
-        self.knows_faces = start == "released"
-        self.frozen = self.starting is not None and self.settings.trunk_rate == 0
-        network.detector.requires_grad_(not self.frozen)
         size = network.settings.embedding.size
-        if faces is not None and faces.teaching_size not in (None, size):
-            raise DataError(
-                f"the teacher's embeddings have {faces.teaching_size} numbers, the network's {size}; "
-                f"set model.embedding.size to {faces.teaching_size}"
-            )
-        self.identity = identity_loss(self.settings.identity, size, len(scenes.identities))
+        for taught in (scenes.teaching_size, None if faces is None else faces.teaching_size):
+            if taught not in (None, size):
+                raise DataError(
+                    f"the teacher's embeddings have {taught} numbers, the network's {size}; "
+                    f"set model.embedding.size to {taught}"
+                )
+        identity = identity_loss(self.settings.identity, size, len(scenes.identities))
+        self.losses = TaskLosses(self.network, identity, settings, scenes_embed=faces is None)
+        network.detector.requires_grad_(not self.losses.frozen)
         self.balance = TaskBalance(self.settings.weights, self.settings.balance)
-        self.learned = nn.ModuleDict({"network": network, "identity": self.identity, "balance": self.balance})
+        self.learned = nn.ModuleDict({"network": network, "identity": identity, "balance": self.balance})
         self.optimiser = torch.optim.AdamW(self._groups(), lr=0.0)
 
     def run(self, checkpoints: Path, key: str, watchers: Watchers) -> Progress:
@@ -120,9 +113,9 @@ class Trainer:
             self._set_rates(epoch * count + step, count * self.settings.epochs)
             losses: dict[str, Tensor] = {}
             if scenes is not None:
-                losses |= self._scene_losses(scenes, epoch, step)
+                losses |= self.losses.of_scenes(scenes, epoch, step)
             if faces is not None:
-                losses |= self._face_losses(faces)
+                losses |= self.losses.of_faces(faces)
             total = self.balance(losses)
             if not bool(torch.isfinite(total)):
                 raise OnelookError(_not_finite(epoch, step, losses))
@@ -151,84 +144,12 @@ class Trainer:
         for each in range(rounds):
             yield from self.scenes.batches(epoch * rounds + each, self.settings.batch)
 
-    def _look(self, images: Tensor) -> SharedPass:
-        with torch.set_grad_enabled(not self.frozen):
-            shared: SharedPass = self.network(images.contiguous(memory_format=torch.channels_last))
-        return shared
-
-    def _face_losses(self, batch: FaceBatch) -> dict[str, Tensor]:
-        with torch.set_grad_enabled(not self.frozen):
-            maps = self.network.detector.shared_maps(batch.images.contiguous(memory_format=torch.channels_last))
-        embeddings = self.network.embed(maps, batch.landmarks.split(1))
-        losses = {"identity": self.identity(embeddings, batch.identities)}
-        if self.faces is not None and self.faces.teaching_size is not None:
-            losses["distil"] = distillation_loss(embeddings, batch.taught)
-        return losses
-
-    def _scene_losses(self, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
-        images = batch.images.contiguous(memory_format=torch.channels_last)
-        shared = self._look(images)
-        anchors = make_anchors(batch.images.shape[2], batch.images.shape[3], self.network.detector.levels)
-        start = None
-        if self.starting is not None:
-            with torch.no_grad():
-                start = shared if self.frozen else self.starting(images)
-        losses, matches = anchor_losses(
-            shared.anchors,
-            None if start is None else start.anchors,
-            anchors,
-            batch.boxes,
-            batch.landmarks,
-            self.settings.matching,
-        )
-        if self.faces is not None:
-            return losses
-        landmarks, identities = self._faces_to_embed(batch, shared, anchors, matches, epoch, step)
-        if len(identities) < 2:  # batch statistics need two faces
-            return losses | {"identity": shared.anchors.logits.sum() * 0}
-        embeddings = self.network.embed(shared.maps, landmarks)
-        losses["identity"] = self.identity(embeddings, identities)
-        if self.starting is not None and start is not None and self.knows_faces:
-            # What the released weights know of faces is to be kept, as what they know of where faces are.
-            with torch.no_grad():
-                taught = self.starting.embed(start.maps, landmarks)
-            losses["distil"] = distillation_loss(embeddings, taught)
-        return losses
-
-    def _faces_to_embed(
-        self, batch: Batch, shared: SharedPass, anchors: Tensor, matches: list[Matches], epoch: int, step: int
-    ) -> tuple[list[Tensor], Tensor]:
-        """Landmarks per image and identities of the faces that have both, and of strangers where the loss knows them.
-
-        A growing share is sampled at the landmarks the network itself predicts, the rest at labelled ones with jitter:
-        training sees what inference will.
-        """
-        rng = np.random.default_rng([self.seed, epoch, step, 1])
-        augment = self.settings.augment
-        share = augment.predicted_share * epoch / max(1, self.settings.epochs - 1)
-        chosen, identities = [], []
-        for image, (boxes, points, who) in enumerate(zip(batch.boxes, batch.landmarks, batch.identities, strict=True)):
-            sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1).clip(min=0).sqrt()
-            noise = torch.from_numpy(rng.standard_normal(points.shape, np.float32))
-            jittered = points + noise * augment.landmark_jitter * sizes[:, None, None]
-            guessed = predicted_landmarks(shared.anchors, image, anchors, matches[image], jittered)
-            guess = torch.from_numpy(rng.random(len(points)) < share)
-            wanted = who != NO_IDENTITY
-            if self.settings.identity.strangers:
-                # A face that is cut off or too small may be a person's who lost the name by it: it is no stranger.
-                whole = ((points >= 0) & (points <= augment.crop)).all(-1).all(-1)
-                wanted |= whole & (sizes >= augment.smallest_identity)
-            wanted &= points.isfinite().all(-1).all(-1)
-            chosen.append(torch.where(guess[:, None, None], guessed, jittered)[wanted])
-            identities.append(who[wanted])
-        return chosen, torch.cat(identities)
-
     def _groups(self) -> list[dict[str, Any]]:
         """Parameter groups: what the starting detector knows learns slower; norms and biases do not decay."""
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.learned.named_parameters():
             if parameter.requires_grad:
-                known = name.startswith("network.detector.") and self.starting is not None
+                known = name.startswith("network.detector.") and self.losses.starting is not None
                 rate = self.settings.trunk_rate if known else 1.0
                 decay = self.settings.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)

@@ -1,0 +1,155 @@
+"""What a batch costs: the losses of the tasks that are trained, on whole scenes and on single faces."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from onelook.data.batches import Batch
+from onelook.data.faces import FaceBatch
+from onelook.geometry.anchors import make_anchors
+from onelook.model.joint import JointNetwork
+from onelook.objective.distilling import distillation_loss
+from onelook.objective.identities import NO_IDENTITY
+from onelook.objective.joint import anchor_losses, predicted_landmarks
+from onelook.settings import Settings
+
+
+class TaskLosses:
+    """The losses of detection, of recognition, or of both, by the names of their weights.
+
+    Attributes:
+        starting: the network as training starts, kept as it is; None where it starts from nothing.
+        frozen: whether the detector stays what it was, so that nothing is computed to change it.
+    """
+
+    def __init__(self, network: JointNetwork, identity: nn.Module, settings: Settings, *, scenes_embed: bool) -> None:
+        """`scenes_embed`: whether the faces of scenes are embedded; not where single faces teach recognition."""
+        self.network = network
+        self.identity = identity
+        self.settings = settings.train
+        self.seed = settings.base.seed
+        self.recognises = settings.train.tasks != "detection"
+        self.scenes_embed = scenes_embed and self.recognises
+        start = network.settings.start
+        self.starting = None if start == "nothing" else copy.deepcopy(network).eval().requires_grad_(False)
+        self.knows_faces = start == "released"
+        self.frozen = self.starting is not None and self.settings.trunk_rate == 0
+
+    def of_faces(self, batch: FaceBatch) -> dict[str, Tensor]:
+        """Recognition on single faces."""
+        embeddings = self.network.embed(self._maps(batch.images), batch.landmarks.split(1))
+        losses = {"identity": self.identity(embeddings, batch.identities)}
+        if batch.taught is not None:
+            losses["distil"] = distillation_loss(embeddings, batch.taught)
+        return losses
+
+    def of_scenes(self, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
+        """The trained tasks on scenes; `epoch` and `step`, both from 0, choose what is random."""
+        if self.settings.tasks == "recognition":
+            landmarks, wanted = self._faces_to_embed(batch, self._points(batch, epoch, step))
+            return self._recognition(self._maps(batch.images), None, batch, landmarks, wanted)
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        with torch.set_grad_enabled(not self.frozen):
+            shared = self.network(images)
+        anchors = make_anchors(batch.images.shape[2], batch.images.shape[3], self.network.detector.levels)
+        start = None
+        if self.starting is not None:
+            with torch.no_grad():
+                start = shared if self.frozen else self.starting(images)
+        losses, matches = anchor_losses(
+            shared.anchors,
+            None if start is None else start.anchors,
+            anchors,
+            batch.boxes,
+            batch.landmarks,
+            self.settings.matching,
+        )
+        if not self.scenes_embed:
+            return losses
+
+        def predicted(image: int, labelled: Tensor) -> Tensor:
+            return predicted_landmarks(shared.anchors, image, anchors, matches[image], labelled)
+
+        landmarks, wanted = self._faces_to_embed(batch, self._points(batch, epoch, step, predicted))
+        return losses | self._recognition(shared.maps, None if start is None else start.maps, batch, landmarks, wanted)
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        with torch.set_grad_enabled(not self.frozen):
+            return self.network.detector.shared_maps(images.contiguous(memory_format=torch.channels_last))
+
+    def _recognition(
+        self,
+        maps: list[Tensor],
+        starting_maps: list[Tensor] | None,
+        batch: Batch,
+        landmarks: list[Tensor],
+        wanted: list[Tensor],
+    ) -> dict[str, Tensor]:
+        """Identity, and what a teacher says of the faces; without one, what the released weights said of them.
+
+        What those know of faces is to be kept, as what they know of where faces are.
+        """
+        identities = torch.cat([who[mask] for who, mask in zip(batch.identities, wanted, strict=True)])
+        if len(identities) < 2:  # batch statistics need two faces
+            return {"identity": maps[0].sum() * 0}
+        embeddings = self.network.embed(maps, landmarks)
+        losses = {"identity": self.identity(embeddings, identities)}
+        if batch.taught is not None:
+            taught = torch.cat([rows[mask] for rows, mask in zip(batch.taught, wanted, strict=True)])
+            losses["distil"] = distillation_loss(embeddings, taught)
+        elif self.starting is not None and self.knows_faces and starting_maps is not None:
+            with torch.no_grad():
+                known = self.starting.embed(starting_maps, landmarks)
+            losses["distil"] = distillation_loss(embeddings, known)
+        return losses
+
+    def _points(
+        self, batch: Batch, epoch: int, step: int, predicted: Callable[[int, Tensor], Tensor] | None = None
+    ) -> list[Tensor]:
+        """Landmarks to sample each image's faces at (n, 5, 2): labelled ones with noise.
+
+        Where the network predicts them too, a growing share of the faces is sampled there: training sees what inference
+        will. `predicted` takes an image's number and the labelled landmarks, which it gives back for faces not found.
+        """
+        rng = np.random.default_rng([self.seed, epoch, step, 1])
+        augment = self.settings.augment
+        share = augment.predicted_share * epoch / max(1, self.settings.epochs - 1)
+        chosen = []
+        for image, (boxes, labelled) in enumerate(zip(batch.boxes, batch.landmarks, strict=True)):
+            noise = torch.from_numpy(rng.standard_normal(labelled.shape, np.float32))
+            points = labelled + noise * augment.landmark_jitter * _sizes(boxes)[:, None, None]
+            if predicted is not None:
+                guess = torch.from_numpy(rng.random(len(points)) < share)
+                points = torch.where(guess[:, None, None], predicted(image, points), points)
+            chosen.append(points)
+        return chosen
+
+    def _faces_to_embed(self, batch: Batch, points: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each image the landmarks to embed at, and which of its faces those are.
+
+        Faces need landmarks, and somebody who knows them: a name, a teacher, or a loss that learns from strangers.
+        """
+        augment = self.settings.augment
+        chosen, masks = [], []
+        for image, (boxes, labelled, who) in enumerate(
+            zip(batch.boxes, batch.landmarks, batch.identities, strict=True)
+        ):
+            wanted = who != NO_IDENTITY
+            if batch.taught is not None:
+                wanted |= batch.taught[image].isfinite().all(-1)
+            if self.settings.identity.strangers:
+                # A face that is cut off or too small may be a person's who lost the name by it: it is no stranger.
+                whole = ((labelled >= 0) & (labelled <= augment.crop)).all(-1).all(-1)
+                wanted |= whole & (_sizes(boxes) >= augment.smallest_identity)
+            wanted &= labelled.isfinite().all(-1).all(-1)
+            chosen.append(points[image][wanted])
+            masks.append(wanted)
+        return chosen, masks
+
+
+def _sizes(boxes: Tensor) -> Tensor:
+    """Face sizes (n,) of boxes (n, 4): the square root of the area."""
+    return (boxes[:, 2:] - boxes[:, :2]).prod(1).clip(min=0).sqrt()

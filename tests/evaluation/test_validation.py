@@ -1,0 +1,38 @@
+"""What the best epoch is chosen by, for each task that may be trained alone."""
+
+import math
+
+import pytest
+
+from onelook.data.scene import Manifest
+from onelook.evaluation.probes import see_labelled
+from onelook.evaluation.validation import validation_figure
+from onelook.model.look import Looker
+from onelook.settings import Settings
+
+
+def figures(looker: Looker, manifest: Manifest, settings: Settings, tasks: str) -> dict[str, float]:
+    train = settings.train.model_copy(update={"tasks": tasks})
+    return validation_figure(looker, manifest, settings.model_copy(update={"train": train}))
+
+
+def test_the_figure_is_of_the_tasks_that_are_trained(
+    small_looker: Looker, small_manifest: Manifest, small_settings: Settings
+) -> None:
+    both = figures(small_looker, small_manifest, small_settings, "both")
+    assert both["figure"] == pytest.approx(math.sqrt(both["ap50"] * both["dir_fpir10"]))
+    detection = figures(small_looker, small_manifest, small_settings, "detection")
+    assert detection == {"ap50": both["ap50"], "figure": both["ap50"]}
+    recognition = figures(small_looker, small_manifest, small_settings, "recognition")
+    assert recognition.keys() == {"rank1", "dir_fpir10", "figure"}
+
+
+def test_faces_are_embedded_where_the_labels_are_whatever_the_detector_says(
+    small_looker: Looker, small_manifest: Manifest
+) -> None:
+    probes, enrolled = see_labelled(small_looker, small_manifest, "validation", 0.5)
+    labelled = sum(face.identity is not None for scene in small_manifest.select("validation") for face in scene.faces)
+    assert probes.labelled.all() and probes.found.all() and len(probes.identities) == labelled
+    assert enrolled.found.all()
+    first = small_manifest.select("validation", "enrol")[0]
+    assert enrolled.landmarks[0].tolist() == first.faces[0].landmarks.tolist()
