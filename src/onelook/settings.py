@@ -348,6 +348,9 @@ class Train(_Section):
         description="what is trained: detection alone leaves the embedding head as it is; recognition alone does not "
         "keep the detector, whose trunk it changes unless trunk_rate is 0"
     )
+    repeat: NonNegativeInt = Field(
+        description="0, 1, 2 ...: the same training on the same scenes with other random numbers, to see what they do"
+    )
     epochs: PositiveInt
     batch: NonNegativeInt = Field(description="scenes in a batch; 0: batches of faces alone")
     faces: Faces

@@ -1,0 +1,180 @@
+"""Can detection and recognition share features? Three experiments, each trained three times, one table.
+
+    python benchmarks/hypothesis.py --data ../shared/data [--jobs 2] [--out build/hypothesis]
+
+1. Joint against separate: the trunk trained for detection alone, for recognition alone, for both; two networks in two
+   passes against one in one.
+2. Is the detector's own last shared layer an embedding? It is taken as it is, and whitened; then a head is trained
+   upon the frozen trunk; then the trunk with it.
+3. One face in a photo against several joined in one: equally many faces, and equally many in a step.
+
+Trains what is not trained yet as DVC experiments, measures all of it on photos of people that are in no training (LFW's
+development test pairs, end to end from the full photo) and on 103 WIDER FACE photos, rewrites the table in
+docs/hypothesis.md and draws docs/pictures/hypothesis.png.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from experiments import Kind, fetch_model, run_experiments
+from kinds import common
+from matplotlib.figure import Figure
+from measures import Bench, Figures, TwoPasses, time_passes
+
+from onelook.evaluation.curves import save_picture
+from onelook.evaluation.repeats import paired_difference
+from onelook.files import write_json
+from onelook.model.look import Looker, load_looker
+
+REPEATS = 3
+DOCUMENT = Path("docs/hypothesis.md")
+PICTURE = Path("docs/pictures/hypothesis.png")
+BEGIN, END = "<!-- made by benchmarks/hypothesis.py -->", "<!-- end -->"
+COLUMNS = {"accuracy": "LFW accuracy", "tar": "TAR at 1 % FAR", "wider_ap": "WIDER AP .5"}
+# Experiment, kind, how the table tells it.
+ROWS = (
+    ("1", "recognition", "separate: detection alone, then recognition alone; two networks, two passes"),
+    ("1, 2, 3", "both", "joint: one trunk trained for both on several faces a photo; one pass"),
+    ("2", "last-layer-as-it-is", "the detector's last shared layer at the five points, nothing trained"),
+    ("2", "last-layer-whitened", "the same, whitened to 128 numbers on 1,000 photos of training people"),
+    ("2", "frozen-trunk", "a head trained upon the frozen trunk"),
+    ("3", "one-face-a-photo", "joint, one face in each photo"),
+)
+
+
+def kinds(data: Path) -> dict[str, Kind]:
+    """The five kinds of training.
+
+    One face a photo: photos and crops are smaller and more of them make a batch, so that faces in all, faces in a step
+    and steps are as many.
+    """
+    changes = {
+        "detection": ("train.tasks=detection",),
+        "recognition": ("train.tasks=recognition",),
+        "both": (),
+        "frozen-trunk": ("train.trunk_rate=0",),
+        "one-face-a-photo": (
+            "prepare.compose.faces=[1,1]",
+            "prepare.compose.train=4050",
+            "prepare.compose.width=256",
+            "prepare.compose.height=256",
+            "train.batch=54",
+            "train.augment.crop=192",
+        ),
+    }
+    return {name: Kind(name, common(data), own, REPEATS) for name, own in changes.items()}
+
+
+def main() -> None:
+    """Train, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/, widerface/ and weights/")
+    parser.add_argument("--jobs", type=int, default=2, help="experiments at a time, a thread each")
+    parser.add_argument("--out", type=Path, default=Path("build/hypothesis"), help="models and figures")
+    arguments = parser.parse_args()
+    torch.set_num_threads(2)
+    trained = kinds(arguments.data)
+    run_experiments(list(trained.values()), arguments.jobs)
+    models = {
+        name: [fetch_model(kind.experiment(repeat), arguments.out / "models") for repeat in range(REPEATS)]
+        for name, kind in trained.items()
+    }
+    figures = measured(models, Bench(arguments.data), arguments.out / "figures")
+    one, two = time_passes(*(load_looker(models[name][0]) for name in ("both", "detection", "recognition")))
+    cost = f"A VGA photo with eight faces: {one:.1f} ms in one pass, {two:.1f} in two ({two / one:.2f} times as long)."
+    table = "\n\n".join([write_table(figures), write_differences(figures), cost, write_commands(trained)])
+    before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    save_picture(PICTURE, draw(figures))
+    print(table)
+
+
+def measured(models: Mapping[str, Sequence[Path]], bench: Bench, folder: Path) -> dict[str, list[Figures]]:
+    """The figures of every kind, repeat by repeat; each model is measured once and remembered in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def look(name: str, repeat: int) -> Looker:
+        looker = load_looker(models[name][repeat])
+        # Somebody else has to find the faces for a network that was trained to know them alone.
+        return TwoPasses(load_looker(models["detection"][repeat]), looker) if name == "recognition" else looker
+
+    figures: dict[str, list[Figures]] = {}
+    for name, folders in models.items():
+        for repeat, model in enumerate(folders):
+            place = folder / f"{model.name}.json"
+            if name != "detection":
+                if not place.exists():
+                    write_json(place, bench.measure(look(name, repeat)))
+                figures.setdefault(name, []).append(json.loads(place.read_text(encoding="utf-8")))
+    for how in ("as-it-is", "whitened"):
+        figures[f"last-layer-{how}"] = [bench.last_layer(how)]
+    return figures
+
+
+def write_table(figures: Mapping[str, Sequence[Figures]]) -> str:
+    """A row a kind: mean of the repeats, and the lowest and highest of them."""
+    lines = [f"| experiment | what was trained | {' | '.join(COLUMNS.values())} |", "|---" * (2 + len(COLUMNS)) + "|"]
+    for experiment, name, told in ROWS:
+        cells = [_shown([row[column] for row in figures[name]]) for column in COLUMNS]
+        lines.append(f"| {experiment} | {told} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_differences(figures: Mapping[str, Sequence[Figures]]) -> str:
+    """What joint training of trunk and head on several faces a photo gains over each other kind, in points."""
+    lines = [f"| joint against | {' | '.join(COLUMNS.values())} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for name in ("recognition", "frozen-trunk", "one-face-a-photo"):
+        cells = []
+        for column in COLUMNS:
+            ours, theirs = ([row[column] for row in figures[each]] for each in ("both", name))
+            mean, low, high = (100 * each for each in paired_difference(ours, theirs))
+            cells.append(f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
+        told = {"recognition": "separate", "frozen-trunk": "frozen trunk", "one-face-a-photo": "one face a photo"}
+        lines.append(f"| {told[name]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_commands(trained: Mapping[str, Kind]) -> str:
+    """The command behind each kind, with the common settings once."""
+    kind = next(iter(trained.values()))
+    lines = [f"`COMMON` stands for `{kind.told(kind.common)}`; `train.repeat` is 0, 1 and 2.", ""]
+    for name, each in trained.items():
+        own = each.told((*each.changes, "train.repeat=0"))
+        lines.append(f"- {name}: `dvc exp run COMMON {own} train`")
+    return "\n".join(lines)
+
+
+def draw(figures: Mapping[str, Sequence[Figures]]) -> Figure:
+    """A dot a repeat, a bar at the mean; one panel a figure."""
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    panels = figure.subplots(1, len(COLUMNS), sharey=True)
+    names = [name for _, name, _ in ROWS]
+    labels = {"recognition": "separate (1)", "both": "joint (1, 2, 3)", "one-face-a-photo": "one face a photo (3)"}
+    labels |= {"frozen-trunk": "frozen trunk (2)", "last-layer-as-it-is": "last layer as it is (2)"}
+    labels |= {"last-layer-whitened": "last layer, whitened (2)"}
+    for axes, (column, title) in zip(panels, COLUMNS.items(), strict=True):
+        for place, name in enumerate(names):
+            values = [row[column] for row in figures[name]]
+            colour = "tab:orange" if name == "both" else "tab:blue"
+            axes.plot(values, [place] * len(values), "o", color=colour, alpha=0.6)
+            axes.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color=colour)
+        axes.set_title(title, fontsize=11)
+        axes.grid(alpha=0.3)
+    panels[0].set_yticks(range(len(names)), [labels[name] for name in names])
+    panels[0].invert_yaxis()
+    figure.suptitle("Sharing features: each dot is one training, each bar a mean (experiment)", fontsize=12)
+    return figure
+
+
+def _shown(values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.4f}"
+    return f"{np.mean(values):.4f} [{min(values):.4f}, {max(values):.4f}]"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The training that the studies vary: LFW's training people in composed scenes, a teacher, a few short epochs.
+
+No benchmark by itself. Everything that is not named here is as in params.yaml.
+"""
+
+from pathlib import Path
+
+
+def common(data: Path) -> tuple[str, ...]:
+    """Settings that all kinds of training share; `data` holds lfw/ and weights/."""
+    return (
+        "base.threads=1",  # two experiments share two cores better than two threads share an experiment
+        "prepare.reader=lfw",
+        f"prepare.lfw.path={data.resolve() / 'lfw'}",
+        "prepare.annotate.upscale=1",
+        "prepare.people.train=0.7",
+        "prepare.people.validation=0.04",
+        "prepare.people.test=0.26",
+        "prepare.compose.train=900",
+        "prepare.compose.blended=0",
+        "prepare.compose.test=10",  # nobody looks at them
+        f"teacher.path={data.resolve() / 'weights/mobilefacenet.onnx'}",
+        "model.start=wheel",
+        "train.epochs=2",
+        "train.learning_rate=0.002",
+        "train.trunk_rate=0.1",
+        "train.weights.identity=0.1",
+        "train.weights.distil=10",
+        "train.augment.landmark_jitter=0.01",
+    )

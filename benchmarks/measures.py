@@ -1,0 +1,126 @@
+"""What the hypothesis is measured by: photos of people in no training, and milliseconds. No benchmark by itself."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from lfw_verification import look_at, training_photos
+from real_photos import wider_ap, wider_photos
+from rich.progress import track
+from sklearn.decomposition import PCA
+
+from onelook.data.lfw import photo_path, read_pairs
+from onelook.data.photo import read_photo
+from onelook.evaluation.folds import fold_accuracy, tar_at_far
+from onelook.geometry.alignment import TEMPLATE
+from onelook.model.detections import Detections
+from onelook.model.look import Looker, public_detector
+from onelook.settings import Detect
+
+WIDER_SIDE = 640
+WHITENED = 128  # components, as long as the trained embeddings
+LEARNED_ON = 1000  # photos of training people the whitening is learned on
+TIMED = 60  # rounds
+
+Figures = dict[str, float]
+
+
+class TwoPasses(Looker):
+    """Detect, then embed by another network's own pass: what sharing would save."""
+
+    def __init__(self, detector: Looker, recogniser: Looker) -> None:
+        super().__init__(recogniser.network)
+        self.detector = detector
+
+    def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
+        """As `Looker.look`."""
+        found = self.detector.look(photos, detect, embed=False)
+        if not embed:
+            return found
+        rows = [self.embed(photo, each.landmarks) for photo, each in zip(photos, found, strict=True)]
+        return [replace(each, embeddings=row) for each, row in zip(found, rows, strict=True)]
+
+
+class Bench:
+    """The photos everything is measured on."""
+
+    def __init__(self, data: Path) -> None:
+        self.lfw = data / "lfw"
+        self.wider = list(wider_photos(data / "widerface"))
+        pairs = read_pairs(self.lfw / "pairsDevTest.txt")
+        self.same = np.array([kind for _, _, kind in pairs])
+        self.photos = sorted({photo_path(self.lfw, *photo) for one, two, _ in pairs for photo in (one, two)})
+        rows = {path: row for row, path in enumerate(self.photos)}
+        self.places = np.array([[rows[photo_path(self.lfw, *photo)] for photo in pair[:2]] for pair in pairs])
+
+    def measure(self, looker: Looker) -> Figures:
+        """WIDER AP and LFW verification of a network, or of two."""
+        _, _, embeddings = look_at(looker, self.photos)
+        return {"wider_ap": wider_ap(looker, self.wider, WIDER_SIDE), **self.verify(embeddings)}
+
+    def verify(self, embeddings: np.ndarray) -> Figures:
+        """Accuracy and TAR of embeddings (n, d) of the photos, NaN where no face was found."""
+        scores = (embeddings[self.places[:, 0]] * embeddings[self.places[:, 1]]).sum(axis=1)
+        return {"accuracy": fold_accuracy(scores, self.same).mean, "tar": tar_at_far(scores, self.same, 0.01)}
+
+    def last_layer(self, how: str) -> Figures:
+        """The public detector's context maps at the five points, as they are or whitened on training people."""
+        detector = public_detector()
+        features = context_features(detector, self.photos)
+        if how == "whitened":
+            known = context_features(detector, training_photos(self.lfw)[:LEARNED_ON])
+            known = known[np.isfinite(known).all(axis=1)]
+            pca = PCA(WHITENED, whiten=True, svd_solver="full").fit(known)
+            found = np.isfinite(features).all(axis=1)
+            rows = np.full((len(features), WHITENED), np.nan)
+            rows[found] = pca.transform(features[found])
+            features = rows
+        figures = self.verify(features / np.linalg.norm(features, axis=1, keepdims=True))
+        return {"wider_ap": wider_ap(detector, self.wider, WIDER_SIDE), **figures}
+
+
+@torch.inference_mode()
+def context_features(detector: Looker, photos: Sequence[Path]) -> np.ndarray:
+    """What the detector's heads read, at the five points of the middle face: (n, 5 points x levels x channels)."""
+    rows = np.full((len(photos), 5 * len(detector.network.detector.levels) * 64), np.nan)
+    _, landmarks, _ = look_at(detector, photos)
+    network = detector.network.detector
+    for row, path in enumerate(track(photos, description="last layer", transient=True)):
+        if not np.isfinite(landmarks[row]).all():
+            continue
+        image = torch.from_numpy(read_photo(path).transpose(2, 0, 1)[None].copy())
+        maps = network.trunk(image - network.pixel_mean[:, None, None])
+        levels = network.pyramid(maps[2:])
+        points = torch.from_numpy(landmarks[row])[None, None]
+        size = torch.tensor([image.shape[-1], image.shape[-2]])
+        sampled = [
+            torch.nn.functional.grid_sample(context(level), points * 2 / size - 1, align_corners=False)
+            for context, level in zip(network.context, levels, strict=True)
+        ]
+        rows[row] = torch.cat(sampled, dim=1).flatten().numpy()
+    return rows
+
+
+def time_passes(joint: Looker, detector: Looker, recogniser: Looker) -> tuple[float, float]:
+    """Milliseconds a VGA photo of noise with eight faces given: one pass and embedding, against two passes."""
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    image = torch.from_numpy(photo.transpose(2, 0, 1)[None].copy())
+    corners = torch.from_numpy(rng.uniform(0, 400, (8, 1, 2)).astype(np.float32))
+    faces = [torch.from_numpy(TEMPLATE) / 112 * 80 + corners]
+    both, detection, recognition = joint.network, detector.network, recogniser.network
+    one, two = [], []
+    with torch.inference_mode():
+        for _ in range(TIMED):
+            start = time.perf_counter()
+            both.embed(both(image).maps, faces)
+            middle = time.perf_counter()
+            detection(image)
+            recognition.embed(recognition.detector.shared_maps(image), faces)
+            one.append(1000 * (middle - start))
+            two.append(1000 * (time.perf_counter() - middle))
+    return statistics.median(one), statistics.median(two)
