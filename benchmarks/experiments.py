@@ -63,7 +63,9 @@ def run_experiments(kinds: Sequence[Kind], jobs: int) -> None:
         SystemExit: an experiment failed; its log is named.
     """
     there = set(_dvc("exp", "list", "--name-only").split())
-    wanted = [(kind, repeat) for kind in kinds for repeat in range(kind.repeats)]
+    # Kinds take turns: those that prepare other scenes do so side by side, and nobody prepares the same twice.
+    most = max(kind.repeats for kind in kinds)
+    wanted = [(kind, repeat) for repeat in range(most) for kind in kinds if repeat < kind.repeats]
     missing = [(kind, repeat) for kind, repeat in wanted if kind.experiment(repeat) not in there]
     if not missing:
         return

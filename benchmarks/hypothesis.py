@@ -53,10 +53,7 @@ def kinds(data: Path) -> dict[str, Kind]:
     and steps are as many.
     """
     changes = {
-        "detection": ("train.tasks=detection",),
-        "recognition": ("train.tasks=recognition",),
         "both": (),
-        "frozen-trunk": ("train.trunk_rate=0",),
         "one-face-a-photo": (
             "prepare.compose.faces=[1,1]",
             "prepare.compose.train=4050",
@@ -65,6 +62,9 @@ def kinds(data: Path) -> dict[str, Kind]:
             "train.batch=54",
             "train.augment.crop=192",
         ),
+        "detection": ("train.tasks=detection",),
+        "recognition": ("train.tasks=recognition",),
+        "frozen-trunk": ("train.trunk_rate=0",),
     }
     return {name: Kind(name, common(data), own, REPEATS) for name, own in changes.items()}
 
