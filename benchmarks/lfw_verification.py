@@ -1,12 +1,13 @@
-"""Are two photos of the same person? LFW's development test pairs, end to end from the full photo.
+"""Are two photos of the same person? LFW's test pairs, end to end from the full photo.
 
-    python benchmarks/lfw_verification.py --data ../shared/data [--model build/model] [--out build/lfw]
+    python benchmarks/lfw_verification.py --data ../shared/data [--model build/model] [--pairs LIST] [--out build/lfw]
 
 Three methods look at the same photos in one run: the joint network in one pass, the teacher (MobileFaceNet through
 onnxruntime, with the mirror image, on crops aligned by our own detections), and eigenfaces learned on photos of the
 training people. The face nearest the middle of a photo is its person; a photo without a face makes its pairs wrong.
 Prints a Markdown table, and with --out writes the ROC, the histogram of similarities and the hardest wrong pairs.
-Nobody in these pairs is in `peopleDevTrain.txt`, which is what networks here are trained on.
+Networks here are trained on people of `peopleDevTrain.txt`: none of them is in the development test pairs, and of other
+lists, such as the ten folds of `pairs.txt`, the pairs with one of them are left out.
 """
 
 import argparse
@@ -42,10 +43,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/ and weights/")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
+    parser.add_argument("--pairs", default="pairsDevTest.txt", help="a list of pairs in lfw/")
     parser.add_argument("--out", type=Path, help="folder for the pictures")
     arguments = parser.parse_args()
     root = arguments.data / "lfw"
-    pairs = read_pairs(root / "pairsDevTest.txt")
+    pairs = pairs_of_strangers(root, arguments.pairs)
     same = np.array([kind for _, _, kind in pairs])
     photos = sorted({photo_path(root, *photo) for one, two, _ in pairs for photo in (one, two)})
     rows = {path: row for row, path in enumerate(photos)}
@@ -68,6 +70,15 @@ def main() -> None:
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         draw(arguments.out, similarities, same, [[photos[row] for row in pair] for pair in places])
+
+
+def pairs_of_strangers(root: Path, name: str) -> list[tuple[tuple[str, int], tuple[str, int], bool]]:
+    """The pairs of a list of which nobody is a training person, in its order; says how many."""
+    pairs = read_pairs(root / name)
+    official = read_lfw(Lfw(path=str(root))).official or {}
+    left = [pair for pair in pairs if "train" not in {official.get(person) for person, _ in pair[:2]}]
+    print(f"{name}: {len(left)} of {len(pairs)} pairs, those of people in no training\n")
+    return left
 
 
 def look_at(looker: Looker, photos: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -130,7 +141,7 @@ def draw(out: Path, similarities: dict[str, np.ndarray], same: np.ndarray, photo
     curves = {
         name: np.array([tar_at_far(scores, same, rate) for rate in rates]) for name, scores in similarities.items()
     }
-    title = "Verification on LFW's development test pairs"
+    title = "Verification on LFW: pairs of people in no training"
     across, upwards = "false-accept rate of impostor pairs", "true-accept rate of genuine pairs"
     save_picture(out / "roc.png", draw_rates(rates, curves, title=title, across=across, upwards=upwards))
     scores = similarities["onelook"]

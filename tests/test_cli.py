@@ -280,9 +280,11 @@ def test_an_encoding_that_lacks_the_letters(run: Run, place: Path) -> None:
 
 
 def test_control_c_ends_it_with_130(place: Path) -> None:
-    command = [sys.executable, "-c", "from onelook.cli import main; main()", "enroll", "A", *["s1.png"] * 4000]
+    program = "from onelook.cli import main; print('imported', flush=True); main()"
+    command = [sys.executable, "-c", program, "enroll", "A", *["s1.png"] * 4000]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=place)
-    time.sleep(3)
+    assert process.stdout is not None and process.stdout.readline() == b"imported\n"
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
