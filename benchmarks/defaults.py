@@ -19,7 +19,7 @@ DOCUMENT = Path("docs/defaults.md")
 BEGIN, END = "<!-- made by benchmarks/defaults.py -->", "<!-- end -->"
 REPEATS = 3  # of the default
 DEFAULT = "both"  # as the hypothesis names it, which trains the same
-LOSSES = ("arcface", "cosface", "triplet")
+LOSSES = ("arcface", "cosface")
 SAMPLINGS = ("warp", "roi", "centre")
 FIGURES = {"ap50": "AP .5", "rank1": "rank-1", "dir_fpir10": "DIR at 10 % FPIR"}
 BALANCE, MAPS = "task weights (`train.balance`)", "fused maps (`model.embedding.strides`)"
@@ -31,14 +31,10 @@ OTHERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     BALANCE: {"learned": ("train.balance=learned",)},
     MAPS: {
         "2": ("model.embedding.strides=[2]",),
-        "2, 4": ("model.embedding.strides=[2,4]",),
         "4, 8, 16": ("model.embedding.strides=[4,8,16]",),
         "8, 16": ("model.embedding.strides=[8,16]",),
     },
-    PREDICTED: {
-        "0": ("train.augment.predicted_share=0",),
-        "0.4": ("train.augment.predicted_share=0.4",),
-    },
+    PREDICTED: {"0": ("train.augment.predicted_share=0",)},
     FACES: {
         "48 a step, each face once": ("train.faces.batch=48", "train.faces.named=1"),
         "48 a step, 4 of a person": ("train.faces.batch=48", "train.faces.named=1", "train.faces.per_person=4"),
