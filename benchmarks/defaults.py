@@ -30,7 +30,6 @@ CHOSEN = {BALANCE: "fixed", MAPS: "2, 4, 8, 16", PREDICTED: "0.8", FACES: "none:
 OTHERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     BALANCE: {"learned": ("train.balance=learned",)},
     MAPS: {
-        "2": ("model.embedding.strides=[2]",),
         "4, 8, 16": ("model.embedding.strides=[4,8,16]",),
         "8, 16": ("model.embedding.strides=[8,16]",),
     },
