@@ -55,16 +55,17 @@ def test_views_may_come_in_any_order_and_move_with_the_photo(boxes: list[tuple[i
     assert (np.diff(plain.scores) <= 0).all()
     shuffled = order.sample(found, len(found))
     again = merge_by_voting([view(one) for one in shuffled], 0.4, 0.5)
-    np.testing.assert_allclose(again.boxes, plain.boxes, atol=1e-4)
+    np.testing.assert_allclose(again.boxes, plain.boxes, atol=1e-3)
     moved = merge_by_voting([view(*(([each + 64 for each in box], score) for box, score in found))], 0.4, 0.5)
     np.testing.assert_allclose(moved.boxes, plain.boxes + 64, atol=1e-3)
     np.testing.assert_array_equal(moved.scores, plain.scores)
     # A mean lies between its voters.
     corners = np.array([box for box, _ in found])
-    assert (plain.boxes >= corners.min(0) - 1e-4).all() and (plain.boxes <= corners.max(0) + 1e-4).all()
+    assert (plain.boxes >= corners.min(0) - 1e-3).all() and (plain.boxes <= corners.max(0) + 1e-3).all()
 
 
 @given(drawn)
 def test_doubling_every_view_changes_nothing(boxes: list[tuple[int, ...]]) -> None:
     one = view(*(([x, y, x + w, y + h], (i + 1) / 32) for i, (x, y, w, h) in enumerate(boxes)))
-    np.testing.assert_allclose(merge_by_voting([one, one], 0.4, 0.5).boxes, merge_by_voting([one], 0.4, 0.5).boxes)
+    doubled = merge_by_voting([one, one], 0.4, 0.5)
+    np.testing.assert_allclose(doubled.boxes, merge_by_voting([one], 0.4, 0.5).boxes, atol=1e-3)
