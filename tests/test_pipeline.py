@@ -61,12 +61,14 @@ class Stage:
 
 
 def test_what_a_stage_makes_stays_until_it_is_replaced() -> None:
-    """DVC deletes an output that does not persist as its stage starts: a kill would then cost the last model."""
+    """DVC deletes an output that does not persist as its stage starts: a kill would then cost the last model.
+
+    Scenes can be made again, and what does not persist is taken from DVC's cache when the stage ran before.
+    """
     for name in STAGES:
         for kind in ("outs", "metrics", "plots"):
-            assert all(
-                options == {"persist": True} for e in PIPELINE["stages"][name].get(kind, []) for options in e.values()
-            )
+            for entry in PIPELINE["stages"][name].get(kind, []):
+                assert entry == "build/scenes" or list(entry.values()) == [{"persist": True}]
 
 
 @pytest.fixture(params=STAGES)

@@ -1,0 +1,87 @@
+"""How well are faces found? WIDER FACE AP by the official protocol, at several scales.
+
+    python benchmarks/wider.py --data ../shared/data
+    python benchmarks/wider.py --data ../shared/data --model build/model --out build/wider
+
+The public light detector and a model folder, the released weights by default, look at every validation photo that is
+in widerface/WIDER_val/images. The labels are those of these photos alone: of a part of the photos, figures do not
+compare with published ones. --out keeps the predictions in the official text files. Prints a Markdown table.
+"""
+
+import argparse
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from onelook.data.photo import read_photo
+from onelook.evaluation.views import look_in_views
+from onelook.evaluation.wider import evaluate_wider
+from onelook.evaluation.wider_files import write_predictions
+from onelook.evaluation.wider_truth import SETTINGS, WiderPhoto, read_wider_truth
+from onelook.files import inside
+from onelook.model.detections import Detections
+from onelook.model.look import Looker, load_looker, public_detector
+from onelook.model.store import RELEASED
+from onelook.settings import Detect
+
+SCALES = {"640": 640, "1024": 1024, "original size": 8192}  # a photo is scaled down to it, never up
+SIDES = (640, 1024, 1600)  # of the views, down and up
+VOTING = 0.4  # as RetinaFace
+DETECT = Detect(score=0.02, nms=0.4, longest_side=8192)
+
+Look = Callable[[np.ndarray], Detections]
+
+
+def main() -> None:
+    """Look at every photo at every scale with both networks, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds widerface/")
+    parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; default: the released weights")
+    parser.add_argument("--out", type=Path, help="folder to keep the predictions in, a folder per network and scale")
+    arguments = parser.parse_args()
+    images = arguments.data / "widerface/WIDER_val/images"
+    truth = read_wider_truth(arguments.data / "widerface/ground_truth")
+    photos = [photo for photo in truth if image_of(images, photo).is_file()]
+    if not photos:
+        parser.error(f"{images}: none of the {len(truth)} validation photos is here")
+    faces = ", ".join(f"{setting} {sum(int(photo.wanted[setting].sum()) for photo in photos)}" for setting in SETTINGS)
+    print(f"{len(photos)} of {len(truth)} photos; faces to find: {faces}\n")
+    print("| network | longest side | easy | medium | hard |")
+    print("|---|---|---|---|---|")
+    networks = {"public detector": public_detector(), arguments.model.resolve().name: load_looker(arguments.model)}
+    errors = Console(stderr=True)  # the progress bar would leave blank lines in the table
+    for network, looker in networks.items():
+        for scale, look in looks(looker):
+            progress = track(photos, description=f"{network}, {scale}", transient=True, console=errors)
+            found = [look(read_photo(image_of(images, photo))) for photo in progress]
+            boxes, scores = [each.boxes for each in found], [each.scores for each in found]
+            if arguments.out:
+                folder = "-".join(re.findall(r"\w+", f"{network} {scale}"))
+                write_predictions(arguments.out / folder, photos, boxes, scores)
+            curves = evaluate_wider(photos, boxes, scores)
+            figures = " | ".join(f"{curves[setting].average_precision:.4f}" for setting in SETTINGS)
+            print(f"| {network} | {scale} | {figures} |", flush=True)
+
+
+def image_of(images: Path, photo: WiderPhoto) -> Path:
+    """Where a photo lies; never outside `images`."""
+    return inside(images, f"{photo.event}/{photo.name}.jpg")
+
+
+def looks(looker: Looker) -> Iterator[tuple[str, Look]]:
+    """The ways to look at a photo, each with its name for the table."""
+    for scale, side in SCALES.items():
+        at_this_scale = DETECT.model_copy(update={"longest_side": side})
+        yield scale, lambda photo, detect=at_this_scale: looker.look([photo], detect, embed=False)[0]
+    yield (
+        f"{' + '.join(map(str, SIDES))}, mirrored, voted",
+        lambda photo: look_in_views(looker, photo, DETECT, SIDES, VOTING),
+    )
+
+
+if __name__ == "__main__":
+    main()
