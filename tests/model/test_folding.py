@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -9,10 +10,11 @@ from onelook.model.joint import JointNetwork
 from onelook.settings import load_settings
 
 
-def test_a_folded_network_gives_the_same_answers_without_batch_norms(project: Path) -> None:
+@pytest.mark.parametrize("form", [{}, {"backbone": "resnet18"}, {"backbone": "resnet50"}], ids=str)
+def test_a_folded_network_gives_the_same_answers_without_batch_norms(project: Path, form: dict) -> None:
     torch.manual_seed(0)
     settings = load_settings(project / "params.yaml").model
-    network = JointNetwork(settings.model_copy(update={"start": "nothing"}))
+    network = JointNetwork(settings.model_copy(update={"start": "nothing", **form}))
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):  # untrained ones would fold to nothing

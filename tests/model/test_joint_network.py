@@ -19,7 +19,7 @@ EMBEDDING = Embedding(
     depths=(0, 1),
     gather=48,
 )
-SETTINGS = Model(width=0.25, pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING)
+SETTINGS = Model(backbone="mobilenet", width=0.25, pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING)
 
 
 @pytest.fixture

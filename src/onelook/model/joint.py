@@ -1,6 +1,6 @@
 """The joint network: one trunk and pyramid, detection heads and an embedding head upon it.
 
-RetinaFace (Deng et al., arXiv 1905.00641) in its light form, and one more head trained with ArcFace (Deng et al. 2019).
+RetinaFace (Deng et al., arXiv 1905.00641 and CVPR 2020) and one more head trained with ArcFace (Deng et al. 2019).
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,14 @@ from onelook.model.backbone import MobileNet
 from onelook.model.embedding import EmbeddingHead
 from onelook.model.heads import DetectionHeads
 from onelook.model.pyramid import Context, Pyramid
+from onelook.model.resnet import ResNet
 from onelook.settings import Model
 
 # ImageNet means as Caffe's models have them, red green blue.
 PIXEL_MEAN = (123.0, 117.0, 104.0)
+# Those of the public PyTorch ImageNet weights, with what the difference is divided by.
+_IMAGENET_MEAN = (123.675, 116.28, 103.53)
+_IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
 # Strides of the maps a pass shares with the embedding head, in pixels.
 MAP_STRIDES = (2, 4, 8, 16)
 
@@ -35,12 +39,15 @@ class Detector(nn.Module):
     def __init__(self, settings: Model) -> None:
         super().__init__()
         self.pixel_mean: Tensor
+        self.pixel_deviation: Tensor | None
         self.levels = LIGHT_LEVELS
-        self.trunk = MobileNet(settings.width)
+        light = settings.backbone == "mobilenet"
+        self.trunk = MobileNet(settings.width) if light else ResNet(settings.backbone)
         self.pyramid = Pyramid(self.trunk.channels[2:], settings.pyramid)
         self.context = nn.ModuleList(Context(settings.pyramid) for _ in self.levels)
         self.heads = DetectionHeads(settings.pyramid, self.levels)
-        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN))
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN if light else _IMAGENET_MEAN))
+        self.register_buffer("pixel_deviation", None if light else torch.tensor(_IMAGENET_DEVIATION))
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 2, 4, 8, 16."""
@@ -53,7 +60,10 @@ class Detector(nn.Module):
         return self._features(images)[0]
 
     def _features(self, images: Tensor) -> tuple[list[Tensor], Sequence[Tensor]]:
-        maps = self.trunk(images - self.pixel_mean[:, None, None])
+        pixels = images - self.pixel_mean[:, None, None]
+        if self.pixel_deviation is not None:
+            pixels = pixels / self.pixel_deviation[:, None, None]
+        maps = self.trunk(pixels)
         levels = self.pyramid(maps[2:])
         return [maps.c1, maps.c2, *levels[:2]], levels
 
@@ -62,7 +72,8 @@ class JointNetwork(nn.Module):
     """The detector and the embedding head that shares its trunk and pyramid.
 
     What starts from trained weights keeps its batch-norm statistics: they describe the many faces it was trained on
-    better than a few batches of other photos do. From the released weights that is all of it, else the detector.
+    better than a few batches of other photos do. From the released weights that is all of it, from ImageNet the trunk,
+    else the detector.
     """
 
     def __init__(self, settings: Model) -> None:
@@ -83,9 +94,10 @@ class JointNetwork(nn.Module):
 
     def train(self, mode: bool = True) -> "JointNetwork":
         super().train(mode)
-        if mode and self.settings.start != "nothing":
-            known: nn.Module = self if self.settings.start == "released" else self.detector
-            for module in known.modules():
+        known = {"nothing": None, "imagenet": self.detector.trunk, "released": self}
+        trained = known.get(self.settings.start, self.detector)
+        if mode and trained is not None:
+            for module in trained.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self

@@ -13,6 +13,7 @@ from onelook.geometry.anchors import AnchorOutputs, make_anchors
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
 from onelook.model.detections import Detections
 from onelook.model.folding import fold_batch_norms
+from onelook.model.imagenet import load_imagenet
 from onelook.model.joint import JointNetwork
 from onelook.model.public_weights import load_checkpoint, load_wheel
 from onelook.model.store import fingerprint, load_model, load_released
@@ -119,7 +120,7 @@ def load_looker(folder: Path) -> Looker:
 
 
 def starting_network(settings: Model) -> JointNetwork:
-    """A joint network as training starts from it: `settings.start` fills all of it, the detector alone, or nothing.
+    """A joint network as training starts from it: `settings.start` fills all, the detector, its trunk, or nothing.
 
     Raises:
         ModelError: the starting weights are missing or do not fit.
@@ -131,6 +132,8 @@ def starting_network(settings: Model) -> JointNetwork:
         load_wheel(network.detector)
     elif settings.start == "checkpoint":
         load_checkpoint(network.detector, Path(settings.checkpoint))
+    elif settings.start == "imagenet":
+        load_imagenet(network.detector.trunk, Path(settings.checkpoint))
     return network
 
 
@@ -151,7 +154,7 @@ def public_detector() -> Looker:
         depths=(0, 0),
         gather=8,
     )
-    settings = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
+    settings = Model(backbone="mobilenet", width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
     return Looker(starting_network(settings).eval())
 
 

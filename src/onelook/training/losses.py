@@ -21,7 +21,7 @@ class TaskLosses:
     """The losses of detection, of recognition, or of both, by the names of their weights.
 
     Attributes:
-        starting: the network as training starts, kept as it is; None where it starts from nothing.
+        starting: the network as training starts, kept as it is; None where that finds no faces yet.
         frozen: whether the detector stays what it was, so that nothing is computed to change it.
     """
 
@@ -33,9 +33,9 @@ class TaskLosses:
         self.seed = settings.base.seed
         self.recognises = settings.train.tasks != "detection"
         self.scenes_embed = scenes_embed and self.recognises
-        start = network.settings.start
-        self.starting = None if start == "nothing" else copy.deepcopy(network).eval().requires_grad_(False)
-        self.knows_faces = start == "released"
+        start = network.settings
+        self.starting = copy.deepcopy(network).eval().requires_grad_(False) if start.detects else None
+        self.knows_faces = start.start == "released"
         self.frozen = self.starting is not None and self.settings.trunk_rate == 0
 
     def of_faces(self, batch: FaceBatch) -> dict[str, Tensor]:
