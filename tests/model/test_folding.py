@@ -10,7 +10,7 @@ from onelook.model.joint import JointNetwork
 from onelook.settings import load_settings
 
 
-@pytest.mark.parametrize("form", [{}, {"backbone": "resnet18"}, {"backbone": "resnet50"}], ids=str)
+@pytest.mark.parametrize("form", [{}, {"backbone": "resnet50"}, {"backbone": "resnet18", "levels": "full"}], ids=str)
 def test_a_folded_network_gives_the_same_answers_without_batch_norms(project: Path, form: dict) -> None:
     torch.manual_seed(0)
     settings = load_settings(project / "params.yaml").model

@@ -26,7 +26,13 @@ EMBEDDING = Embedding(
 
 def settings(path: Path) -> Model:
     return Model(
-        backbone="resnet18", width=0.25, pyramid=16, start="imagenet", checkpoint=str(path), embedding=EMBEDDING
+        backbone="resnet18",
+        width=0.25,
+        levels="light",
+        pyramid=16,
+        start="imagenet",
+        checkpoint=str(path),
+        embedding=EMBEDDING,
     )
 
 

@@ -19,7 +19,9 @@ EMBEDDING = Embedding(
     depths=(0, 1),
     gather=48,
 )
-SETTINGS = Model(backbone="mobilenet", width=0.25, pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING)
+SETTINGS = Model(
+    backbone="mobilenet", width=0.25, levels="light", pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING
+)
 
 
 @pytest.fixture
@@ -188,3 +190,37 @@ def test_only_the_maps_that_are_named_are_sampled() -> None:
     rows = network.embed(maps, landmarks)
     maps[0], maps[2] = torch.full_like(maps[0], torch.nan), torch.full_like(maps[2], torch.nan)
     torch.testing.assert_close(network.embed(maps, landmarks), rows)
+
+
+def in_full(**changes: object) -> JointNetwork:
+    """A network with the full form's levels."""
+    torch.manual_seed(0)
+    return JointNetwork(SETTINGS.model_copy(update={"levels": "full", "pyramid": 16, **changes})).eval()
+
+
+@pytest.mark.parametrize(("backbone", "finest"), [("mobilenet", 16), ("resnet18", 64), ("resnet50", 64)])
+def test_the_full_levels_give_the_embedding_its_maps_at_the_same_strides(backbone: str, finest: int) -> None:
+    """P2, P3 and P4 with the trunk's finest map; P5 and P6 detect only."""
+    shared = in_full(backbone=backbone)(torch.zeros(1, 3, 64, 96))
+    assert [tuple(x.shape) for x in shared.maps] == [
+        (1, finest, 32, 48),
+        (1, 16, 16, 24),
+        (1, 16, 8, 12),
+        (1, 16, 4, 6),
+    ]
+    # Three anchors in each cell of 16x24, 8x12, 4x6, 2x3 and 1x2.
+    assert shared.anchors.logits.shape == (1, 1536, 2) and shared.anchors.landmarks.shape == (1, 1536, 10)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (75, 130), (33, 31)])
+def test_the_full_levels_have_an_output_for_every_anchor_at_any_size(height: int, width: int) -> None:
+    network = in_full()
+    shared = network(torch.zeros(2, 3, height, width, dtype=torch.uint8))
+    assert shared.anchors.boxes.shape == (2, len(make_anchors(height, width, network.detector.levels)), 4)
+
+
+def test_the_full_form_has_256_channels_unless_another_number_is_set() -> None:
+    tree = SETTINGS.model_dump()
+    assert Model.model_validate(tree | {"levels": "full", "pyramid": None}).pyramid == 256
+    assert Model.model_validate(tree | {"levels": "full", "pyramid": 128}).pyramid == 128
+    assert Model.model_validate(tree | {"pyramid": None}).pyramid == 64

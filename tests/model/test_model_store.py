@@ -21,7 +21,9 @@ EMBEDDING = Embedding(
     depths=(0, 0),
     gather=8,
 )
-MODEL = Model(backbone="mobilenet", width=0.25, pyramid=16, start="nothing", checkpoint="", embedding=EMBEDDING)
+MODEL = Model(
+    backbone="mobilenet", width=0.25, levels="light", pyramid=16, start="nothing", checkpoint="", embedding=EMBEDDING
+)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from onelook.geometry.anchors import LIGHT_LEVELS, AnchorOutputs
+from onelook.geometry.anchors import LEVELS, AnchorOutputs
 from onelook.model.backbone import MobileNet
 from onelook.model.embedding import EmbeddingHead
 from onelook.model.heads import DetectionHeads
@@ -22,6 +22,8 @@ PIXEL_MEAN = (123.0, 117.0, 104.0)
 # Those of the public PyTorch ImageNet weights, with what the difference is divided by.
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
 _IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
+# Strides of the trunk's maps, in pixels.
+_TRUNK_STRIDES = (2, 4, 8, 16, 32)
 # Strides of the maps a pass shares with the embedding head, in pixels.
 MAP_STRIDES = (2, 4, 8, 16)
 
@@ -40,10 +42,13 @@ class Detector(nn.Module):
         super().__init__()
         self.pixel_mean: Tensor
         self.pixel_deviation: Tensor | None
-        self.levels = LIGHT_LEVELS
+        self.levels = LEVELS[settings.levels]
         light = settings.backbone == "mobilenet"
         self.trunk = MobileNet(settings.width) if light else ResNet(settings.backbone)
-        self.pyramid = Pyramid(self.trunk.channels[2:], settings.pyramid)
+        # The trunk's maps finer than the pyramid go past it.
+        self.finer = _TRUNK_STRIDES.index(self.levels[0].stride)
+        one_more = self.levels[-1].stride > _TRUNK_STRIDES[-1]
+        self.pyramid = Pyramid(self.trunk.channels[self.finer :], settings.pyramid, one_more=one_more)
         self.context = nn.ModuleList(Context(settings.pyramid) for _ in self.levels)
         self.heads = DetectionHeads(settings.pyramid, self.levels)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN if light else _IMAGENET_MEAN))
@@ -64,8 +69,8 @@ class Detector(nn.Module):
         if self.pixel_deviation is not None:
             pixels = pixels / self.pixel_deviation[:, None, None]
         maps = self.trunk(pixels)
-        levels = self.pyramid(maps[2:])
-        return [maps.c1, maps.c2, *levels[:2]], levels
+        levels = self.pyramid(maps[self.finer :])
+        return [*maps[: self.finer], *levels][: len(MAP_STRIDES)], levels
 
 
 class JointNetwork(nn.Module):
@@ -81,7 +86,8 @@ class JointNetwork(nn.Module):
         self.settings = settings
         self.detector = Detector(settings)
         # The stride-2 map is shallow, and all that is left of a face of 24 pixels.
-        widths = [*self.detector.trunk.channels[:2], settings.pyramid, settings.pyramid]
+        finer = self.detector.trunk.channels[: self.detector.finer]
+        widths = [*finer, *[settings.pyramid] * (len(MAP_STRIDES) - len(finer))]
         self.embedding = EmbeddingHead(dict(zip(MAP_STRIDES, widths, strict=True)), settings.embedding)
 
     def forward(self, images: Tensor) -> SharedPass:

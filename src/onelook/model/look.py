@@ -154,7 +154,9 @@ def public_detector() -> Looker:
         depths=(0, 0),
         gather=8,
     )
-    settings = Model(backbone="mobilenet", width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
+    settings = Model(
+        backbone="mobilenet", width=0.25, levels="light", pyramid=64, start="wheel", checkpoint="", embedding=embedding
+    )
     return Looker(starting_network(settings).eval())
 
 

@@ -12,20 +12,22 @@ from onelook.model.layers import ConvNorm
 class Pyramid(nn.Module):
     """Top-down pathway: each map, projected to `channels`, plus the enlarged one above it, smoothed by a 3x3.
 
-    Maps from fine to coarse in, as many maps of `channels` channels out, same sizes.
+    Maps from fine to coarse in, as many maps of `channels` channels out, same sizes. RetinaFace's full form has one
+    more on top, half as large: a 3x3 of stride 2 on the coarsest map in (arXiv 1905.00641, section 3.2).
     """
 
-    def __init__(self, inputs: Sequence[int], channels: int) -> None:
+    def __init__(self, inputs: Sequence[int], channels: int, *, one_more: bool = False) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(ConvNorm(size, channels, kernel=1) for size in inputs)
         self.merge = nn.ModuleList(ConvNorm(channels, channels) for _ in inputs[:-1])
+        self.top = ConvNorm(inputs[-1], channels, stride=2) if one_more else None
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         levels = [lateral(x) for lateral, x in zip(self.lateral, maps, strict=True)]
         for i in reversed(range(len(self.merge))):
             above = functional.interpolate(levels[i + 1], size=levels[i].shape[-2:], mode="nearest")
             levels[i] = self.merge[i](levels[i] + above)
-        return levels
+        return levels if self.top is None else [*levels, self.top(maps[-1])]
 
 
 class Context(nn.Module):
