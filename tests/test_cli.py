@@ -71,7 +71,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _settings(embedding: Embedding) -> Model:
     return Model(
-        backbone="mobilenet", width=0.25, levels="light", pyramid=64, start="wheel", checkpoint="", embedding=embedding
+        backbone="mobilenet",
+        width=0.25,
+        levels="light",
+        pyramid=64,
+        context="plain",
+        start="wheel",
+        checkpoint="",
+        embedding=embedding,
     )
 
 

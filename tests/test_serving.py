@@ -32,7 +32,14 @@ def test_saved_moved_and_loaded_it_answers_as_the_gallery(tmp_path: Path) -> Non
         gather=16,
     )
     settings = Model(
-        backbone="mobilenet", width=0.25, levels="light", pyramid=64, start="wheel", checkpoint="", embedding=embedding
+        backbone="mobilenet",
+        width=0.25,
+        levels="light",
+        pyramid=64,
+        context="plain",
+        start="wheel",
+        checkpoint="",
+        embedding=embedding,
     )
     save_model(tmp_path / "model", starting_network(settings))
     calibration = {

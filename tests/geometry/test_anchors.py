@@ -26,7 +26,7 @@ def test_corners() -> None:
 
 
 def test_the_full_levels_are_the_published_table() -> None:
-    """RetinaFace, table 1: three sides a level, 102,300 anchors at 640x640, three quarters of them on P2."""
+    """RetinaFace (2019), table 2: three sides a level, 102,300 anchors at 640x640, three quarters of them on P2."""
     assert [level.stride for level in FULL_LEVELS] == [4, 8, 16, 32, 64]
     published = [
         (16, 20.16, 25.40),

@@ -30,6 +30,7 @@ def settings(path: Path) -> Model:
         width=0.25,
         levels="light",
         pyramid=16,
+        context="plain",
         start="imagenet",
         checkpoint=str(path),
         embedding=EMBEDDING,

@@ -20,7 +20,14 @@ EMBEDDING = Embedding(
     gather=48,
 )
 SETTINGS = Model(
-    backbone="mobilenet", width=0.25, levels="light", pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING
+    backbone="mobilenet",
+    width=0.25,
+    levels="light",
+    pyramid=64,
+    context="plain",
+    start="nothing",
+    checkpoint="",
+    embedding=EMBEDDING,
 )
 
 
@@ -224,3 +231,33 @@ def test_the_full_form_has_256_channels_unless_another_number_is_set() -> None:
     assert Model.model_validate(tree | {"levels": "full", "pyramid": None}).pyramid == 256
     assert Model.model_validate(tree | {"levels": "full", "pyramid": 128}).pyramid == 128
     assert Model.model_validate(tree | {"pyramid": None}).pyramid == 64
+
+
+@pytest.mark.parametrize("context", ["deformable", "modulated"])
+def test_a_deformable_context_untrained_says_what_the_plain_one_says(context: str) -> None:
+    """Of the same weights; in training, where batch norms undo that modulated samples start at half."""
+    plain, other = in_full(), in_full(context=context)
+    assert other.load_state_dict(plain.state_dict(), strict=False).unexpected_keys == []
+    images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    for wanted, found in zip(plain.train()(images).anchors, other.train()(images).anchors, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-2)
+
+
+def test_without_context_the_heads_read_the_pyramid_itself() -> None:
+    network = in_full(context="none")
+    assert sum(parameter.numel() for parameter in network.detector.context.parameters()) == 0
+    shared = network(torch.zeros(1, 3, 64, 96))
+    p2 = network.detector.heads.logits[0](shared.maps[1]).permute(0, 2, 3, 1).reshape(1, -1, 2)
+    torch.testing.assert_close(shared.anchors.logits[:, : p2.shape[1]], p2)
+
+
+@pytest.mark.parametrize(
+    ("context", "parameters"), [("none", 0), ("plain", 2_208), ("deformable", 9_426), ("modulated", 13_035)]
+)
+def test_a_context_module_has_so_many_parameters(context: str, parameters: int) -> None:
+    """At 16 channels: 3x3 from 16 to 8 and 4, and three from 4 to 4, each with a norm.
+
+    9 (16 8 + 16 4 + 3 4 4) + 2 (8 + 4 4); the offsets take 18 (9 44 + 5) more, with the samples' weights 27 (9 44 + 5).
+    """
+    module = in_full(context=context).detector.context[0]
+    assert sum(parameter.numel() for parameter in module.parameters()) == parameters

@@ -28,7 +28,14 @@ DETECT = Detect(score=0.5, nms=0.4, longest_side=1280)
 def looker() -> Looker:
     torch.manual_seed(0)
     model = Model(
-        backbone="mobilenet", width=0.25, levels="light", pyramid=64, start="wheel", checkpoint="", embedding=EMBEDDING
+        backbone="mobilenet",
+        width=0.25,
+        levels="light",
+        pyramid=64,
+        context="plain",
+        start="wheel",
+        checkpoint="",
+        embedding=EMBEDDING,
     )
     return Looker(starting_network(model))
 

@@ -22,7 +22,14 @@ EMBEDDING = Embedding(
     gather=8,
 )
 MODEL = Model(
-    backbone="mobilenet", width=0.25, levels="light", pyramid=16, start="nothing", checkpoint="", embedding=EMBEDDING
+    backbone="mobilenet",
+    width=0.25,
+    levels="light",
+    pyramid=16,
+    context="plain",
+    start="nothing",
+    checkpoint="",
+    embedding=EMBEDDING,
 )
 
 

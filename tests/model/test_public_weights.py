@@ -25,7 +25,14 @@ EMBEDDING = Embedding(
     gather=8,
 )
 SETTINGS = Model(
-    backbone="mobilenet", width=0.25, levels="light", pyramid=64, start="wheel", checkpoint="", embedding=EMBEDDING
+    backbone="mobilenet",
+    width=0.25,
+    levels="light",
+    pyramid=64,
+    context="plain",
+    start="wheel",
+    checkpoint="",
+    embedding=EMBEDDING,
 )
 
 

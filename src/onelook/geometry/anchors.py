@@ -31,7 +31,7 @@ class AnchorOutputs(NamedTuple):
 
 # RetinaFace's light network (the public MobileNet-0.25 implementations).
 LIGHT_LEVELS = (AnchorLevel(8, (16, 32)), AnchorLevel(16, (64, 128)), AnchorLevel(32, (256, 512)))
-# RetinaFace's full network, P2 to P6: sides from 16 to 406 pixels in steps of 2^(1/3) (arXiv 1905.00641, table 1).
+# RetinaFace's full network, P2 to P6: sides from 16 to 406 pixels in steps of 2^(1/3) (arXiv 1905.00641, table 2).
 FULL_LEVELS = tuple(
     AnchorLevel(stride, tuple(4 * stride * 2 ** (step / 3) for step in range(3))) for stride in (4, 8, 16, 32, 64)
 )

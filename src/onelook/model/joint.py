@@ -48,8 +48,12 @@ class Detector(nn.Module):
         # The trunk's maps finer than the pyramid go past it.
         self.finer = _TRUNK_STRIDES.index(self.levels[0].stride)
         one_more = self.levels[-1].stride > _TRUNK_STRIDES[-1]
-        self.pyramid = Pyramid(self.trunk.channels[self.finer :], settings.pyramid, one_more=one_more)
-        self.context = nn.ModuleList(Context(settings.pyramid) for _ in self.levels)
+        inputs, sampling = self.trunk.channels[self.finer :], settings.sampling
+        self.pyramid = Pyramid(inputs, settings.pyramid, sampling=sampling, one_more=one_more)
+        self.context = nn.ModuleList(
+            nn.Identity() if settings.context == "none" else Context(settings.pyramid, sampling=sampling)
+            for _ in self.levels
+        )
         self.heads = DetectionHeads(settings.pyramid, self.levels)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN if light else _IMAGENET_MEAN))
         self.register_buffer("pixel_deviation", None if light else torch.tensor(_IMAGENET_DEVIATION))

@@ -155,7 +155,14 @@ def public_detector() -> Looker:
         gather=8,
     )
     settings = Model(
-        backbone="mobilenet", width=0.25, levels="light", pyramid=64, start="wheel", checkpoint="", embedding=embedding
+        backbone="mobilenet",
+        width=0.25,
+        levels="light",
+        pyramid=64,
+        context="plain",
+        start="wheel",
+        checkpoint="",
+        embedding=embedding,
     )
     return Looker(starting_network(settings).eval())
 

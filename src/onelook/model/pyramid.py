@@ -7,19 +7,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onelook.model.layers import ConvNorm
+from onelook.settings import Sampling
 
 
 class Pyramid(nn.Module):
     """Top-down pathway: each map, projected to `channels`, plus the enlarged one above it, smoothed by a 3x3.
 
     Maps from fine to coarse in, as many maps of `channels` channels out, same sizes. RetinaFace's full form has one
-    more on top, half as large: a 3x3 of stride 2 on the coarsest map in (arXiv 1905.00641, section 3.2).
+    more on top, half as large: a 3x3 of stride 2 on the coarsest map in; and its other 3x3 may be deformable (arXiv
+    1905.00641, section 4.2).
     """
 
-    def __init__(self, inputs: Sequence[int], channels: int, *, one_more: bool = False) -> None:
+    def __init__(
+        self, inputs: Sequence[int], channels: int, *, sampling: Sampling = "plain", one_more: bool = False
+    ) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(ConvNorm(size, channels, kernel=1) for size in inputs)
-        self.merge = nn.ModuleList(ConvNorm(channels, channels) for _ in inputs[:-1])
+        self.merge = nn.ModuleList(ConvNorm(channels, channels, sampling=sampling) for _ in inputs[:-1])
         self.top = ConvNorm(inputs[-1], channels, stride=2) if one_more else None
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -31,16 +35,19 @@ class Pyramid(nn.Module):
 
 
 class Context(nn.Module):
-    """SSH's context module: 3x3, 5x5 and 7x7 receptive fields out of stacked 3x3. (B, c, H, W) -> (B, c, H, W)."""
+    """SSH's context module: 3x3, 5x5 and 7x7 receptive fields out of stacked 3x3. (B, c, H, W) -> (B, c, H, W).
 
-    def __init__(self, channels: int) -> None:
+    In RetinaFace's full form they are deformable (arXiv 1905.00641, section 4.2).
+    """
+
+    def __init__(self, channels: int, *, sampling: Sampling = "plain") -> None:
         super().__init__()
         half, quarter = channels // 2, channels // 4
-        self.near = ConvNorm(channels, half, leak=None)
-        self.step = ConvNorm(channels, quarter)
-        self.middle = ConvNorm(quarter, quarter, leak=None)
-        self.far_step = ConvNorm(quarter, quarter)
-        self.far = ConvNorm(quarter, quarter, leak=None)
+        self.near = ConvNorm(channels, half, leak=None, sampling=sampling)
+        self.step = ConvNorm(channels, quarter, sampling=sampling)
+        self.middle = ConvNorm(quarter, quarter, leak=None, sampling=sampling)
+        self.far_step = ConvNorm(quarter, quarter, sampling=sampling)
+        self.far = ConvNorm(quarter, quarter, leak=None, sampling=sampling)
 
     def forward(self, x: Tensor) -> Tensor:
         step = self.step(x)
