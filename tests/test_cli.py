@@ -76,6 +76,7 @@ def _settings(embedding: Embedding) -> Model:
         levels="light",
         pyramid=64,
         context="plain",
+        cascade=False,
         start="wheel",
         checkpoint="",
         embedding=embedding,

@@ -37,6 +37,7 @@ def test_saved_moved_and_loaded_it_answers_as_the_gallery(tmp_path: Path) -> Non
         levels="light",
         pyramid=64,
         context="plain",
+        cascade=False,
         start="wheel",
         checkpoint="",
         embedding=embedding,

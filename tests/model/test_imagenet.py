@@ -31,6 +31,7 @@ def settings(path: Path) -> Model:
         levels="light",
         pyramid=16,
         context="plain",
+        cascade=False,
         start="imagenet",
         checkpoint=str(path),
         embedding=EMBEDDING,

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from onelook.geometry.alignment import TEMPLATE
-from onelook.geometry.anchors import make_anchors
+from onelook.geometry.anchors import corners, make_anchors
+from onelook.geometry.boxes import decode_boxes
 from onelook.model.joint import JointNetwork
 from onelook.settings import Embedding, Model
 
@@ -25,6 +26,7 @@ SETTINGS = Model(
     levels="light",
     pyramid=64,
     context="plain",
+    cascade=False,
     start="nothing",
     checkpoint="",
     embedding=EMBEDDING,
@@ -261,3 +263,26 @@ def test_a_context_module_has_so_many_parameters(context: str, parameters: int) 
     """
     module = in_full(context=context).detector.context[0]
     assert sum(parameter.numel() for parameter in module.parameters()) == parameters
+
+
+def test_the_second_stage_of_a_cascade_has_a_context_and_heads_of_its_own() -> None:
+    """Its answer counts; it starts from the first one's boxes, where a network without one starts from the anchors."""
+    single, network = in_full(), in_full(cascade=True)
+    added = network.state_dict().keys() - single.state_dict().keys()
+    assert added and all(name.startswith("detector.second.") for name in added)
+    images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+    shared = network(images)
+    assert shared.first is not None
+    assert [tuple(each.shape) for each in (*shared.anchors, *shared.first)] == [(2, 1536, c) for c in (2, 4, 10)] * 2
+    anchors = make_anchors(64, 96, network.detector.levels)
+    once = decode_boxes(shared.first.boxes, anchors)
+    torch.testing.assert_close(corners(shared.starts(anchors)), once, rtol=1e-4, atol=1e-3)
+    assert single(images).starts(anchors).equal(anchors.expand(2, -1, -1))
+    second = network.detector.second
+    assert second is not None
+    with torch.no_grad():
+        for parameter in second.heads.boxes.parameters():
+            parameter.zero_()
+    shared = network(images)
+    twice = decode_boxes(shared.anchors.boxes, shared.starts(anchors))
+    torch.testing.assert_close(twice, once, rtol=1e-4, atol=1e-3)

@@ -33,6 +33,7 @@ def looker() -> Looker:
         levels="light",
         pyramid=64,
         context="plain",
+        cascade=False,
         start="wheel",
         checkpoint="",
         embedding=EMBEDDING,

@@ -27,6 +27,7 @@ MODEL = Model(
     levels="light",
     pyramid=16,
     context="plain",
+    cascade=False,
     start="nothing",
     checkpoint="",
     embedding=EMBEDDING,

@@ -30,6 +30,7 @@ SETTINGS = Model(
     levels="light",
     pyramid=64,
     context="plain",
+    cascade=False,
     start="wheel",
     checkpoint="",
     embedding=EMBEDDING,

@@ -61,6 +61,6 @@ def _level_anchors(height: int, width: int, level: AnchorLevel) -> Tensor:
 
 
 def corners(anchors: Tensor) -> Tensor:
-    """Anchors (n, 4; centre, size) as boxes (n, 4; x1 y1 x2 y2)."""
-    halves = anchors[:, 2:] / 2
-    return torch.cat([anchors[:, :2] - halves, anchors[:, :2] + halves], dim=1)
+    """Anchors (..., 4; centre, size) as boxes (..., 4; x1 y1 x2 y2)."""
+    halves = anchors[..., 2:] / 2
+    return torch.cat([anchors[..., :2] - halves, anchors[..., :2] + halves], dim=-1)

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from onelook.geometry.anchors import LEVELS, AnchorOutputs
+from onelook.geometry.cascade import refined_anchors
 from onelook.model.backbone import MobileNet
+from onelook.model.cascade import SecondStage
 from onelook.model.embedding import EmbeddingHead
 from onelook.model.heads import DetectionHeads
-from onelook.model.pyramid import Context, Pyramid
+from onelook.model.pyramid import Pyramid, context_modules
 from onelook.model.resnet import ResNet
 from onelook.settings import Model
 
@@ -29,10 +31,23 @@ MAP_STRIDES = (2, 4, 8, 16)
 
 
 class SharedPass(NamedTuple):
-    """One pass over images: what the heads say of every anchor, and the maps that faces are embedded from."""
+    """One pass over images: what the heads say of every anchor, and the maps that faces are embedded from.
+
+    Of a cascade `anchors` is the second stage's answer, which counts, and `first` the first one's.
+    """
 
     anchors: AnchorOutputs
     maps: list[Tensor]
+    first: AnchorOutputs | None = None
+
+    def starts(self, anchors: Tensor) -> Tensor:
+        """What the offsets of `anchors` lead from, (B, n, 4; centre x, centre y, width, height) in pixels.
+
+        The images' anchors (n, 4) themselves, or in a cascade the boxes that the first stage made of them.
+        """
+        if self.first is None:
+            return anchors.expand(len(self.anchors.boxes), -1, -1)
+        return refined_anchors(self.first.boxes, anchors)
 
 
 class Detector(nn.Module):
@@ -50,11 +65,9 @@ class Detector(nn.Module):
         one_more = self.levels[-1].stride > _TRUNK_STRIDES[-1]
         inputs, sampling = self.trunk.channels[self.finer :], settings.sampling
         self.pyramid = Pyramid(inputs, settings.pyramid, sampling=sampling, one_more=one_more)
-        self.context = nn.ModuleList(
-            nn.Identity() if settings.context == "none" else Context(settings.pyramid, sampling=sampling)
-            for _ in self.levels
-        )
+        self.context = context_modules(settings, len(self.levels))
         self.heads = DetectionHeads(settings.pyramid, self.levels)
+        self.second = SecondStage(settings, self.levels) if settings.cascade else None
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN if light else _IMAGENET_MEAN))
         self.register_buffer("pixel_deviation", None if light else torch.tensor(_IMAGENET_DEVIATION))
 
@@ -62,7 +75,7 @@ class Detector(nn.Module):
         """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 2, 4, 8, 16."""
         maps, levels = self._features(images)
         outputs = self.heads([context(level) for context, level in zip(self.context, levels, strict=True)])
-        return SharedPass(outputs, maps)
+        return SharedPass(outputs, maps) if self.second is None else SharedPass(self.second(levels), maps, outputs)
 
     def shared_maps(self, images: Tensor) -> list[Tensor]:
         """The maps of a pass over images alone, without the detection heads: for faces whose place is known."""

@@ -74,7 +74,8 @@ class Looker:
     def _look_batch(self, photos: np.ndarray, detect: Detect, embed: bool) -> list[Detections]:
         shared = self.network(_to_tensor(photos))
         anchors = make_anchors(photos.shape[1], photos.shape[2], self.network.detector.levels)
-        kept = [keep_best(shared.anchors, i, anchors, detect.score, detect.nms) for i in range(len(photos))]
+        starts = shared.starts(anchors)
+        kept = [keep_best(shared.anchors, i, starts[i], detect.score, detect.nms) for i in range(len(photos))]
         landmarks = [points for _, _, points in kept]
         counts = [len(points) for points in landmarks]
         if embed and any(counts):
@@ -90,7 +91,7 @@ class Looker:
 def keep_best(
     outputs: AnchorOutputs, image: int, anchors: Tensor, score: float, nms: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Decode one image's anchors and suppress doubles.
+    """Decode one image's outputs from what they start from, anchors (n, 4), and suppress doubles.
 
     Returns:
         boxes (n, 4), scores (n,) and landmarks (n, 5, 2), best score first, in pixels of the network's input.
@@ -160,6 +161,7 @@ def public_detector() -> Looker:
         levels="light",
         pyramid=64,
         context="plain",
+        cascade=False,
         start="wheel",
         checkpoint="",
         embedding=embedding,

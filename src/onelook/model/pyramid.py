@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onelook.model.layers import ConvNorm
-from onelook.settings import Sampling
+from onelook.settings import Model, Sampling
 
 
 class Pyramid(nn.Module):
@@ -52,3 +52,10 @@ class Context(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         step = self.step(x)
         return functional.relu(torch.cat([self.near(x), self.middle(step), self.far(self.far_step(step))], dim=1))
+
+
+def context_modules(settings: Model, levels: int) -> nn.ModuleList:
+    """A module for each level, or nothing in its place; the levels share nothing."""
+    if settings.context == "none":
+        return nn.ModuleList(nn.Identity() for _ in range(levels))
+    return nn.ModuleList(Context(settings.pyramid, sampling=settings.sampling) for _ in range(levels))
