@@ -3,6 +3,8 @@ from math import floor
 
 import pytest
 import torch
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 from torch.nn import functional
 
@@ -101,3 +103,18 @@ def test_torchvision_s_kernel_gives_the_same(modulated: bool) -> None:
     chosen = mask if modulated else None
     wanted = ops.deform_conv2d(x, offsets, weight, bias, padding=1, mask=chosen)
     torch.testing.assert_close(deformed(x, weight, bias, offsets, chosen), wanted)
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+def test_it_is_onnx_s_deformable_convolution(modulated: bool) -> None:
+    x, weight, bias, offsets, mask = drawn(6, 5)
+    inputs = {"x": x, "w": weight, "o": offsets, "b": bias} | ({"m": mask} if modulated else {})
+    node = helper.make_node("DeformConv", list(inputs), ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    values = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in (*inputs, "y")]
+    model = helper.make_model(
+        helper.make_graph([node], "one", values[:-1], values[-1:]), opset_imports=[helper.make_opsetid("", 19)]
+    )
+    wanted = ReferenceEvaluator(model).run(None, {name: value.numpy() for name, value in inputs.items()})[0]
+    found = deformed(x, weight, bias, offsets, mask if modulated else None)
+    # Its places are single precision.
+    torch.testing.assert_close(found, torch.from_numpy(wanted), rtol=1e-4, atol=1e-5)
