@@ -1,5 +1,6 @@
 """RetinaFace's full form through the same loop: it learns, is saved, and looks."""
 
+import copy
 from pathlib import Path
 
 import cv2
@@ -58,6 +59,25 @@ def test_it_learns_the_painted_faces_and_finds_them_with_the_saved_model(tmp_pat
         np.testing.assert_allclose(other.boxes, one.boxes, atol=0.01)
         np.testing.assert_allclose(other.scores, one.scores, atol=1e-3)
         np.testing.assert_allclose(other.embeddings, one.embeddings, atol=1e-3)
+
+
+def test_both_stages_are_kept_near_a_network_that_training_starts_from(tmp_path: Path) -> None:
+    """No public detector has two stages; whatever network it is, staying costs nothing and leaving it does."""
+    settings = full_settings({}, tasks="detection")
+    network = starting_network(settings.model).eval()
+    scenes = TrainingScenes(read_manifest(write_scenes(tmp_path / "scenes")), settings.train.augment, 1)
+    losses = Trainer(network, scenes, settings).losses
+    losses.starting = copy.deepcopy(network)
+    batch = next(iter(scenes.batches(0, 4)))
+    assert losses.of_scenes(batch, 0, 0)["keep"].item() == pytest.approx(0, abs=1e-5)
+    second = network.detector.second
+    assert second is not None
+    for heads in (network.detector.heads, second.heads):
+        with torch.no_grad():
+            heads.logits[0].bias += torch.tensor([0.0, 1.0]).repeat(3)
+        assert losses.of_scenes(batch, 0, 0)["keep"].item() > 0.01
+        with torch.no_grad():
+            heads.logits[0].bias -= torch.tensor([0.0, 1.0]).repeat(3)
 
 
 @pytest.mark.parametrize("context", ["deformable", "modulated", "none"])
