@@ -70,7 +70,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _settings(embedding: Embedding) -> Model:
-    return Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
+    return Model(
+        backbone="mobilenet",
+        width=0.25,
+        levels="light",
+        pyramid=64,
+        context="plain",
+        cascade=False,
+        start="wheel",
+        checkpoint="",
+        embedding=embedding,
+    )
 
 
 @pytest.fixture

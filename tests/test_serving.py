@@ -31,7 +31,17 @@ def test_saved_moved_and_loaded_it_answers_as_the_gallery(tmp_path: Path) -> Non
         depths=(0, 0),
         gather=16,
     )
-    settings = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
+    settings = Model(
+        backbone="mobilenet",
+        width=0.25,
+        levels="light",
+        pyramid=64,
+        context="plain",
+        cascade=False,
+        start="wheel",
+        checkpoint="",
+        embedding=embedding,
+    )
     save_model(tmp_path / "model", starting_network(settings))
     calibration = {
         "threshold": 0.9,

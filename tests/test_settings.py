@@ -49,6 +49,16 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"train": {"identity": {"combined": {"angular": 0, "cosine": 0}}}}, "no margin at all is loss: normalised"),
         ({"train": {"identity": {"loss": "triplet"}, "faces": {"batch": 2}}}, "there is no triplet in it"),
         ({"model": {"embedding": {"sampling": "crop"}}}, "Input should be 'warp', 'roi' or 'centre'"),
+        (
+            {"model": {"backbone": "resnet50"}},
+            "model: is impossible: start: released fits the light network alone (backbone: mobilenet, levels: light, "
+            "context: plain, cascade: false); set start: nothing, or imagenet with a resnet",
+        ),
+        ({"model": {"context": "deformable"}}, "start: released fits the light network alone"),
+        ({"model": {"cascade": True, "start": "checkpoint"}}, "start: checkpoint fits the light network alone"),
+        ({"train": {"matching": {"cascade": {"second": {"positive": 0.3}}}}}, "negative must not be above positive"),
+        ({"model": {"levels": "full", "start": "wheel"}}, "start: wheel fits the light network alone"),
+        ({"model": {"start": "imagenet"}}, "start: imagenet fits a resnet"),
         ({"train": {"augment": {"crop": 100}}}, "train.augment.crop: 100 is impossible"),
         ({"detect": {"nms": float("nan")}}, "detect.nms"),
         ({"mlflow": {}}, "mlflow: unknown key; known here: base, detect, evaluate"),

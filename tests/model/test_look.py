@@ -27,7 +27,17 @@ DETECT = Detect(score=0.5, nms=0.4, longest_side=1280)
 @pytest.fixture(scope="module")
 def looker() -> Looker:
     torch.manual_seed(0)
-    model = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=EMBEDDING)
+    model = Model(
+        backbone="mobilenet",
+        width=0.25,
+        levels="light",
+        pyramid=64,
+        context="plain",
+        cascade=False,
+        start="wheel",
+        checkpoint="",
+        embedding=EMBEDDING,
+    )
     return Looker(starting_network(model))
 
 

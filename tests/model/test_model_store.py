@@ -21,7 +21,17 @@ EMBEDDING = Embedding(
     depths=(0, 0),
     gather=8,
 )
-MODEL = Model(width=0.25, pyramid=16, start="nothing", checkpoint="", embedding=EMBEDDING)
+MODEL = Model(
+    backbone="mobilenet",
+    width=0.25,
+    levels="light",
+    pyramid=16,
+    context="plain",
+    cascade=False,
+    start="nothing",
+    checkpoint="",
+    embedding=EMBEDDING,
+)
 
 
 @pytest.fixture

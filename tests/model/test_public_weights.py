@@ -24,7 +24,17 @@ EMBEDDING = Embedding(
     depths=(0, 0),
     gather=8,
 )
-SETTINGS = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=EMBEDDING)
+SETTINGS = Model(
+    backbone="mobilenet",
+    width=0.25,
+    levels="light",
+    pyramid=64,
+    context="plain",
+    cascade=False,
+    start="wheel",
+    checkpoint="",
+    embedding=EMBEDDING,
+)
 
 
 @pytest.fixture(scope="module")

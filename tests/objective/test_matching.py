@@ -1,9 +1,9 @@
 import torch
 
 from onelook.objective.matching import BACKGROUND, IGNORED, match_anchors
-from onelook.settings import Matching
+from onelook.settings import Thresholds
 
-SETTINGS = Matching(positive=0.5, negative=0.3, negatives_per_positive=3)
+SETTINGS = Thresholds(positive=0.5, negative=0.3)
 
 
 def test_anchors_are_faces_background_or_ignored_by_overlap() -> None:

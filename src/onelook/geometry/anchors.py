@@ -31,6 +31,11 @@ class AnchorOutputs(NamedTuple):
 
 # RetinaFace's light network (the public MobileNet-0.25 implementations).
 LIGHT_LEVELS = (AnchorLevel(8, (16, 32)), AnchorLevel(16, (64, 128)), AnchorLevel(32, (256, 512)))
+# RetinaFace's full network, P2 to P6: sides from 16 to 406 pixels in steps of 2^(1/3) (arXiv 1905.00641, table 2).
+FULL_LEVELS = tuple(
+    AnchorLevel(stride, tuple(4 * stride * 2 ** (step / 3) for step in range(3))) for stride in (4, 8, 16, 32, 64)
+)
+LEVELS = {"light": LIGHT_LEVELS, "full": FULL_LEVELS}
 
 
 def make_anchors(height: int, width: int, levels: Sequence[AnchorLevel]) -> Tensor:
@@ -56,6 +61,6 @@ def _level_anchors(height: int, width: int, level: AnchorLevel) -> Tensor:
 
 
 def corners(anchors: Tensor) -> Tensor:
-    """Anchors (n, 4; centre, size) as boxes (n, 4; x1 y1 x2 y2)."""
-    halves = anchors[:, 2:] / 2
-    return torch.cat([anchors[:, :2] - halves, anchors[:, :2] + halves], dim=1)
+    """Anchors (..., 4; centre, size) as boxes (..., 4; x1 y1 x2 y2)."""
+    halves = anchors[..., 2:] / 2
+    return torch.cat([anchors[..., :2] - halves, anchors[..., :2] + halves], dim=-1)

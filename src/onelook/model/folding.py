@@ -5,6 +5,11 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from onelook.model.resnet import BasicBlock, Bottleneck, ResNet
+
+# Modules that put a convolution's output through the batch norm registered after it.
+_IN_ORDER = (nn.Sequential, BasicBlock, Bottleneck, ResNet)
+
 
 def fold_batch_norms(network: nn.Module) -> None:
     """Replace every convolution that a batch norm follows, in place, by the one convolution that does both.
@@ -12,7 +17,7 @@ def fold_batch_norms(network: nn.Module) -> None:
     The network must be in evaluation mode; its state dict is another afterwards.
     """
     for module in network.modules():
-        if isinstance(module, nn.Sequential):
+        if isinstance(module, _IN_ORDER):
             names = list(module._modules)
             for name, following in pairwise(names):
                 convolution, norm = module._modules[name], module._modules[following]

@@ -1,6 +1,6 @@
 """The joint network: one trunk and pyramid, detection heads and an embedding head upon it.
 
-RetinaFace (Deng et al., arXiv 1905.00641) in its light form, and one more head trained with ArcFace (Deng et al. 2019).
+RetinaFace (Deng et al., arXiv 1905.00641 and CVPR 2020) and one more head trained with ArcFace (Deng et al. 2019).
 """
 
 from collections.abc import Sequence
@@ -9,24 +9,45 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from onelook.geometry.anchors import LIGHT_LEVELS, AnchorOutputs
+from onelook.geometry.anchors import LEVELS, AnchorOutputs
+from onelook.geometry.cascade import refined_anchors
 from onelook.model.backbone import MobileNet
+from onelook.model.cascade import SecondStage
 from onelook.model.embedding import EmbeddingHead
 from onelook.model.heads import DetectionHeads
-from onelook.model.pyramid import Context, Pyramid
+from onelook.model.pyramid import Pyramid, context_modules
+from onelook.model.resnet import ResNet
 from onelook.settings import Model
 
 # ImageNet means as Caffe's models have them, red green blue.
 PIXEL_MEAN = (123.0, 117.0, 104.0)
+# Those of the public PyTorch ImageNet weights, with what the difference is divided by.
+_IMAGENET_MEAN = (123.675, 116.28, 103.53)
+_IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
+# Strides of the trunk's maps, in pixels.
+_TRUNK_STRIDES = (2, 4, 8, 16, 32)
 # Strides of the maps a pass shares with the embedding head, in pixels.
 MAP_STRIDES = (2, 4, 8, 16)
 
 
 class SharedPass(NamedTuple):
-    """One pass over images: what the heads say of every anchor, and the maps that faces are embedded from."""
+    """One pass over images: what the heads say of every anchor, and the maps that faces are embedded from.
+
+    Of a cascade `anchors` is the second stage's answer, which counts, and `first` the first one's.
+    """
 
     anchors: AnchorOutputs
     maps: list[Tensor]
+    first: AnchorOutputs | None = None
+
+    def starts(self, anchors: Tensor) -> Tensor:
+        """What the offsets of `anchors` lead from, (B, n, 4; centre x, centre y, width, height) in pixels.
+
+        The images' anchors (n, 4) themselves, or in a cascade the boxes that the first stage made of them.
+        """
+        if self.first is None:
+            return anchors.expand(len(self.anchors.boxes), -1, -1)
+        return refined_anchors(self.first.boxes, anchors)
 
 
 class Detector(nn.Module):
@@ -35,34 +56,46 @@ class Detector(nn.Module):
     def __init__(self, settings: Model) -> None:
         super().__init__()
         self.pixel_mean: Tensor
-        self.levels = LIGHT_LEVELS
-        self.trunk = MobileNet(settings.width)
-        self.pyramid = Pyramid(self.trunk.channels[2:], settings.pyramid)
-        self.context = nn.ModuleList(Context(settings.pyramid) for _ in self.levels)
+        self.pixel_deviation: Tensor | None
+        self.levels = LEVELS[settings.levels]
+        light = settings.backbone == "mobilenet"
+        self.trunk = MobileNet(settings.width) if light else ResNet(settings.backbone)
+        # The trunk's maps finer than the pyramid go past it.
+        self.finer = _TRUNK_STRIDES.index(self.levels[0].stride)
+        one_more = self.levels[-1].stride > _TRUNK_STRIDES[-1]
+        inputs, sampling = self.trunk.channels[self.finer :], settings.sampling
+        self.pyramid = Pyramid(inputs, settings.pyramid, sampling=sampling, one_more=one_more)
+        self.context = context_modules(settings, len(self.levels))
         self.heads = DetectionHeads(settings.pyramid, self.levels)
-        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN))
+        self.second = SecondStage(settings, self.levels) if settings.cascade else None
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN if light else _IMAGENET_MEAN))
+        self.register_buffer("pixel_deviation", None if light else torch.tensor(_IMAGENET_DEVIATION))
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 2, 4, 8, 16."""
         maps, levels = self._features(images)
         outputs = self.heads([context(level) for context, level in zip(self.context, levels, strict=True)])
-        return SharedPass(outputs, maps)
+        return SharedPass(outputs, maps) if self.second is None else SharedPass(self.second(levels), maps, outputs)
 
     def shared_maps(self, images: Tensor) -> list[Tensor]:
         """The maps of a pass over images alone, without the detection heads: for faces whose place is known."""
         return self._features(images)[0]
 
     def _features(self, images: Tensor) -> tuple[list[Tensor], Sequence[Tensor]]:
-        maps = self.trunk(images - self.pixel_mean[:, None, None])
-        levels = self.pyramid(maps[2:])
-        return [maps.c1, maps.c2, *levels[:2]], levels
+        pixels = images - self.pixel_mean[:, None, None]
+        if self.pixel_deviation is not None:
+            pixels = pixels / self.pixel_deviation[:, None, None]
+        maps = self.trunk(pixels)
+        levels = self.pyramid(maps[self.finer :])
+        return [*maps[: self.finer], *levels][: len(MAP_STRIDES)], levels
 
 
 class JointNetwork(nn.Module):
     """The detector and the embedding head that shares its trunk and pyramid.
 
     What starts from trained weights keeps its batch-norm statistics: they describe the many faces it was trained on
-    better than a few batches of other photos do. From the released weights that is all of it, else the detector.
+    better than a few batches of other photos do. From the released weights that is all of it, from ImageNet the trunk,
+    else the detector.
     """
 
     def __init__(self, settings: Model) -> None:
@@ -70,7 +103,8 @@ class JointNetwork(nn.Module):
         self.settings = settings
         self.detector = Detector(settings)
         # The stride-2 map is shallow, and all that is left of a face of 24 pixels.
-        widths = [*self.detector.trunk.channels[:2], settings.pyramid, settings.pyramid]
+        finer = self.detector.trunk.channels[: self.detector.finer]
+        widths = [*finer, *[settings.pyramid] * (len(MAP_STRIDES) - len(finer))]
         self.embedding = EmbeddingHead(dict(zip(MAP_STRIDES, widths, strict=True)), settings.embedding)
 
     def forward(self, images: Tensor) -> SharedPass:
@@ -83,9 +117,10 @@ class JointNetwork(nn.Module):
 
     def train(self, mode: bool = True) -> "JointNetwork":
         super().train(mode)
-        if mode and self.settings.start != "nothing":
-            known: nn.Module = self if self.settings.start == "released" else self.detector
-            for module in known.modules():
+        known = {"nothing": None, "imagenet": self.detector.trunk, "released": self}
+        trained = known.get(self.settings.start, self.detector)
+        if mode and trained is not None:
+            for module in trained.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self

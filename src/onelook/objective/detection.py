@@ -32,7 +32,7 @@ def detection_losses(
 
     Args:
         outputs: of the heads, for B images.
-        anchors: (n, 4) centre and size.
+        anchors: (n, 4), or (B, n, 4) where each image has its own, centre and size.
         matches: per image.
         boxes: per image (m, 4), x1 y1 x2 y2.
         landmarks: per image (m, 5, 2); faces with a NaN point are left out of the landmark loss.
@@ -42,16 +42,17 @@ def detection_losses(
     labels = torch.stack([match.positive for match in matches])
     negatives = torch.stack([match.negative for match in matches])
     classification = _mined_softmax(outputs.logits, labels, negatives, negatives_per_positive)
+    anchors = anchors.expand(len(matches), -1, -1)
     image, anchor = labels.nonzero(as_tuple=True)
     if len(image) == 0:
         nothing = outputs.boxes.sum() * 0
         return DetectionLosses(classification, nothing, nothing)
     faces = [match.faces[match.positive] for match in matches]
-    wanted_boxes = encode_boxes(torch.cat([b[f] for b, f in zip(boxes, faces, strict=True)]), anchors[anchor])
+    wanted_boxes = encode_boxes(torch.cat([b[f] for b, f in zip(boxes, faces, strict=True)]), anchors[image, anchor])
     box = functional.smooth_l1_loss(outputs.boxes[image, anchor], wanted_boxes, reduction="sum") / len(image)
     points = torch.cat([p[f] for p, f in zip(landmarks, faces, strict=True)])
     whole = points.isfinite().all(-1).all(-1)
-    wanted_points = encode_landmarks(points[whole], anchors[anchor[whole]])
+    wanted_points = encode_landmarks(points[whole], anchors[image[whole], anchor[whole]])
     found = outputs.landmarks[image[whole], anchor[whole]]
     point = functional.smooth_l1_loss(found, wanted_points, reduction="sum") / max(1, int(whole.sum()))
     return DetectionLosses(classification, box, point)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from onelook.geometry.boxes import pairwise_iou
-from onelook.settings import Matching
+from onelook.settings import Thresholds
 
 BACKGROUND = -1
 IGNORED = -2
@@ -28,7 +28,7 @@ class Matches(NamedTuple):
         return self.faces == BACKGROUND
 
 
-def match_anchors(anchors: Tensor, boxes: Tensor, settings: Matching) -> Matches:
+def match_anchors(anchors: Tensor, boxes: Tensor, settings: Thresholds) -> Matches:
     """Match anchors (n, 4) to faces (m, 4), both as x1 y1 x2 y2.
 
     An anchor belongs to the face it overlaps most, if by `positive` or more; to the background, if by less than

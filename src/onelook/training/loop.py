@@ -145,11 +145,13 @@ class Trainer:
             yield from self.scenes.batches(epoch * rounds + each, self.settings.batch)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Parameter groups: what the starting detector knows learns slower; norms and biases do not decay."""
+        """Parameter groups: what detection starts from learns slower; norms and biases do not decay."""
+        starts = {"nothing": None, "imagenet": "network.detector.trunk."}
+        started = starts.get(self.network.settings.start, "network.detector.")
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.learned.named_parameters():
             if parameter.requires_grad:
-                known = name.startswith("network.detector.") and self.losses.starting is not None
+                known = started is not None and name.startswith(started)
                 rate = self.settings.trunk_rate if known else 1.0
                 decay = self.settings.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from onelook.data.batches import Batch
 from onelook.data.faces import FaceBatch
 from onelook.geometry.anchors import make_anchors
-from onelook.model.joint import JointNetwork
+from onelook.model.joint import JointNetwork, SharedPass
 from onelook.objective.distilling import distillation_loss
 from onelook.objective.identities import NO_IDENTITY
-from onelook.objective.joint import anchor_losses, predicted_landmarks
+from onelook.objective.joint import Stage, anchor_losses, predicted_landmarks
 from onelook.settings import Settings
 
 
@@ -21,7 +21,7 @@ class TaskLosses:
     """The losses of detection, of recognition, or of both, by the names of their weights.
 
     Attributes:
-        starting: the network as training starts, kept as it is; None where it starts from nothing.
+        starting: the network as training starts, kept as it is; None where that finds no faces yet.
         frozen: whether the detector stays what it was, so that nothing is computed to change it.
     """
 
@@ -33,9 +33,9 @@ class TaskLosses:
         self.seed = settings.base.seed
         self.recognises = settings.train.tasks != "detection"
         self.scenes_embed = scenes_embed and self.recognises
-        start = network.settings.start
-        self.starting = None if start == "nothing" else copy.deepcopy(network).eval().requires_grad_(False)
-        self.knows_faces = start == "released"
+        start = network.settings
+        self.starting = copy.deepcopy(network).eval().requires_grad_(False) if start.detects else None
+        self.knows_faces = start.start == "released"
         self.frozen = self.starting is not None and self.settings.trunk_rate == 0
 
     def of_faces(self, batch: FaceBatch) -> dict[str, Tensor]:
@@ -59,22 +59,32 @@ class TaskLosses:
         if self.starting is not None:
             with torch.no_grad():
                 start = shared if self.frozen else self.starting(images)
+        stages = self._stages(shared, anchors)
         losses, matches = anchor_losses(
-            shared.anchors,
-            None if start is None else start.anchors,
-            anchors,
+            stages,
+            None if start is None else [stage.outputs for stage in self._stages(start, anchors)],
             batch.boxes,
             batch.landmarks,
-            self.settings.matching,
+            self.settings.matching.negatives_per_positive,
         )
         if not self.scenes_embed:
             return losses
 
         def predicted(image: int, labelled: Tensor) -> Tensor:
-            return predicted_landmarks(shared.anchors, image, anchors, matches[image], labelled)
+            return predicted_landmarks(shared.anchors, image, stages[-1].anchors[image], matches[image], labelled)
 
         landmarks, wanted = self._faces_to_embed(batch, self._points(batch, epoch, step, predicted))
         return losses | self._recognition(shared.maps, None if start is None else start.maps, batch, landmarks, wanted)
+
+    def _stages(self, shared: SharedPass, anchors: Tensor) -> list[Stage]:
+        """The heads' outputs with what each starts from and is matched by; two of a cascade."""
+        matching = self.settings.matching
+        if shared.first is None:
+            return [Stage(shared.anchors, shared.starts(anchors), matching)]
+        return [
+            Stage(shared.first, anchors, matching.cascade.first),
+            Stage(shared.anchors, shared.starts(anchors), matching.cascade.second),
+        ]
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         with torch.set_grad_enabled(not self.frozen):

@@ -1,0 +1,106 @@
+"""RetinaFace's full form through the same loop: it learns, is saved, and looks."""
+
+import copy
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from test_loop import tiny_settings, write_scenes
+
+from onelook.data.batches import TrainingScenes
+from onelook.data.scene import read_manifest, write_manifest
+from onelook.geometry.boxes import pairwise_iou
+from onelook.model.joint import JointNetwork
+from onelook.model.look import Looker, load_looker, starting_network
+from onelook.model.resnet import ResNet
+from onelook.model.store import save_model
+from onelook.settings import Detect, Settings
+from onelook.training.loop import Trainer, Watchers
+
+FULL = {"backbone": "resnet18", "levels": "full", "pyramid": 16, "cascade": True, "start": "nothing"}
+DETECT = Detect(score=0.5, nms=0.4, longest_side=512)
+
+
+def full_settings(form: dict, **train: object) -> Settings:
+    tree = tiny_settings(**{"batch": 4, "trunk_rate": 1.0, "learning_rate": 0.01, **train}).model_dump()
+    tree["model"] |= FULL | form
+    tree["train"]["augment"] |= {"crop": 96, "zoom": (1, 1)}
+    return Settings.model_validate(tree)
+
+
+def trained(folder: Path, settings: Settings, *, rounds: int = 1) -> tuple[JointNetwork, list[dict[str, float]]]:
+    """Train on the painted scenes, each seen so many times an epoch."""
+    torch.manual_seed(0)
+    torch.set_num_threads(settings.base.threads)
+    network = starting_network(settings.model)
+    scenes = write_scenes(folder / "scenes")
+    write_manifest(scenes, list(read_manifest(scenes).scenes) * rounds)
+    trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 1), settings)
+    watchers = Watchers(validate=lambda network: {"figure": 0.0})
+    return network, trainer.run(folder / "checkpoints", "k", watchers).history
+
+
+def test_it_learns_the_painted_faces_and_finds_them_with_the_saved_model(tmp_path: Path) -> None:
+    network, history = trained(tmp_path, full_settings({}, epochs=4), rounds=8)
+    for name in ("classification", "box", "landmarks", "identity"):
+        assert history[-1][f"loss.{name}"] < 0.6 * history[0][f"loss.{name}"], name
+    assert all(row["loss.keep"] == 0 for row in history)
+    photos = [cv2.cvtColor(cv2.imread(str(tmp_path / f"scenes/images/{i}.png")), cv2.COLOR_BGR2RGB) for i in range(7)]
+    found = Looker(network).look(photos, DETECT)
+    assert [len(each) for each in found] == [1, 1, 1, 1, 1, 1, 0]
+    for each in found[:6]:
+        assert pairwise_iou(each.boxes, np.array([[24, 16, 60, 64]], np.float32)).item() > 0.5
+        assert each.embeddings.shape == (1, 8)
+    # The folder's looker folds the batch norms; it sees the same.
+    save_model(tmp_path / "model", network)
+    for one, other in zip(found, load_looker(tmp_path / "model").look(photos, DETECT), strict=True):
+        np.testing.assert_allclose(other.boxes, one.boxes, atol=0.01)
+        np.testing.assert_allclose(other.scores, one.scores, atol=1e-3)
+        np.testing.assert_allclose(other.embeddings, one.embeddings, atol=1e-3)
+
+
+def test_both_stages_are_kept_near_a_network_that_training_starts_from(tmp_path: Path) -> None:
+    """No public detector has two stages; whatever network it is, staying costs nothing and leaving it does."""
+    settings = full_settings({}, tasks="detection")
+    network = starting_network(settings.model).eval()
+    scenes = TrainingScenes(read_manifest(write_scenes(tmp_path / "scenes")), settings.train.augment, 1)
+    losses = Trainer(network, scenes, settings).losses
+    losses.starting = copy.deepcopy(network)
+    batch = next(iter(scenes.batches(0, 4)))
+    assert losses.of_scenes(batch, 0, 0)["keep"].item() == pytest.approx(0, abs=1e-5)
+    second = network.detector.second
+    assert second is not None
+    for heads in (network.detector.heads, second.heads):
+        with torch.no_grad():
+            heads.logits[0].bias += torch.tensor([0.0, 1.0]).repeat(3)
+        assert losses.of_scenes(batch, 0, 0)["keep"].item() > 0.01
+        with torch.no_grad():
+            heads.logits[0].bias -= torch.tensor([0.0, 1.0]).repeat(3)
+
+
+@pytest.mark.parametrize("context", ["deformable", "modulated", "none"])
+def test_every_context_trains(tmp_path: Path, context: str) -> None:
+    form = {"context": context, "cascade": False}
+    network, history = trained(tmp_path, full_settings(form, epochs=2, tasks="detection"), rounds=3)
+    for name in ("classification", "box", "landmarks"):
+        assert history[-1][f"loss.{name}"] < history[0][f"loss.{name}"], name
+    offsets = [parameter for name, parameter in network.named_parameters() if ".offsets." in name]
+    assert bool(offsets) == (context != "none") and all(bool(parameter.any()) for parameter in offsets)
+
+
+def test_a_trunk_from_imagenet_learns_at_its_share_and_the_rest_at_the_full_rate(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    torch.save(ResNet("resnet18").state_dict(), tmp_path / "resnet18.pth")
+    form = {"start": "imagenet", "checkpoint": str(tmp_path / "resnet18.pth")}
+    network, _ = trained(tmp_path, full_settings(form, epochs=1, trunk_rate=0.0))
+    public = torch.load(tmp_path / "resnet18.pth", weights_only=True)
+    assert all(value.equal(public[name]) for name, value in network.detector.trunk.state_dict().items())
+    torch.manual_seed(0)
+    untrained = starting_network(network.settings).state_dict()
+    assert not any(
+        value.equal(untrained[name])
+        for name, value in network.state_dict().items()
+        if name.endswith("conv.weight") and not name.startswith("detector.trunk.")
+    )
