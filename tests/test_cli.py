@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import onelook
+from networks import light_model, tiny_embedding
 from onelook import cli
 from onelook.data.photo import read_photo, write_photo
 from onelook.files import write_json
@@ -43,17 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as `make repro` leaves it: model, calibration and the pipeline's gallery, and some photos."""
     root = tmp_path_factory.mktemp("built")
     torch.manual_seed(5)
-    embedding = Embedding(
-        size=32,
-        channels=16,
-        strides=(2, 4, 8, 16),
-        grid=14,
-        sampling="warp",
-        extent=1,
-        widths=(16, 16),
-        depths=(0, 0),
-        gather=16,
-    )
+    embedding = tiny_embedding(16, size=32)
     save_model(root / "build/model", starting_network(_settings(embedding)))
     looker = load_looker(root / "build/model")
     detect = store.Detect(score=0.5, nms=0.4, longest_side=640)
@@ -70,17 +61,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _settings(embedding: Embedding) -> Model:
-    return Model(
-        backbone="mobilenet",
-        width=0.25,
-        levels="light",
-        pyramid=64,
-        context="plain",
-        cascade=False,
-        start="wheel",
-        checkpoint="",
-        embedding=embedding,
-    )
+    return light_model(embedding, start="wheel")
 
 
 @pytest.fixture
@@ -200,17 +181,7 @@ def remove_model(place: Path) -> None:
 
 def other_model(place: Path) -> None:
     torch.manual_seed(6)
-    embedding = Embedding(
-        size=32,
-        channels=16,
-        strides=(2, 4, 8, 16),
-        grid=14,
-        sampling="warp",
-        extent=1,
-        widths=(16, 16),
-        depths=(0, 0),
-        gather=16,
-    )
+    embedding = tiny_embedding(16, size=32)
     save_model(place / "build/model", starting_network(_settings(embedding)))
 
 

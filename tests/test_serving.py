@@ -9,39 +9,20 @@ import pandas as pd
 import torch
 
 import onelook
+from networks import light_model, tiny_embedding
 from onelook.data.photo import read_photo
 from onelook.files import write_json
 from onelook.model.look import load_looker, starting_network
 from onelook.model.store import save_model
-from onelook.settings import Detect, Embedding, Model
+from onelook.settings import Detect
 
 
 def test_saved_moved_and_loaded_it_answers_as_the_gallery(tmp_path: Path) -> None:
     import mlflow
 
     torch.manual_seed(5)
-    embedding = Embedding(
-        size=32,
-        channels=16,
-        strides=(2, 4, 8, 16),
-        grid=14,
-        sampling="warp",
-        extent=1,
-        widths=(16, 16),
-        depths=(0, 0),
-        gather=16,
-    )
-    settings = Model(
-        backbone="mobilenet",
-        width=0.25,
-        levels="light",
-        pyramid=64,
-        context="plain",
-        cascade=False,
-        start="wheel",
-        checkpoint="",
-        embedding=embedding,
-    )
+    embedding = tiny_embedding(16, size=32)
+    settings = light_model(embedding, start="wheel")
     save_model(tmp_path / "model", starting_network(settings))
     calibration = {
         "threshold": 0.9,

@@ -3,34 +3,15 @@ import math
 import pytest
 import torch
 
+from networks import light_model, tiny_embedding
 from onelook.geometry.alignment import TEMPLATE
 from onelook.geometry.anchors import corners, make_anchors
 from onelook.geometry.boxes import decode_boxes
 from onelook.model.joint import JointNetwork
-from onelook.settings import Embedding, Model
+from onelook.settings import Model
 
-EMBEDDING = Embedding(
-    size=16,
-    channels=24,
-    strides=(2, 4, 8, 16),
-    grid=28,
-    sampling="warp",
-    extent=1,
-    widths=(24, 32),
-    depths=(0, 1),
-    gather=48,
-)
-SETTINGS = Model(
-    backbone="mobilenet",
-    width=0.25,
-    levels="light",
-    pyramid=64,
-    context="plain",
-    cascade=False,
-    start="nothing",
-    checkpoint="",
-    embedding=EMBEDDING,
-)
+EMBEDDING = tiny_embedding(16, channels=24, grid=28, widths=(24, 32), depths=(0, 1), gather=48)
+SETTINGS = light_model(EMBEDDING)
 
 
 @pytest.fixture

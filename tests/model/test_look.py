@@ -3,41 +3,22 @@ import numpy as np
 import pytest
 import torch
 
+from networks import light_model, tiny_embedding
 from onelook.data.annotate import enlarge
 from onelook.data.orl import read_orl
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import encode_boxes, encode_landmarks, pairwise_iou
 from onelook.model.look import Looker, keep_best, starting_network
-from onelook.settings import Detect, Embedding, Model
+from onelook.settings import Detect
 
-EMBEDDING = Embedding(
-    size=16,
-    channels=16,
-    strides=(2, 4, 8, 16),
-    grid=28,
-    sampling="warp",
-    extent=1,
-    widths=(16, 16),
-    depths=(0, 0),
-    gather=16,
-)
+EMBEDDING = tiny_embedding(16, grid=28)
 DETECT = Detect(score=0.5, nms=0.4, longest_side=1280)
 
 
 @pytest.fixture(scope="module")
 def looker() -> Looker:
     torch.manual_seed(0)
-    model = Model(
-        backbone="mobilenet",
-        width=0.25,
-        levels="light",
-        pyramid=64,
-        context="plain",
-        cascade=False,
-        start="wheel",
-        checkpoint="",
-        embedding=EMBEDDING,
-    )
+    model = light_model(EMBEDDING, start="wheel")
     return Looker(starting_network(model))
 
 

@@ -5,33 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from networks import light_model, tiny_embedding
 from onelook.errors import ModelError
 from onelook.model.joint import JointNetwork
 from onelook.model.store import SETTINGS, WEIGHTS, fingerprint, load_model, save_model
-from onelook.settings import Embedding, Model
 
-EMBEDDING = Embedding(
-    size=8,
-    channels=8,
-    strides=(2, 4, 8, 16),
-    grid=14,
-    sampling="warp",
-    extent=1,
-    widths=(8, 8),
-    depths=(0, 0),
-    gather=8,
-)
-MODEL = Model(
-    backbone="mobilenet",
-    width=0.25,
-    levels="light",
-    pyramid=16,
-    context="plain",
-    cascade=False,
-    start="nothing",
-    checkpoint="",
-    embedding=EMBEDDING,
-)
+EMBEDDING = tiny_embedding(8)
+MODEL = light_model(EMBEDDING, pyramid=16)
 
 
 @pytest.fixture

@@ -7,34 +7,15 @@ import pytest
 import torch
 from retinaface.weights import WEIGHTS
 
+from networks import light_model, tiny_embedding
 from onelook.errors import ModelError
 from onelook.geometry.anchors import LIGHT_LEVELS, make_anchors
 from onelook.geometry.boxes import decode_boxes, decode_landmarks, pairwise_iou
 from onelook.model.look import Looker, public_detector, starting_network
-from onelook.settings import Detect, Embedding, Model
+from onelook.settings import Detect
 
-EMBEDDING = Embedding(
-    size=8,
-    channels=8,
-    strides=(2, 4, 8, 16),
-    grid=14,
-    sampling="warp",
-    extent=1,
-    widths=(8, 8),
-    depths=(0, 0),
-    gather=8,
-)
-SETTINGS = Model(
-    backbone="mobilenet",
-    width=0.25,
-    levels="light",
-    pyramid=64,
-    context="plain",
-    cascade=False,
-    start="wheel",
-    checkpoint="",
-    embedding=EMBEDDING,
-)
+EMBEDDING = tiny_embedding(8)
+SETTINGS = light_model(EMBEDDING, start="wheel")
 
 
 @pytest.fixture(scope="module")

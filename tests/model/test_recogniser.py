@@ -9,10 +9,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 
+from networks import tiny_embedding
 from onelook.errors import ModelError
 from onelook.model.embedding import EmbeddingHead
 from onelook.model.recogniser import Recogniser, start_tail
-from onelook.settings import Embedding, Teacher
+from onelook.settings import Teacher
 
 MEAN, DEVIATION = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
 # weight shape, stride, padding, groups, whether a ReLU6 follows, whether the block's input is added
@@ -28,17 +29,7 @@ LAYERS = [
     ((40, 1, 7, 7), 1, 0, 40, False, False),
     ((8, 40, 1, 1), 1, 0, 1, False, False),
 ]
-EMBEDDING = Embedding(
-    size=8,
-    channels=16,
-    strides=(2, 4, 8, 16),
-    grid=28,
-    sampling="warp",
-    extent=1,
-    widths=(24, 24),
-    depths=(1, 0),
-    gather=40,
-)
+EMBEDDING = tiny_embedding(8, channels=16, grid=28, widths=(24, 24), depths=(1, 0), gather=40)
 
 
 def run(weights: list[tuple[np.ndarray, np.ndarray]], x: torch.Tensor, first: int) -> torch.Tensor:

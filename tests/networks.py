@@ -1,0 +1,19 @@
+"""Small networks for tests: the settings of the light form, in full, with what differs."""
+
+from typing import Any
+
+from onelook.settings import Embedding, Model
+
+
+def tiny_embedding(width: int, **changes: Any) -> Embedding:
+    """An embedding head of `width` channels throughout, with embeddings of that length."""
+    plain = {"size": width, "channels": width, "strides": (2, 4, 8, 16), "grid": 14, "sampling": "warp", "extent": 1}
+    plain |= {"widths": (width, width), "depths": (0, 0), "gather": width}
+    return Embedding.model_validate(plain | changes)
+
+
+def light_model(embedding: Embedding, **changes: Any) -> Model:
+    """RetinaFace's light form that starts from nothing."""
+    plain = {"backbone": "mobilenet", "width": 0.25, "levels": "light", "pyramid": 64, "context": "plain"}
+    plain |= {"cascade": False, "start": "nothing", "checkpoint": "", "embedding": embedding}
+    return Model.model_validate(plain | changes)
