@@ -39,11 +39,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the model folder")
     arguments = parser.parse_args()
     settings = load_settings(Path("params.yaml"))
+    told = settings
     drawn = settings.base.model_copy(update={"seed": settings.base.seed + settings.train.repeat})
     settings = settings.model_copy(update={"base": drawn})
     make_reproducible(settings.base)
     manifest = read_manifest(arguments.scenes)
-    with stage_run("train", settings, inputs=[arguments.scenes], outputs=[arguments.out, arguments.history]) as run:
+    with stage_run("train", told, inputs=[arguments.scenes], outputs=[arguments.out, arguments.history]) as run:
         scenes = TrainingScenes(manifest, settings.train.augment, settings.base.seed)
         faces = None
         if settings.train.faces.batch > 0:
