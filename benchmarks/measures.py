@@ -94,7 +94,7 @@ def context_features(detector: Looker, photos: Sequence[Path]) -> np.ndarray:
             continue
         image = torch.from_numpy(read_photo(path).transpose(2, 0, 1)[None].copy())
         maps = network.trunk(image - network.pixel_mean[:, None, None])
-        levels = network.pyramid(maps[2:])
+        levels = network.pyramid(maps[network.finer :])
         points = torch.from_numpy(landmarks[row])[None, None]
         size = torch.tensor([image.shape[-1], image.shape[-2]])
         sampled = [

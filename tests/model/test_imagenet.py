@@ -4,38 +4,19 @@ import pytest
 import torch
 from torch import nn
 
+from networks import light_model, tiny_embedding
 from onelook.errors import ModelError
 from onelook.model.imagenet import load_imagenet
 from onelook.model.joint import JointNetwork
 from onelook.model.look import starting_network
 from onelook.model.resnet import ResNet
-from onelook.settings import Embedding, Model
+from onelook.settings import Model
 
-EMBEDDING = Embedding(
-    size=8,
-    channels=8,
-    strides=(2, 4, 8, 16),
-    grid=14,
-    sampling="warp",
-    extent=1,
-    widths=(8, 8),
-    depths=(0, 0),
-    gather=8,
-)
+EMBEDDING = tiny_embedding(8)
 
 
 def settings(path: Path) -> Model:
-    return Model(
-        backbone="resnet18",
-        width=0.25,
-        levels="light",
-        pyramid=16,
-        context="plain",
-        cascade=False,
-        start="imagenet",
-        checkpoint=str(path),
-        embedding=EMBEDDING,
-    )
+    return light_model(EMBEDDING, backbone="resnet18", pyramid=16, start="imagenet", checkpoint=str(path))
 
 
 def published(name: str = "resnet18") -> dict[str, torch.Tensor]:

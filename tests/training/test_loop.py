@@ -250,15 +250,17 @@ def test_the_trunk_learns_at_its_share_of_the_rate(scenes: Path) -> None:
     assert moved and not any(name.startswith("detector.") for name in moved)
 
 
+def teach(crops: np.ndarray) -> np.ndarray:
+    """Embeddings (n, 8) that tell the two painted people apart."""
+    upper, lower = crops[:, :50].mean((1, 2, 3)), crops[:, 70:].mean((1, 2, 3))
+    side = np.where(upper < lower, 1.0, -1.0)
+    return np.stack([side, *[np.zeros_like(side)] * 7], axis=1).astype(np.float32)
+
+
 def face_trainer(scenes: Path, settings: Settings) -> Trainer:
     """Trains on single faces, with a teacher that tells the two people apart."""
     torch.manual_seed(0)
     manifest = read_manifest(scenes)
-
-    def teach(crops: np.ndarray) -> np.ndarray:
-        upper, lower = crops[:, :50].mean((1, 2, 3)), crops[:, 70:].mean((1, 2, 3))
-        side = np.where(upper < lower, 1.0, -1.0)
-        return np.stack([side, *[np.zeros_like(side)] * 7], axis=1).astype(np.float32)
 
     write_teachings(scenes, training_scenes(manifest.scenes), teach)
     all_scenes = TrainingScenes(manifest, settings.train.augment, 0)
@@ -349,11 +351,6 @@ def test_a_teacher_teaches_the_faces_of_scenes_too_those_without_a_name_among_th
     """Nobody has a name but one face of each person: what is learned of the others is the teacher's."""
     manifest = read_manifest(scenes)
     write_manifest(scenes, [*manifest.scenes[:2], *(nameless(scene) for scene in manifest.scenes[2:])])
-
-    def teach(crops: np.ndarray) -> np.ndarray:
-        upper, lower = crops[:, :50].mean((1, 2, 3)), crops[:, 70:].mean((1, 2, 3))
-        side = np.where(upper < lower, 1.0, -1.0)
-        return np.stack([side, *[np.zeros_like(side)] * 7], axis=1).astype(np.float32)
 
     write_teachings(scenes, training_scenes(read_manifest(scenes).scenes), teach)
     settings = tiny_settings(batch=7, epochs=40, learning_rate=0.02, trunk_rate=0.0)
