@@ -1,0 +1,56 @@
+"""Meshes as labels: one a face, found once, in a file beside the manifest."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from onelook.data.photo import read_photo
+from onelook.data.scene import Manifest, Scene
+from onelook.errors import DataError
+from onelook.geometry.mesh import VERTICES
+
+MESHES = "meshes.safetensors"
+
+FindMesh = Callable[[np.ndarray, np.ndarray, np.ndarray], "np.ndarray | None"]
+"""The mesh (468, 3) in pixels of a photo of the face with a box (4,) and landmarks (5, 2), or None."""
+
+
+def write_meshes(folder: Path, scenes: Iterable[Scene], find: FindMesh) -> float:
+    """Write the meshes (faces, 468, 3) float32 of all faces in order, NaN where there is none.
+
+    Returns:
+        The share of the faces that have one.
+    """
+    rows: list[np.ndarray] = []
+    nothing = np.full((VERTICES, 3), np.nan, np.float32)
+    for scene in scenes:
+        photo = read_photo(folder / scene.image)
+        for face in scene.faces:
+            found = find(photo, face.box, face.landmarks)
+            rows.append(nothing if found is None else found)
+    meshes = np.array(rows, np.float32).reshape(-1, VERTICES, 3)
+    (folder / MESHES).write_bytes(save({"meshes": meshes}))
+    return float(np.isfinite(meshes).all((1, 2)).mean()) if len(meshes) else 0.0
+
+
+def read_meshes(manifest: Manifest) -> dict[str, np.ndarray] | None:
+    """Meshes (faces, 468, 3) by the image of each scene, or None where none were labelled.
+
+    Raises:
+        DataError: the file is damaged, or of other faces.
+    """
+    path = manifest.root / MESHES
+    if not path.is_file():
+        return None
+    try:
+        meshes: np.ndarray = load_file(path)["meshes"]
+    except (SafetensorError, KeyError, OSError) as error:
+        raise DataError(f"{path}: damaged; run `dvc repro -f prepare`") from error
+    counts = np.cumsum([0, *(len(scene.faces) for scene in manifest.scenes)])
+    if len(meshes) != counts[-1]:
+        raise DataError(f"{path}: not of this manifest's faces; run `dvc repro -f prepare`")
+    rows = zip(manifest.scenes, counts, strict=False)
+    return {scene.image: meshes[row : row + len(scene.faces)] for scene, row in rows}
