@@ -10,11 +10,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an ex
 import numpy as np
 
 from onelook.data.blending import is_blend
+from onelook.data.labelled import KINDS
 from onelook.data.people import SPLITS
 from onelook.data.photo import read_photo, write_photo
 from onelook.data.preparing import Prepared, prepare
 from onelook.data.scene import read_manifest
-from onelook.drawing import draw_faces, tile
+from onelook.drawing import ORANGE, SKY, draw_faces, tile
 from onelook.model.detections import Detections
 from onelook.model.look import public_detector
 from onelook.model.recogniser import Recogniser
@@ -46,6 +47,8 @@ def main() -> None:
         prepared = prepare(settings.prepare, settings.base.seed, find, out, teach)
         for line in prepared.left_out:
             print(line, file=sys.stderr)
+        for kind, count in prepared.counts.items():
+            print(f"{count} {KINDS[kind]}", file=sys.stderr)
         run.metrics(_counts(prepared))
         with tempfile.TemporaryDirectory() as folder:
             sheet = Path(folder) / "scenes.png"
@@ -54,7 +57,7 @@ def main() -> None:
 
 
 def _counts(prepared: Prepared) -> dict[str, float]:
-    counts = {"photos.left_out": float(len(prepared.left_out))}
+    counts = {"photos.left_out": float(len(prepared.left_out)), **prepared.counts}
     for split in SPLITS:
         own = [scene for scene in prepared.scenes if scene.split == split]
         names = {f.identity for s in own for f in s.faces if f.identity is not None}
@@ -67,14 +70,18 @@ def _counts(prepared: Prepared) -> dict[str, float]:
 
 
 def _contact_sheet(root: Path) -> np.ndarray:
+    """Some scenes of each split with their faces, ignored boxes in orange, and some enrolment photos."""
     manifest = read_manifest(root)
     shown = [scene for split in SPLITS for scene in manifest.select(split)[:SHOWN]]
     shown += manifest.select("test", "enrol")[:SHOWN]
     pictures = []
     for scene in shown:
-        boxes = np.array([face.box for face in scene.faces], np.float32).reshape(-1, 4)
-        landmarks = np.array([face.landmarks for face in scene.faces], np.float32).reshape(-1, 5, 2)
-        pictures.append(draw_faces(read_photo(manifest.path(scene)), boxes, landmarks))
+        faces = len(scene.faces)
+        boxes = np.array([*(face.box for face in scene.faces), *scene.ignored], np.float32).reshape(-1, 4)
+        landmarks = np.full((len(boxes), 5, 2), np.nan, np.float32)
+        landmarks[:faces] = np.array([face.landmarks for face in scene.faces], np.float32).reshape(-1, 5, 2)
+        colours = [SKY] * faces + [ORANGE] * len(scene.ignored)
+        pictures.append(draw_faces(read_photo(manifest.path(scene)), boxes, landmarks, colours=colours))
     return tile(pictures, columns=SHOWN, width=SHOWN * 480)
 
 

@@ -68,6 +68,18 @@ class Record(_Section):
     path: str = Field(min_length=1, description="the folder that holds train.rec and train.idx")
 
 
+class Wider(_Section):
+    """The reader `wider`: WIDER FACE as it is unpacked."""
+
+    path: str = Field(min_length=1, description="the folder that holds WIDER_val/ and wider_face_split/")
+
+
+class Annotations(_Section):
+    """The reader `annotations`: any photos with boxes and points in one JSON file."""
+
+    path: str = Field(min_length=1, description="the folder that holds images/ and annotations.json")
+
+
 class Extra(_Section):
     """More faces for training, of people without a name: crops with a box and five points each."""
 
@@ -77,7 +89,7 @@ class Extra(_Section):
 
 
 class People(_Section):
-    """Shares of the people, not of the photos, that go to each split."""
+    """Shares of the people, not of the photos, that go to each split; of the photos where nobody in them has a name."""
 
     train: float = Field(gt=0, lt=1)
     validation: float = Field(gt=0, lt=1)
@@ -128,14 +140,17 @@ class Compose(_Section):
 class Prepare(_Section):
     """The stage `prepare`: photos and labels in, scenes with one manifest out."""
 
-    reader: Literal["orl", "folder", "lfw", "celeba", "record"] = Field(
+    reader: Literal["orl", "folder", "lfw", "celeba", "record", "wider", "annotations"] = Field(
         description="orl: the embedded default data; folder: your own photos; lfw: Labeled Faces in the Wild; celeba: "
-        "CelebA; record: a training set of InsightFace"
+        "CelebA; record: a training set of InsightFace; wider, annotations: photos in which nobody has a name, for "
+        "train.tasks: detection"
     )
     folder: Folder
     lfw: Lfw
     celeba: Celeba
     record: Record
+    wider: Wider
+    annotations: Annotations
     extra: Extra
     people: People
     enrol: PositiveInt = Field(description="photos per validation and test person kept for enrolment, at most half")
