@@ -368,12 +368,26 @@ class Identity(_Section):
         return self.loss == "oim"
 
 
+class Steps(_Section):
+    """The schedule `steps`: RetinaFace's (2019, section 4.1), in epochs."""
+
+    warm_up: NonNegativeFloat = Field(description="epochs in which the rate rises evenly to train.learning_rate")
+    start: float = Field(gt=0, le=1, description="share of it that the first step has")
+    drops: tuple[PositiveFloat, ...] = Field(description="after how many epochs the rate is divided by ten")
+
+    @check(mode="after")
+    def _order(self) -> Self:
+        if list(self.drops) != sorted(set(self.drops)) or min(self.drops, default=self.warm_up) < self.warm_up:
+            raise ValueError("drops: each once, the smallest first, none within warm_up")
+        return self
+
+
 class Weights(_Section):
     """Fixed task weights; with balance: learned they are where the learned ones start."""
 
     classification: PositiveFloat
     box: PositiveFloat
-    landmarks: PositiveFloat
+    landmarks: NonNegativeFloat = Field(description="0: points are not trained, and what is said of them means nothing")
     identity: PositiveFloat
     distil: PositiveFloat = Field(
         description="weight of pulling embeddings to the teacher's, or to those of the "
@@ -386,7 +400,13 @@ class Augment(_Section):
     """What training changes in a scene each time it is seen."""
 
     crop: int = Field(ge=64, le=1280, multiple_of=32, description="side of the square training crop, in pixels")
-    zoom: tuple[PositiveFloat, PositiveFloat] = Field(description="range of random scaling before the crop")
+    zoom: tuple[PositiveFloat, PositiveFloat] = Field(
+        description="range of random scaling before the crop, where short_edge is null"
+    )
+    short_edge: tuple[float, float] | None = Field(
+        description="range of the crop's side as a share of the photo's shorter side, which is then resized to `crop`; "
+        "null: zoom says how"
+    )
     smallest_identity: NonNegativeFloat = Field(
         description="smaller faces, in pixels of the crop, train detection only: there is too little to know them by"
     )
@@ -397,6 +417,12 @@ class Augment(_Section):
     predicted_share: float = Field(
         ge=0, le=1, description="share of faces sampled at predicted landmarks in the last epoch; it grows from 0"
     )
+
+    @check(mode="after")
+    def _shares(self) -> Self:
+        if self.short_edge is not None and not 0 < self.short_edge[0] <= self.short_edge[1] <= 1:
+            raise ValueError("short_edge: needs 0 < smallest <= largest <= 1")
+        return self
 
 
 class Faces(_Section):
@@ -427,7 +453,13 @@ class Train(_Section):
     epochs: PositiveInt
     batch: NonNegativeInt = Field(description="scenes in a batch; 0: batches of faces alone")
     faces: Faces
-    learning_rate: PositiveFloat = Field(description="peak of the one-cycle schedule, for the embedding head")
+    optimiser: Literal["adamw", "sgd"] = Field(description="sgd: with momentum")
+    momentum: float = Field(ge=0, lt=1, description="of sgd")
+    learning_rate: PositiveFloat = Field(description="peak of the schedule, for the embedding head")
+    schedule: Literal["one_cycle", "steps"] = Field(
+        description="one_cycle: up and down over all epochs; steps: up, then divided by ten now and then"
+    )
+    steps: Steps
     trunk_rate: float = Field(
         ge=0,
         le=1,

@@ -94,6 +94,11 @@ class Manifest:
         """Where the scene's image lies."""
         return inside(self.root, scene.image)
 
+    @property
+    def nameless(self) -> bool:
+        """Whether nobody in any scene has a name: the scenes are for detection alone."""
+        return not any(face.identity is not None for scene in self.scenes for face in scene.faces)
+
     def identities(self, split: Split) -> list[str]:
         """The sorted names of everyone in a split."""
         return sorted({f.identity for s in self.scenes if s.split == split for f in s.faces if f.identity is not None})

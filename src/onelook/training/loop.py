@@ -20,7 +20,7 @@ from onelook.objective.identity import identity_loss
 from onelook.settings import Settings
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 from onelook.training.losses import TaskLosses
-from onelook.training.schedule import one_cycle
+from onelook.training.schedule import one_cycle, stepped
 
 Figures = dict[str, float]
 
@@ -61,8 +61,14 @@ class Trainer:
         """Set up for the steps `settings.train` describes; `faces` are needed where its `faces.batch` is not 0.
 
         Raises:
-            DataError: the teacher's embeddings have another length than the network's.
+            DataError: the teacher's embeddings have another length than the network's, or recognition has nobody to
+                learn from.
         """
+        if settings.train.tasks != "detection" and not scenes.identities:
+            raise DataError(
+                f"{scenes.manifest.root}: no training scene holds a person; set train.tasks: detection, or "
+                "prepare more photos"
+            )
         # Depthwise convolutions train a third faster with the channels innermost.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scenes = scenes
@@ -76,12 +82,18 @@ class Trainer:
                     f"the teacher's embeddings have {taught} numbers, the network's {size}; "
                     f"set model.embedding.size to {taught}"
                 )
-        identity = identity_loss(self.settings.identity, size, len(scenes.identities))
+        identity: nn.Module = nn.Identity()  # detection alone may have nobody to know
+        if self.settings.tasks != "detection":
+            identity = identity_loss(self.settings.identity, size, len(scenes.identities))
         self.losses = TaskLosses(self.network, identity, settings, scenes_embed=faces is None)
         network.detector.requires_grad_(not self.losses.frozen)
         self.balance = TaskBalance(self.settings.weights, self.settings.balance)
         self.learned = nn.ModuleDict({"network": network, "identity": identity, "balance": self.balance})
-        self.optimiser = torch.optim.AdamW(self._groups(), lr=0.0)
+        self.optimiser: torch.optim.Optimizer = (
+            torch.optim.AdamW(self._groups(), lr=0.0)
+            if self.settings.optimiser == "adamw"
+            else torch.optim.SGD(self._groups(), lr=0.0, momentum=self.settings.momentum)
+        )
 
     def run(self, checkpoints: Path, key: str, watchers: Watchers) -> Progress:
         """Train to the last epoch, from the checkpoint of the same `key` if there is one.
@@ -110,7 +122,7 @@ class Trainer:
         count = self.steps()
         sums: Figures = {}
         for step, (scenes, faces) in enumerate(prefetch(self._batches(epoch))):
-            self._set_rates(epoch * count + step, count * self.settings.epochs)
+            self._set_rates(epoch * count + step, count)
             losses: dict[str, Tensor] = {}
             if scenes is not None:
                 losses |= self.losses.of_scenes(scenes, epoch, step)
@@ -159,9 +171,14 @@ class Trainer:
             {"params": parameters, "weight_decay": decay, "share": rate} for (rate, decay), parameters in groups.items()
         ]
 
-    def _set_rates(self, step: int, steps: int) -> None:
+    def _set_rates(self, step: int, count: int) -> None:
+        """Rates at a step counted from the start of training, with `count` steps an epoch."""
+        if self.settings.schedule == "one_cycle":
+            share = one_cycle(step, count * self.settings.epochs)
+        else:
+            share = stepped(step / count, self.settings.steps)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * group["share"] * one_cycle(step, steps)
+            group["lr"] = self.settings.learning_rate * group["share"] * share
 
     def _save(self, folder: Path, key: str, progress: Progress) -> None:
         state = {"learned": self.learned.state_dict(), "optimiser": self.optimiser.state_dict(), **vars(progress)}

@@ -66,6 +66,7 @@ class TaskLosses:
             batch.boxes,
             batch.landmarks,
             self.settings.matching.negatives_per_positive,
+            batch.ignored,
         )
         if not self.scenes_embed:
             return losses
