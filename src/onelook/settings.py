@@ -522,10 +522,23 @@ def load_settings(path: Path) -> Settings:
         SettingsError: one line per problem, each with the file, the key's path and what is allowed there.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not YAML ({error})") from error
+    return parse_settings(text, path)
+
+
+def parse_settings(text: str, path: Path) -> Settings:
+    """Check the text of the params.yaml at `path`.
+
+    Raises:
+        SettingsError: as `load_settings`.
+    """
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise SettingsError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     try:
         return Settings.model_validate(tree)
