@@ -3,10 +3,10 @@
     python benchmarks/mesh_head.py --data ../shared/data [--jobs 2] [--out build/mesh_head]
 
 LFW's development training people; every face gets a mesh from the labelling network. The released weights' detector is
-trained on with a mesh head and without one, and a mesh head alone upon the frozen detector, each three times. Mesh error
-is measured on photos of LFW's development test people, against the same labelling network; AP on 103 WIDER FACE photos;
-AP and landmark error on photos from the web whose boxes and points come from people. Trains what is not trained yet as
-DVC experiments, and rewrites the table in docs/mesh.md.
+trained on with a mesh head and without one, and a mesh head alone upon the frozen detector, each three times. Mesh
+error is measured on photos of LFW's development test people, against the same labelling network; AP on 103 WIDER FACE
+photos; AP and landmark error on photos from the web whose boxes and points come from people. Trains what is not trained
+yet as DVC experiments, and rewrites the table in docs/mesh.md.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from onelook.evaluation.average_precision import judge_detections
 from onelook.evaluation.landmarks import interocular_errors
 from onelook.evaluation.matching import claim_faces
 from onelook.evaluation.meshes import SeenMeshes, see_meshes
-from onelook.evaluation.probes import SeenSplit, gather_sightings, look_at
+from onelook.evaluation.probes import FoundSplit, look_at
 from onelook.evaluation.repeats import paired_difference
 from onelook.files import write_json
 from onelook.model.detections import Detections
@@ -146,8 +146,7 @@ class Bench:
         """The meshes of the test people's faces, found and labelled."""
         scenes = self.manifest.select("test")
         found = look_at(looker, self.manifest, scenes, DETECT, lambda photos: None, embed=False)
-        nobody = gather_sightings([], [], IOU)
-        return see_meshes(SeenSplit(scenes, found, [], nobody, nobody), self.manifest, IOU, SHOWN)
+        return see_meshes(FoundSplit(scenes, found), self.manifest, IOU, SHOWN)
 
     def told(self) -> str:
         """What was measured on."""
@@ -155,13 +154,13 @@ class Bench:
         people = len({face.identity for scene in scenes for face in scene.faces} - {None})
         faces = sum(len(photo.faces) for photo in self.web)
         return (
-            f"Meshes: {len(scenes)} photos of {people} people in no training. Boxes: {len(self.wider)} WIDER FACE photos at "
-            f"a longest side of {WIDER_SIDE} pixels, and {len(self.web)} web photos with {faces} labelled faces."
+            f"Meshes: {len(scenes)} photos of {people} people in no training. Boxes: {len(self.wider)} WIDER FACE "
+            f"photos at a longest side of {WIDER_SIDE} pixels, and {len(self.web)} web photos with {faces} faces."
         )
 
 
 def web_figures(looker: Looker, photos: Sequence[LabelledPhoto]) -> Figures:
-    """AP at IOU, and the mean error of eyes and nose of the faces found, as shares of the eyes' distance, in per cent."""
+    """In per cent: AP, and of the faces found the mean error of eyes and nose as a share of the eyes' distance."""
     found, labelled, ignored, errors = [], [], [], []
     for photo in track(photos, description="web photos", transient=True):
         seen = looker.look([read_photo(photo.path)], DETECT, embed=False)[0]

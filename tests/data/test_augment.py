@@ -10,7 +10,13 @@ from onelook.geometry.mesh import EYES, MOUTH, NOSE_TIP, VERTICES, five_points
 from onelook.settings import Augment
 
 SETTINGS = Augment(
-    crop=128, zoom=(0.6, 1.8), smallest_identity=0.0, photometric=0.0, landmark_jitter=0.0, predicted_share=0.0
+    crop=128,
+    zoom=(0.6, 1.8),
+    short_edge=None,
+    smallest_identity=0.0,
+    photometric=0.0,
+    landmark_jitter=0.0,
+    predicted_share=0.0,
 )
 POINTS = np.array([[60, 50], [84, 52], [72, 64], [62, 76], [82, 78]], np.float32)
 

@@ -8,7 +8,7 @@ import numpy as np
 from onelook.data.meshes import read_meshes
 from onelook.data.scene import Manifest
 from onelook.evaluation.matching import claim_faces
-from onelook.evaluation.probes import SeenSplit, labelled_boxes
+from onelook.evaluation.probes import FoundSplit, labelled_boxes
 from onelook.geometry.mesh import NOSE_TIP, POINTS_68
 
 
@@ -75,7 +75,7 @@ class SeenMeshes:
         return shape
 
 
-def see_meshes(seen: SeenSplit, manifest: Manifest, iou: float, score: float) -> SeenMeshes | None:
+def see_meshes(seen: FoundSplit, manifest: Manifest, iou: float, score: float) -> SeenMeshes | None:
     """Pair the meshes of a split as it was seen with the labelled ones; None where there is no such pair.
 
     A face is found by a detection of at least `score` that overlaps it by `iou` or more.
@@ -87,6 +87,7 @@ def see_meshes(seen: SeenSplit, manifest: Manifest, iou: float, score: float) ->
         if labels is None or shown.meshes is None:
             return None
         claimed, first = claim_faces(shown.boxes, boxes, iou)
+        first &= claimed < len(scene.faces)  # the others are ignored boxes
         labelled = labels[scene.image][claimed[first]]
         known = np.isfinite(labelled).all((1, 2))
         places = np.full(int(known.sum()), i)
