@@ -26,8 +26,11 @@ def vertex_errors(found: np.ndarray, labelled: np.ndarray, boxes: np.ndarray) ->
     """
     apart = found.astype(np.float64) - labelled
     apart[..., 2:] -= apart[:, NOSE_TIP, None, 2:]
-    sizes = np.sqrt((boxes[:, 2:].astype(np.float64) - boxes[:, :2]).prod(-1))
-    return np.linalg.norm(apart, axis=-1) / sizes[:, None]
+    return np.linalg.norm(apart, axis=-1) / _sizes(boxes)[:, None]
+
+
+def _sizes(boxes: np.ndarray) -> np.ndarray:
+    return np.sqrt((boxes[:, 2:].astype(np.float64) - boxes[:, :2]).prod(-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +72,9 @@ class SeenMeshes:
         return {name: float(counted @ each / total) if total else float("nan") for name, each in per_face.items()}
 
     def mean_shape(self) -> np.ndarray:
-        """Where the vertices lie on average in the labelled box: (468, 2), each side of the box from 0 to 1."""
-        sides = (self.boxes[:, 2:] - self.boxes[:, :2])[:, None]
-        shape: np.ndarray = ((self.labelled[..., :2] - self.boxes[:, None, :2]) / sides).mean(0)
+        """Where the vertices lie on average, (468, 2): from the middle of the labelled box, in sizes of the face."""
+        middles, sizes = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2, _sizes(self.boxes)
+        shape: np.ndarray = ((self.labelled[..., :2] - middles[:, None]) / sizes[:, None, None]).mean(0)
         return shape
 
 
