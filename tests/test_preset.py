@@ -1,6 +1,7 @@
 """Presets: they change what they say and nothing else, and what they set can be built and trained."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from onelook import cli
 from onelook.data.batches import TrainingScenes
 from onelook.data.scene import Face, Scene, read_manifest, write_manifest
 from onelook.errors import SettingsError
@@ -127,3 +129,24 @@ def test_what_cannot_be_done_is_told_and_leaves_the_file(params: Path, tmp_path:
     with pytest.raises(SettingsError, match=r"model\.width: 2 is impossible"):
         apply_preset("ssh", params)
     assert params.read_text() == text
+
+
+def test_the_command_lists_presets_and_shows_each_change(
+    params: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(params.parent)
+
+    def run(*arguments: str) -> tuple[int, list[str], str]:
+        monkeypatch.setattr(sys, "argv", ["onelook", "preset", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out.splitlines(), err
+
+    code, lines, _ = run()
+    assert code == 0 and [line.split("\t")[0] for line in lines] == list(NAMES)
+    code, lines, _ = run("retinaface")
+    assert code == 0 and "model.backbone\tmobilenet\tresnet50" in lines
+    assert load_settings(params).model.backbone == "resnet50"
+    assert run("retinaface") == (0, [], "params.yaml: retinaface is set already\n")
+    assert run("yolo") == (1, [], "error: yolo: no such preset; there are retinaface, ssh, widerface\n")
