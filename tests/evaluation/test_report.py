@@ -11,11 +11,13 @@ import pytest
 from onelook.data.photo import read_photo
 from onelook.data.scene import Manifest
 from onelook.drawing import GREEN, SKY, VERMILLION, Colour
+from onelook.errors import GalleryError
 from onelook.evaluation.contact_sheet import ContactSheet
 from onelook.evaluation.identification import dir_at_fpir, rank1
 from onelook.evaluation.probes import SeenSplit, compare, see_split, try_probes
 from onelook.evaluation.report import Evaluation, evaluate, write_evaluation
 from onelook.evaluation.validation import validation_figure
+from onelook.gallery.calibration import calibrated_terms
 from onelook.model.look import Looker
 from onelook.settings import Settings
 
@@ -172,3 +174,42 @@ def test_perfect_embeddings_reach_what_detection_lets_them(
     trials = try_probes(seen.probes, *compare(seen.probes, seen.enrolled))
     found = seen.probes.found[seen.probes.labelled].mean()
     assert rank1(trials) == dir_at_fpir(trials, 0.01) == pytest.approx(found)
+
+
+@pytest.fixture(scope="module")
+def nameless(small_manifest: Manifest) -> Manifest:
+    """The same scenes with the names taken away, and a box that is ignored."""
+    box = np.array([[0, 0, 30, 30]], np.float32)
+    scenes = [
+        replace(scene, faces=tuple(replace(face, identity=None) for face in scene.faces), ignored=box)
+        for scene in small_manifest.scenes
+        if scene.role == "scene"
+    ]
+    return replace(small_manifest, scenes=tuple(scenes))
+
+
+def test_without_names_detection_and_landmarks_alone_are_measured_and_alike(
+    evaluation: Evaluation, nameless: Manifest, small_looker: Looker, small_settings: Settings, tmp_path: Path
+) -> None:
+    alone = evaluate(small_looker, nameless, small_settings)
+    assert alone.metrics.keys() == {"detection", "landmarks", "counts"} and alone.people is None
+    assert alone.metrics["landmarks"] == evaluation.metrics["landmarks"]
+    assert alone.metrics["counts"].keys() == {"scenes", "faces", "faces_with_landmark_error", "ignored"}
+    assert alone.metrics["detection"]["ap50"] >= evaluation.metrics["detection"]["ap50"] > 0.5
+    write_evaluation(alone, nameless, tmp_path / "out")
+    files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    pictures = {"pictures/precision_recall.png", "pictures/landmark_error.png"}
+    tables = {"curves/precision_recall.csv", "curves/landmark_error.csv"}
+    assert files == {"metrics.json", "calibration.json", *pictures, *tables}
+    # No gallery is made upon a threshold that nothing was set on.
+    with pytest.raises(GalleryError, match="has no threshold for unknown faces, as nobody") as caught:
+        calibrated_terms(tmp_path / "out/calibration.json", "f" * 64, 16, managed=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_validation_figure_of_detection_needs_no_names(
+    nameless: Manifest, small_looker: Looker, small_settings: Settings
+) -> None:
+    train = small_settings.train.model_copy(update={"tasks": "detection"})
+    figures = validation_figure(small_looker, nameless, small_settings.model_copy(update={"train": train}))
+    assert figures.keys() == {"ap50", "figure"} and figures["figure"] == figures["ap50"] > 0.5

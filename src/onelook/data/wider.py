@@ -91,7 +91,9 @@ def _part(root: Path, part: str) -> Rows:
         try:
             count = int(lines[at + 1][1])
             faces = [_numbers(line, _BOX, _ALL) for _, line in lines[at + 2 : at + 2 + count]]
-            rows[name] = np.array(faces, np.float64).reshape(count, -1 if count else _ALL)
+            if len(faces) != count:
+                raise ValueError(f"{len(faces)} boxes")
+            rows[name] = np.array(faces, np.float64).reshape(count, len(faces[0]) if faces else _ALL)
         except (IndexError, ValueError) as error:
             raise DataError(f"{path}, line {number}: {name}: not a photo with its boxes; unpack it again") from error
         at += 2 + count
