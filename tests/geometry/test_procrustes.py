@@ -1,9 +1,9 @@
 import numpy as np
-from domes import dome
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from domes import dome
 from onelook.geometry.procrustes import common_frame
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import torch
-from domes import dome, painted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domes import dome, painted
 from onelook.geometry.mesh import triangles
 from onelook.geometry.render import render, visible
 

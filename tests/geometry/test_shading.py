@@ -1,8 +1,8 @@
 from math import sqrt
 
 import torch
-from domes import dome
 
+from domes import dome
 from onelook.geometry.mesh import triangles
 from onelook.geometry.shading import normals, shade
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from networks import light_model, tiny_embedding
 from torch import nn
 from torch.nn import functional
 
+from networks import light_model, tiny_embedding
 from onelook.geometry.anchors import FULL_LEVELS, LIGHT_LEVELS, AnchorLevel, make_anchors
 from onelook.geometry.mesh import NOSE_TIP, POINTS_68, VERTICES, encode_mesh
 from onelook.model.joint import JointNetwork

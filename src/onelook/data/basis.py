@@ -39,49 +39,51 @@ class Basis(NamedTuple):
     deviations: np.ndarray
 
 
-def write_basis(folder: Path, scenes: Iterable[Scene], meshes: dict[str, np.ndarray]) -> None:
-    """Learn a basis from the faces of `scenes` and write it.
+def choose_faces(scenes: Iterable[Scene], meshes: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    """The faces a basis is learned from, evenly spread over all that are large enough: image and mesh (468, 3).
 
     Args:
-        folder: of the scenes' photos and of the file.
         scenes: of training people alone.
         meshes: (faces, 468, 3) by the image of each scene, NaN where there is none.
 
     Raises:
-        DataError: fewer than two faces are large enough and have a mesh.
+        DataError: there are fewer than two.
     """
     usable = [
-        (scene, face)
+        (scene.image, mesh)
         for scene in scenes
-        for face, mesh in enumerate(meshes[scene.image])
+        for mesh in meshes[scene.image]
         if np.isfinite(mesh).all() and np.ptp(mesh[:, :2], axis=0).min() >= SMALLEST
     ]
     if len(usable) < 2:
         raise DataError(
-            f"{folder}: {len(usable)} training faces of {SMALLEST} pixels and more have a mesh, and the dense branch "
-            "learns from two or more; set model.dense: false, or prepare more photos"
+            f"prepare.basis: {len(usable)} training faces of {SMALLEST} pixels and more have a mesh, and two are the "
+            "least to learn from; prepare more or larger photos, or set basis: false"
         )
-    chosen = [usable[i] for i in np.unique(np.linspace(0, len(usable) - 1, FACES).astype(int))]
-    shapes = np.array([meshes[scene.image][face] for scene, face in chosen])
-    colours = [
-        colours_at(read_photo(folder / scene.image), shape) for (scene, _), shape in zip(chosen, shapes, strict=True)
-    ]
-    (folder / BASIS).write_bytes(save(learn_basis(shapes, np.array(colours))._asdict()))
+    return [usable[i] for i in np.unique(np.linspace(0, len(usable) - 1, FACES).astype(int))]
+
+
+def write_basis(folder: Path, faces: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Learn a basis from faces, given by `choose_faces`, and write it beside their photos."""
+    shapes, colours = [], []
+    for image, mesh in faces:
+        shapes.append(mesh)
+        colours.append(colours_at(read_photo(folder / image), mesh))
+    (folder / BASIS).write_bytes(save(learn_basis(np.array(shapes), np.array(colours))._asdict()))
 
 
 def colours_at(photo: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """RGB (468, 3) in 0..1 of a photo (H, W, 3) uint8 at vertices (468, 3) in its pixels; bilinear."""
     places = (vertices[None, :, :2] - 0.5).astype(np.float32)  # OpenCV puts pixel centres at whole numbers
-    colours = cv2.remap(photo, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    colours = cv2.remap(photo, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return colours[0].astype(np.float64) / 255
 
 
 def learn_basis(shapes: np.ndarray, colours: np.ndarray) -> Basis:
     """Principal components of faces and their mirror images, so that the mean is as symmetric as the twins allow.
 
-    Shape and colour are of different units: as in active appearance models (Cootes et al. 2001, section 3.2) coordinates
-    are weighted so that all of them together vary as much as all colours do, and the weight is taken off the components
-    again.
+    Shape and colour are of different units: as in active appearance models (Cootes et al. 2001) coordinates are
+    weighted so that all of them together vary as much as all colours do; the components have the weight taken off.
 
     Args:
         shapes: (n, 468, 3) in any position and unit, n >= 2.

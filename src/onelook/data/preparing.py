@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from onelook.data.annotate import Find, annotate, enlarge
 from onelook.data.backgrounds import read_backgrounds
+from onelook.data.basis import choose_faces, write_basis
 from onelook.data.blending import blend, blend_name
 from onelook.data.celeba import read_celeba
 from onelook.data.compose import cast, compose_scene
@@ -27,13 +28,13 @@ from onelook.data.cutout import Cutout, cut_out
 from onelook.data.extra import write_extra
 from onelook.data.folder import check_count, read_folder
 from onelook.data.lfw import read_lfw
-from onelook.data.meshes import FindMesh, write_meshes
+from onelook.data.meshes import FindMesh, read_meshes, write_meshes
 from onelook.data.orl import read_orl
 from onelook.data.people import SPLITS, check_splits, choose_enrolment, hold_out, split_people
 from onelook.data.photo import encode_photo
 from onelook.data.portrait import Portrait, Reading
 from onelook.data.record import read_record
-from onelook.data.scene import Face, Role, Scene, Split, write_manifest
+from onelook.data.scene import Face, Manifest, Role, Scene, Split, write_manifest
 from onelook.data.teaching import Teach, training_scenes, write_teachings
 from onelook.errors import PhotoError
 from onelook.files import replacing_folder
@@ -126,6 +127,10 @@ def prepare(
             write_teachings(folder, _progress(training_scenes(scenes), "asking the teacher"), teach)
         if find_mesh is not None:
             write_meshes(folder, _progress(scenes, "labelling meshes"), find_mesh)
+            if settings.basis:
+                meshes = read_meshes(Manifest(folder, tuple(scenes))) or {}
+                chosen = choose_faces(training_scenes(scenes), meshes)
+                write_basis(folder, _progress(chosen, "learning the basis"))
         write_manifest(folder, scenes)
     return Prepared(tuple(scenes), reading.left_out + unusable)
 

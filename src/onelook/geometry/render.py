@@ -56,7 +56,7 @@ def visible(vertices: Tensor, triangles: Tensor, side: int) -> Tensor:
     front = depth == nearest[pixel]
     nobody = torch.full_like(nearest, count, dtype=torch.int64)
     first = nobody.scatter_reduce_(0, pixel[front], triangle[front] % count, "amin")
-    return torch.where(first == count, -1, first).view(-1, side, side)
+    return torch.where(first == count, -1, first).view(len(vertices), side, side)
 
 
 def _candidates(corners: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:

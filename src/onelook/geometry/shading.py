@@ -31,7 +31,7 @@ def shade(vertices: Tensor, colours: Tensor, illumination: Tensor, triangles: Te
 def normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     """Unit normals (n, v, 3) of vertices (n, v, 3): of the triangles around them, weighted by area.
 
-    They point to where `triangles` (m, 3) turn clockwise, seen with x to the right and y downwards: of a face, outwards.
+    They point to where `triangles` (m, 3) are seen turning clockwise, x to the right and y downwards: out of a face.
     """
     a, b, c = (vertices[:, triangles[:, corner]] for corner in range(3))
     outwards = torch.linalg.cross(c - a, b - a)

@@ -16,7 +16,6 @@ from onelook.geometry.render import Rendered, render
 from onelook.geometry.shading import ILLUMINATION, shade
 from onelook.model.mesh_decoder import MeshDecoder
 from onelook.model.readout import AnchorReadout
-from onelook.model.sampling import bilinear
 
 # The camera before training, in the unit of the face's frame, of which a face is about three high: far enough for the
 # little perspective that photos of faces have. The light stands as near as a lamp in a room.
@@ -24,13 +23,12 @@ _DISTANCE = 10.0
 _LAMP = 5.0
 # Largest change of the logarithm of distance and focal length: the camera stays outside the face.
 _LARGEST_CHANGE = 1.5
-# Samples across a pixel of a crop: it is rendered smaller than most faces are, and must not alias.
-_OVERSAMPLED = 4
 
 
 class DenseFaces(NamedTuple):
-    """vertices: (k, 468, 3) x and y in pixels of the photo, and distance from the camera in the unit of the face's frame.
+    """Faces in a photo.
 
+    vertices: (k, 468, 3) x and y in pixels of the photo, and the distance from the camera in the face's own unit.
     colours: (k, 468, 3) RGB as lit, 0..1 and now and then beyond.
     """
 
@@ -48,9 +46,8 @@ class DenseHead(nn.Module):
     def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
         super().__init__()
         self.readout = AnchorReadout(channels, levels, PARAMETERS + CAMERA + ILLUMINATION)
-        for linear in self.readout.readouts:
-            nn.init.zeros_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        for parameter in self.readout.parameters():
+            nn.init.zeros_(parameter)
         self.decoder = MeshDecoder()
 
     def forward(self, features: Sequence[Tensor], images: Tensor, anchors: Tensor, starts: Tensor) -> DenseFaces:
@@ -91,22 +88,30 @@ def _light(numbers: Tensor) -> Tensor:
 
 
 def render_boxes(faces: DenseFaces, boxes: Tensor, side: int) -> Rendered:
-    """Faces as they look inside boxes (k, 4; x1 y1 x2 y2) in pixels of the photo, scaled to squares of `side` pixels."""
+    """Faces as they look inside boxes (k, 4; x1 y1 x2 y2) of the photo, scaled to squares of `side` pixels."""
     scale = side / (boxes[:, None, 2:] - boxes[:, None, :2]).clip(min=1e-3)
     inside = (faces.vertices[..., :2] - boxes[:, None, :2]) * scale
-    return render(
-        torch.cat([inside, faces.vertices[..., 2:]], -1), faces.colours, torch.from_numpy(triangles()), side
-    )
+    return render(torch.cat([inside, faces.vertices[..., 2:]], -1), faces.colours, torch.from_numpy(triangles()), side)
 
 
 @torch.no_grad()
 def cut_boxes(images: Tensor, owners: Tensor, boxes: Tensor, side: int) -> Tensor:
     """What photos (B, 3, H, W) in 0..255 show inside boxes (k, 4; x1 y1 x2 y2): (k, side, side, 3) RGB in 0..1.
 
-    `owners` (k,) int64 says which photo each box lies in. A pixel is the mean of several samples, as a small photo's is.
+    `owners` (k,) int64 says which photo each box lies in; boxes are of whole pixels (`whole_pixels`).
     """
-    steps = (torch.arange(side * _OVERSAMPLED) + 0.5) / (side * _OVERSAMPLED)
-    y, x = torch.meshgrid(steps, steps, indexing="ij")
-    grids = boxes[:, None, None, :2] + torch.stack([x, y], -1) * (boxes[:, 2:] - boxes[:, :2])[:, None, None]
-    samples = bilinear(images.float() / 255, 1, grids, owners)
-    return nn.functional.avg_pool2d(samples, _OVERSAMPLED).permute(0, 2, 3, 1)
+    crops = [
+        nn.functional.interpolate(
+            images[owner, None, :, y1:y2, x1:x2].float(), (side, side), mode="bilinear", antialias=True
+        )
+        for owner, (x1, y1, x2, y2) in zip(owners.tolist(), boxes.long().tolist(), strict=True)
+    ]
+    return torch.cat([images.new_zeros(0, 3, side, side), *crops]).permute(0, 2, 3, 1) / 255
+
+
+def whole_pixels(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Boxes (k, 4; x1 y1 x2 y2) as the nearest whole pixels of a photo of `height` x `width`, one at the least."""
+    limits = boxes.new_tensor([width, height])
+    low = boxes[:, :2].round().clamp(min=0).minimum(limits - 1)
+    high = boxes[:, 2:].round().minimum(limits).maximum(low + 1)
+    return torch.cat([low, high], dim=1)

@@ -37,9 +37,10 @@ class ChebyshevConv(nn.Module):
         self.mix = nn.Linear(terms * inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        series = [x]
+        # Vertices first: one product of matrices for all meshes at once.
+        series = [x.transpose(0, 1)]
         for term in range(1, self.terms):
-            step = self.laplacian @ series[-1]
+            step = torch.tensordot(self.laplacian, series[-1], dims=1)
             series.append(step if term == 1 else 2 * step - series[-2])
-        mixed: Tensor = self.mix(torch.cat(series, dim=-1))
+        mixed: Tensor = self.mix(torch.cat(series, dim=-1).transpose(0, 1))
         return mixed

@@ -20,6 +20,8 @@ from onelook.settings import Model
 WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
 _FORMAT = 2
+# Parts of a network that the released weights lack.
+_OTHER_HEADS = ("mesh.", "dense.")
 # The model folder inside the package.
 RELEASED = Path(__file__).resolve().parent.parent / "released"
 
@@ -64,13 +66,15 @@ def load_model(folder: Path) -> JointNetwork:
 
 
 def load_released(network: JointNetwork) -> None:
-    """Fill a network with the weights released with this package.
+    """Fill a network with the weights released with this package; heads that those do not have stay as they are.
 
     Raises:
         ModelError: the network has another shape.
     """
+    state = load_model(RELEASED).state_dict()
+    state |= {name: value for name, value in network.state_dict().items() if name.startswith(_OTHER_HEADS)}
     try:
-        network.load_state_dict(load_model(RELEASED).state_dict())
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError(
             "model.start: released fits a network of the released shape alone; leave the rest of model as it was, "

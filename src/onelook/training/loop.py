@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from onelook.data.basis import read_basis
 from onelook.data.batches import Batch, TrainingScenes, prefetch
 from onelook.data.faces import FaceBatch, TrainingFaces
 from onelook.errors import DataError, OnelookError
@@ -61,8 +62,8 @@ class Trainer:
         """Set up for the steps `settings.train` describes; `faces` are needed where its `faces.batch` is not 0.
 
         Raises:
-            DataError: the teacher's embeddings have another length than the network's, or the network has a mesh head
-                and no training for it.
+            DataError: the teacher's embeddings have another length than the network's, or the network has a mesh or
+                dense head and no training for it.
         """
         # Depthwise convolutions train a third faster with the channels innermost.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -83,6 +84,14 @@ class Trainer:
                 "model.mesh: true needs meshes to learn from: set prepare.meshes: true, train.batch above 0 and "
                 "train.tasks: both or detection"
             )
+        if network.dense is not None:
+            basis = read_basis(scenes.manifest)
+            if basis is None or not on_scenes:
+                raise DataError(
+                    "model.dense: true needs a basis to start from: set prepare.meshes and prepare.basis: true, "
+                    "train.batch above 0 and train.tasks: both or detection"
+                )
+            network.dense.decoder.set_basis(*map(torch.from_numpy, basis))
         identity = identity_loss(self.settings.identity, size, len(scenes.identities))
         self.losses = TaskLosses(self.network, identity, settings, scenes_embed=faces is None)
         network.detector.requires_grad_(not self.losses.frozen)
