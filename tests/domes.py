@@ -37,6 +37,11 @@ def painted(shape: np.ndarray) -> np.ndarray:
     return 0.5 + 0.35 * np.stack([np.sin(4 * x + 1), np.sin(5 * y), np.cos(3 * x - 4 * y)], 1)
 
 
+def coloured_dome() -> np.ndarray:
+    """Vertices and colours (468, 6) float32: the mean face of a basis."""
+    return np.concatenate([dome(), painted(dome())], axis=1).astype(np.float32)
+
+
 def _border() -> np.ndarray:
     """The vertices of the border, in the order in which the triangles pass them: clockwise."""
     sides = [(int(a), int(b)) for corners in triangles() for a, b in zip(corners, np.roll(corners, -1), strict=True)]

@@ -3,8 +3,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from domes import dome, painted
 
+from domes import dome, painted
 from onelook.data.basis import BASIS, choose_faces, colours_at, learn_basis, read_basis, write_basis
 from onelook.data.scene import Face, Manifest, Scene
 from onelook.errors import DataError

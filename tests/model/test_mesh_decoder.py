@@ -1,6 +1,6 @@
 import torch
-from domes import dome, painted
 
+from domes import dome, painted
 from onelook.geometry.mesh import COLUMNS, PARAMETERS, VERTICES
 from onelook.model.mesh_decoder import MeshDecoder
 

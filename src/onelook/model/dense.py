@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from onelook.geometry.alignment import apply_transform, similarity_transform
 from onelook.geometry.anchors import AnchorLevel
 from onelook.geometry.camera import CAMERA, project
-from onelook.geometry.mesh import PARAMETERS, triangles
+from onelook.geometry.mesh import PARAMETERS, five_points, triangles
 from onelook.geometry.render import Rendered, render
 from onelook.geometry.shading import ILLUMINATION, shade
 from onelook.model.mesh_decoder import MeshDecoder
@@ -21,6 +22,9 @@ from onelook.model.readout import AnchorReadout
 # little perspective that photos of faces have. The light stands as near as a lamp in a room.
 _DISTANCE = 10.0
 _LAMP = 5.0
+# What a number of 1 changes camera and light by, in units, radians and shares: faces differ by as much, and by one
+# standard deviation in the parameters of their shape and colours.
+_STEP = 0.1
 # Largest change of the logarithm of distance and focal length: the camera stays outside the face.
 _LARGEST_CHANGE = 1.5
 
@@ -39,8 +43,9 @@ class DenseFaces(NamedTuple):
 class DenseHead(nn.Module):
     """Readouts of every anchor size, and the decoder they share.
 
-    Before training every face is the mean face, straight before the camera, as large as the box it starts from and
-    under ambient light alone.
+    Before training every face is the mean face as the camera sees it from straight ahead, under ambient light alone,
+    moved, scaled and turned in the picture onto five landmarks: what the landmark head tells need not be learned twice,
+    and pixels teach a shift of a few pixels only.
     """
 
     def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
@@ -50,41 +55,40 @@ class DenseHead(nn.Module):
             nn.init.zeros_(parameter)
         self.decoder = MeshDecoder()
 
-    def forward(self, features: Sequence[Tensor], images: Tensor, anchors: Tensor, starts: Tensor) -> DenseFaces:
+    def forward(self, features: Sequence[Tensor], images: Tensor, anchors: Tensor, landmarks: Tensor) -> DenseFaces:
         """Faces at anchors.
 
         Args:
             features: the maps the detection heads read, (B, c, H, W) per level, fine to coarse.
             images, anchors: (k,) int64, which image and which of its anchors, in the order of `make_anchors`.
-            starts: (k, 4; centre x, centre y, width, height) in pixels, where the mean face stands.
+            landmarks: (k, 5, 2) in pixels, where the mean face stands.
         """
-        return self.decode(self.readout(features, images, anchors), starts)
+        return self.decode(self.readout(features, images, anchors), landmarks)
 
-    def decode(self, numbers: Tensor, starts: Tensor) -> DenseFaces:
-        """Faces that numbers (k, 144) tell, seen from boxes (k, 4; centre, size)."""
+    def decode(self, numbers: Tensor, landmarks: Tensor) -> DenseFaces:
+        """Faces that numbers (k, 144) tell, from landmarks (k, 5, 2) on."""
         parameters, camera, light = numbers.split([PARAMETERS, CAMERA, ILLUMINATION], dim=1)
         coloured = self.decoder(parameters)
         shapes, skin = coloured.split(3, dim=-1)
-        plane = project(shapes, self._camera(camera))
-        side = starts[:, None, 2:].prod(-1, keepdim=True).sqrt()
-        vertices = torch.cat([starts[:, None, :2] + side * plane[..., :2], plane[..., 2:]], dim=-1)
-        corners = torch.from_numpy(triangles())
-        return DenseFaces(vertices, shade(shapes, skin, _light(light), corners))
+        mean = project(self.decoder.mean[None, :, :3], _camera(camera.new_zeros(1, CAMERA)))
+        seen = project(shapes, _camera(camera))
+        points = torch.from_numpy(five_points(mean.numpy()))
+        onto = similarity_transform(points.expand(len(landmarks), -1, -1), landmarks)
+        vertices = torch.cat([apply_transform(onto, seen[..., :2]), seen[..., 2:]], dim=-1)
+        return DenseFaces(vertices, shade(shapes, skin, _light(light), torch.from_numpy(triangles())))
 
-    def _camera(self, numbers: Tensor) -> Tensor:
-        """Camera parameters as `project` wants them; numbers (k, 7) of 0 show the mean face in a square of side 1."""
-        shape = self.decoder.mean[:, :3]
-        low, high = shape.amin(0), shape.amax(0)
-        focal = _DISTANCE / (high - low)[:2].prod().sqrt().clip(min=1e-6)
-        change = numbers[:, [2, 6]].clip(-_LARGEST_CHANGE, _LARGEST_CHANGE).exp()
-        aside = numbers[:, :2] + (low + high)[:2] / 2
-        return torch.cat([aside, -_DISTANCE * change[:, :1], numbers[:, 3:6], focal * change[:, 1:]], dim=1)
+
+def _camera(numbers: Tensor) -> Tensor:
+    """Camera parameters as `project` wants them; numbers (k, 7) of 0 are a camera straight ahead."""
+    changes = numbers * _STEP
+    nearer = changes[:, [2, 6]].clip(-_LARGEST_CHANGE, _LARGEST_CHANGE).exp() * _DISTANCE
+    return torch.cat([changes[:, :2], -nearer[:, :1], changes[:, 3:6], nearer[:, 1:]], dim=1)
 
 
 def _light(numbers: Tensor) -> Tensor:
     """Illumination as `shade` wants it; numbers (k, 9) of 0 leave colours as they are."""
     start = numbers.new_tensor([0, 0, -_LAMP, 0, 0, 0, 1, 1, 1])
-    return numbers + start
+    return numbers * _STEP + start
 
 
 def render_boxes(faces: DenseFaces, boxes: Tensor, side: int) -> Rendered:

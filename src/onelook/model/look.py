@@ -12,7 +12,6 @@ from torch import Tensor
 from onelook.errors import ModelError
 from onelook.geometry.anchors import AnchorOutputs, make_anchors
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
-from onelook.geometry.cascade import refined_anchors
 from onelook.geometry.mesh import VERTICES, decode_mesh
 from onelook.model.dense import DenseFaces
 from onelook.model.detections import Detections
@@ -89,9 +88,8 @@ class Looker:
         shown = _shrink(photo, detect.longest_side)
         shared = self.network(_to_tensor(shown[None]))
         starts = shared.starts(make_anchors(shown.shape[0], shown.shape[1], self.network.detector.levels))[0]
-        boxes, _, _, rows = keep_best(shared.anchors, 0, starts, detect.score, detect.nms)
-        places = refined_anchors(shared.anchors.boxes[0, rows], starts[rows])
-        faces = dense(shared.features, torch.zeros_like(rows), rows, places)
+        boxes, _, landmarks, rows = keep_best(shared.anchors, 0, starts, detect.score, detect.nms)
+        faces = dense(shared.features, torch.zeros_like(rows), rows, landmarks)
         ratio = torch.tensor([photo.shape[1] / shown.shape[1], photo.shape[0] / shown.shape[0], 1])
         return boxes * ratio[[0, 1, 0, 1]], faces._replace(vertices=faces.vertices * ratio)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from onelook.data.batches import Batch
 from onelook.geometry.anchors import AnchorOutputs
-from onelook.geometry.cascade import refined_anchors
+from onelook.geometry.boxes import decode_landmarks
 from onelook.model.dense import DenseHead, cut_boxes, render_boxes, whole_pixels
 from onelook.objective.matching import Matches
 from onelook.objective.pixel import pixel_loss
@@ -32,8 +32,8 @@ def rendering_loss(
 ) -> Tensor:
     """L_pixel at some of the anchors that answer for a face, a scalar; 0 where there is none.
 
-    The mean face stands in the box that the anchor's box head tells, which learns nothing from it; the labelled box is
-    what rendered and real face are compared in.
+    The mean face stands on the landmarks that the anchor tells, which learn nothing from it; rendered and real face are
+    compared inside the labelled box.
 
     Args:
         head: the dense head.
@@ -50,6 +50,6 @@ def rendering_loss(
     large = ((boxes[:, 2:] - boxes[:, :2]).amin(1) >= SMALLEST).nonzero()[:, 0]
     chosen = large[torch.from_numpy(rng.permutation(len(large))[:FACES])]
     images, rows, boxes = images[chosen], rows[chosen], boxes[chosen]
-    starts = refined_anchors(outputs.boxes[images, rows], anchors[images, rows])
-    rendered = render_boxes(head(features, images, rows, starts), boxes, SIDE)
+    landmarks = decode_landmarks(outputs.landmarks[images, rows].detach(), anchors[images, rows])
+    rendered = render_boxes(head(features, images, rows, landmarks), boxes, SIDE)
     return pixel_loss(rendered.pictures, rendered.mask, cut_boxes(batch.images, images, boxes, SIDE))
