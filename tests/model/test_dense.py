@@ -1,6 +1,6 @@
 import torch
-from domes import coloured_dome
 
+from domes import coloured_dome
 from onelook.geometry.anchors import LIGHT_LEVELS
 from onelook.geometry.mesh import COLUMNS, PARAMETERS, VERTICES, five_points
 from onelook.model.dense import DenseFaces, DenseHead, cut_boxes, render_boxes, whole_pixels
