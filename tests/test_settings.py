@@ -37,7 +37,8 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"train": {"balance": "fair"}}, "Input should be 'fixed' or 'learned'"),
         (
             {"prepare": {"reader": "vggface"}},
-            "prepare.reader: 'vggface' is impossible: Input should be 'orl', 'folder', 'lfw', 'celeba' or 'record'",
+            "prepare.reader: 'vggface' is impossible: Input should be 'orl', 'folder', 'lfw', 'celeba', 'record', "
+            "'wider' or 'annotations'",
         ),
         ({"prepare": {"celeba": {"images": "all"}}}, "prepare.celeba.images: 'all' is impossible"),
         ({"prepare": {"people": {"train": 0.9}}}, "prepare.people: is impossible: train + validation + test must be 1"),

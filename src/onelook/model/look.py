@@ -43,6 +43,11 @@ class Looker:
         """Length of an embedding."""
         return self.network.settings.embedding.size
 
+    @property
+    def tells_meshes(self) -> bool:
+        """Whether the network has a mesh head."""
+        return self.network.mesh is not None
+
     @torch.inference_mode()
     def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
         """Find the faces in photos, and embed each.

@@ -20,8 +20,8 @@ from onelook.settings import Model
 WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
 _FORMAT = 2
-# Parts of a network that the released weights lack.
-_OTHER_HEADS = ("mesh.", "dense.")
+# Heads that a network has or not, and nothing else reads.
+_FURTHER_HEADS = ("mesh.", "dense.")
 # The model folder inside the package.
 RELEASED = Path(__file__).resolve().parent.parent / "released"
 
@@ -66,15 +66,16 @@ def load_model(folder: Path) -> JointNetwork:
 
 
 def load_released(network: JointNetwork) -> None:
-    """Fill a network with the weights released with this package; heads that those do not have stay as they are.
+    """Fill a network with the weights released with this package; a further head they lack stays as it is.
 
     Raises:
         ModelError: the network has another shape.
     """
-    state = load_model(RELEASED).state_dict()
-    state |= {name: value for name, value in network.state_dict().items() if name.startswith(_OTHER_HEADS)}
+    released, own = load_model(RELEASED).state_dict(), network.state_dict()
+    kept = {name: value for name, value in released.items() if name in own or not name.startswith(_FURTHER_HEADS)}
+    new = {name: value for name, value in own.items() if name not in released and name.startswith(_FURTHER_HEADS)}
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(kept | new)
     except RuntimeError as error:
         raise ModelError(
             "model.start: released fits a network of the released shape alone; leave the rest of model as it was, "
