@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
 
+from onelook.data.basis import BASIS
 from onelook.data.batches import TrainingScenes
 from onelook.data.faces import TrainingFaces
 from onelook.data.meshes import MESHES
@@ -58,7 +59,8 @@ def main() -> None:
             start_tail(network.embedding, settings.teacher, aligned_crops(manifest, MEASURED))
         trainer = Trainer(network, scenes, settings, faces)
         sections = (settings.base, settings.teacher, settings.model, settings.train)
-        data = [sha256(path) for name in (MANIFEST, TEACHINGS, MESHES) if (path := arguments.scenes / name).exists()]
+        files = [arguments.scenes / name for name in (MANIFEST, TEACHINGS, MESHES, BASIS)]
+        data = [sha256(path) for path in files if path.exists()]
         key = training_key(*(part.model_dump(mode="json") for part in sections), *data)
         with TrainingDisplay(settings.train.epochs, trainer.steps()) as display:
 

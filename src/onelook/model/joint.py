@@ -13,6 +13,7 @@ from onelook.geometry.anchors import LEVELS, AnchorOutputs
 from onelook.geometry.cascade import refined_anchors
 from onelook.model.backbone import MobileNet
 from onelook.model.cascade import SecondStage
+from onelook.model.dense import DenseHead
 from onelook.model.embedding import EmbeddingHead
 from onelook.model.heads import DetectionHeads
 from onelook.model.mesh import MeshHead
@@ -98,7 +99,7 @@ class Detector(nn.Module):
 
 
 class JointNetwork(nn.Module):
-    """The detector, the embedding head that shares its trunk and pyramid, and the mesh head where there is one.
+    """The detector, the embedding head that shares its trunk and pyramid, and mesh and dense head where they are.
 
     What starts from trained weights keeps its batch-norm statistics: they describe the many faces it was trained on
     better than a few batches of other photos do. From the released weights that is all of it, from ImageNet the trunk,
@@ -114,6 +115,7 @@ class JointNetwork(nn.Module):
         widths = [*finer, *[settings.pyramid] * (len(MAP_STRIDES) - len(finer))]
         self.embedding = EmbeddingHead(dict(zip(MAP_STRIDES, widths, strict=True)), settings.embedding)
         self.mesh = MeshHead(settings.pyramid, self.detector.levels) if settings.mesh else None
+        self.dense = DenseHead(settings.pyramid, self.detector.levels) if settings.dense else None
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255 -> SharedPass."""

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onelook.errors import ModelError
 from onelook.geometry.anchors import AnchorOutputs, make_anchors
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
 from onelook.geometry.mesh import VERTICES, decode_mesh
+from onelook.model.dense import DenseFaces
 from onelook.model.detections import Detections
 from onelook.model.folding import fold_batch_norms
 from onelook.model.imagenet import load_imagenet
@@ -76,6 +78,25 @@ class Looker:
         self.network.eval()
         shared = self.network(_to_tensor(photo[None]))
         return self.network.embed(shared.maps, [torch.from_numpy(np.asarray(landmarks, np.float32))]).numpy()
+
+    @torch.inference_mode()
+    def look_dense(self, photo: np.ndarray, detect: Detect) -> tuple[Tensor, DenseFaces]:
+        """Boxes (n, 4; x1 y1 x2 y2) of the faces of one photo (H, W, 3) and all that its dense head tells of them.
+
+        Raises:
+            ModelError: the network has no dense head.
+        """
+        dense = self.network.dense
+        if dense is None:
+            raise ModelError("this model has no dense head; train one with model.dense: true")
+        self.network.eval()
+        shown = _shrink(photo, detect.longest_side)
+        shared = self.network(_to_tensor(shown[None]))
+        starts = shared.starts(make_anchors(shown.shape[0], shown.shape[1], self.network.detector.levels))[0]
+        boxes, _, landmarks, rows = keep_best(shared.anchors, 0, starts, detect.score, detect.nms)
+        faces = dense(shared.features, torch.zeros_like(rows), rows, landmarks)
+        ratio = torch.tensor([photo.shape[1] / shown.shape[1], photo.shape[0] / shown.shape[0], 1])
+        return boxes * ratio[[0, 1, 0, 1]], faces._replace(vertices=faces.vertices * ratio)
 
     def _look_batch(self, photos: np.ndarray, detect: Detect, embed: bool) -> list[Detections]:
         shared = self.network(_to_tensor(photos))
@@ -181,6 +202,7 @@ def public_detector() -> Looker:
         context="plain",
         cascade=False,
         mesh=False,
+        dense=False,
         start="wheel",
         checkpoint="",
         embedding=embedding,

@@ -16,6 +16,7 @@ from onelook.objective.identities import NO_IDENTITY
 from onelook.objective.joint import Stage, anchor_losses, predicted_landmarks
 from onelook.objective.mesh import labelled_positives, two_meshes_loss
 from onelook.settings import Settings
+from onelook.training.dense import rendering_loss
 
 
 class TaskLosses:
@@ -72,6 +73,11 @@ class TaskLosses:
         if self.network.mesh is not None and batch.meshes is not None:
             images_of, rows, wanted_meshes = labelled_positives(matches, batch.meshes, stages[-1].anchors)
             losses["mesh"] = two_meshes_loss(self.network.mesh(shared.features, images_of, rows), wanted_meshes)
+        if self.network.dense is not None:
+            rng = np.random.default_rng([self.seed, epoch, step, 2])
+            losses["pixel"] = rendering_loss(
+                self.network.dense, shared.features, shared.anchors, stages[-1].anchors, matches, batch, rng
+            )
         if not self.scenes_embed:
             return losses
 
