@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onelook.geometry.anchors import AnchorOutputs, make_anchors
+from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
 from onelook.model.detections import Detections
 from onelook.model.folding import fold_batch_norms
 from onelook.model.imagenet import load_imagenet
-from onelook.model.joint import JointNetwork
+from onelook.model.joint import Detector, JointNetwork
 from onelook.model.public_weights import load_checkpoint, load_wheel
 from onelook.model.store import fingerprint, load_model, load_released
-from onelook.settings import Detect, Embedding, Model
+from onelook.settings import Detect, Embedding, Grid, Model
 
 # More candidates than this before suppression means a photo of noise, not of faces.
 _MOST_CANDIDATES = 5000
@@ -73,7 +73,7 @@ class Looker:
 
     def _look_batch(self, photos: np.ndarray, detect: Detect, embed: bool) -> list[Detections]:
         shared = self.network(_to_tensor(photos))
-        anchors = make_anchors(photos.shape[1], photos.shape[2], self.network.detector.levels)
+        anchors = self.network.detector.anchors(*photos.shape[1:3])
         starts = shared.starts(anchors)
         kept = [keep_best(shared.anchors, i, starts[i], detect.score, detect.nms) for i in range(len(photos))]
         landmarks = [points for _, _, points in kept]
@@ -127,14 +127,17 @@ def starting_network(settings: Model) -> JointNetwork:
         ModelError: the starting weights are missing or do not fit.
     """
     network = JointNetwork(settings)
+    detector = network.detector
     if settings.start == "released":
         load_released(network)
-    if settings.start == "wheel":
-        load_wheel(network.detector)
-    elif settings.start == "checkpoint":
-        load_checkpoint(network.detector, Path(settings.checkpoint))
     elif settings.start == "imagenet":
-        load_imagenet(network.detector.trunk, Path(settings.checkpoint))
+        load_imagenet(detector.trunk, Path(settings.checkpoint))
+    elif settings.start != "nothing":
+        assert isinstance(detector, Detector)  # the settings let no grid start from these
+        if settings.start == "wheel":
+            load_wheel(detector)
+        else:
+            load_checkpoint(detector, Path(settings.checkpoint))
     return network
 
 
@@ -156,6 +159,8 @@ def public_detector() -> Looker:
         gather=8,
     )
     settings = Model(
+        form="retinaface",
+        grid=Grid(scales=(5,), side=160, channels=8),
         backbone="mobilenet",
         width=0.25,
         levels="light",
