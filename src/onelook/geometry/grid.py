@@ -37,7 +37,7 @@ def cluster_sizes(shares: np.ndarray, scales: int, seed: int) -> Tensor:
     Raises:
         DataError: there are fewer different boxes than clusters.
     """
-    count, different = scales * PER_CELL, len(np.unique(shares, axis=0))
+    count, different = scales * PER_CELL, len(np.unique(shares.round(3), axis=0))
     if different < count:
         raise DataError(
             f"the training scenes show faces of {different} different sizes, too few for the {count} anchors of "
