@@ -1,4 +1,4 @@
-"""The joint network: one trunk and pyramid, detection heads and an embedding head upon it.
+"""The joint network: one trunk and pyramid, or a grid of cells, with detection heads and an embedding head upon it.
 
 RetinaFace (Deng et al., arXiv 1905.00641 and CVPR 2020) and one more head trained with ArcFace (Deng et al. 2019).
 """
@@ -27,7 +27,8 @@ MAP_STRIDES = (2, 4, 8, 16)
 class SharedPass(NamedTuple):
     """One pass over images: what the heads say of every anchor, and the maps that faces are embedded from.
 
-    Of a cascade `anchors` is the second stage's answer, which counts, and `first` the first one's.
+    Of a cascade `anchors` is the second stage's answer, which counts, and `first` the first one's. A grid's maps are
+    its cells' features, scale by scale, and last its anchors (`onelook.model.grid`).
     """
 
     anchors: AnchorOutputs
@@ -80,7 +81,7 @@ class Detector(PhotoTrunk):
 
 
 class JointNetwork(nn.Module):
-    """The detector and the embedding head that shares its trunk and pyramid.
+    """The detector and the embedding head that shares its trunk and pyramid, or the grid and its cells' embedding.
 
     What starts from trained weights keeps its batch-norm statistics: they describe the many faces it was trained on
     better than a few batches of other photos do. From the released weights that is all of it, from ImageNet the trunk,
