@@ -85,10 +85,8 @@ def test_what_a_cell_tells_of_each_of_its_boxes_reaches_the_anchor_of_that_box()
 
 def test_each_face_gets_the_embedding_of_the_cell_it_lies_in() -> None:
     """Cells painted with a colour each; a photo of 550 x 220, sizes .6 to .05 of the root of its area, 348 pixels."""
-    head = CellEmbedding(3, 3)
-    with torch.no_grad():
-        head.project.weight.copy_(torch.eye(3))
-        head.project.bias.zero_()
+    head = CellEmbedding(3, 3).eval()
+    head.project[0].weight.data.copy_(torch.eye(3))
     anchors = network(grid_model()).detector.anchors(220, 550)
     maps = [torch.zeros(2, 3, s, s) for s in (5, 11, 19)]
     maps[0][0, 0, 2, 3] = 7  # the cell of 110 x 44 pixels at (330, 88): a large face in the first photo

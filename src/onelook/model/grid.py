@@ -133,7 +133,8 @@ class CellEmbedding(nn.Module):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        self.project = nn.Linear(channels, size)
+        # The features of all cells have much in common: without the norm all faces would point the same way.
+        self.project = nn.Sequential(nn.Linear(channels, size, bias=False), nn.BatchNorm1d(size))
 
     def forward(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
         """Embed faces.
