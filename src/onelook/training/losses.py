@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from onelook.data.batches import Batch
 from onelook.data.faces import FaceBatch
-from onelook.geometry.anchors import make_anchors
 from onelook.model.joint import JointNetwork, SharedPass
 from onelook.objective.distilling import distillation_loss
 from onelook.objective.identities import NO_IDENTITY
@@ -56,7 +55,7 @@ class TaskLosses:
         images = batch.images.contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled(not self.frozen):
             shared = self.network(images)
-        anchors = make_anchors(batch.images.shape[2], batch.images.shape[3], self.network.detector.levels)
+        anchors = self.network.detector.anchors(*batch.images.shape[2:])
         start = None
         if self.starting is not None:
             with torch.no_grad():
