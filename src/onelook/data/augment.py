@@ -1,11 +1,12 @@
 """What training changes in a scene each time it is seen: place, scale, side, light, sharpness."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from onelook.geometry.alignment import apply_transform, mirror_landmarks
+from onelook.geometry.mesh import mirror_mesh
 from onelook.settings import Augment
 
 
@@ -18,12 +19,14 @@ class Sample:
         boxes: (n, 4) float32.
         landmarks: (n, 5, 2) float32, NaN where absent.
         identities: (n,) int64, -1 for no identity.
+        meshes: (n, 468, 3) float32, NaN where absent; None where no face has one.
     """
 
     image: np.ndarray
     boxes: np.ndarray
     landmarks: np.ndarray
     identities: np.ndarray
+    meshes: np.ndarray | None = None
 
 
 def augment(sample: Sample, settings: Augment, rng: np.random.Generator) -> Sample:
@@ -34,7 +37,7 @@ def augment(sample: Sample, settings: Augment, rng: np.random.Generator) -> Samp
     image = photometric(sample.image, settings.photometric, rng)
     sizes = np.sqrt((sample.boxes[:, 2:] - sample.boxes[:, :2]).prod(axis=1))
     identities = np.where(sizes >= settings.smallest_identity, sample.identities, -1)
-    return Sample(image, sample.boxes, sample.landmarks, identities)
+    return replace(sample, image=image, identities=identities)
 
 
 def crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sample:
@@ -62,8 +65,16 @@ def crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sa
     kept = ((centres >= 0) & (centres < side)).all(1)
     whole = ((landmarks >= 0) & (landmarks < side)).all((1, 2))
     identities = np.where(whole, sample.identities, -1)
+    meshes = None
+    if sample.meshes is not None:
+        # Depth is in the unit of the photo's pixels.
+        meshes = (sample.meshes[kept] * zoom - [*corner, 0]).astype(np.float32)
     return Sample(
-        image, boxes[kept].clip(0, side).astype(np.float32), landmarks[kept].astype(np.float32), identities[kept]
+        image,
+        boxes[kept].clip(0, side).astype(np.float32),
+        landmarks[kept].astype(np.float32),
+        identities[kept],
+        meshes,
     )
 
 
@@ -73,7 +84,8 @@ def mirror(sample: Sample) -> Sample:
     boxes = sample.boxes.copy()
     boxes[:, [0, 2]] = width - sample.boxes[:, [2, 0]]
     image = np.ascontiguousarray(sample.image[:, ::-1])
-    return Sample(image, boxes, mirror_landmarks(sample.landmarks, width), sample.identities)
+    meshes = None if sample.meshes is None else mirror_mesh(sample.meshes, width)
+    return Sample(image, boxes, mirror_landmarks(sample.landmarks, width), sample.identities, meshes)
 
 
 def photometric(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:

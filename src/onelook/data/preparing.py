@@ -27,6 +27,7 @@ from onelook.data.cutout import Cutout, cut_out
 from onelook.data.extra import write_extra
 from onelook.data.folder import check_count, read_folder
 from onelook.data.lfw import read_lfw
+from onelook.data.meshes import FindMesh, write_meshes
 from onelook.data.orl import read_orl
 from onelook.data.people import SPLITS, check_splits, choose_enrolment, hold_out, split_people
 from onelook.data.photo import encode_photo
@@ -86,7 +87,9 @@ class Prepared:
     left_out: tuple[str, ...]
 
 
-def prepare(settings: Prepare, seed: int, find: Find, root: Path, teach: Teach | None = None) -> Prepared:
+def prepare(
+    settings: Prepare, seed: int, find: Find, root: Path, teach: Teach | None = None, find_mesh: FindMesh | None = None
+) -> Prepared:
     """Make the data folder `root` anew: images/ and manifest.jsonl. An interrupted run leaves the old folder.
 
     Args:
@@ -95,6 +98,7 @@ def prepare(settings: Prepare, seed: int, find: Find, root: Path, teach: Teach |
         find: the detector that annotates.
         root: the data folder.
         teach: the teacher whose embeddings of the training faces are kept beside the manifest, if there is one.
+        find_mesh: what labels every face with a mesh, kept beside the manifest, if meshes are wanted.
 
     Raises:
         DataError: the photos are missing, or there are too few people or photos.
@@ -120,6 +124,8 @@ def prepare(settings: Prepare, seed: int, find: Find, root: Path, teach: Teach |
             scenes += write_extra(folder, settings.extra)
         if teach is not None:
             write_teachings(folder, _progress(training_scenes(scenes), "asking the teacher"), teach)
+        if find_mesh is not None:
+            write_meshes(folder, _progress(scenes, "labelling meshes"), find_mesh)
         write_manifest(folder, scenes)
     return Prepared(tuple(scenes), reading.left_out + unusable)
 

@@ -25,6 +25,8 @@ from onelook.evaluation.crops import cut_crops, to_gray
 from onelook.evaluation.eigenfaces import SIDE, Eigenfaces
 from onelook.evaluation.identification import Trials, dir_at_fpir, identification_figures
 from onelook.evaluation.landmarks import FAILURE, cumulative_share, landmark_figures
+from onelook.evaluation.mesh_pictures import draw_vertex_errors, mesh_sheet
+from onelook.evaluation.meshes import SeenMeshes, see_meshes
 from onelook.evaluation.probes import SeenSplit, Sightings, compare, see_split, try_probes
 from onelook.evaluation.verification import Pairs, make_pairs, verification_figures
 from onelook.files import replacing_folder, write_json
@@ -62,6 +64,7 @@ class Evaluation:
         metrics: figures by section, with `_low` and `_high` of their 95 % intervals.
         seen: the test split as the network saw it.
         outcomes, errors: detections and landmark errors of the test split.
+        meshes: found and labelled meshes of the test split, where there are any.
         onelook, eigenfaces: recognition by our embeddings, and by eigenfaces on the crops our detections give.
     """
 
@@ -69,6 +72,7 @@ class Evaluation:
     seen: SeenSplit
     outcomes: DetectionOutcomes
     errors: np.ndarray
+    meshes: SeenMeshes | None
     onelook: Recognition
     eigenfaces: Recognition
 
@@ -90,15 +94,17 @@ def evaluate(looker: Looker, manifest: Manifest, settings: Settings) -> Evaluati
     )
     outcomes = test.outcomes()
     errors, error_scenes = test.errors(settings.evaluate.iou, settings.detect.score)
+    meshes = see_meshes(test, manifest, settings.evaluate.iou, settings.detect.score)
     scenes = (len(test.scenes),)
     metrics = {
         "detection": _interval(lambda weights: {"ap50": outcomes.average_precision(weights)}, scenes, settings),
         "landmarks": _interval(lambda weights: landmark_figures(errors, weights[error_scenes]), scenes, settings),
+        **({} if meshes is None else {"mesh": _interval(meshes.figures, scenes, settings)}),
         **_recognition_figures(ours, test.probes, settings),
         "eigenfaces": _recognition_figures(theirs, test.probes, settings),
         "counts": _counts(test, ours, errors),
     }
-    return Evaluation(metrics, test, outcomes, errors, ours, theirs)
+    return Evaluation(metrics, test, outcomes, errors, meshes, ours, theirs)
 
 
 def write_evaluation(evaluation: Evaluation, manifest: Manifest, folder: Path) -> None:
@@ -112,6 +118,8 @@ def write_evaluation(evaluation: Evaluation, manifest: Manifest, folder: Path) -
         for name in ("curves", "pictures"):
             (out / name).mkdir()
         _write_detection(evaluation, out)
+        if evaluation.meshes is not None:
+            _write_meshes(evaluation, evaluation.meshes, manifest, out)
         _write_recognition(evaluation, out)
         ours = evaluation.onelook
         sheet = ContactSheet(manifest, evaluation.seen, ours.people, ours.similarities)
@@ -248,6 +256,19 @@ def _write_detection(evaluation: Evaluation, out: Path) -> None:
         f"{counts['faces_with_landmark_error']} found faces, points with a label"
     )
     curves.save_picture(out / "pictures/landmark_error.png", curves.draw_landmark_error(at, share, FAILURE, title))
+
+
+def _write_meshes(evaluation: Evaluation, meshes: SeenMeshes, manifest: Manifest, out: Path) -> None:
+    figures = evaluation.metrics["mesh"]
+    columns = ("vertex", "error", "error_flat")
+    rows = zip(range(meshes.solid.shape[1]), meshes.solid.mean(0), meshes.flat.mean(0), strict=True)
+    curves.write_table(out / "curves/mesh_error.csv", columns, rows)
+    title = (
+        f"Mesh: mean error {_shown(figures, 'error')} of the face size\n{len(meshes.solid)} found faces with a label"
+    )
+    drawn = draw_vertex_errors(meshes.mean_shape(), meshes.solid.mean(0), title)
+    curves.save_picture(out / "pictures/mesh_error.png", drawn)
+    write_photo(out / "pictures/meshes.png", mesh_sheet(manifest, evaluation.seen.scenes, meshes))
 
 
 def _write_recognition(evaluation: Evaluation, out: Path) -> None:

@@ -15,6 +15,7 @@ from onelook.model.backbone import MobileNet
 from onelook.model.cascade import SecondStage
 from onelook.model.embedding import EmbeddingHead
 from onelook.model.heads import DetectionHeads
+from onelook.model.mesh import MeshHead
 from onelook.model.pyramid import Pyramid, context_modules
 from onelook.model.resnet import ResNet
 from onelook.settings import Model
@@ -33,11 +34,13 @@ MAP_STRIDES = (2, 4, 8, 16)
 class SharedPass(NamedTuple):
     """One pass over images: what the heads say of every anchor, and the maps that faces are embedded from.
 
-    Of a cascade `anchors` is the second stage's answer, which counts, and `first` the first one's.
+    `features` are the maps that the heads read, level by level. Of a cascade `anchors` and `features` are the second
+    stage's, which count, and `first` is the first one's answer.
     """
 
     anchors: AnchorOutputs
     maps: list[Tensor]
+    features: list[Tensor]
     first: AnchorOutputs | None = None
 
     def starts(self, anchors: Tensor) -> Tensor:
@@ -73,15 +76,19 @@ class Detector(nn.Module):
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 2, 4, 8, 16."""
-        maps, levels = self._features(images)
-        outputs = self.heads([context(level) for context, level in zip(self.context, levels, strict=True)])
-        return SharedPass(outputs, maps) if self.second is None else SharedPass(self.second(levels), maps, outputs)
+        maps, levels = self._maps(images)
+        features = [context(level) for context, level in zip(self.context, levels, strict=True)]
+        outputs = self.heads(features)
+        if self.second is None:
+            return SharedPass(outputs, maps, features)
+        refined, features = self.second(levels)
+        return SharedPass(refined, maps, features, outputs)
 
     def shared_maps(self, images: Tensor) -> list[Tensor]:
         """The maps of a pass over images alone, without the detection heads: for faces whose place is known."""
-        return self._features(images)[0]
+        return self._maps(images)[0]
 
-    def _features(self, images: Tensor) -> tuple[list[Tensor], Sequence[Tensor]]:
+    def _maps(self, images: Tensor) -> tuple[list[Tensor], Sequence[Tensor]]:
         pixels = images - self.pixel_mean[:, None, None]
         if self.pixel_deviation is not None:
             pixels = pixels / self.pixel_deviation[:, None, None]
@@ -91,7 +98,7 @@ class Detector(nn.Module):
 
 
 class JointNetwork(nn.Module):
-    """The detector and the embedding head that shares its trunk and pyramid.
+    """The detector, the embedding head that shares its trunk and pyramid, and the mesh head where there is one.
 
     What starts from trained weights keeps its batch-norm statistics: they describe the many faces it was trained on
     better than a few batches of other photos do. From the released weights that is all of it, from ImageNet the trunk,
@@ -106,6 +113,7 @@ class JointNetwork(nn.Module):
         finer = self.detector.trunk.channels[: self.detector.finer]
         widths = [*finer, *[settings.pyramid] * (len(MAP_STRIDES) - len(finer))]
         self.embedding = EmbeddingHead(dict(zip(MAP_STRIDES, widths, strict=True)), settings.embedding)
+        self.mesh = MeshHead(settings.pyramid, self.detector.levels) if settings.mesh else None
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255 -> SharedPass."""

@@ -61,7 +61,8 @@ class Trainer:
         """Set up for the steps `settings.train` describes; `faces` are needed where its `faces.batch` is not 0.
 
         Raises:
-            DataError: the teacher's embeddings have another length than the network's.
+            DataError: the teacher's embeddings have another length than the network's, or the network has a mesh head
+                and no training for it.
         """
         # Depthwise convolutions train a third faster with the channels innermost.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -76,6 +77,12 @@ class Trainer:
                     f"the teacher's embeddings have {taught} numbers, the network's {size}; "
                     f"set model.embedding.size to {taught}"
                 )
+        on_scenes = self.settings.batch > 0 and self.settings.tasks != "recognition"
+        if network.mesh is not None and not (scenes.meshes and on_scenes):
+            raise DataError(
+                "model.mesh: true needs meshes to learn from: set prepare.meshes: true, train.batch above 0 and "
+                "train.tasks: both or detection"
+            )
         identity = identity_loss(self.settings.identity, size, len(scenes.identities))
         self.losses = TaskLosses(self.network, identity, settings, scenes_embed=faces is None)
         network.detector.requires_grad_(not self.losses.frozen)
