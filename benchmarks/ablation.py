@@ -9,31 +9,23 @@ docs/ablation.md. The base is trained three times, which shows how much is chanc
 """
 
 import argparse
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from experiments import Kind, fetch, metrics, run_experiments
+from against_base import Figures, Outcome, difference, images_a_second, see
+from experiments import Kind, fetch, fetch_model, metrics, run_experiments
 from rich.console import Console
 from rich.progress import track
-from training_throughput import Ours
 
-from onelook.data.batches import TrainingScenes
+from onelook.data.blending import is_blend
 from onelook.data.scene import Manifest, read_manifest
-from onelook.evaluation.bootstrap import with_intervals
-from onelook.evaluation.landmarks import landmark_figures
-from onelook.evaluation.probes import LOWEST_SCORE, SeenSplit, gather_sightings, look_at
-from onelook.model.look import load_looker
-from onelook.model.store import load_model
 from onelook.reproducible import make_reproducible
-from onelook.settings import Settings, load_settings
+from onelook.settings import load_settings
 
 DOCUMENT = Path("docs/ablation.md")
 BEGIN, END = "<!-- made by benchmarks/ablation.py -->", "<!-- end -->"
 REPEATS = 3  # of the base
-STEPS, TURNS = 6, 3  # of timing
 COMMON = (
     "base.threads=1",  # two experiments share two cores better than two threads share an experiment
     "prepare.meshes=true",
@@ -48,9 +40,6 @@ COMMON = (
     "train.epochs=12",
     "train.batch=4",
     "train.learning_rate=0.003",
-    "train.weights.box=0.25",  # the paper's
-    "train.weights.landmarks=0.1",
-    "train.matching.negatives_per_positive=3",
     "train.augment.crop=256",
 )
 
@@ -73,9 +62,13 @@ ROWS: Mapping[str, Row] = {
     "no-mesh": Row("no mesh", ("model.mesh=false",)),
     "dense": Row("dense regression too", ("model.dense=true",)),
 }
+# How the table tells a figure: its section and name in metrics.json, and its name here.
+FIGURES = {
+    "AP .5": ("detection", "ap50", "ap50"),
+    "landmark error": ("landmarks", "nme", "nme"),
+    "mesh error": ("mesh", "error", "mesh"),
+}
 SLOWEST = ("deformable", "dense")  # begin first, so that none of them runs alone at the end
-
-Figures = dict[str, float]
 
 
 def main() -> None:
@@ -114,53 +107,20 @@ def compare_with_base(
     for name, kind in track(kinds.items(), description="measuring", console=Console(stderr=True)):
         settings = load_settings(fetch(kind.experiment(0), "params.yaml", folder / "params"))
         make_reproducible(settings.base)
-        model = fetch(kind.experiment(0), "build/model", folder / "models")
-        seen[name] = see(model, manifest, settings)
+        model = fetch_model(kind.experiment(0), folder / "models")
+        seen[name] = Outcome(see(model, manifest, settings), manifest, settings)
         pace[name] = images_a_second(model, manifest, settings)
     return {name: difference(each, seen[BASE], settings) for name, each in seen.items() if name != BASE}, pace
 
 
-def see(model: Path, manifest: Manifest, settings: Settings) -> SeenSplit:
-    """The test photos as a network sees them, without who is in them."""
-    low = settings.detect.model_copy(update={"score": LOWEST_SCORE})
-    scenes = manifest.select("test")
-    found = look_at(load_looker(model), manifest, scenes, low, lambda photos: None, embed=False)
-    nobody = gather_sightings((), (), settings.evaluate.iou)
-    return SeenSplit(scenes, found, [], nobody, nobody)
-
-
-def images_a_second(model: Path, manifest: Manifest, settings: Settings) -> float:
-    """Of a few steps more: the median of some turns, after one to warm up."""
-    scenes = TrainingScenes(manifest, settings.train.augment, settings.base.seed)
-    trainer = Ours(load_model(model), scenes, settings, STEPS)
-    return statistics.median([trainer.turn(epoch).images for epoch in range(1 + TURNS)][1:])
-
-
-def difference(own: SeenSplit, base: SeenSplit, settings: Settings) -> Figures:
-    """How much higher `ap50` and `nme` are than the base's, with intervals: both see the same resampled photos.
-
-    Each has its landmark error over the faces that it found itself.
-    """
-    judged = [(each.outcomes(), *each.errors(settings.evaluate.iou, settings.detect.score)) for each in (own, base)]
-
-    def gains(weights: np.ndarray) -> Figures:
-        ap, nme = (
-            [outcomes.average_precision(weights) for outcomes, _, _ in judged],
-            [landmark_figures(errors, weights[scenes])["nme"] for _, errors, scenes in judged],
-        )
-        return {"ap50": ap[0] - ap[1], "nme": nme[0] - nme[1]}
-
-    return with_intervals(gains, (len(own.scenes),), settings.evaluate.bootstrap, settings.base.seed)
-
-
 def write_counts(manifest: Manifest, counts: Mapping[str, int]) -> str:
     """How little data this is."""
-    training = manifest.select("train")
+    training, names = manifest.select("train"), manifest.identities("train")
+    blends = sum(is_blend(name) for name in names)
     faces = sum(len(scene.faces) for scene in training)
     return (
-        f"Trained on {len(training)} composed scenes with {faces} faces of {len(manifest.identities('train'))} people "
-        f"(people mixed of two among them); measured on {counts['scenes']} scenes with {counts['faces']} faces of "
-        f"{counts['people']} others."
+        f"Trained on {len(training)} scenes with {faces} faces of {len(names) - blends} people and of {blends} mixed of "
+        f"two of them; measured on {counts['scenes']} scenes with {counts['faces']} faces of {counts['people']} others."
     )
 
 
@@ -168,24 +128,23 @@ def write_table(
     measured: Mapping[str, Mapping[str, Any]], gains: Mapping[str, Figures], pace: Mapping[str, float]
 ) -> str:
     """A row a training: figures of the stage `evaluate`, differences to the base in points, training's speed."""
-    lines = ["| | AP .5 | against the base | landmark error | against the base | mesh error | images/s |"]
-    lines.append("|---" * 7 + "|")
+    lines = [f"| | {' | against the base | '.join(FIGURES)} | against the base | images/s |"]
+    lines.append("|---" * (2 + 2 * len(FIGURES)) + "|")
     for name, row in ROWS.items():
-        figures, gain = measured[name], gains.get(name, {})
-        cells = [_cell(figures.get("detection", {}), "ap50"), _points(gain, "ap50")]
-        cells += [_cell(figures.get("landmarks", {}), "nme"), _points(gain, "nme")] if row.points else ["–", "–"]
-        cells += [_cell(figures.get("mesh", {}), "error"), f"{pace[name]:.1f}"]
-        lines.append(f"| {row.told} | {' | '.join(cells)} |")
+        cells = []
+        for section, figure, key in FIGURES.values():
+            known = row.points or section != "landmarks"
+            cells.append(_cell(measured[name].get(section, {}) if known else {}, figure))
+            cells.append(_points(gains.get(name, {}) if known else {}, key))
+        lines.append(f"| {row.told} | {' | '.join(cells)} | {pace[name]:.1f} |")
     return "\n".join(lines)
 
 
 def write_repeats(repeats: Sequence[Mapping[str, Any]]) -> str:
     """What other random numbers alone do."""
-    told = {"AP .5": ("detection", "ap50"), "landmark error": ("landmarks", "nme"), "mesh error": ("mesh", "error")}
     parts = [
-        f"{name} {', '.join(f'{each[section][figure]:.4f}' for each in repeats)}"
-        for name, (section, figure) in told.items()
-        if all(figure in each.get(section, {}) for each in repeats)
+        f"{told} {', '.join(f'{each[section][figure]:.4f}' for each in repeats)}"
+        for told, (section, figure, _) in FIGURES.items()
     ]
     return f"The base, trained {len(repeats)} times with other random numbers: {'; '.join(parts)}."
 
@@ -208,7 +167,7 @@ def _points(figures: Mapping[str, float], name: str) -> str:
     if name not in figures:
         return "–"
     mean, low, high = (100 * figures[each] for each in (name, f"{name}_low", f"{name}_high"))
-    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 if __name__ == "__main__":

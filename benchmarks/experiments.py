@@ -85,6 +85,11 @@ def run_experiments(kinds: Sequence[Kind], jobs: int) -> None:
         raise
 
 
+def fetch_model(experiment: str, folder: Path) -> Path:
+    """The model folder that an experiment trained, copied into `folder`."""
+    return fetch(experiment, "build/model", folder)
+
+
 def fetch(experiment: str, path: str, folder: Path) -> Path:
     """A file or folder of an experiment, `build/model` for instance, copied to `folder` by the experiment's name."""
     place = folder / experiment

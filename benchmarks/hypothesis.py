@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments import Kind, fetch, run_experiments
+from experiments import Kind, fetch_model, run_experiments
 from kinds import common
 from matplotlib.figure import Figure
 from measures import Bench, Figures, TwoPasses, time_passes
@@ -80,7 +80,7 @@ def main() -> None:
     trained = kinds(arguments.data)
     run_experiments(list(trained.values()), arguments.jobs)
     models = {
-        name: [fetch(kind.experiment(repeat), "build/model", arguments.out / "models") for repeat in range(REPEATS)]
+        name: [fetch_model(kind.experiment(repeat), arguments.out / "models") for repeat in range(REPEATS)]
         for name, kind in trained.items()
     }
     figures = measured(models, Bench(arguments.data), arguments.out / "figures")
