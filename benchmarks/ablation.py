@@ -119,8 +119,8 @@ def write_counts(manifest: Manifest, counts: Mapping[str, int]) -> str:
     blends = sum(is_blend(name) for name in names)
     faces = sum(len(scene.faces) for scene in training)
     return (
-        f"Trained on {len(training)} scenes with {faces} faces of {len(names) - blends} people and of {blends} mixed of two "
-        f"of them; measured on {counts['scenes']} scenes with {counts['faces']} faces of {counts['people']} others."
+        f"Trained on {len(training)} scenes, {faces} faces of {len(names) - blends} people and of {blends} mixed of "
+        f"two of them; measured on {counts['scenes']} scenes, {counts['faces']} faces of {counts['people']} others."
     )
 
 
