@@ -37,7 +37,8 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"train": {"balance": "fair"}}, "Input should be 'fixed' or 'learned'"),
         (
             {"prepare": {"reader": "vggface"}},
-            "prepare.reader: 'vggface' is impossible: Input should be 'orl', 'folder', 'lfw', 'celeba' or 'record'",
+            "prepare.reader: 'vggface' is impossible: Input should be 'orl', 'folder', 'lfw', 'celeba', 'record', "
+            "'wider' or 'annotations'",
         ),
         ({"prepare": {"celeba": {"images": "all"}}}, "prepare.celeba.images: 'all' is impossible"),
         ({"prepare": {"people": {"train": 0.9}}}, "prepare.people: is impossible: train + validation + test must be 1"),
@@ -60,6 +61,10 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"model": {"levels": "full", "start": "wheel"}}, "start: wheel fits the light network alone"),
         ({"model": {"start": "imagenet"}}, "start: imagenet fits a resnet"),
         ({"train": {"augment": {"crop": 100}}}, "train.augment.crop: 100 is impossible"),
+        ({"train": {"augment": {"short_edge": [0.8, 0.3]}}}, "short_edge: needs 0 < smallest <= largest <= 1"),
+        ({"train": {"steps": {"drops": [68, 55]}}}, "drops: each once, the smallest first, none within warm_up"),
+        ({"train": {"steps": {"drops": [3, 55]}}}, "drops: each once, the smallest first, none within warm_up"),
+        ({"train": {"weights": {"landmarks": -1}}}, "train.weights.landmarks: -1 is impossible"),
         ({"detect": {"nms": float("nan")}}, "detect.nms"),
         ({"mlflow": {}}, "mlflow: unknown key; known here: base, detect, evaluate"),
     ],

@@ -1,4 +1,4 @@
-"""The command `onelook`: identify, enroll, gallery, forget.
+"""The command `onelook`: identify, enroll, gallery, forget, preset.
 
 What needs torch or FAISS is imported inside the commands, so that help and mistyped commands answer at once.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 OWN_GALLERY = Path("gallery")
 PIPELINE_GALLERY = Path("build/gallery")
+PARAMS = Path("params.yaml")
 
 app = typer.Typer(
     help="Find every face in a photo and say who it is.",
@@ -160,6 +161,22 @@ def forget(name: Name, gallery: ChangedGallery = OWN_GALLERY) -> None:
     kept = check_name(name)
     change(gallery, lambda contents: contents.without(kept))
     print(f"{kept}: forgotten, nothing of it is left in {gallery}")
+
+
+@app.command()
+def preset(
+    name: Annotated[str | None, typer.Argument(help="which preset; none: list them", metavar="[NAME]")] = None,
+) -> None:
+    """Write the settings of a paper into ./params.yaml, keeping its comments; without a name, list the presets."""
+    from onelook.preset import apply_preset, presets
+
+    if name is None:
+        _print_rows("presets", ("preset", "what it is"), presets().items())
+        return
+    changes = apply_preset(name, PARAMS)
+    _print_rows(f"{PARAMS}: {name}", ("key", "old", "new"), [(each.key, each.old, each.new) for each in changes])
+    if not changes:
+        print(f"{PARAMS}: {name} is set already", file=sys.stderr)
 
 
 def main() -> None:

@@ -10,7 +10,13 @@ from onelook.geometry.mesh import EYES, MOUTH, NOSE_TIP, VERTICES, five_points
 from onelook.settings import Augment
 
 SETTINGS = Augment(
-    crop=128, zoom=(0.6, 1.8), smallest_identity=0.0, photometric=0.0, landmark_jitter=0.0, predicted_share=0.0
+    crop=128,
+    zoom=(0.6, 1.8),
+    short_edge=None,
+    smallest_identity=0.0,
+    photometric=0.0,
+    landmark_jitter=0.0,
+    predicted_share=0.0,
 )
 POINTS = np.array([[60, 50], [84, 52], [72, 64], [62, 76], [82, 78]], np.float32)
 
@@ -101,3 +107,39 @@ def test_photometric_changes_nothing_at_strength_zero_and_something_at_one() -> 
     np.testing.assert_array_equal(photometric(image, 0.0, np.random.default_rng(1)), image)
     changed = photometric(image, 1.0, np.random.default_rng(1))
     assert changed.dtype == np.uint8 and (changed != image).mean() > 0.5
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_short_edge_says_which_share_of_the_photo_a_crop_shows(seed: int) -> None:
+    """The crop of a face that fills the photo is as wide as the crop's share of it; nothing of it is gray."""
+    whole = Sample(
+        np.full((200, 300, 3), 7, np.uint8), np.array([[-900, -900, 1200, 1100]]), POINTS[None], np.array([-1])
+    )
+    changes = {"short_edge": (0.3, 0.8)}
+    result = augment(whole, SETTINGS.model_copy(update=changes), np.random.default_rng(seed))
+    assert (result.image[2:-2, 2:-2] == 7).all()  # at the photo's edge gray is blended in
+    apart = np.linalg.norm(result.landmarks[0, 0] - result.landmarks[0, 1]) if len(result.landmarks) else None
+    if apart is not None:  # 128 pixels show between 0.3 and 0.8 of 200
+        original = np.linalg.norm(POINTS[0] - POINTS[1])
+        assert 128 / 160 - 1e-3 <= apart / original <= 128 / 60 + 1e-3
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_ignored_boxes_follow_the_pixels_as_far_as_they_are_inside(seed: int) -> None:
+    given_sample = sample()
+    ignored = np.concatenate([given_sample.boxes, np.array([[400, 0, 420, 20]], np.float32)])
+    result = augment(replace(given_sample, ignored=ignored), SETTINGS, np.random.default_rng(seed))
+    assert ((result.ignored >= 0) & (result.ignored <= 128)).all()
+    assert (result.ignored[:, 2:] > result.ignored[:, :2]).all()
+    for box in result.boxes:  # the face's box is among them, cut alike
+        assert np.isclose(result.ignored, box, atol=1e-4).all(1).any()
+
+
+def test_an_ignored_box_that_is_cut_off_stays_where_a_face_would_not() -> None:
+    """Its centre is outside the crop, and what shows of it may still be part of a face."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    box = np.array([[-40, 10, 20, 30]], np.float32)
+    nobody = Sample(image, box, np.full((1, 5, 2), np.nan, np.float32), np.array([-1]), box)
+    result = crop(nobody, 64, 1.0, np.random.default_rng(0))
+    assert result.boxes.shape == (0, 4) and result.ignored.tolist() == [[0, 10, 20, 30]]
+    assert mirror(result).ignored.tolist() == [[44, 10, 64, 30]]

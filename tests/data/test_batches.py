@@ -13,7 +13,13 @@ from onelook.errors import DataError
 from onelook.settings import Augment
 
 SETTINGS = Augment(
-    crop=64, zoom=(0.9, 1.1), smallest_identity=0.0, photometric=0.5, landmark_jitter=0.0, predicted_share=0.0
+    crop=64,
+    zoom=(0.9, 1.1),
+    short_edge=None,
+    smallest_identity=0.0,
+    photometric=0.5,
+    landmark_jitter=0.0,
+    predicted_share=0.0,
 )
 
 
@@ -65,9 +71,9 @@ def test_a_damaged_image_is_named(root: Path) -> None:
         batches(root, 0, 0)
 
 
-def test_training_without_people_is_refused(tmp_path: Path) -> None:
-    write_manifest(tmp_path, [Scene("a.png", 64, 64, "train", "scene", (), "", "")])
-    with pytest.raises(DataError, match="no training scene holds a person"):
+def test_training_without_scenes_is_refused(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [Scene("a.png", 64, 64, "test", "scene", (), "", "")])
+    with pytest.raises(DataError, match="no scene is for training"):
         TrainingScenes(read_manifest(tmp_path), SETTINGS, 0)
 
 
@@ -103,3 +109,23 @@ def test_every_face_of_a_scene_comes_with_its_own_lesson_unless_it_is_too_small_
             grays = image[0, centres[:, 1], centres[:, 0]].float()
             torch.testing.assert_close(taught[:2, 0], grays[:2], atol=1.0, rtol=0)
             assert who[0] == -1 and who[2] == -1
+
+
+def test_ignored_boxes_come_with_their_scene(root: Path) -> None:
+    manifest = read_manifest(root)
+    box = np.array([[10, 10, 50, 50]], np.float32)
+    write_manifest(
+        root, [replace(scene, ignored=box if scene.faces[0].identity else scene.ignored) for scene in manifest.scenes]
+    )
+    settings = SETTINGS.model_copy(update={"zoom": (1, 1)})
+    for batch in TrainingScenes(read_manifest(root), settings, 0).batches(0, 2):
+        assert batch.ignored is not None
+        for ignored, who in zip(batch.ignored, batch.identities, strict=True):
+            assert ignored.tolist() in ([[10, 10, 50, 50]], [[14, 10, 54, 50]]) if who[0] >= 0 else not len(ignored)
+
+
+def test_scenes_in_which_nobody_has_a_name_are_batches_too(root: Path) -> None:
+    nobody = [replace(scene, faces=()) for scene in read_manifest(root).scenes]
+    write_manifest(root, nobody)
+    scenes = TrainingScenes(read_manifest(root), SETTINGS, 0)
+    assert scenes.identities == [] and len(list(scenes.batches(0, 2))) == 3

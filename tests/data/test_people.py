@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from onelook.data.people import FEWEST, SPLITS, choose_enrolment, hold_out, split_people
+from onelook.data.people import FEWEST, SPLITS, choose_enrolment, hold_out, split_people, split_photos
 from onelook.errors import DataError
 from onelook.settings import People
 
@@ -92,3 +92,10 @@ def test_enrolment_photos_are_drawn_not_the_first() -> None:
     own = {"ann": list(range(10))}
     drawn = {tuple(choose_enrolment(own, 5, np.random.default_rng(seed))["ann"][0]) for seed in range(20)}
     assert len(drawn) > 10
+
+
+def test_photos_without_names_are_divided_as_people_are() -> None:
+    found = Counter(split_photos(names(41), DEFAULT, np.random.default_rng(0)).values())
+    assert tuple(found[split] for split in SPLITS) == (25, 6, 10)
+    with pytest.raises(DataError, match="1 photo: train, validation and test need at least 2 photos each"):
+        split_photos(names(1), DEFAULT, np.random.default_rng(0))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,20 @@ def test_an_image_outside_the_folder_is_refused(tmp_path: Path) -> None:
     manifest = read_manifest(tmp_path)
     with pytest.raises(OnelookError, match="leaves the data folder"):
         manifest.path(manifest.scenes[0])
+
+
+def test_ignored_boxes_are_read_back_and_stand_in_the_manifest_only_where_there_are_some(tmp_path: Path) -> None:
+    ignored = np.array([[1, 2, 3, 4.5], [5, 6, 7, 8]], np.float32)
+    write_manifest(tmp_path, [scene(), replace(scene("b.jpg"), ignored=ignored)])
+    first, second = read_manifest(tmp_path).scenes
+    assert first.ignored.shape == (0, 4) and first.ignored.dtype == np.float32
+    np.testing.assert_array_equal(second.ignored, ignored)
+    lines = (tmp_path / MANIFEST).read_text().splitlines()
+    assert '"ignored"' not in lines[0] and '"ignored": [[1.0, 2.0, 3.0, 4.5], [5.0, 6.0, 7.0, 8.0]]' in lines[1]
+
+
+def test_scenes_are_nameless_as_long_as_nobody_has_a_name(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [scene(identity=None)])
+    assert read_manifest(tmp_path).nameless
+    write_manifest(tmp_path, [scene(identity=None), scene("b.jpg", role="enrol")])
+    assert not read_manifest(tmp_path).nameless

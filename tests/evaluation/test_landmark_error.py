@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onelook.evaluation.landmarks import cumulative_share, landmark_errors, landmark_figures
+from onelook.evaluation.landmarks import cumulative_share, interocular_errors, landmark_errors, landmark_figures
 
 
 def test_hand_computed_error_leaves_absent_points_out() -> None:
@@ -32,3 +32,25 @@ def test_figures_and_cumulative_share() -> None:
     assert weighted == pytest.approx({"nme": 0.08, "failure_rate": 1 / 3})
     assert all(np.isnan(value) for value in landmark_figures(np.array([np.nan])).values())
     np.testing.assert_allclose(cumulative_share(errors, np.array([0.01, 0.02, 0.1, 0.3])), [0, 1 / 3, 2 / 3, 1])
+
+
+def test_interocular_error_by_hand() -> None:
+    """Eyes 5 apart (3, 4); the labelled points that exist are 1, 2 and 3 pixels off: 2 on average, 0.4 of the 5."""
+    labelled = np.full((4, 5, 2), np.nan, np.float32)
+    labelled[:, :3] = [[0, 0], [3, 4], [2, 5]]
+    found = np.zeros_like(labelled)
+    found[:, :3] = labelled[:, :3] + np.array([[1, 0], [0, 2], [-3, 0]], np.float32)
+    labelled[1, 1] = np.nan  # without an eye there is no distance
+    labelled[2, 1] = labelled[2, 0]  # nor with both at one place
+    labelled[3] = np.nan
+    np.testing.assert_allclose(interocular_errors(found, labelled), [0.4, np.nan, np.nan, np.nan], rtol=1e-6)
+
+
+def test_both_errors_are_of_the_same_distances() -> None:
+    rng = np.random.default_rng(1)
+    found, labelled = rng.uniform(0, 30, (2, 6, 5, 2))
+    boxes = np.array([[0, 0, 20, 45]] * 6)  # size 30
+    apart = np.linalg.norm(labelled[:, 0] - labelled[:, 1], axis=1)
+    np.testing.assert_allclose(
+        interocular_errors(found, labelled) * apart, landmark_errors(found, labelled, boxes) * 30
+    )

@@ -8,7 +8,7 @@ from onelook.data.photo import write_photo
 from onelook.data.scene import Face, Manifest, Scene
 from onelook.evaluation.mesh_pictures import mesh_sheet
 from onelook.evaluation.meshes import see_meshes, vertex_errors
-from onelook.evaluation.probes import SeenSplit, gather_sightings
+from onelook.evaluation.probes import FoundSplit
 from onelook.geometry.mesh import NOSE_TIP, VERTICES
 from onelook.model.detections import Detections
 
@@ -45,7 +45,7 @@ def test_a_face_without_a_label_has_no_error() -> None:
     assert np.isnan(vertex_errors(face_mesh()[None], labelled, BOX[None])).all()
 
 
-def seen_split(root: Path, *, meshes: bool = True) -> tuple[SeenSplit, Manifest]:
+def seen_split(root: Path, *, meshes: bool = True) -> tuple[FoundSplit, Manifest]:
     """Two scenes: a face found 3 pixels aside, twice; and two faces, one without a label, one not found."""
     write_photo(root / "a.png", np.full((120, 120, 3), 90, np.uint8))
     write_photo(root / "b.png", np.full((120, 120, 3), 90, np.uint8))
@@ -61,8 +61,7 @@ def seen_split(root: Path, *, meshes: bool = True) -> tuple[SeenSplit, Manifest]
     once = Detections(BOX[None], np.ones(1), np.zeros((1, 5, 2)), np.zeros((1, 0)), found[:1])
     if not meshes:
         once = Detections(once.boxes, once.scores, once.landmarks, once.embeddings)
-    nobody = gather_sightings([], [], 0.5)
-    return SeenSplit(scenes, [twice, once], [], nobody, nobody), Manifest(root, tuple(scenes))
+    return FoundSplit(scenes, [twice, once]), Manifest(root, tuple(scenes))
 
 
 def test_faces_that_were_found_and_have_a_label_count_once_each(tmp_path: Path) -> None:

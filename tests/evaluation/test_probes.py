@@ -1,5 +1,6 @@
 """From scenes and detections to sightings, templates and trials."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,15 @@ import pytest
 
 from onelook.data.scene import Face, Manifest, Role, Scene
 from onelook.errors import DataError
-from onelook.evaluation.probes import LOWEST_SCORE, SeenSplit, compare, gather_sightings, see_split, try_probes
+from onelook.evaluation.probes import (
+    LOWEST_SCORE,
+    FoundSplit,
+    compare,
+    find_split,
+    gather_sightings,
+    see_split,
+    try_probes,
+)
 from onelook.gallery.search import TemplateIndex
 from onelook.model.detections import Detections
 from onelook.model.look import Looker
@@ -89,9 +98,8 @@ def test_the_gallery_answers_the_same() -> None:
 
 def test_landmark_errors_are_of_found_faces_alone() -> None:
     scenes = [scene("one", face(0, "a"), face(40, None)), scene("two", face(0, "b"))]
-    nobody = gather_sightings([], [], 0.5)
-    seen = SeenSplit(scenes, [detections(40, 80), detections(0)], [], nobody, nobody)
-    errors, places = seen.errors(0.5, 0.5)
+    seen = FoundSplit(scenes, [detections(40, 80), detections(0)])
+    errors, _, places = seen.errors(0.5, 0.5)
     # Landmarks are labelled at (x, x) and found at (x + 1, 1); the size is 10.
     np.testing.assert_allclose(errors, [np.hypot(1, 39) / 10, np.hypot(1, 1) / 10], rtol=1e-5)
     assert places.tolist() == [0, 1]
@@ -119,3 +127,27 @@ def test_a_split_without_enough_people_is_refused(
     scenes = tuple(s for s in small_manifest.scenes if s.role == "scene")
     with pytest.raises(DataError, match="enrolment photos of 0 people"):
         see_split(small_looker, Manifest(tmp_path, scenes), "test", small_settings, lambda photos: None)
+
+
+def test_finding_an_ignored_box_is_neither_right_nor_wrong() -> None:
+    ignored = np.array([[40, 0, 50, 10], [80, 0, 90, 10]], np.float32)
+    scenes = [replace(scene("one", face(0, "a")), ignored=ignored), scene("two", face(0, "b"))]
+    found = [detections(40, 0, 80, 60), detections(40, 0)]
+    # Scores from 0.9 down to 0.6: in the first scene only the last is a false alarm, in the second the first.
+    outcomes = FoundSplit(scenes, found).outcomes()
+    np.testing.assert_allclose(outcomes.scores, [0.9, 0.8, 0.6, 0.6], rtol=1e-6)
+    assert sorted(zip(outcomes.photos.tolist(), outcomes.hits.tolist(), strict=True)) == [
+        (0, False),
+        (0, True),
+        (1, False),
+        (1, True),
+    ]
+    assert outcomes.faces.tolist() == [1, 1]
+    sightings = gather_sightings(scenes, found, 0.5)
+    assert sightings.identities == ("a", "b", None, None) and sightings.scenes.tolist() == [0, 1, 0, 1]
+    assert FoundSplit(scenes, found).errors(0.5, 0.5).scenes.tolist() == [0, 1]
+
+
+def test_a_split_without_scenes_is_told(small_looker: Looker, small_settings: Settings) -> None:
+    with pytest.raises(DataError, match="split test has no scene"):
+        find_split(small_looker, Manifest(Path("nowhere"), ()), "test", small_settings.detect, lambda photos: None)

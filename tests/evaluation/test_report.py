@@ -11,11 +11,13 @@ import pytest
 from onelook.data.photo import read_photo
 from onelook.data.scene import Manifest
 from onelook.drawing import GREEN, SKY, VERMILLION, Colour
+from onelook.errors import GalleryError
 from onelook.evaluation.contact_sheet import ContactSheet
 from onelook.evaluation.identification import dir_at_fpir, rank1
 from onelook.evaluation.probes import SeenSplit, compare, see_split, try_probes
 from onelook.evaluation.report import Evaluation, evaluate, write_evaluation
 from onelook.evaluation.validation import validation_figure
+from onelook.gallery.calibration import calibrated_terms
 from onelook.model.look import Looker
 from onelook.settings import Settings
 
@@ -44,7 +46,8 @@ def test_every_figure_stands_between_its_bounds(evaluation: Evaluation) -> None:
             "fpir_calibrated",
         },
     }
-    expected = {"detection": {"ap50"}, "landmarks": {"nme", "failure_rate"}, **recognition}
+    landmarks = {"nme", "failure_rate", "nme_interocular", "failure_rate_interocular"}
+    expected = {"detection": {"ap50"}, "landmarks": landmarks, **recognition}
     for sections, wanted in ((evaluation.metrics, expected), (evaluation.metrics["eigenfaces"], recognition)):
         for section, names in wanted.items():
             figures = sections[section]
@@ -59,7 +62,7 @@ def test_every_figure_stands_between_its_bounds(evaluation: Evaluation) -> None:
 
 
 def test_eigenfaces_answer_for_the_same_faces_and_misses(evaluation: Evaluation) -> None:
-    ours, theirs = evaluation.onelook.trials, evaluation.eigenfaces.trials
+    ours, theirs = evaluation.people.onelook.trials, evaluation.people.eigenfaces.trials
     np.testing.assert_array_equal(np.isfinite(ours.scores), np.isfinite(theirs.scores))
     assert len(ours.other_scores) == len(theirs.other_scores)
     assert not np.array_equal(ours.scores, theirs.scores)
@@ -88,8 +91,8 @@ def test_tables_and_pictures(written: Path) -> None:
 def test_the_contact_sheet_frames_what_the_threshold_made_of_each_face(
     evaluation: Evaluation, small_manifest: Manifest
 ) -> None:
-    ours = evaluation.onelook
-    sheet = ContactSheet(small_manifest, evaluation.seen, ours.people, ours.similarities)
+    ours = evaluation.people.onelook
+    sheet = ContactSheet(small_manifest, evaluation.people.seen, ours.people, ours.similarities)
 
     def frames(threshold: float) -> dict[Colour, int]:
         drawn = sheet.draw(ours.trials, threshold)
@@ -116,7 +119,7 @@ def test_the_threshold_travels_with_the_model_and_how_it_looks(
     assert calibration["fingerprint"] == "f" * 64
     assert calibration["detect"] == small_settings.detect.model_dump()
     assert calibration["people"] == 3
-    assert calibration["threshold"] == evaluation.onelook.calibration["threshold"]
+    assert calibration["threshold"] == evaluation.calibration["threshold"]
 
 
 def test_a_second_run_writes_the_same_bytes(
@@ -171,3 +174,42 @@ def test_perfect_embeddings_reach_what_detection_lets_them(
     trials = try_probes(seen.probes, *compare(seen.probes, seen.enrolled))
     found = seen.probes.found[seen.probes.labelled].mean()
     assert rank1(trials) == dir_at_fpir(trials, 0.01) == pytest.approx(found)
+
+
+@pytest.fixture(scope="module")
+def nameless(small_manifest: Manifest) -> Manifest:
+    """The same scenes with the names taken away, and a box that is ignored."""
+    box = np.array([[0, 0, 30, 30]], np.float32)
+    scenes = [
+        replace(scene, faces=tuple(replace(face, identity=None) for face in scene.faces), ignored=box)
+        for scene in small_manifest.scenes
+        if scene.role == "scene"
+    ]
+    return replace(small_manifest, scenes=tuple(scenes))
+
+
+def test_without_names_detection_and_landmarks_alone_are_measured_and_alike(
+    evaluation: Evaluation, nameless: Manifest, small_looker: Looker, small_settings: Settings, tmp_path: Path
+) -> None:
+    alone = evaluate(small_looker, nameless, small_settings)
+    assert alone.metrics.keys() == {"detection", "landmarks", "counts"} and alone.people is None
+    assert alone.metrics["landmarks"] == evaluation.metrics["landmarks"]
+    assert alone.metrics["counts"].keys() == {"scenes", "faces", "faces_with_landmark_error", "ignored"}
+    assert alone.metrics["detection"]["ap50"] >= evaluation.metrics["detection"]["ap50"] > 0.5
+    write_evaluation(alone, nameless, tmp_path / "out")
+    files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    pictures = {"pictures/precision_recall.png", "pictures/landmark_error.png"}
+    tables = {"curves/precision_recall.csv", "curves/landmark_error.csv"}
+    assert files == {"metrics.json", "calibration.json", *pictures, *tables}
+    # No gallery is made upon a threshold that nothing was set on.
+    with pytest.raises(GalleryError, match="has no threshold for unknown faces, as nobody") as caught:
+        calibrated_terms(tmp_path / "out/calibration.json", "f" * 64, 16, managed=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_validation_figure_of_detection_needs_no_names(
+    nameless: Manifest, small_looker: Looker, small_settings: Settings
+) -> None:
+    train = small_settings.train.model_copy(update={"tasks": "detection"})
+    figures = validation_figure(small_looker, nameless, small_settings.model_copy(update={"train": train}))
+    assert figures.keys() == {"ap50", "figure"} and figures["figure"] == figures["ap50"] > 0.5

@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 
 from onelook.objective.balance import TaskBalance
@@ -37,3 +38,16 @@ def test_a_task_that_is_not_trained_counts_for_nothing() -> None:
     torch.testing.assert_close(TaskBalance(WEIGHTS, "fixed")(some), torch.tensor(4.0 + 20))
     learned = TaskBalance(WEIGHTS, "learned")
     torch.testing.assert_close(learned(some), torch.tensor(24.0 - math.log(2) - math.log(4)))
+
+
+@pytest.mark.parametrize("kind", ["fixed", "learned"])
+def test_a_task_of_weight_zero_is_left_out(kind: str) -> None:
+    weights = WEIGHTS.model_copy(update={"landmarks": 0.0})
+    balance, without = TaskBalance(weights, kind), TaskBalance(WEIGHTS, kind)
+    others = {name: loss for name, loss in LOSSES.items() if name != "landmarks"}
+    total = balance(LOSSES | {"landmarks": torch.tensor(math.inf)})
+    torch.testing.assert_close(total, without(others))
+    assert "landmarks" not in balance.weights()
+    if kind == "learned":
+        total.backward()
+        assert bool(balance.log_variance.grad.isfinite().all())

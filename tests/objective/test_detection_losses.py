@@ -64,3 +64,34 @@ def test_a_batch_without_faces_trains_background_only() -> None:
     hardest = math.log(1 + math.exp(3)) + math.log(1 + math.exp(2))
     torch.testing.assert_close(losses.classification, torch.tensor(hardest))
     assert losses.box.item() == 0 and losses.landmarks.item() == 0
+
+
+def test_the_points_that_a_face_has_are_trained() -> None:
+    """Offsets (-3, -2), (3, -2), (0, 0) of the eyes and nose cost 2.5 + 1.5 for each eye and nothing for the nose."""
+    match = Matches(torch.tensor([0, 1, BACKGROUND, BACKGROUND]))
+    partly, none = POINTS.clone(), torch.full((1, 5, 2), torch.nan)
+    partly[0, 3:] = torch.nan
+    boxes = torch.cat([FACE, FACE + 45])
+
+    def landmarks(*points: torch.Tensor) -> float:
+        given = outputs([[0.0, 0.0]] * 4)
+        return detection_losses(given, ANCHORS, [match], [boxes], [torch.cat(points)], 3).landmarks.item()
+
+    assert math.isclose(landmarks(partly, none), 8 / 1, rel_tol=1e-5)  # 3 points are counted as one face at least
+    second = POINTS + 45
+    whole = 4 * 2.5 + 4 * 1.5
+    assert math.isclose(landmarks(partly, second), (8 + whole) / (8 / 5), rel_tol=1e-5)
+    assert math.isclose(landmarks(POINTS, second), whole, rel_tol=1e-5)
+
+
+def test_absent_points_have_no_gradient_and_the_others_have() -> None:
+    match = Matches(torch.tensor([0, BACKGROUND, BACKGROUND, BACKGROUND]))
+    points = torch.zeros(1, 4, 10, requires_grad=True)
+    partly = POINTS.clone()
+    partly[0, [1, 4]] = torch.nan
+    given = AnchorOutputs(torch.zeros(1, 4, 2), torch.zeros(1, 4, 4), points)
+    detection_losses(given, ANCHORS, [match], [FACE], [partly], 3).landmarks.backward()
+    assert points.grad is not None
+    moved = points.grad.view(4, 5, 2)[0].abs().sum(-1) > 0
+    assert moved.tolist() == [True, False, False, True, False]  # the nose is right already
+    assert bool((points.grad[0, 1:] == 0).all())

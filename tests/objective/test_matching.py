@@ -36,3 +36,30 @@ def test_an_image_without_faces_is_all_background() -> None:
     match = match_anchors(torch.rand(7, 4), torch.zeros(0, 4), SETTINGS)
     assert match.faces.tolist() == [BACKGROUND] * 7
     assert not match.positive.any() and match.negative.all()
+
+
+def test_background_upon_an_ignored_box_is_left_out() -> None:
+    ignored = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    anchors = torch.tensor(
+        [
+            [0.0, 0.0, 10.0, 8.0],  # IoU 0.8: it would be a face
+            [0.0, 0.0, 10.0, 4.0],  # IoU 0.4: it would be between
+            [4.0, 4.0, 6.0, 6.0],  # IoU 0.04, but wholly inside
+            [-5.0, 0.0, 5.0, 10.0],  # half inside, IoU 1/3
+            [-6.0, 0.0, 4.0, 10.0],  # less than half inside, IoU 1/4
+            [0.0, 0.0, 30.0, 30.0],  # a ninth inside
+            [50.0, 50.0, 60.0, 60.0],
+        ]
+    )
+    expected = [IGNORED] * 4 + [BACKGROUND] * 3
+    assert match_anchors(anchors, torch.zeros(0, 4), SETTINGS, ignored).faces.tolist() == expected
+    # A face there is found nonetheless.
+    faces = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    assert match_anchors(anchors, faces, SETTINGS, ignored).faces.tolist() == [0, *expected[1:]]
+
+
+def test_no_ignored_box_changes_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    anchors, faces = (torch.rand(n, 2, 2, generator=generator).sort(dim=1).values.flatten(1) for n in (60, 5))
+    without = match_anchors(anchors, faces, SETTINGS).faces
+    assert match_anchors(anchors, faces, SETTINGS, torch.zeros(0, 4)).faces.equal(without)

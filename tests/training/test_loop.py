@@ -360,3 +360,55 @@ def test_a_teacher_teaches_the_faces_of_scenes_too_those_without_a_name_among_th
     history = trainer.run(tmp_path / "c", "k", Watchers(validate=lambda network: {"figure": 0.0})).history
     losses = [row["loss.distil"] for row in history]
     assert np.mean(losses[-5:]) < 0.5 < 0.8 < losses[0]  # 1 is knowing nothing
+
+
+def stepped_settings(**train: object) -> Settings:
+    """RetinaFace's optimiser and schedule, in three epochs instead of eighty."""
+    steps = {"warm_up": 1, "start": 0.1, "drops": [2]}
+    return tiny_settings(optimiser="sgd", schedule="steps", steps=steps, tasks="detection", **train)
+
+
+def test_sgd_by_steps_goes_on_to_the_same_bits_after_an_interruption(scenes: Path, tmp_path: Path) -> None:
+    settings = stepped_settings()
+    whole, network = train(scenes, tmp_path / "whole", settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(scenes, tmp_path / "parts", settings, stop_after=1)
+    resumed, resumed_network = train(scenes, tmp_path / "parts", settings)
+    assert resumed.history == whole.history
+    assert same_weights(resumed_network, network)
+
+
+def test_rates_of_the_steps_and_momentum_reach_the_optimiser(scenes: Path) -> None:
+    settings = stepped_settings(momentum=0.8)
+    manifest = read_manifest(scenes)
+    trainer = Trainer(starting_network(settings.model), TrainingScenes(manifest, settings.train.augment, 0), settings)
+    shares = {}
+    for step in (0, 3, 5, 6):  # of three steps an epoch
+        trainer._set_rates(step, 3)
+        shares[step] = {group["lr"] / (0.003 * group["share"]) for group in trainer.optimiser.param_groups}
+    assert {step: [pytest.approx(value) for value in values] for step, values in shares.items()} == {
+        0: [0.1],
+        3: [1.0],
+        5: [1.0],
+        6: [0.1],
+    }
+    assert {group["momentum"] for group in trainer.optimiser.param_groups} == {0.8}
+
+
+def test_detection_is_trained_where_nobody_has_a_name_and_recognition_is_refused(scenes: Path, tmp_path: Path) -> None:
+    """Faces have three points; of what may be a face the nameless scene has one."""
+    changed = []
+    for scene in read_manifest(scenes).scenes:
+        points = np.where(np.arange(5)[:, None] < 3, TEMPLATE * 0.4 + np.array([20, 15], np.float32), np.nan)
+        faces = tuple(replace(face, identity=None, landmarks=points) for face in scene.faces)
+        changed.append(replace(scene, faces=faces, ignored=np.array([[2, 2, 40, 40]], np.float32)))
+    write_manifest(scenes, changed)
+    progress, _ = train(scenes, tmp_path / "c", stepped_settings())
+    assert all(row["loss.landmarks"] > 0 and "loss.identity" not in row for row in progress.history)
+    settings = tiny_settings()
+    with pytest.raises(DataError, match=r"no training scene holds a person; set train\.tasks: detection"):
+        Trainer(
+            starting_network(settings.model),
+            TrainingScenes(read_manifest(scenes), settings.train.augment, 0),
+            settings,
+        )

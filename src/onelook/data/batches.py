@@ -30,6 +30,7 @@ class Batch:
         identities: per image (n,) int64, -1 for no identity.
         taught: per image (n, d) float32, the teacher's embeddings, NaN where there is none; None without a teacher.
         meshes: per image (n, 468, 3) float32, NaN where absent; None where none were labelled.
+        ignored: per image (k, 4) float32, boxes of what may be a face or not; None where there are none at all.
     """
 
     images: Tensor
@@ -38,6 +39,7 @@ class Batch:
     identities: list[Tensor]
     taught: list[Tensor] | None
     meshes: list[Tensor] | None = None
+    ignored: list[Tensor] | None = None
 
 
 class TrainingScenes:
@@ -60,8 +62,8 @@ class TrainingScenes:
         # Where each scene's faces begin among those that were taught.
         rows = np.cumsum([0, *(len(scene.faces) for scene in training_scenes(manifest.scenes))])
         self._rows = {scene.image: int(row) for scene, row in zip(training_scenes(manifest.scenes), rows, strict=False)}
-        if not self.identities:
-            raise DataError(f"{manifest.root}: no training scene holds a person; prepare more photos")
+        if not self.scenes and not self.identities:
+            raise DataError(f"{manifest.root}: no scene is for training; prepare photos with a training split")
 
     @property
     def meshes(self) -> bool:
@@ -127,6 +129,7 @@ def read_sample(manifest: Manifest, scene: Scene, index: dict[str, int]) -> Samp
         boxes=np.array([face.box for face in scene.faces], np.float32).reshape(-1, 4),
         landmarks=np.array([face.landmarks for face in scene.faces], np.float32).reshape(-1, 5, 2),
         identities=np.array([index.get(face.identity or "", -1) for face in scene.faces], np.int64),
+        ignored=scene.ignored,
     )
 
 
@@ -139,4 +142,5 @@ def _collate(samples: Sequence[Sample], taught: list[Tensor] | None) -> Batch:
         identities=[torch.from_numpy(sample.identities) for sample in samples],
         taught=taught,
         meshes=meshes or None,
+        ignored=[torch.from_numpy(sample.ignored) for sample in samples],
     )

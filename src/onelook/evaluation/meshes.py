@@ -8,7 +8,7 @@ import numpy as np
 from onelook.data.meshes import read_meshes
 from onelook.data.scene import Manifest
 from onelook.evaluation.matching import claim_faces
-from onelook.evaluation.probes import SeenSplit, labelled_boxes
+from onelook.evaluation.probes import FoundSplit, labelled_boxes
 from onelook.geometry.mesh import NOSE_TIP, POINTS_68
 
 
@@ -26,8 +26,11 @@ def vertex_errors(found: np.ndarray, labelled: np.ndarray, boxes: np.ndarray) ->
     """
     apart = found.astype(np.float64) - labelled
     apart[..., 2:] -= apart[:, NOSE_TIP, None, 2:]
-    sizes = np.sqrt((boxes[:, 2:].astype(np.float64) - boxes[:, :2]).prod(-1))
-    return np.linalg.norm(apart, axis=-1) / sizes[:, None]
+    return np.linalg.norm(apart, axis=-1) / _sizes(boxes)[:, None]
+
+
+def _sizes(boxes: np.ndarray) -> np.ndarray:
+    return np.sqrt((boxes[:, 2:].astype(np.float64) - boxes[:, :2]).prod(-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +72,13 @@ class SeenMeshes:
         return {name: float(counted @ each / total) if total else float("nan") for name, each in per_face.items()}
 
     def mean_shape(self) -> np.ndarray:
-        """Where the vertices lie on average in the labelled box: (468, 2), each side of the box from 0 to 1."""
-        sides = (self.boxes[:, 2:] - self.boxes[:, :2])[:, None]
-        shape: np.ndarray = ((self.labelled[..., :2] - self.boxes[:, None, :2]) / sides).mean(0)
+        """Where the vertices lie on average, (468, 2): from the middle of the labelled box, in sizes of the face."""
+        middles, sizes = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2, _sizes(self.boxes)
+        shape: np.ndarray = ((self.labelled[..., :2] - middles[:, None]) / sizes[:, None, None]).mean(0)
         return shape
 
 
-def see_meshes(seen: SeenSplit, manifest: Manifest, iou: float, score: float) -> SeenMeshes | None:
+def see_meshes(seen: FoundSplit, manifest: Manifest, iou: float, score: float) -> SeenMeshes | None:
     """Pair the meshes of a split as it was seen with the labelled ones; None where there is no such pair.
 
     A face is found by a detection of at least `score` that overlaps it by `iou` or more.
@@ -87,6 +90,7 @@ def see_meshes(seen: SeenSplit, manifest: Manifest, iou: float, score: float) ->
         if labels is None or shown.meshes is None:
             return None
         claimed, first = claim_faces(shown.boxes, boxes, iou)
+        first &= claimed < len(scene.faces)  # the others are ignored boxes
         labelled = labels[scene.image][claimed[first]]
         known = np.isfinite(labelled).all((1, 2))
         places = np.full(int(known.sum()), i)

@@ -67,6 +67,7 @@ class TaskLosses:
             batch.boxes,
             batch.landmarks,
             self.settings.matching.negatives_per_positive,
+            batch.ignored,
         )
         if self.network.mesh is not None and batch.meshes is not None:
             images_of, rows, wanted_meshes = labelled_positives(matches, batch.meshes, stages[-1].anchors)

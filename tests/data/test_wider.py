@@ -1,0 +1,166 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onelook.data.labelled import LabelledPhoto, LabelledPhotos
+from onelook.data.wider import read_wider
+from onelook.errors import DataError
+from onelook.settings import People, Wider
+
+SHARES = People(train=0.6, validation=0.1, test=0.3)
+TRAIN = """0--Parade/a.jpg
+2
+10 20 30 40 0 0 0 0 0 0
+5 6 7 8 2 0 0 1 2 0
+0--Parade/nobody.jpg
+0
+0 0 0 0 0 0 0 0 0 0
+1--Riot/b.jpg
+1
+1 2 3 4 0 0 0 0 0 0
+"""
+POINTS = """# 0--Parade/a.jpg
+10 20 30 40 15.5 30 0.0 30 30.5 0.0 22 40 1.0 16 50 0.0 29 50 0.0 0.82
+5 6 7 8 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 0.4
+# 1--Riot/b.jpg
+9 9 9 9 1 1 0 2 1 0 1 2 0 1 3 0 2 3 0
+1 2 3 4 1 2 0 3 2 0 -1 -1 -1 1 5 0 3 5 0
+"""
+
+
+def make(root: Path, part: str, text: str) -> Path:
+    """The labels of a part, and every photo they name."""
+    path = root / f"wider_face_split/wider_face_{part}_bbx_gt.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    for line in text.splitlines():
+        if line.endswith(".jpg"):
+            photo = root / f"WIDER_{part}/images/{line}"
+            photo.parent.mkdir(parents=True, exist_ok=True)
+            photo.touch()  # the reader names photos and does not open them
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make(tmp_path, "train", TRAIN)
+    held = "".join(f"{number}--Event/{number}.jpg\n1\n1 1 9 9 0 0 0 0 0 0\n" for number in range(40))
+    make(tmp_path, "val", held)
+    (tmp_path / "retinaface/train").mkdir(parents=True)
+    (tmp_path / "retinaface/train/label.txt").write_text(POINTS)
+    return tmp_path
+
+
+def read(root: Path, seed: int = 0) -> LabelledPhotos:
+    return read_wider(Wider(path=str(root)), SHARES, seed)
+
+
+def by_name(reading: LabelledPhotos) -> dict[str, LabelledPhoto]:
+    return {f"{photo.path.parent.name}/{photo.path.name}": photo for photo in reading.photos}
+
+
+def test_boxes_invalid_ones_and_photos_without_a_face_by_hand(root: Path) -> None:
+    photos = by_name(read(root))
+    first = photos["0--Parade/a.jpg"]
+    assert [face.box.tolist() for face in first.faces] == [[10, 20, 40, 60]]
+    assert first.ignored.tolist() == [[5, 6, 12, 14]]
+    assert photos["0--Parade/nobody.jpg"].faces == ()
+    assert [face.box.tolist() for face in photos["1--Riot/b.jpg"].faces] == [[1, 2, 4, 6]]
+    assert read(root).counts == {"boxes.invalid": 1, "photos.missing": 0, "points.unmatched": 1}
+
+
+def test_points_belong_to_the_face_of_the_same_box(root: Path) -> None:
+    photos = by_name(read(root))
+    expected = [[15.5, 30], [30, 30.5], [22, 40], [16, 50], [29, 50]]
+    np.testing.assert_array_equal(photos["0--Parade/a.jpg"].faces[0].landmarks, expected)
+    part = [[1, 2], [3, 2], [np.nan, np.nan], [1, 5], [3, 5]]
+    np.testing.assert_array_equal(photos["1--Riot/b.jpg"].faces[0].landmarks, part)
+    assert np.isnan(photos["3--Event/3.jpg"].faces[0].landmarks).all()
+
+
+def test_without_retinaface_s_file_there_are_boxes_alone(root: Path) -> None:
+    (root / "retinaface/train/label.txt").unlink()
+    assert all(np.isnan(face.landmarks).all() for photo in read(root).photos for face in photo.faces)
+
+
+def test_training_photos_train_and_the_others_are_divided_by_the_seed(root: Path) -> None:
+    reading = read(root, 5)
+    splits = {name: photo.split for name, photo in by_name(reading).items()}
+    assert [name for name, split in splits.items() if split == "train"] == [
+        "0--Parade/a.jpg",
+        "0--Parade/nobody.jpg",
+        "1--Riot/b.jpg",
+    ]
+    counted = list(splits.values())
+    assert (counted.count("validation"), counted.count("test")) == (10, 30)  # a quarter: 0.1 of 0.1 + 0.3
+    assert splits == {name: photo.split for name, photo in by_name(read(root, 5)).items()}
+    assert splits != {name: photo.split for name, photo in by_name(read(root, 6)).items()}
+
+
+def test_validation_photos_alone_all_test(root: Path) -> None:
+    (root / "wider_face_split/wider_face_train_bbx_gt.txt").unlink()
+    reading = read(root)
+    assert [photo.split for photo in reading.photos] == ["test"] * 40
+    assert reading.counts["points.unmatched"] == 0
+
+
+def test_photos_that_are_not_there_are_counted(root: Path) -> None:
+    (root / "WIDER_train/images/1--Riot/b.jpg").unlink()
+    reading = read(root)
+    assert reading.counts["photos.missing"] == 1 and "1--Riot/b.jpg" not in by_name(reading)
+
+
+def test_labels_of_four_columns_have_no_invalid_box(root: Path) -> None:
+    make(root, "val", "0--Parade/c.jpg\n2\n1 2 3 4\n5 6 7 8\n0--Parade/d.jpg\n0\n0--Parade/e.jpg\n1\n1 1 1 1\n")
+    photos = by_name(read(root))
+    assert [len(photos[f"0--Parade/{name}.jpg"].faces) for name in "cde"] == [2, 0, 1]
+    assert photos["0--Parade/c.jpg"].ignored.shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a/b.jpg\n",
+        "a/b.jpg\ntwo\n1 2 3 4\n",
+        "a/b.jpg\n2\n1 2 3 4\n",
+        "a/b.jpg\n1\n1 2 3\n",
+        "a/b.jpg\n1\n1 2 3 nan\n",
+        "a/b.jpg\n2\n1 2 3 4\n1 2 3 4 0 0 0 0 0 0\n",
+        "a/b.jpg\n-1\n1 2 3 4\n",
+    ],
+)
+def test_damaged_labels_are_named_with_their_line(root: Path, text: str) -> None:
+    make(root, "val", "x/first.jpg\n1\n1 1 1 1\n" + text)
+    with pytest.raises(DataError, match=r"wider_face_val_bbx_gt\.txt, line 4: a/b\.jpg: not a photo") as caught:
+        read(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_points_are_named_with_their_line(root: Path) -> None:
+    (root / "retinaface/train/label.txt").write_text("# 0--Parade/a.jpg\n10 20 30 40 1 2\n")
+    with pytest.raises(DataError, match=r"label\.txt, line 2: not a box and five points"):
+        read(root)
+
+
+def test_what_is_missing_is_told_with_its_key(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"wider_face_val_bbx_gt\.txt: cannot be read; prepare\.wider\.path"):
+        read(root / "absent")
+    make(tmp_path / "bare", "val", "a/b.jpg\n1\n1 2 3 4\n")
+    (tmp_path / "bare/WIDER_val/images/a/b.jpg").unlink()
+    with pytest.raises(DataError, match="none of the labelled photos is there"):
+        read(tmp_path / "bare")
+
+
+@pytest.mark.shared_data
+def test_real_labels_agree_with_the_official_evaluation_s(shared_data: Path) -> None:
+    from onelook.evaluation.wider_truth import read_wider_truth
+
+    truth = {
+        f"{photo.event}/{photo.name}.jpg": photo.boxes
+        for photo in read_wider_truth(shared_data / "widerface/ground_truth")
+    }
+    photos = by_name(read(shared_data / "widerface"))
+    assert len(photos) == 103
+    for name, photo in photos.items():
+        np.testing.assert_array_equal([face.box for face in photo.faces], truth[name], err_msg=name)
