@@ -1,0 +1,174 @@
+"""What does each part of RetinaFace's full form do? One part at a time is changed, all trained alike from nothing.
+
+    python benchmarks/ablation.py [--jobs 2] [--out build/ablation]
+
+The base is a small full form: MobileNet-0.25, P2 to P6, context modules, cascade, boxes, landmarks and mesh. Trains
+what is not trained yet as DVC experiments on the embedded data, evaluates each by the stage `evaluate`, resamples the
+differences to the base over the same photos, times a few more steps of each training and rewrites the table in
+docs/ablation.md. The base is trained three times, which shows how much is chance.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from against_base import Figures, Outcome, difference, images_a_second, see
+from experiments import Kind, fetch, fetch_model, metrics, run_experiments
+from rich.console import Console
+from rich.progress import track
+
+from onelook.data.blending import is_blend
+from onelook.data.scene import Manifest, read_manifest
+from onelook.reproducible import make_reproducible
+from onelook.settings import load_settings
+
+DOCUMENT = Path("docs/ablation.md")
+BEGIN, END = "<!-- made by benchmarks/ablation.py -->", "<!-- end -->"
+REPEATS = 3  # of the base
+COMMON = (
+    "base.threads=1",  # two experiments share two cores better than two threads share an experiment
+    "prepare.meshes=true",
+    "model.levels=full",
+    "model.pyramid=32",
+    "model.context=plain",
+    "model.cascade=true",
+    "model.mesh=true",
+    "model.dense=false",
+    "model.start=nothing",
+    "train.tasks=detection",
+    "train.epochs=8",
+    "train.batch=4",
+    "train.learning_rate=0.003",
+    "train.augment.crop=256",
+)
+
+
+class Row(NamedTuple):
+    """One training: how the table tells it, what differs from COMMON, and whether its landmarks are trained."""
+
+    told: str
+    changes: tuple[str, ...] = ()
+    points: bool = True
+
+
+BASE = "base"
+ROWS: Mapping[str, Row] = {
+    BASE: Row("base"),
+    "no-context": Row("context: none", ("model.context=none",)),
+    "deformable": Row("context: deformable", ("model.context=deformable",)),
+    "no-cascade": Row("no cascade", ("model.cascade=false",)),
+    "no-landmarks": Row("landmarks not trained", ("train.weights.landmarks=0",), points=False),
+    "no-mesh": Row("no mesh", ("model.mesh=false",)),
+    "dense": Row("dense regression too", ("model.dense=true",)),
+}
+# How the table tells a figure: its section and name in metrics.json, and its name here.
+FIGURES = {
+    "AP .5": ("detection", "ap50", "ap50"),
+    "landmark error": ("landmarks", "nme", "nme"),
+    "mesh error": ("mesh", "error", "mesh"),
+}
+SLOWEST = ("deformable", "dense")  # begin first, so that none of them runs alone at the end
+
+
+def main() -> None:
+    """Train, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=2, help="experiments at a time, a thread each")
+    parser.add_argument("--out", type=Path, default=Path("build/ablation"), help="scenes and models of the experiments")
+    arguments = parser.parse_args()
+    kinds = {
+        name: Kind(f"ablation-{name}", COMMON, row.changes, REPEATS if name == BASE else 1, stage="evaluate")
+        for name, row in ROWS.items()
+    }
+    run_experiments([kinds[name] for name in sorted(kinds, key=lambda name: name not in SLOWEST)], arguments.jobs)
+    manifest = read_manifest(fetch(kinds[BASE].experiment(0), "build/scenes", arguments.out / "scenes"))
+    measured = {name: metrics(kind.experiment(0)) for name, kind in kinds.items()}
+    gains, pace = compare_with_base(kinds, manifest, arguments.out)
+    repeats = [metrics(kinds[BASE].experiment(repeat)) for repeat in range(REPEATS)]
+    text = "\n\n".join(
+        [
+            write_counts(manifest, measured[BASE]["counts"]),
+            write_table(measured, gains, pace),
+            write_repeats(repeats),
+            write_commands(kinds),
+        ]
+    )
+    print(text)
+    before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+def compare_with_base(
+    kinds: Mapping[str, Kind], manifest: Manifest, folder: Path
+) -> tuple[dict[str, Figures], dict[str, float]]:
+    """By row: what it gains over the base on the test photos, and how many images a second its training sees."""
+    seen, pace = {}, {}
+    for name, kind in track(kinds.items(), description="measuring", console=Console(stderr=True)):
+        settings = load_settings(fetch(kind.experiment(0), "params.yaml", folder / "params"))
+        make_reproducible(settings.base)
+        model = fetch_model(kind.experiment(0), folder / "models")
+        seen[name] = Outcome(see(model, manifest, settings), manifest, settings)
+        pace[name] = images_a_second(model, manifest, settings)
+    return {name: difference(each, seen[BASE], settings) for name, each in seen.items() if name != BASE}, pace
+
+
+def write_counts(manifest: Manifest, counts: Mapping[str, int]) -> str:
+    """How little data this is."""
+    training, names = manifest.select("train"), manifest.identities("train")
+    blends = sum(is_blend(name) for name in names)
+    faces = sum(len(scene.faces) for scene in training)
+    return (
+        f"Trained on {len(training)} scenes, {faces} faces of {len(names) - blends} people and of {blends} mixed of "
+        f"two of them; measured on {counts['scenes']} scenes, {counts['faces']} faces of {counts['people']} others."
+    )
+
+
+def write_table(
+    measured: Mapping[str, Mapping[str, Any]], gains: Mapping[str, Figures], pace: Mapping[str, float]
+) -> str:
+    """A row a training: figures of the stage `evaluate`, differences to the base in points, training's speed."""
+    lines = [f"| | {' | against the base | '.join(FIGURES)} | against the base | images/s |"]
+    lines.append("|---" * (2 + 2 * len(FIGURES)) + "|")
+    for name, row in ROWS.items():
+        cells = []
+        for section, figure, key in FIGURES.values():
+            known = row.points or section != "landmarks"
+            cells.append(_cell(measured[name].get(section, {}) if known else {}, figure))
+            cells.append(_points(gains.get(name, {}) if known else {}, key))
+        lines.append(f"| {row.told} | {' | '.join(cells)} | {pace[name]:.1f} |")
+    return "\n".join(lines)
+
+
+def write_repeats(repeats: Sequence[Mapping[str, Any]]) -> str:
+    """What other random numbers alone do."""
+    parts = [
+        f"{told} {', '.join(f'{each[section][figure]:.4f}' for each in repeats)}"
+        for told, (section, figure, _) in FIGURES.items()
+    ]
+    return f"The base, trained {len(repeats)} times with other random numbers: {'; '.join(parts)}."
+
+
+def write_commands(kinds: Mapping[str, Kind]) -> str:
+    """The command behind each row, with the common settings once."""
+    lines = [f"`COMMON` stands for `{Kind.told(COMMON)}`; of the base `train.repeat` is also 1 and 2.", ""]
+    for name, kind in kinds.items():
+        lines.append(f"- {name}: `dvc exp run COMMON {Kind.told((*kind.changes, 'train.repeat=0'))} evaluate`")
+    return "\n".join(lines)
+
+
+def _cell(figures: Mapping[str, float], name: str) -> str:
+    if name not in figures:
+        return "–"
+    return f"{figures[name]:.3f} [{figures[f'{name}_low']:.3f}, {figures[f'{name}_high']:.3f}]"
+
+
+def _points(figures: Mapping[str, float], name: str) -> str:
+    if name not in figures:
+        return "–"
+    mean, low, high = (100 * figures[each] for each in (name, f"{name}_low", f"{name}_high"))
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+if __name__ == "__main__":
+    main()

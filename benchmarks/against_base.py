@@ -1,0 +1,64 @@
+"""What the ablation measures beside metrics: differences between networks, and pace. No benchmark by itself."""
+
+import statistics
+from pathlib import Path
+
+import numpy as np
+from training_throughput import Ours
+
+from onelook.data.batches import TrainingScenes
+from onelook.data.scene import Manifest
+from onelook.evaluation.bootstrap import with_intervals
+from onelook.evaluation.landmarks import landmark_figures
+from onelook.evaluation.meshes import see_meshes
+from onelook.evaluation.probes import LOWEST_SCORE, SeenSplit, gather_sightings, look_at
+from onelook.model.look import load_looker
+from onelook.model.store import load_model
+from onelook.settings import Settings
+
+STEPS, TURNS = 6, 3  # of timing
+
+Figures = dict[str, float]
+
+
+def see(model: Path, manifest: Manifest, settings: Settings) -> SeenSplit:
+    """The test photos as a network sees them, without who is in them."""
+    low = settings.detect.model_copy(update={"score": LOWEST_SCORE})
+    scenes = manifest.select("test")
+    found = look_at(load_looker(model), manifest, scenes, low, lambda photos: None, embed=False)
+    nobody = gather_sightings((), (), settings.evaluate.iou)
+    return SeenSplit(scenes, found, [], nobody, nobody)
+
+
+def images_a_second(model: Path, manifest: Manifest, settings: Settings) -> float:
+    """Of a few steps more: the median of some turns, after one to warm up."""
+    scenes = TrainingScenes(manifest, settings.train.augment, settings.base.seed)
+    trainer = Ours(load_model(model), scenes, settings, STEPS)
+    return statistics.median([trainer.turn(epoch).images for epoch in range(1 + TURNS)][1:])
+
+
+class Outcome:
+    """The figures of one network on the test photos, however often each of these counts."""
+
+    def __init__(self, seen: SeenSplit, manifest: Manifest, settings: Settings) -> None:
+        found_by = settings.evaluate.iou, settings.detect.score
+        self.photos = len(seen.scenes)
+        self.detections = seen.outcomes()
+        self.errors, self.places = seen.errors(*found_by)
+        self.meshes = see_meshes(seen, manifest, *found_by)
+
+    def figures(self, weights: np.ndarray) -> Figures:
+        """`ap50`, `nme` and, of a network with a mesh head, `mesh`; errors are those of the faces it found itself."""
+        figures = {"ap50": self.detections.average_precision(weights)}
+        figures["nme"] = landmark_figures(self.errors, weights[self.places])["nme"]
+        return figures if self.meshes is None else {**figures, "mesh": self.meshes.figures(weights)["error"]}
+
+
+def difference(own: Outcome, base: Outcome, settings: Settings) -> Figures:
+    """How much higher the figures of both are in one, with intervals: both see the same resampled photos."""
+
+    def gains(weights: np.ndarray) -> Figures:
+        theirs = base.figures(weights)
+        return {name: value - theirs[name] for name, value in own.figures(weights).items() if name in theirs}
+
+    return with_intervals(gains, (own.photos,), settings.evaluate.bootstrap, settings.base.seed)

@@ -1,0 +1,124 @@
+"""A training loop as a tutorial writes it: what ours is timed against. No benchmark by itself."""
+
+import time
+from itertools import islice
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onelook.data.batches import Batch, TrainingScenes
+from onelook.geometry.anchors import AnchorOutputs, corners, make_anchors
+from onelook.geometry.boxes import encode_boxes, encode_landmarks
+from onelook.model.joint import JointNetwork
+from onelook.settings import Settings, Thresholds, Train
+
+
+class Pace(NamedTuple):
+    """One turn: images a second, and the share of the time that was spent waiting for the loader."""
+
+    images: float
+    waiting: float
+
+    @classmethod
+    def of(cls, images: int, seconds: float, waited: float) -> "Pace":
+        """Of a turn that took so long, of which so much was waiting."""
+        return cls(images / seconds, waited / seconds)
+
+
+class PlainLoop:
+    """Batches in the foreground, losses photo by photo, and for the rest what onelook does."""
+
+    def __init__(self, network: JointNetwork, scenes: TrainingScenes, settings: Settings, steps: int) -> None:
+        self.network = network.train()
+        self.scenes = scenes
+        self.settings = settings.train
+        self.few = steps
+        side = settings.train.augment.crop
+        self.anchors = make_anchors(side, side, network.detector.levels)
+        decaying = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+        others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": decaying, "weight_decay": settings.train.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=settings.train.learning_rate,
+        )
+
+    def turn(self, epoch: int) -> Pace:
+        """Train for an epoch."""
+        start, waited = time.perf_counter(), 0.0
+        batches = islice(self.scenes.batches(epoch, self.settings.batch), self.few)
+        for _ in range(self.few):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            loss = self.loss(batch)
+            self.optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+            self.optimiser.step()
+        return Pace.of(self.few * self.settings.batch, time.perf_counter() - start, waited)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The weighted sum of the losses of all stages."""
+        shared = self.network(batch.images)
+        matching = self.settings.matching
+        stages: list[tuple[AnchorOutputs, Thresholds]] = [(shared.anchors, matching)]
+        if shared.first is not None:
+            stages = [(shared.first, matching.cascade.first), (shared.anchors, matching.cascade.second)]
+        total = torch.zeros(())
+        starts = self.anchors.expand(len(batch.images), -1, -1)
+        for outputs, thresholds in stages:
+            total = total + stage_loss(outputs, starts, thresholds, batch, self.settings)
+            starts = shared.starts(self.anchors)
+        return total
+
+
+def stage_loss(outputs: AnchorOutputs, starts: Tensor, thresholds: Thresholds, batch: Batch, settings: Train) -> Tensor:
+    """Classification, boxes and landmarks, photo by photo. `starts` (B, n, 4): what the offsets lead from."""
+    classification = box = landmarks = torch.zeros(())
+    positives = pointed = 0
+    for image, (boxes, points) in enumerate(zip(batch.boxes, batch.landmarks, strict=True)):
+        anchors = starts[image]
+        faces = match(corners(anchors), boxes, thresholds)
+        rows = torch.nonzero(faces >= 0)[:, 0]
+        each = functional.cross_entropy(outputs.logits[image], (faces >= 0).long(), reduction="none")
+        hardest = each[faces == -1].sort(descending=True).values
+        kept = int(max(len(rows), 1) * settings.matching.negatives_per_positive)
+        classification = classification + each[rows].sum() + hardest[:kept].sum()
+        positives += len(rows)
+        if len(rows) == 0:
+            continue
+        wanted = encode_boxes(boxes[faces[rows]], anchors[rows])
+        box = box + functional.smooth_l1_loss(outputs.boxes[image, rows], wanted, reduction="sum")
+        rows = rows[points[faces[rows]].isfinite().all(-1).all(-1)]
+        wanted = encode_landmarks(points[faces[rows]], anchors[rows])
+        landmarks = landmarks + functional.smooth_l1_loss(outputs.landmarks[image, rows], wanted, reduction="sum")
+        pointed += len(rows)
+    weights = settings.weights
+    losses = weights.classification * classification + weights.box * box
+    return losses / max(positives, 1) + weights.landmarks * landmarks / max(pointed, 1)
+
+
+def match(anchors: Tensor, boxes: Tensor, thresholds: Thresholds) -> Tensor:
+    """The face (n,) of each anchor (n, 4; x1 y1 x2 y2), -1 for background and -2 for neither; a face at a time."""
+    best = torch.zeros(len(anchors))
+    faces = torch.full((len(anchors),), -1)
+    nearest = []
+    for face, (left, top, right, bottom) in enumerate(boxes.tolist()):
+        wide = (anchors[:, 2].clamp(max=right) - anchors[:, 0].clamp(min=left)).clamp(min=0)
+        high = (anchors[:, 3].clamp(max=bottom) - anchors[:, 1].clamp(min=top)).clamp(min=0)
+        area = (anchors[:, 2] - anchors[:, 0]) * (anchors[:, 3] - anchors[:, 1])
+        overlap = wide * high / (area + (right - left) * (bottom - top) - wide * high)
+        better = overlap > best
+        best[better], faces[better] = overlap[better], face
+        if overlap.max() > 0:
+            nearest.append((int(overlap.argmax()), face))
+    faces[best < thresholds.positive] = -2
+    faces[best < thresholds.negative] = -1
+    for anchor, face in nearest:
+        faces[anchor] = face
+    return faces
