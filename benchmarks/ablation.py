@@ -29,6 +29,7 @@ REPEATS = 3  # of the base
 COMMON = (
     "base.threads=1",  # two experiments share two cores better than two threads share an experiment
     "prepare.meshes=true",
+    "prepare.basis=true",
     "model.levels=full",
     "model.pyramid=32",
     "model.context=plain",
