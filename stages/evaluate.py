@@ -44,7 +44,8 @@ def main() -> None:
         write_json(out.parent / "timing.json", {name: round(value, 2) for name, value in timing.items()})
         run.metrics(flatten(evaluation.metrics))
         run.metrics({f"timing.{name}": value for name, value in timing.items()})
-        run.metrics({"threshold": evaluation.onelook.calibration["threshold"]})
+        if evaluation.people is not None:
+            run.metrics({"threshold": evaluation.calibration["threshold"]})
         for name in ("metrics.json", "calibration.json", "curves", "pictures"):
             run.artifact(out / name)
 

@@ -13,6 +13,7 @@ import onelook
 from onelook.data.photo import read_photo, write_photo
 from onelook.data.scene import Manifest, Split, read_manifest
 from onelook.drawing import tile
+from onelook.errors import DataError
 from onelook.gallery import store
 from onelook.gallery.calibration import calibrated_terms
 from onelook.gallery.enrolment import add_new, rows_of_scenes
@@ -37,12 +38,14 @@ def main() -> None:
     settings = load_settings(Path("params.yaml"))
     # Photos go through the network one by one: a second thread gains little, and waits long on a busy machine.
     make_reproducible(settings.base.model_copy(update={"threads": 1}))
+    manifest = read_manifest(arguments.scenes)
+    if manifest.nameless:
+        raise DataError(f"{arguments.scenes}: nobody has a name, so there is no gallery to fill; detection needs none")
     inputs = [arguments.model, arguments.scenes, arguments.evaluation]
     with stage_run("index", settings, inputs=inputs, outputs=[arguments.out]) as run:
         looker = load_looker(arguments.model)
         calibration = arguments.evaluation / "calibration.json"
         terms = calibrated_terms(calibration, looker.fingerprint, looker.embedding_size, managed=True)
-        manifest = read_manifest(arguments.scenes)
         rows, missed = rows_of_scenes(looker, terms.detect, manifest, settings.index.split)
         contents = add_new(store.empty(terms), rows)
         store.create(arguments.out, contents, replace=True)

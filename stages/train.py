@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an ex
 
 from onelook.data.batches import TrainingScenes
 from onelook.data.faces import TrainingFaces
+from onelook.data.meshes import MESHES
 from onelook.data.scene import MANIFEST, read_manifest
 from onelook.data.teaching import TEACHINGS, aligned_crops
 from onelook.evaluation.validation import validation_figure
@@ -63,7 +64,7 @@ def main() -> None:
             start_tail(network.embedding, settings.teacher, aligned_crops(manifest, MEASURED))
         trainer = Trainer(network, scenes, settings, faces)
         sections = (settings.base, settings.teacher, settings.model, settings.train)
-        data = [sha256(path) for name in (MANIFEST, TEACHINGS) if (path := arguments.scenes / name).exists()]
+        data = [sha256(path) for name in (MANIFEST, TEACHINGS, MESHES) if (path := arguments.scenes / name).exists()]
         key = training_key(*(part.model_dump(mode="json") for part in sections), *data)
         with TrainingDisplay(settings.train.epochs, trainer.steps()) as display:
 

@@ -16,5 +16,5 @@ def light_model(embedding: Embedding, **changes: Any) -> Model:
     """RetinaFace's light form that starts from nothing."""
     plain = {"form": "retinaface", "grid": {"scales": (5,), "side": 160, "channels": 8}}
     plain |= {"backbone": "mobilenet", "width": 0.25, "levels": "light", "pyramid": 64, "context": "plain"}
-    plain |= {"cascade": False, "start": "nothing", "checkpoint": "", "embedding": embedding}
+    plain |= {"cascade": False, "mesh": False, "start": "nothing", "checkpoint": "", "embedding": embedding}
     return Model.model_validate(plain | changes)

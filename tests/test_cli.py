@@ -105,6 +105,42 @@ def test_enroll_identify_list_forget(run: Run, place: Path) -> None:
     assert run("identify", "s1.png")[1].split("\t")[2] == "unknown"
 
 
+def test_meshes_are_written_a_file_a_face_and_drawn(run: Run, place: Path) -> None:
+    assert run("identify", "s1.png", "--meshes", "meshes")[::2] == (
+        1,
+        "error: build/gallery: its model has no mesh head; name another by --model, or leave --meshes out\n",
+    )
+    network = starting_network(_settings(tiny_embedding(16, size=32)).model_copy(update={"mesh": True}))
+    assert network.mesh is not None
+    for readout in network.mesh.parameters():  # vertices around the middle of the anchor
+        readout.data.uniform_(-0.3, 0.3) if readout.ndim == 1 else readout.data.zero_()
+    save_model(place / "solid", network)
+    looker = load_looker(place / "solid")
+    detect = store.Detect(score=0.5, nms=0.4, longest_side=640)
+    terms = store.Terms(
+        fingerprint=looker.fingerprint, threshold=1, target_fpir=0.01, detect=detect, embedding_size=32, managed=False
+    )
+    store.create(place / "gallery", store.empty(terms))
+    arguments = ("identify", "both.png", "--model", "solid", "--meshes", "meshes")
+    assert run(*arguments, "--pictures", "drawn")[0] == 0
+    assert run(*arguments)[0] == 0, "a second time no file is written over"
+    assert sorted(path.name for path in (place / "meshes").iterdir()) == [
+        "both-2.obj",
+        "both-3.obj",
+        "both-4.obj",
+        "both.obj",
+    ]
+    found = looker.look([read_photo(place / "both.png")], detect)[0]
+    assert found.meshes is not None
+    written = [line.split() for line in (place / "meshes/both-2.obj").read_text().splitlines() if line.startswith("v ")]
+    np.testing.assert_allclose(np.array([row[1:] for row in written], float), found.meshes[1] * [1, -1, -1], atol=1e-3)
+    drawn = read_photo(place / "drawn/both.png")
+    on_mesh = found.meshes[0][:, :2].astype(int)
+    assert (drawn[on_mesh[:, 1], on_mesh[:, 0]] != read_photo(place / "both.png")[on_mesh[:, 1], on_mesh[:, 0]]).any(
+        1
+    ).mean() > 0.9
+
+
 def test_several_faces_each_with_a_name(run: Run) -> None:
     run("enroll", "Anna", "s1.png")
     code, out, _ = run("identify", "both.png", "--json")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from onelook.drawing import GREEN, ORANGE, SKY, VERMILLION, draw_faces, text_mask, tile
+from onelook.drawing import GREEN, ORANGE, SKY, VERMILLION, draw_faces, draw_mesh, text_mask, tile
+from onelook.geometry.mesh import VERTICES, edges
 
 GRAY = 90
 
@@ -48,6 +49,17 @@ def test_absent_landmarks_are_not_drawn() -> None:
     changed = np.argwhere((drawn != without).any(axis=2))
     assert (drawn[150, 200] == SKY).all()
     assert np.abs(changed - [150, 200]).max() <= 4
+
+
+def test_a_mesh_joins_its_vertices_and_what_is_outside_is_cut_off() -> None:
+    vertices = np.full((VERTICES, 3), 1e9, np.float32)
+    one, other = edges()[0]
+    vertices[[one, other]] = [[100.5, 50.5, 7], [200.5, 50.5, -7]]
+    photo = blank()
+    drawn = draw_mesh(photo, np.nan_to_num(vertices), SKY)
+    mixed = np.array(SKY) * 0.6 + GRAY * 0.4
+    np.testing.assert_allclose(drawn[50, 101:200], np.tile(mixed, (99, 1)), atol=10)  # its rim is soft
+    assert (photo == GRAY).all() and (drawn[:50, :100] == GRAY).all()
 
 
 @pytest.mark.parametrize("box", [(0, 0, 40, 40), (380, 0, 400, 20), (0, 280, 30, 300), (370, 270, 400, 300)])

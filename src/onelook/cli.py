@@ -1,4 +1,4 @@
-"""The command `onelook`: identify, enroll, gallery, forget.
+"""The command `onelook`: identify, enroll, gallery, forget, preset.
 
 What needs torch or FAISS is imported inside the commands, so that help and mistyped commands answer at once.
 """
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from onelook.errors import OnelookError, PhotoError
+from onelook.errors import ModelError, OnelookError, PhotoError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 OWN_GALLERY = Path("gallery")
 PIPELINE_GALLERY = Path("build/gallery")
+PARAMS = Path("params.yaml")
 
 app = typer.Typer(
     help="Find every face in a photo and say who it is.",
@@ -55,6 +56,13 @@ def identify(
         Path | None,
         typer.Option("--pictures", help="write the photos with the faces drawn in into this folder, as PNG"),
     ] = None,
+    meshes: Annotated[
+        Path | None,
+        typer.Option(
+            "--meshes",
+            help="write the mesh of each face into this folder, as Wavefront OBJ; needs a model with a mesh head",
+        ),
+    ] = None,
 ) -> None:
     """Say who is in each photo: box, name or "unknown", similarity, detection score.
 
@@ -66,6 +74,8 @@ def identify(
     from onelook.gallery.gallery import open_gallery
 
     opened = open_gallery(_reading(gallery), model=model)
+    if meshes is not None and not opened.tells_meshes:
+        raise ModelError(f"{opened.folder}: its model has no mesh head; name another by --model, or leave --meshes out")
     answers: list[dict[str, object]] = []
     failed = False
     for photo in photos:
@@ -80,6 +90,8 @@ def identify(
                 _print_faces(photo_name(photo), image, faces)
             if pictures is not None:
                 answer["picture"] = photo_name(_write_picture(pictures, photo, image, faces))
+            if meshes is not None:
+                _write_meshes(meshes, photo, faces)
         except OnelookError as error:
             failed = True
             answer["error"] = str(error)
@@ -151,6 +163,22 @@ def forget(name: Name, gallery: ChangedGallery = OWN_GALLERY) -> None:
     print(f"{kept}: forgotten, nothing of it is left in {gallery}")
 
 
+@app.command()
+def preset(
+    name: Annotated[str | None, typer.Argument(help="which preset; none: list them", metavar="[NAME]")] = None,
+) -> None:
+    """Write the settings of a paper into ./params.yaml, keeping its comments; without a name, list the presets."""
+    from onelook.preset import apply_preset, presets
+
+    if name is None:
+        _print_rows("presets", ("preset", "what it is"), presets().items())
+        return
+    changes = apply_preset(name, PARAMS)
+    _print_rows(f"{PARAMS}: {name}", ("key", "old", "new"), [(each.key, each.old, each.new) for each in changes])
+    if not changes:
+        print(f"{PARAMS}: {name} is set already", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command; an OnelookError ends it with its line on stderr and exit code 1, Ctrl-C with 130."""
     for stream in (sys.stdout, sys.stderr):
@@ -211,7 +239,7 @@ def _write_picture(folder: Path, photo: Path, image: "np.ndarray", faces: "list[
     from onelook.data.photo import write_photo
     from onelook.gallery.picture import draw_identified
 
-    path = _reserve(folder, photo.stem)
+    path = _reserve(folder, photo.stem, ".png", "--pictures")
     try:
         write_photo(path, draw_identified(image, faces))
     except BaseException:
@@ -220,21 +248,31 @@ def _write_picture(folder: Path, photo: Path, image: "np.ndarray", faces: "list[
     return path
 
 
-def _reserve(folder: Path, stem: str) -> Path:
-    """Take the first free name: neither a photo nor an earlier picture of the same name is ever written over."""
+def _write_meshes(folder: Path, photo: Path, faces: "list[IdentifiedFace]") -> None:
+    """A file for each face, in the order of the answer, under names in `folder` that nothing has yet."""
+    from onelook.files import write_text
+    from onelook.geometry.mesh import to_obj
+
+    for face in faces:
+        assert face.mesh is not None
+        write_text(_reserve(folder, photo.stem, ".obj", "--meshes"), to_obj(face.mesh))
+
+
+def _reserve(folder: Path, stem: str, suffix: str, option: str) -> Path:
+    """Take the first free name: neither a photo nor an earlier file of the same name is ever written over."""
     number = 1
     while True:
-        path = folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
+        path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             path.open("x").close()
             return path
         except FileExistsError:
             if not folder.is_dir():
-                raise OnelookError(f"{folder}: is a file; name a folder for the pictures (--pictures)") from None
+                raise OnelookError(f"{folder}: is a file; name a folder ({option})") from None
             number += 1
         except OSError as error:
-            raise OnelookError(f"{folder}: pictures cannot be written there ({error.strerror or error})") from error
+            raise OnelookError(f"{folder}: nothing can be written there ({error.strerror or error})") from error
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
+from onelook.geometry.mesh import edges
+
 Colour = tuple[int, int, int]
 
 # RGB of the palette that colour-blind people can tell apart (Okabe and Ito 2008, Color Universal Design).
@@ -64,6 +66,24 @@ def draw_faces(
             if label:
                 _put_label(picture, taken, box, label, letters, colour)
     return picture
+
+
+def draw_mesh(photo: np.ndarray, vertices: np.ndarray, colour: Colour = SKY) -> np.ndarray:
+    """Draw the edges of a face's mesh, half transparent.
+
+    Args:
+        photo: RGB uint8 (H, W, 3); it is not changed.
+        vertices: (468, 2 or 3) in pixels of the photo; depth is not shown.
+        colour: of the lines.
+
+    Returns:
+        A new RGB uint8 image (H, W, 3).
+    """
+    fraction = 4  # bits behind the point of OpenCV's coordinates, which put pixel centres at whole numbers
+    ends = np.clip((vertices[edges(), :2] - 0.5) * 2**fraction, -(2**20), 2**20).round().astype(np.int32)
+    lines = np.ascontiguousarray(photo).copy()
+    cv2.polylines(lines, list(ends), False, colour, 1, cv2.LINE_AA, fraction)
+    return cv2.addWeighted(lines, 0.6, np.ascontiguousarray(photo), 0.4, 0)
 
 
 def tile(images: Sequence[np.ndarray], columns: int, width: int) -> np.ndarray:

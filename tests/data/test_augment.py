@@ -1,13 +1,22 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from onelook.data.augment import Sample, augment, crop, mirror, photometric
+from onelook.geometry.mesh import EYES, MOUTH, NOSE_TIP, VERTICES, five_points
 from onelook.settings import Augment
 
 SETTINGS = Augment(
-    crop=128, zoom=(0.6, 1.8), smallest_identity=0.0, photometric=0.0, landmark_jitter=0.0, predicted_share=0.0
+    crop=128,
+    zoom=(0.6, 1.8),
+    short_edge=None,
+    smallest_identity=0.0,
+    photometric=0.0,
+    landmark_jitter=0.0,
+    predicted_share=0.0,
 )
 POINTS = np.array([[60, 50], [84, 52], [72, 64], [62, 76], [82, 78]], np.float32)
 
@@ -36,6 +45,21 @@ def test_landmarks_follow_the_pixels_through_crop_zoom_and_mirror(seed: int) -> 
             assert brightness_at(result.image, point) > 180
         if inside:
             assert points[0, 0] < points[1, 0] and points[3, 0] < points[4, 0], "left stays left as seen"
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_vertices_go_with_the_landmarks_and_depth_with_the_zoom(seed: int) -> None:
+    """A mesh whose eyes and mouth lie on the landmarks still has them there."""
+    mesh = np.random.default_rng(0).uniform(50, 90, (1, VERTICES, 3)).astype(np.float32)
+    for (outer, inner), point in zip(EYES, POINTS, strict=False):
+        mesh[0, [outer, inner], :2] = point + np.array([[-4, 1], [4, -1]])
+    mesh[0, [NOSE_TIP, *MOUTH], :2] = POINTS[2:]
+    result = augment(replace(sample(), meshes=mesh), SETTINGS, np.random.default_rng(seed))
+    assert result.meshes is not None and len(result.meshes) == len(result.landmarks)
+    for points, vertices in zip(result.landmarks, result.meshes, strict=True):
+        np.testing.assert_allclose(five_points(vertices), points, atol=1e-2)
+        zoom = np.linalg.norm(points[1] - points[0]) / np.linalg.norm(POINTS[1] - POINTS[0])
+        np.testing.assert_allclose(np.ptp(vertices[:, 2]), np.ptp(mesh[..., 2]) * zoom, rtol=1e-3)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 3))

@@ -13,7 +13,13 @@ from onelook.errors import DataError
 from onelook.settings import Augment
 
 SETTINGS = Augment(
-    crop=64, zoom=(0.9, 1.1), smallest_identity=0.0, photometric=0.5, landmark_jitter=0.0, predicted_share=0.0
+    crop=64,
+    zoom=(0.9, 1.1),
+    short_edge=None,
+    smallest_identity=0.0,
+    photometric=0.5,
+    landmark_jitter=0.0,
+    predicted_share=0.0,
 )
 
 
@@ -65,9 +71,9 @@ def test_a_damaged_image_is_named(root: Path) -> None:
         batches(root, 0, 0)
 
 
-def test_training_without_people_is_refused(tmp_path: Path) -> None:
-    write_manifest(tmp_path, [Scene("a.png", 64, 64, "train", "scene", (), "", "")])
-    with pytest.raises(DataError, match="no training scene holds a person"):
+def test_training_without_scenes_is_refused(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [Scene("a.png", 64, 64, "test", "scene", (), "", "")])
+    with pytest.raises(DataError, match="no scene is for training"):
         TrainingScenes(read_manifest(tmp_path), SETTINGS, 0)
 
 

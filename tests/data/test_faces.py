@@ -19,7 +19,15 @@ from onelook.geometry.alignment import TEMPLATE, similarity_transform
 from onelook.settings import Augment, Faces
 
 SETTINGS = Faces(batch=4, side=96, named=0.5, per_person=1, rotation=10, scale=0.2, shrunk=0.3)
-STILL = Augment(crop=64, zoom=(1, 1), smallest_identity=20, photometric=0, landmark_jitter=0, predicted_share=0)
+STILL = Augment(
+    crop=64,
+    zoom=(1, 1),
+    short_edge=None,
+    smallest_identity=20,
+    photometric=0,
+    landmark_jitter=0,
+    predicted_share=0,
+)
 
 
 def dotted(scale: float, degrees: float, x: float, y: float) -> Sample:

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from onelook.data import preparing
 from onelook.data.annotate import Find, annotate
 from onelook.data.batches import TrainingScenes
 from onelook.data.faces import TrainingFaces
 from onelook.data.orl import read_orl
 from onelook.data.photo import encode_photo, read_photo, write_photo
-from onelook.data.portrait import Portrait
 from onelook.data.preparing import prepare
 from onelook.data.scene import MANIFEST, Face, Manifest, read_manifest
 from onelook.data.teaching import training_scenes
@@ -453,15 +451,3 @@ def test_a_reader_s_absent_folder_is_told_with_its_key(
     with pytest.raises(DataError, match=rf"absent.*: no such .*prepare\.{reader}\.path") as caught:
         prepare(small(reader=reader, **keys), 1, find, tmp_path / "scenes")
     assert "\n" not in str(caught.value)
-
-
-def test_many_people_are_blended_without_listing_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    items = [
-        preparing.Annotated(Portrait(Path(f"{i}.png"), f"p{i}", "", ""), (Face(np.zeros(4, np.float32)),))
-        for i in range(30)
-    ]
-    for most in (30, 10):
-        monkeypatch.setattr(preparing, "MATES", most)
-        sitters = preparing._blended_sitters(items, 20, np.random.default_rng(1))
-        names = {name for s in sitters for name in s.identity.removeprefix("blend of ").split(" and ")}
-        assert len({sitter.identity for sitter in sitters}) == 20 and 7 <= len(names) <= most

@@ -7,7 +7,7 @@ import pytest
 
 from onelook.data.scene import Face, Manifest, Role, Scene
 from onelook.errors import DataError
-from onelook.evaluation.probes import LOWEST_SCORE, SeenSplit, compare, gather_sightings, see_split, try_probes
+from onelook.evaluation.probes import LOWEST_SCORE, FoundSplit, compare, gather_sightings, see_split, try_probes
 from onelook.gallery.search import TemplateIndex
 from onelook.model.detections import Detections
 from onelook.model.look import Looker
@@ -89,9 +89,8 @@ def test_the_gallery_answers_the_same() -> None:
 
 def test_landmark_errors_are_of_found_faces_alone() -> None:
     scenes = [scene("one", face(0, "a"), face(40, None)), scene("two", face(0, "b"))]
-    nobody = gather_sightings([], [], 0.5)
-    seen = SeenSplit(scenes, [detections(40, 80), detections(0)], [], nobody, nobody)
-    errors, places = seen.errors(0.5, 0.5)
+    seen = FoundSplit(scenes, [detections(40, 80), detections(0)])
+    errors, _, places = seen.errors(0.5, 0.5)
     # Landmarks are labelled at (x, x) and found at (x + 1, 1); the size is 10.
     np.testing.assert_allclose(errors, [np.hypot(1, 39) / 10, np.hypot(1, 1) / 10], rtol=1e-5)
     assert places.tolist() == [0, 1]

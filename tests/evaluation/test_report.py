@@ -44,7 +44,8 @@ def test_every_figure_stands_between_its_bounds(evaluation: Evaluation) -> None:
             "fpir_calibrated",
         },
     }
-    expected = {"detection": {"ap50"}, "landmarks": {"nme", "failure_rate"}, **recognition}
+    landmarks = {"nme", "failure_rate", "nme_interocular", "failure_rate_interocular"}
+    expected = {"detection": {"ap50"}, "landmarks": landmarks, **recognition}
     for sections, wanted in ((evaluation.metrics, expected), (evaluation.metrics["eigenfaces"], recognition)):
         for section, names in wanted.items():
             figures = sections[section]
@@ -59,7 +60,7 @@ def test_every_figure_stands_between_its_bounds(evaluation: Evaluation) -> None:
 
 
 def test_eigenfaces_answer_for_the_same_faces_and_misses(evaluation: Evaluation) -> None:
-    ours, theirs = evaluation.onelook.trials, evaluation.eigenfaces.trials
+    ours, theirs = evaluation.people.onelook.trials, evaluation.people.eigenfaces.trials
     np.testing.assert_array_equal(np.isfinite(ours.scores), np.isfinite(theirs.scores))
     assert len(ours.other_scores) == len(theirs.other_scores)
     assert not np.array_equal(ours.scores, theirs.scores)
@@ -88,8 +89,8 @@ def test_tables_and_pictures(written: Path) -> None:
 def test_the_contact_sheet_frames_what_the_threshold_made_of_each_face(
     evaluation: Evaluation, small_manifest: Manifest
 ) -> None:
-    ours = evaluation.onelook
-    sheet = ContactSheet(small_manifest, evaluation.seen, ours.people, ours.similarities)
+    ours = evaluation.people.onelook
+    sheet = ContactSheet(small_manifest, evaluation.people.seen, ours.people, ours.similarities)
 
     def frames(threshold: float) -> dict[Colour, int]:
         drawn = sheet.draw(ours.trials, threshold)
@@ -116,7 +117,7 @@ def test_the_threshold_travels_with_the_model_and_how_it_looks(
     assert calibration["fingerprint"] == "f" * 64
     assert calibration["detect"] == small_settings.detect.model_dump()
     assert calibration["people"] == 3
-    assert calibration["threshold"] == evaluation.onelook.calibration["threshold"]
+    assert calibration["threshold"] == evaluation.calibration["threshold"]
 
 
 def test_a_second_run_writes_the_same_bytes(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from onelook.data.annotate import enlarge
 from onelook.data.orl import read_orl
@@ -53,6 +54,17 @@ def test_they_find_what_the_public_detector_finds(looker: Looker) -> None:
         assert len(ours) == len(public) == 2
         np.testing.assert_allclose(ours.boxes, public.boxes, atol=0.05)
         np.testing.assert_allclose(ours.landmarks, public.landmarks, atol=0.05)
+
+
+def test_a_mesh_head_that_they_lack_starts_as_it_is(project: Path) -> None:
+    settings = load_settings(project / "params.yaml").model.model_copy(update={"start": "released", "mesh": True})
+    torch.manual_seed(5)
+    fresh = JointNetwork(settings).state_dict()
+    torch.manual_seed(5)
+    started = starting_network(settings).state_dict()
+    released = load_model(RELEASED).state_dict()
+    for name, value in started.items():
+        assert value.equal(fresh[name] if name.startswith("mesh.") else released[name]), name
 
 
 def test_training_starts_from_all_of_them(project: Path) -> None:

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from onelook.objective.mesh import mesh_loss
+from onelook.geometry.mesh import POINTS_68, VERTICES
+from onelook.objective.matching import BACKGROUND, IGNORED, Matches
+from onelook.objective.mesh import labelled_positives, mesh_loss, two_meshes_loss
 
 EDGES = torch.tensor([[0, 1], [1, 2]])
 
@@ -21,15 +23,31 @@ def test_a_shifted_mesh_has_the_right_edges() -> None:
     assert mesh_loss(wanted + 0.5, wanted, EDGES, 100.0).item() == pytest.approx(1.5, abs=1e-3)
 
 
-def test_faces_without_a_mesh_are_left_out_and_none_at_all_cost_nothing() -> None:
-    wanted = torch.randn(3, 3, 3)
-    found = torch.randn(3, 3, 3, requires_grad=True)
-    alone = mesh_loss(found[:1], wanted[:1], EDGES, 1.0)
-    wanted[1:] = torch.nan
-    torch.testing.assert_close(mesh_loss(found, wanted, EDGES, 1.0), alone)
-    nothing = mesh_loss(found, torch.full_like(wanted, torch.nan), EDGES, 1.0)
+def test_no_face_costs_nothing() -> None:
+    found = torch.randn(0, 3, 3, requires_grad=True)
+    nothing = mesh_loss(found, torch.zeros(0, 3, 3), EDGES, 1.0)
     nothing.backward()
-    assert nothing.item() == 0 and found.grad is not None and found.grad.isfinite().all()
+    assert nothing.item() == 0 and found.grad is not None
+
+
+def test_positive_anchors_of_faces_with_a_mesh_are_told_where_it_lies() -> None:
+    """Two images of two faces; of the second image's faces only the later has a mesh."""
+    meshes = [torch.full((2, VERTICES, 3), 10.0), torch.full((2, VERTICES, 3), torch.nan)]
+    meshes[0][1], meshes[1][1] = 50.0, 30.0
+    matches = [Matches(torch.tensor([BACKGROUND, 1, 0])), Matches(torch.tensor([0, IGNORED, 1]))]
+    anchors = torch.tensor([20.0, 10, 10, 20]).expand(2, 3, 4)
+    images, rows, wanted = labelled_positives(matches, meshes, anchors)
+    assert (images.tolist(), rows.tolist()) == ([0, 0, 1], [1, 2, 2])
+    # (50 - 20) / 10, (50 - 10) / 20, and every vertex is as deep as the tip of the nose.
+    assert wanted[:, 0].tolist() == [[3, 2, 0], [-1, 0, 0], [1, 1, 0]]
+
+
+def test_the_68_points_count_beside_the_whole_mesh() -> None:
+    wanted = torch.randn(2, VERTICES, 3)
+    right = torch.cat([wanted, wanted[:, list(POINTS_68)]], dim=1)
+    assert two_meshes_loss(right, wanted).item() == 0
+    right[:, VERTICES:, 1] += 0.25  # a shift leaves the edges
+    assert two_meshes_loss(right, wanted).item() == pytest.approx(0.25, rel=1e-4)
 
 
 def test_the_gradient_is_finite_where_vertices_coincide() -> None:

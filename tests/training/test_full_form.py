@@ -1,6 +1,7 @@
 """RetinaFace's full form through the same loop: it learns, is saved, and looks."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,8 +11,11 @@ import torch
 from test_loop import tiny_settings, write_scenes
 
 from onelook.data.batches import TrainingScenes
+from onelook.data.meshes import write_meshes
 from onelook.data.scene import read_manifest, write_manifest
+from onelook.errors import DataError
 from onelook.geometry.boxes import pairwise_iou
+from onelook.geometry.mesh import NOSE_TIP, VERTICES
 from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker, load_looker, starting_network
 from onelook.model.resnet import ResNet
@@ -30,29 +34,43 @@ def full_settings(form: dict, **train: object) -> Settings:
     return Settings.model_validate(tree)
 
 
-def trained(folder: Path, settings: Settings, *, rounds: int = 1) -> tuple[JointNetwork, list[dict[str, float]]]:
-    """Train on the painted scenes, each seen so many times an epoch."""
+def trained(
+    folder: Path, settings: Settings, *, rounds: int = 1, label: Callable[[Path], object] = lambda scenes: None
+) -> tuple[JointNetwork, list[dict[str, float]]]:
+    """Train on the painted scenes, each seen so many times an epoch; `label` may add to the folder."""
     torch.manual_seed(0)
     torch.set_num_threads(settings.base.threads)
     network = starting_network(settings.model)
     scenes = write_scenes(folder / "scenes")
     write_manifest(scenes, list(read_manifest(scenes).scenes) * rounds)
+    label(scenes)
     trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 1), settings)
     watchers = Watchers(validate=lambda network: {"figure": 0.0})
     return network, trainer.run(folder / "checkpoints", "k", watchers).history
 
 
+def label_meshes(scenes: Path) -> np.ndarray:
+    """The same mesh for every painted face, which fills its box."""
+    mesh = np.random.default_rng(0).uniform((24, 16, -20), (60, 64, 20), (VERTICES, 3)).astype(np.float32)
+    write_meshes(scenes, read_manifest(scenes).scenes, lambda photo, box, landmarks: mesh)
+    return mesh
+
+
 def test_it_learns_the_painted_faces_and_finds_them_with_the_saved_model(tmp_path: Path) -> None:
-    network, history = trained(tmp_path, full_settings({}, epochs=4), rounds=8)
-    for name in ("classification", "box", "landmarks", "identity"):
+    network, history = trained(tmp_path, full_settings({"mesh": True}, epochs=4), rounds=8, label=label_meshes)
+    for name in ("classification", "box", "landmarks", "mesh", "identity"):
         assert history[-1][f"loss.{name}"] < 0.6 * history[0][f"loss.{name}"], name
     assert all(row["loss.keep"] == 0 for row in history)
+    mesh = label_meshes(tmp_path / "scenes")
     photos = [cv2.cvtColor(cv2.imread(str(tmp_path / f"scenes/images/{i}.png")), cv2.COLOR_BGR2RGB) for i in range(7)]
     found = Looker(network).look(photos, DETECT)
     assert [len(each) for each in found] == [1, 1, 1, 1, 1, 1, 0]
     for each in found[:6]:
         assert pairwise_iou(each.boxes, np.array([[24, 16, 60, 64]], np.float32)).item() > 0.5
-        assert each.embeddings.shape == (1, 8)
+        assert each.embeddings.shape == (1, 8) and each.meshes is not None
+        # Nearer to the random places of the vertices than their middle is.
+        middle = np.abs(mesh - mesh.mean(0)).mean()
+        assert np.abs(each.meshes[0] - mesh + [0, 0, mesh[NOSE_TIP, 2]]).mean() < 0.9 * middle
     # The folder's looker folds the batch norms; it sees the same.
     save_model(tmp_path / "model", network)
     for one, other in zip(found, load_looker(tmp_path / "model").look(photos, DETECT), strict=True):
@@ -78,6 +96,11 @@ def test_both_stages_are_kept_near_a_network_that_training_starts_from(tmp_path:
         assert losses.of_scenes(batch, 0, 0)["keep"].item() > 0.01
         with torch.no_grad():
             heads.logits[0].bias -= torch.tensor([0.0, 1.0]).repeat(3)
+
+
+def test_a_mesh_head_without_anything_to_learn_from_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"model.mesh: true needs meshes .* prepare.meshes: true"):
+        trained(tmp_path, full_settings({"mesh": True}, epochs=1, tasks="detection"))
 
 
 @pytest.mark.parametrize("context", ["deformable", "modulated", "none"])

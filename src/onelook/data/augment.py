@@ -1,11 +1,13 @@
 """What training changes in a scene each time it is seen: place, scale, side, light, sharpness."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 
+from onelook.data.scene import no_boxes
 from onelook.geometry.alignment import apply_transform, mirror_landmarks
+from onelook.geometry.mesh import mirror_mesh
 from onelook.settings import Augment
 
 
@@ -18,30 +20,42 @@ class Sample:
         boxes: (n, 4) float32.
         landmarks: (n, 5, 2) float32, NaN where absent.
         identities: (n,) int64, -1 for no identity.
+        ignored: (k, 4) float32 boxes of what may be a face or not.
+        meshes: (n, 468, 3) float32, NaN where absent; None where no face has one.
     """
 
     image: np.ndarray
     boxes: np.ndarray
     landmarks: np.ndarray
     identities: np.ndarray
+    ignored: np.ndarray = field(default_factory=no_boxes)
+    meshes: np.ndarray | None = None
 
 
 def augment(sample: Sample, settings: Augment, rng: np.random.Generator) -> Sample:
-    """A random square crop at a random scale, mirrored half of the time, with its light and sharpness changed."""
-    sample = crop(sample, settings.crop, rng.uniform(*settings.zoom), rng)
+    """A random square crop at a random scale, mirrored half of the time, with its light and sharpness changed.
+
+    With `short_edge` the crop's side is a random share of the photo's shorter one, as RetinaFace cuts them.
+    """
+    if settings.short_edge is None:
+        zoom = rng.uniform(*settings.zoom)
+    else:
+        zoom = settings.crop / (rng.uniform(*settings.short_edge) * min(sample.image.shape[:2]))
+    sample = crop(sample, settings.crop, zoom, rng)
     if rng.random() < 0.5:
         sample = mirror(sample)
     image = photometric(sample.image, settings.photometric, rng)
     sizes = np.sqrt((sample.boxes[:, 2:] - sample.boxes[:, :2]).prod(axis=1))
     identities = np.where(sizes >= settings.smallest_identity, sample.identities, -1)
-    return Sample(image, sample.boxes, sample.landmarks, identities)
+    return replace(sample, image=image, identities=identities)
 
 
 def crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sample:
     """Scale a scene by `zoom` and cut a square of `side` pixels out at random, gray where the scene ends.
 
     Faces whose centre is outside are dropped and boxes are cut at the edge, as RetinaFace does (arXiv 1905.00641,
-    section 4.1). A face with a landmark outside loses its identity: it can be found there, not known.
+    section 4.1). Ignored boxes stay as far as they are inside. A face with a landmark outside loses its identity: it
+    can be found there, not known.
     """
     height, width = (extent * zoom for extent in sample.image.shape[:2])
     corner = np.array(
@@ -56,24 +70,38 @@ def crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sa
     image = cv2.warpAffine(
         sample.image, pixel_transform, (side, side), flags=cv2.INTER_LINEAR, borderValue=(114, 114, 114)
     )
-    boxes = apply_transform(transform, sample.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    boxes, ignored = (
+        apply_transform(transform, each.reshape(-1, 2, 2)).reshape(-1, 4) for each in (sample.boxes, sample.ignored)
+    )
     landmarks = apply_transform(transform, sample.landmarks)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     kept = ((centres >= 0) & (centres < side)).all(1)
     whole = ((landmarks >= 0) & (landmarks < side)).all((1, 2))
     identities = np.where(whole, sample.identities, -1)
+    meshes = None
+    if sample.meshes is not None:
+        # Depth is in the unit of the photo's pixels.
+        meshes = (sample.meshes[kept] * zoom - [*corner, 0]).astype(np.float32)
+    ignored = ignored.clip(0, side).astype(np.float32)
     return Sample(
-        image, boxes[kept].clip(0, side).astype(np.float32), landmarks[kept].astype(np.float32), identities[kept]
+        image,
+        boxes[kept].clip(0, side).astype(np.float32),
+        landmarks[kept].astype(np.float32),
+        identities[kept],
+        ignored[(ignored[:, 2:] > ignored[:, :2]).all(1)],
+        meshes,
     )
 
 
 def mirror(sample: Sample) -> Sample:
     """A scene seen in a mirror; left and right landmarks swap names."""
     width = sample.image.shape[1]
-    boxes = sample.boxes.copy()
-    boxes[:, [0, 2]] = width - sample.boxes[:, [2, 0]]
+    boxes, ignored = sample.boxes.copy(), sample.ignored.copy()
+    for each in (boxes, ignored):
+        each[:, [0, 2]] = width - each[:, [2, 0]]
     image = np.ascontiguousarray(sample.image[:, ::-1])
-    return Sample(image, boxes, mirror_landmarks(sample.landmarks, width), sample.identities)
+    meshes = None if sample.meshes is None else mirror_mesh(sample.meshes, width)
+    return Sample(image, boxes, mirror_landmarks(sample.landmarks, width), sample.identities, ignored, meshes)
 
 
 def photometric(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:

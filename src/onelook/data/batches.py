@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from onelook.data.augment import Sample, augment
+from onelook.data.meshes import read_meshes
 from onelook.data.scene import Manifest, Scene
 from onelook.data.teaching import read_teachings, training_scenes
 from onelook.errors import DataError
@@ -28,6 +29,8 @@ class Batch:
         landmarks: per image (n, 5, 2) float32, NaN where absent.
         identities: per image (n,) int64, -1 for no identity.
         taught: per image (n, d) float32, the teacher's embeddings, NaN where there is none; None without a teacher.
+        meshes: per image (n, 468, 3) float32, NaN where absent; None where none were labelled.
+        ignored: per image (k, 4) float32, boxes of what may be a face or not; None where there are none at all.
     """
 
     images: Tensor
@@ -35,6 +38,8 @@ class Batch:
     landmarks: list[Tensor]
     identities: list[Tensor]
     taught: list[Tensor] | None
+    meshes: list[Tensor] | None = None
+    ignored: list[Tensor] | None = None
 
 
 class TrainingScenes:
@@ -53,11 +58,17 @@ class TrainingScenes:
         self._settings = settings
         self._seed = seed
         self._taught = read_teachings(manifest)
+        self._meshes = read_meshes(manifest)
         # Where each scene's faces begin among those that were taught.
         rows = np.cumsum([0, *(len(scene.faces) for scene in training_scenes(manifest.scenes))])
         self._rows = {scene.image: int(row) for scene, row in zip(training_scenes(manifest.scenes), rows, strict=False)}
-        if not self.identities:
-            raise DataError(f"{manifest.root}: no training scene holds a person; prepare more photos")
+        if not self.scenes and not self.identities:
+            raise DataError(f"{manifest.root}: no scene is for training; prepare photos with a training split")
+
+    @property
+    def meshes(self) -> bool:
+        """Whether faces have meshes as labels."""
+        return self._meshes is not None
 
     @property
     def teaching_size(self) -> int | None:
@@ -81,7 +92,8 @@ class TrainingScenes:
         scene = self.scenes[index]
         whole = read_sample(self.manifest, scene, self.index)
         # In place of identities go the faces' numbers: what happens to them tells which faces are left to know.
-        numbered = replace(whole, identities=np.arange(len(whole.identities)))
+        meshes = None if self._meshes is None else self._meshes[scene.image]
+        numbered = replace(whole, identities=np.arange(len(whole.identities)), meshes=meshes)
         sample = augment(numbered, self._settings, np.random.default_rng([self._seed, epoch, index]))
         left = sample.identities >= 0
         identities = np.where(left, whole.identities[sample.identities] if len(left) else -1, -1)
@@ -117,14 +129,18 @@ def read_sample(manifest: Manifest, scene: Scene, index: dict[str, int]) -> Samp
         boxes=np.array([face.box for face in scene.faces], np.float32).reshape(-1, 4),
         landmarks=np.array([face.landmarks for face in scene.faces], np.float32).reshape(-1, 5, 2),
         identities=np.array([index.get(face.identity or "", -1) for face in scene.faces], np.int64),
+        ignored=scene.ignored,
     )
 
 
 def _collate(samples: Sequence[Sample], taught: list[Tensor] | None) -> Batch:
+    meshes = [torch.from_numpy(sample.meshes) for sample in samples if sample.meshes is not None]
     return Batch(
         images=torch.from_numpy(np.stack([sample.image for sample in samples]).transpose(0, 3, 1, 2).copy()),
         boxes=[torch.from_numpy(sample.boxes) for sample in samples],
         landmarks=[torch.from_numpy(sample.landmarks) for sample in samples],
         identities=[torch.from_numpy(sample.identities) for sample in samples],
         taught=taught,
+        meshes=meshes or None,
+        ignored=[torch.from_numpy(sample.ignored) for sample in samples],
     )

@@ -18,12 +18,8 @@ FindMesh = Callable[[np.ndarray, np.ndarray, np.ndarray], "np.ndarray | None"]
 """The mesh (468, 3) in pixels of a photo of the face with a box (4,) and landmarks (5, 2), or None."""
 
 
-def write_meshes(folder: Path, scenes: Iterable[Scene], find: FindMesh) -> float:
-    """Write the meshes (faces, 468, 3) float32 of all faces in order, NaN where there is none.
-
-    Returns:
-        The share of the faces that have one.
-    """
+def write_meshes(folder: Path, scenes: Iterable[Scene], find: FindMesh) -> None:
+    """Write the meshes (faces, 468, 3) float32 of all faces in order, NaN where there is none."""
     rows: list[np.ndarray] = []
     nothing = np.full((VERTICES, 3), np.nan, np.float32)
     for scene in scenes:
@@ -33,7 +29,6 @@ def write_meshes(folder: Path, scenes: Iterable[Scene], find: FindMesh) -> float
             rows.append(nothing if found is None else found)
     meshes = np.array(rows, np.float32).reshape(-1, VERTICES, 3)
     (folder / MESHES).write_bytes(save({"meshes": meshes}))
-    return float(np.isfinite(meshes).all((1, 2)).mean()) if len(meshes) else 0.0
 
 
 def read_meshes(manifest: Manifest) -> dict[str, np.ndarray] | None:

@@ -1,4 +1,4 @@
-"""Splits by person, and which photos of a person enrol them."""
+"""Splits by person, or by photo where nobody has a name, and which photos of a person enrol them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,10 +31,22 @@ def split_people(names: Sequence[str], shares: People, rng: np.random.Generator)
             f"{len(people)} {'person' if len(people) == 1 else 'people'}: train, validation and test need at least "
             f"{FEWEST} people each; add people"
         )
-    counts = _counts(len(people), np.array([shares.train, shares.validation, shares.test]))
-    owners = np.repeat(np.arange(len(SPLITS)), counts)
-    shuffled = rng.permutation(len(people))
-    return {people[i]: SPLITS[owner] for i, owner in sorted(zip(shuffled, owners, strict=True))}
+    return _divide(people, shares, rng)
+
+
+def split_photos(names: Sequence[str], shares: People, rng: np.random.Generator) -> dict[str, Split]:
+    """Put each photo into one split, where nobody in them has a name; otherwise as `split_people`.
+
+    Raises:
+        DataError: there are too few photos for three splits.
+    """
+    photos = sorted(set(names))
+    if len(photos) < FEWEST * len(SPLITS):
+        raise DataError(
+            f"{len(photos)} {'photo' if len(photos) == 1 else 'photos'}: train, validation and test need at least "
+            f"{FEWEST} photos each; add photos"
+        )
+    return _divide(photos, shares, rng)
 
 
 def hold_out(official: Mapping[str, Split], shares: People, rng: np.random.Generator) -> dict[str, Split]:
@@ -86,6 +98,13 @@ def choose_enrolment(
             [photo for i, photo in enumerate(own) if i not in enrolled],
         )
     return divided
+
+
+def _divide(names: Sequence[str], shares: People, rng: np.random.Generator) -> dict[str, Split]:
+    counts = _counts(len(names), np.array([shares.train, shares.validation, shares.test]))
+    owners = np.repeat(np.arange(len(SPLITS)), counts)
+    shuffled = rng.permutation(len(names))
+    return {names[i]: SPLITS[owner] for i, owner in sorted(zip(shuffled, owners, strict=True))}
 
 
 def _counts(total: int, shares: np.ndarray) -> np.ndarray:

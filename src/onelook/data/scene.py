@@ -24,6 +24,11 @@ def no_landmarks() -> np.ndarray:
     return np.full((5, 2), np.nan, np.float32)
 
 
+def no_boxes() -> np.ndarray:
+    """No boxes: (0, 4) float32."""
+    return np.zeros((0, 4), np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Face:
     """One face of a scene.
@@ -60,6 +65,7 @@ class Scene:
             is no scene to find faces in, "scene" for any other.
         faces: in no particular order.
         source, licence: where the photo comes from and its terms.
+        ignored: (k, 4) float32 boxes, as of faces, of what may be a face or not: finding it is neither right nor wrong.
     """
 
     image: str
@@ -70,6 +76,7 @@ class Scene:
     faces: tuple[Face, ...]
     source: str
     licence: str
+    ignored: np.ndarray = field(default_factory=no_boxes)
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,11 @@ class Manifest:
     def path(self, scene: Scene) -> Path:
         """Where the scene's image lies."""
         return inside(self.root, scene.image)
+
+    @property
+    def nameless(self) -> bool:
+        """Whether nobody in any scene has a name: the scenes are for detection alone."""
+        return not any(face.identity is not None for scene in self.scenes for face in scene.faces)
 
     def identities(self, split: Split) -> list[str]:
         """The sorted names of everyone in a split."""
@@ -128,6 +140,7 @@ def _read_lines(path: Path) -> Iterator[Scene]:
 
 
 def _scene_to_json(scene: Scene) -> dict[str, object]:
+    ignored = {"ignored": [_box_to_json(box) for box in scene.ignored]} if len(scene.ignored) else {}
     return {
         "image": scene.image,
         "width": scene.width,
@@ -137,14 +150,18 @@ def _scene_to_json(scene: Scene) -> dict[str, object]:
         "source": scene.source,
         "licence": scene.licence,
         "faces": [_face_to_json(face) for face in scene.faces],
+        **ignored,
     }
 
 
 def _face_to_json(face: Face) -> dict[str, object]:
     # JSON has no NaN: an absent point is null.
     points = [[round(float(c), 3) for c in p] if np.isfinite(p).all() else None for p in face.landmarks]
-    box = [round(float(c), 3) for c in face.box]
-    return {"box": box, "landmarks": points, "identity": face.identity, "source": face.source}
+    return {"box": _box_to_json(face.box), "landmarks": points, "identity": face.identity, "source": face.source}
+
+
+def _box_to_json(box: np.ndarray) -> list[float]:
+    return [round(float(c), 3) for c in box]
 
 
 def _scene_from_json(value: dict) -> Scene:
@@ -159,6 +176,7 @@ def _scene_from_json(value: dict) -> Scene:
         faces=tuple(_face_from_json(face) for face in value["faces"]),
         source=value["source"],
         licence=value["licence"],
+        ignored=np.asarray(value.get("ignored", []), np.float32).reshape(-1, 4),
     )
 
 

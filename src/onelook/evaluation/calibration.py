@@ -10,6 +10,18 @@ from onelook.evaluation.rates import threshold_at
 from onelook.settings import Detect
 
 
+def uncalibrated(target_fpir: float, fingerprint: str, detect: Detect) -> dict[str, object]:
+    """The contents of calibration.json where nobody has a name: no threshold, so that no gallery takes it over."""
+    return {
+        "threshold": None,
+        "target_fpir": target_fpir,
+        "fingerprint": fingerprint,
+        "detect": detect.model_dump(mode="json"),
+        "people": 0,
+        "probes": 0,
+    }
+
+
 def calibrate(trials: Trials, *, target_fpir: float, fingerprint: str, detect: Detect) -> dict[str, object]:
     """The contents of calibration.json: the lowest similarity at which a face gets a name.
 

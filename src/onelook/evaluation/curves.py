@@ -88,10 +88,11 @@ def draw_similarities(
     return figure
 
 
-def draw_landmark_error(at: np.ndarray, share: np.ndarray, failure: float, title: str) -> Figure:
-    """The cumulative share (k,) of faces over their landmark error (k,)."""
-    figure, axes = _axes(title, "landmark error / face size", "share of the found faces with at most this error")
-    axes.plot(at, share, color=_COLOURS[0])
+def draw_landmark_error(at: np.ndarray, shares: Mapping[str, np.ndarray], failure: float, title: str) -> Figure:
+    """The cumulative share (k,) of faces over their landmark error (k,), by what it is measured in."""
+    figure, axes = _axes(title, "landmark error", "share of the found faces with at most this error")
+    for (name, share), colour in zip(shares.items(), _COLOURS, strict=False):
+        axes.plot(at, share, color=colour, label=f"/ {name}")
     axes.axvline(failure, color="black", linestyle="--", label=f"failure: above {failure:.0%}")
     axes.set(xlim=(0, at[-1]), ylim=(0, 1.01))
     axes.xaxis.set_major_locator(MultipleLocator(0.02))

@@ -10,7 +10,7 @@ from onelook.data.scene import Manifest, Scene, Split
 from onelook.errors import DataError
 from onelook.evaluation.average_precision import DetectionOutcomes, judge_detections
 from onelook.evaluation.identification import STRANGER, Trials, run_trials
-from onelook.evaluation.landmarks import landmark_errors
+from onelook.evaluation.landmarks import LandmarkErrors, interocular_errors, landmark_errors
 from onelook.evaluation.matching import NO_FACE, claim_faces
 from onelook.model.detections import Detections
 from onelook.model.look import Looker
@@ -62,42 +62,70 @@ class Sightings:
 
 
 @dataclass(frozen=True, eq=False)
-class SeenSplit:
-    """One split as the network saw it.
+class FoundSplit:
+    """One split as the detector saw it.
 
     Attributes:
         scenes: the scenes.
         candidates: what was found in each scene down to LOWEST_SCORE, without embeddings.
-        enrolments: the enrolment photos.
-        probes, enrolled: sightings in the scenes, and in the enrolment photos.
     """
 
     scenes: list[Scene]
     candidates: list[Detections]
-    enrolments: list[Scene]
-    probes: Sightings
-    enrolled: Sightings
 
-    def errors(self, iou: float, score: float) -> tuple[np.ndarray, np.ndarray]:
-        """Landmark error of every labelled face found with at least `score`: (k,) float64, and its scene (k,) int64."""
-        errors, scenes = [np.zeros(0)], [np.zeros(0, np.int64)]
+    def errors(self, iou: float, score: float) -> LandmarkErrors:
+        """Landmark errors of every labelled face found with at least `score`, and the scene of each."""
+        sizes, eyes, scenes = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, np.int64)]
         for i, (scene, candidates) in enumerate(zip(self.scenes, self.candidates, strict=True)):
             shown, boxes = candidates.above(score), labelled_boxes(scene)
             claimed, first = claim_faces(shown.boxes, boxes, iou)
+            first &= claimed < len(scene.faces)
             labelled = np.array([face.landmarks for face in scene.faces], np.float32).reshape(-1, 5, 2)
-            faces = claimed[first]
-            errors.append(landmark_errors(shown.landmarks[first], labelled[faces], boxes[faces]))
+            faces, points = claimed[first], shown.landmarks[first]
+            sizes.append(landmark_errors(points, labelled[faces], boxes[faces]))
+            eyes.append(interocular_errors(points, labelled[faces]))
             scenes.append(np.full(len(faces), i))
-        return np.concatenate(errors), np.concatenate(scenes)
+        return LandmarkErrors(np.concatenate(sizes), np.concatenate(eyes), np.concatenate(scenes))
 
     def outcomes(self) -> DetectionOutcomes:
-        """What became of all candidates, at AP_IOU."""
+        """What became of all candidates, at AP_IOU; those upon ignored boxes are dropped."""
         return judge_detections(
             [detections.boxes for detections in self.candidates],
             [detections.scores for detections in self.candidates],
             [labelled_boxes(scene) for scene in self.scenes],
             AP_IOU,
+            [np.arange(len(labelled_boxes(scene))) >= len(scene.faces) for scene in self.scenes],
         )
+
+
+@dataclass(frozen=True, eq=False)
+class SeenSplit(FoundSplit):
+    """One split as the whole network saw it.
+
+    Attributes:
+        enrolments: the enrolment photos.
+        probes, enrolled: sightings in the scenes, and in the enrolment photos.
+    """
+
+    enrolments: list[Scene]
+    probes: Sightings
+    enrolled: Sightings
+
+
+def find_split(
+    looker: Looker, manifest: Manifest, split: Split, detect: Detect, advance: Callable[[int], None]
+) -> FoundSplit:
+    """Look for faces in all scenes of a split; `advance` is told how many photos were looked at, batch by batch.
+
+    Raises:
+        DataError: the split has no scene.
+    """
+    scenes = manifest.select(split)
+    if not scenes:
+        raise DataError(f"{manifest.root}: split {split} has no scene; prepare more photos")
+    # Most detections of a low score are no faces: embedding those would cost more than a second look.
+    low = detect.model_copy(update={"score": LOWEST_SCORE})
+    return FoundSplit(scenes, look_at(looker, manifest, scenes, low, advance, embed=False))
 
 
 def see_split(
@@ -123,14 +151,12 @@ def see_split(
             "evaluation needs a scene and two people; prepare more photos"
         )
     detect, iou = settings.detect, settings.evaluate.iou
-    # Most detections of a low score are no faces: embedding those would cost more than a second look.
-    low = detect.model_copy(update={"score": LOWEST_SCORE})
-    candidates = look_at(looker, manifest, scenes, low, advance, embed=False)
+    found = find_split(looker, manifest, split, detect, advance)
     shown = look_at(looker, manifest, scenes, detect, advance)
     enrolment = look_at(looker, manifest, enrolments, detect, advance)
     return SeenSplit(
-        scenes,
-        candidates,
+        found.scenes,
+        found.candidates,
         enrolments,
         gather_sightings(scenes, shown, iou),
         gather_sightings(enrolments, enrolment, iou),
@@ -177,8 +203,8 @@ def look_at(
 def gather_sightings(scenes: Sequence[Scene], detections: Sequence[Detections], iou: float) -> Sightings:
     """Match each scene's detections to its labelled faces.
 
-    A face without an identity may be anybody: whoever finds it gives neither a probe nor a false alarm. Duplicates on
-    one face are false alarms, as in average precision.
+    A face without an identity may be anybody: whoever finds it gives neither a probe nor a false alarm, and nor does
+    whoever finds an ignored box. Duplicates on one face are false alarms, as in average precision.
     """
     faces, alarms = [], []
     size = max((found.embeddings.shape[1] for found in detections), default=0)
@@ -190,7 +216,7 @@ def gather_sightings(scenes: Sequence[Scene], detections: Sequence[Detections], 
             if face.identity is not None:
                 seen = (found.landmarks[finder[j]], found.embeddings[finder[j]]) if j in finder else absent
                 faces.append((face.identity, i, face.source or scene.image, face.size, *seen))
-        for row in np.flatnonzero((claimed == NO_FACE) | ~first):
+        for row in np.flatnonzero(((claimed == NO_FACE) | ~first) & (claimed < len(scene.faces))):
             alarms.append((None, i, "", np.nan, found.landmarks[row], found.embeddings[row]))
     rows = [*faces, *alarms]
     return Sightings(
@@ -233,5 +259,5 @@ def try_probes(probes: Sightings, people: Sequence[str], similarities: np.ndarra
 
 
 def labelled_boxes(scene: Scene) -> np.ndarray:
-    """The labelled boxes (m, 4) float32 of a scene."""
-    return np.array([face.box for face in scene.faces], np.float32).reshape(-1, 4)
+    """The boxes (m, 4) float32 that detections in a scene may claim: its faces', then the ignored ones."""
+    return np.concatenate([np.array([face.box for face in scene.faces], np.float32).reshape(-1, 4), scene.ignored])

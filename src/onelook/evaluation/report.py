@@ -1,11 +1,12 @@
 """The whole evaluation of a model: figures with intervals, curves, pictures and the threshold for "unknown".
 
 Every figure is of the test split, whose people and photos neither training nor any threshold has seen; thresholds (for
-a name, and the one behind verification accuracy) are set on the validation split.
+a name, and the one behind verification accuracy) are set on the validation split. Where nobody has a name, there are
+the figures of detection alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,17 @@ from rich.progress import Progress
 
 from onelook.data.photo import write_photo
 from onelook.data.scene import Manifest, Scene
-from onelook.errors import DataError
 from onelook.evaluation import curves
 from onelook.evaluation.average_precision import DetectionOutcomes
 from onelook.evaluation.bootstrap import with_intervals
-from onelook.evaluation.calibration import calibrate
+from onelook.evaluation.calibration import uncalibrated
 from onelook.evaluation.contact_sheet import ContactSheet
-from onelook.evaluation.crops import cut_crops, to_gray
-from onelook.evaluation.eigenfaces import SIDE, Eigenfaces
-from onelook.evaluation.identification import Trials, dir_at_fpir, identification_figures
-from onelook.evaluation.landmarks import FAILURE, cumulative_share, landmark_figures
-from onelook.evaluation.probes import SeenSplit, Sightings, compare, see_split, try_probes
-from onelook.evaluation.verification import Pairs, make_pairs, verification_figures
+from onelook.evaluation.identification import dir_at_fpir
+from onelook.evaluation.landmarks import FAILURE, LandmarkErrors, cumulative_share, landmark_figures
+from onelook.evaluation.mesh_pictures import draw_vertex_errors, mesh_sheet
+from onelook.evaluation.meshes import SeenMeshes, see_meshes
+from onelook.evaluation.probes import FoundSplit, SeenSplit, find_split, see_split
+from onelook.evaluation.recognition import Recognition, recognise, recognition_figures
 from onelook.files import replacing_folder, write_json
 from onelook.model.look import Looker
 from onelook.settings import Settings
@@ -36,22 +36,17 @@ _ACROSS_FPIR = "FPIR: share of strangers and false alarms given a name"
 
 
 @dataclass(frozen=True, eq=False)
-class Recognition:
-    """How one kind of embedding does on the test split.
+class PeopleEvaluation:
+    """Recognition of the test people.
 
     Attributes:
-        people, similarities: as `compare` returned them.
-        trials, pairs: of the test split.
-        calibration: the threshold for a name, set on the validation split, as calibration.json has it.
-        pair_threshold: the threshold for "the same person" with the best accuracy on the validation split.
+        seen: the test split as the network saw it.
+        onelook, eigenfaces: recognition by our embeddings, and by eigenfaces on the crops our detections give.
     """
 
-    people: list[str]
-    similarities: np.ndarray
-    trials: Trials
-    pairs: Pairs
-    calibration: dict[str, Any]
-    pair_threshold: float
+    seen: SeenSplit
+    onelook: Recognition
+    eigenfaces: Recognition
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,45 +55,51 @@ class Evaluation:
 
     Attributes:
         metrics: figures by section, with `_low` and `_high` of their 95 % intervals.
-        seen: the test split as the network saw it.
-        outcomes, errors: detections and landmark errors of the test split.
-        onelook, eigenfaces: recognition by our embeddings, and by eigenfaces on the crops our detections give.
+        scenes: of the test split.
+        outcomes, errors: its detections and landmark errors.
+        meshes: its found and labelled meshes, where there are any.
+        calibration: as calibration.json has it; its threshold is None where nobody has a name.
+        people: recognition; None where nobody has a name.
     """
 
     metrics: dict[str, Any]
-    seen: SeenSplit
+    scenes: list[Scene]
     outcomes: DetectionOutcomes
-    errors: np.ndarray
-    onelook: Recognition
-    eigenfaces: Recognition
+    errors: LandmarkErrors
+    meshes: SeenMeshes | None
+    calibration: dict[str, Any]
+    people: PeopleEvaluation | None
 
 
 def evaluate(looker: Looker, manifest: Manifest, settings: Settings) -> Evaluation:
-    """Measure a model on the people and scenes it has not seen.
+    """Measure a model on the people and scenes it has not seen; on scenes alone where nobody has a name.
 
     Raises:
         DataError: a split has too little to measure on.
     """
-    validation, test = _see(looker, manifest, settings)
-    floor = _learn_eigenfaces(manifest, settings)
-    ours = _recognise(looker.fingerprint, validation, test, settings)
-    theirs = _recognise(
-        looker.fingerprint,
-        _with_eigenfaces(floor, manifest, validation),
-        _with_eigenfaces(floor, manifest, test),
-        settings,
-    )
-    outcomes = test.outcomes()
-    errors, error_scenes = test.errors(settings.evaluate.iou, settings.detect.score)
-    scenes = (len(test.scenes),)
-    metrics = {
+    people = None
+    if not manifest.nameless:
+        validation, test = _see(looker, manifest, settings)
+        people = PeopleEvaluation(test, *recognise(looker.fingerprint, manifest, validation, test, settings))
+    found = people.seen if people is not None else _find(looker, manifest, settings)
+    outcomes = found.outcomes()
+    errors = found.errors(settings.evaluate.iou, settings.detect.score)
+    meshes = see_meshes(found, manifest, settings.evaluate.iou, settings.detect.score)
+    scenes = (len(found.scenes),)
+    metrics: dict[str, Any] = {
         "detection": _interval(lambda weights: {"ap50": outcomes.average_precision(weights)}, scenes, settings),
-        "landmarks": _interval(lambda weights: landmark_figures(errors, weights[error_scenes]), scenes, settings),
-        **_recognition_figures(ours, test.probes, settings),
-        "eigenfaces": _recognition_figures(theirs, test.probes, settings),
-        "counts": _counts(test, ours, errors),
+        "landmarks": _interval(lambda weights: _landmark_figures(errors, weights), scenes, settings),
+        "counts": _counts(found, errors),
     }
-    return Evaluation(metrics, test, outcomes, errors, ours, theirs)
+    if meshes is not None:
+        metrics["mesh"] = _interval(meshes.figures, scenes, settings)
+    calibration = uncalibrated(settings.evaluate.target_fpir, looker.fingerprint, settings.detect)
+    if people is not None:
+        metrics |= recognition_figures(people.onelook, people.seen.probes, settings)
+        metrics["eigenfaces"] = recognition_figures(people.eigenfaces, people.seen.probes, settings)
+        metrics["counts"] |= _people_counts(people)
+        calibration = people.onelook.calibration
+    return Evaluation(metrics, found.scenes, outcomes, errors, meshes, calibration, people)
 
 
 def write_evaluation(evaluation: Evaluation, manifest: Manifest, folder: Path) -> None:
@@ -108,15 +109,18 @@ def write_evaluation(evaluation: Evaluation, manifest: Manifest, folder: Path) -
     """
     with replacing_folder(folder) as out:
         write_json(out / "metrics.json", _rounded(evaluation.metrics))
-        write_json(out / "calibration.json", evaluation.onelook.calibration)
+        write_json(out / "calibration.json", evaluation.calibration)
         for name in ("curves", "pictures"):
             (out / name).mkdir()
         _write_detection(evaluation, out)
-        _write_recognition(evaluation, out)
-        ours = evaluation.onelook
-        sheet = ContactSheet(manifest, evaluation.seen, ours.people, ours.similarities)
-        drawn = sheet.draw(ours.trials, ours.calibration["threshold"])
-        write_photo(out / "pictures" / "identifications.png", drawn)
+        if evaluation.meshes is not None:
+            _write_meshes(evaluation, evaluation.meshes, manifest, out)
+        if evaluation.people is not None:
+            _write_recognition(evaluation.people, evaluation.metrics, out)
+            ours = evaluation.people.onelook
+            sheet = ContactSheet(manifest, evaluation.people.seen, ours.people, ours.similarities)
+            drawn = sheet.draw(ours.trials, ours.calibration["threshold"])
+            write_photo(out / "pictures" / "identifications.png", drawn)
 
 
 def _see(looker: Looker, manifest: Manifest, settings: Settings) -> tuple[SeenSplit, SeenSplit]:
@@ -136,91 +140,43 @@ def _see(looker: Looker, manifest: Manifest, settings: Settings) -> tuple[SeenSp
         )
 
 
-def _learn_eigenfaces(manifest: Manifest, settings: Settings) -> Eigenfaces:
-    """Eigenfaces of the training people, aligned by their labelled landmarks."""
-    scenes = manifest.select("train")
-    faces = [
-        (place, face.landmarks)
-        for place, scene in enumerate(scenes)
-        for face in scene.faces
-        if face.identity is not None and np.isfinite(face.landmarks).all()
-    ]
-    if len(faces) < 3:
-        raise DataError(f"{manifest.root}: {len(faces)} training faces have landmarks; eigenfaces need three")
-    places, landmarks = np.array([face[0] for face in faces]), np.array([face[1] for face in faces])
-    crops = to_gray(cut_crops(manifest, scenes, places, landmarks, SIDE))
-    return Eigenfaces(crops, settings.evaluate.eigenfaces, settings.base.seed)
+def _find(looker: Looker, manifest: Manifest, settings: Settings) -> FoundSplit:
+    """Look for faces in the test split."""
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("looking at scenes", total=len(manifest.select("test")))
+        return find_split(looker, manifest, "test", settings.detect, lambda photos: progress.advance(task, photos))
 
 
-def _with_eigenfaces(floor: Eigenfaces, manifest: Manifest, seen: SeenSplit) -> SeenSplit:
-    """The same sightings, embedded by eigenfaces from crops aligned by our detections' landmarks."""
-
-    def embed(sightings: Sightings, scenes: Sequence[Scene]) -> Sightings:
-        found = sightings.found
-        crops = cut_crops(manifest, scenes, sightings.scenes[found], sightings.landmarks[found], SIDE)
-        rows = floor.embed(to_gray(crops))
-        embeddings = np.full((len(found), rows.shape[1]), np.nan, np.float32)
-        embeddings[found] = rows
-        return replace(sightings, embeddings=embeddings)
-
-    return replace(seen, probes=embed(seen.probes, seen.scenes), enrolled=embed(seen.enrolled, seen.enrolments))
-
-
-def _recognise(fingerprint: str, validation: SeenSplit, test: SeenSplit, settings: Settings) -> Recognition:
-    known = try_probes(validation.probes, *compare(validation.probes, validation.enrolled))
-    target = settings.evaluate.target_fpir
-    calibration = calibrate(known, target_fpir=target, fingerprint=fingerprint, detect=settings.detect)
-    people, similarities = compare(test.probes, test.enrolled)
-    return Recognition(
-        people=people,
-        similarities=similarities,
-        trials=try_probes(test.probes, people, similarities),
-        pairs=_pairs(test.probes, settings),
-        calibration=calibration,
-        pair_threshold=_pairs(validation.probes, settings).best_threshold(),
-    )
-
-
-def _pairs(probes: Sightings, settings: Settings) -> Pairs:
-    faces = probes.labelled
-    people, _ = probes.units()
-    return make_pairs(probes.embeddings[faces], people[faces], probes.sources[faces], settings.base.seed)
-
-
-def _recognition_figures(recognition: Recognition, probes: Sightings, settings: Settings) -> dict[str, Any]:
-    _, (people, alarms) = probes.units()
-    threshold, large = recognition.calibration["threshold"], settings.evaluate.large
-    return {
-        "verification": _interval(
-            lambda weights: verification_figures(recognition.pairs, recognition.pair_threshold, weights),
-            (people,),
-            settings,
-        ),
-        "identification": _interval(
-            lambda weights: identification_figures(
-                recognition.trials, large=large, threshold=threshold, weights=weights
-            ),
-            (people, alarms),
-            settings,
-        ),
-    }
+def _landmark_figures(errors: LandmarkErrors, weights: np.ndarray) -> dict[str, float]:
+    """Figures of the faces in scenes that count `weights` (scenes,) times."""
+    counted = weights[errors.scenes]
+    by_eyes = landmark_figures(errors.by_eyes, counted)
+    return landmark_figures(errors.by_size, counted) | {f"{name}_interocular": by_eyes[name] for name in by_eyes}
 
 
 def _interval(figures: Any, strata: Sequence[int], settings: Settings) -> dict[str, float]:
     return with_intervals(figures, strata, settings.evaluate.bootstrap, settings.base.seed)
 
 
-def _counts(test: SeenSplit, ours: Recognition, errors: np.ndarray) -> dict[str, int]:
+def _counts(found: FoundSplit, errors: LandmarkErrors) -> dict[str, int]:
+    counts = {
+        "scenes": len(found.scenes),
+        "faces": sum(len(scene.faces) for scene in found.scenes),
+        "faces_with_landmark_error": int(np.isfinite(errors.by_size).sum()),
+    }
+    ignored = sum(len(scene.ignored) for scene in found.scenes)
+    return counts | ({"ignored": ignored} if ignored else {})
+
+
+def _people_counts(people: PeopleEvaluation) -> dict[str, int]:
+    test, ours = people.seen, people.onelook
     labelled, found = test.probes.labelled, test.probes.found
     enrolment_faces = test.enrolled.labelled
     return {
         "people": len({identity for identity in test.probes.identities if identity is not None}),
-        "scenes": len(test.scenes),
-        "faces": sum(len(scene.faces) for scene in test.scenes),
         "probes": int(labelled.sum()),
         "probes_found": int((labelled & found).sum()),
         "false_alarms": int((~labelled).sum()),
-        "faces_with_landmark_error": int(np.isfinite(errors).sum()),
         "people_enrolled": len(ours.people),
         "enrolment_photos": int(enrolment_faces.sum()),
         "enrolment_photos_missed": int((enrolment_faces & ~test.enrolled.found).sum()),
@@ -241,18 +197,34 @@ def _write_detection(evaluation: Evaluation, out: Path) -> None:
     )
     curves.save_picture(out / "pictures/precision_recall.png", curves.draw_precision_recall(curve, title))
     at = np.linspace(0, 0.2, 101)
-    share = cumulative_share(evaluation.errors, at)
-    curves.write_table(out / "curves/landmark_error.csv", ("error", "share"), zip(at, share, strict=True))
+    by_size, by_eyes = (cumulative_share(each, at) for each in (evaluation.errors.by_size, evaluation.errors.by_eyes))
+    columns = ("error", "share", "share_interocular")
+    curves.write_table(out / "curves/landmark_error.csv", columns, zip(at, by_size, by_eyes, strict=True))
     title = (
-        f"Landmarks: mean error {_shown(metrics['landmarks'], 'nme')} of the face size\n"
+        f"Landmarks: mean error {_shown(metrics['landmarks'], 'nme')} of the face size,\n"
+        f"{_shown(metrics['landmarks'], 'nme_interocular')} of the distance of its eyes; "
         f"{counts['faces_with_landmark_error']} found faces, points with a label"
     )
-    curves.save_picture(out / "pictures/landmark_error.png", curves.draw_landmark_error(at, share, FAILURE, title))
+    shares = {"face size": by_size, "distance of the eyes' centres": by_eyes}
+    curves.save_picture(out / "pictures/landmark_error.png", curves.draw_landmark_error(at, shares, FAILURE, title))
 
 
-def _write_recognition(evaluation: Evaluation, out: Path) -> None:
-    counts, metrics = evaluation.metrics["counts"], evaluation.metrics
-    methods = {"onelook": evaluation.onelook, "eigenfaces": evaluation.eigenfaces}
+def _write_meshes(evaluation: Evaluation, meshes: SeenMeshes, manifest: Manifest, out: Path) -> None:
+    columns = ("vertex", "error", "error_flat")
+    rows = zip(range(meshes.solid.shape[1]), meshes.solid.mean(0), meshes.flat.mean(0), strict=True)
+    curves.write_table(out / "curves/mesh_error.csv", columns, rows)
+    title = (
+        f"Mesh: mean error {_shown(evaluation.metrics['mesh'], 'error')} of the face size\n"
+        f"{len(meshes.solid)} found faces with a label"
+    )
+    drawn = draw_vertex_errors(meshes.mean_shape(), meshes.solid.mean(0), title)
+    curves.save_picture(out / "pictures/mesh_error.png", drawn)
+    write_photo(out / "pictures/meshes.png", mesh_sheet(manifest, evaluation.scenes, meshes))
+
+
+def _write_recognition(people: PeopleEvaluation, metrics: dict[str, Any], out: Path) -> None:
+    counts = metrics["counts"]
+    methods = {"onelook": people.onelook, "eigenfaces": people.eigenfaces}
     far = np.logspace(-4, 0, 81)
     accepted = {name: np.array([method.pairs.tar_at_far(rate) for rate in far]) for name, method in methods.items()}
     curves.write_table(out / "curves/roc.csv", ("far", *accepted), zip(far, *accepted.values(), strict=True))
@@ -278,7 +250,7 @@ def _write_recognition(evaluation: Evaluation, out: Path) -> None:
     drawn = curves.draw_rates(fpir, identified, title=title, across=_ACROSS_FPIR, upwards=upwards)
     curves.save_picture(out / "pictures/dir_fpir.png", drawn)
 
-    ours = evaluation.onelook
+    ours = people.onelook
     threshold, target = ours.calibration["threshold"], ours.calibration["target_fpir"]
     title = (
         f"Similarities of {counts['people_enrolled']} people's faces\n"

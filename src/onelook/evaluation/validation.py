@@ -4,7 +4,7 @@ import math
 
 from onelook.data.scene import Manifest
 from onelook.evaluation.identification import dir_at_fpir, rank1
-from onelook.evaluation.probes import Sightings, compare, see_labelled, see_split, try_probes
+from onelook.evaluation.probes import Sightings, compare, find_split, see_labelled, see_split, try_probes
 from onelook.model.look import Looker
 from onelook.settings import Settings
 
@@ -23,12 +23,17 @@ def validation_figure(looker: Looker, manifest: Manifest, settings: Settings) ->
     if settings.train.tasks == "recognition":
         figures = _recognition(*see_labelled(looker, manifest, "validation", settings.evaluate.iou))
         return {**figures, "figure": figures["dir_fpir10"]}
-    seen = see_split(looker, manifest, "validation", settings, lambda photos: None)
-    ap50 = seen.outcomes().average_precision()
     if settings.train.tasks == "detection":
+        ap50 = find_split(looker, manifest, "validation", settings.detect, _silent).outcomes().average_precision()
         return {"ap50": ap50, "figure": ap50}
+    seen = see_split(looker, manifest, "validation", settings, _silent)
+    ap50 = seen.outcomes().average_precision()
     figures = _recognition(seen.probes, seen.enrolled)
     return {"ap50": ap50, **figures, "figure": math.sqrt(ap50 * figures["dir_fpir10"])}
+
+
+def _silent(photos: int) -> None:
+    """Progress that nobody watches."""
 
 
 def _recognition(probes: Sightings, enrolled: Sightings) -> dict[str, float]:

@@ -10,11 +10,14 @@ from onelook.settings import Detect
 
 
 class Calibration(BaseModel):
-    """A threshold for "unknown", and the model and way of looking that it holds for."""
+    """A threshold for "unknown", and the model and way of looking that it holds for.
+
+    It is None where the evaluated scenes showed nobody with a name.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
-    threshold: float
+    threshold: float | None
     target_fpir: float = Field(gt=0, lt=1)
     fingerprint: str = Field(min_length=1)
     detect: Detect
@@ -44,9 +47,14 @@ def calibrated_terms(path: Path, fingerprint: str, embedding_size: int, *, manag
     """The terms of a new gallery, for the model of this fingerprint.
 
     Raises:
-        GalleryError: the calibration cannot be read, or is another model's.
+        GalleryError: the calibration cannot be read, has no threshold, or is another model's.
     """
     calibration = read_calibration(path)
+    if calibration.threshold is None:
+        raise GalleryError(
+            f"{path}: has no threshold for unknown faces, as nobody in the evaluated scenes has a name; "
+            "evaluate on photos of people with names"
+        )
     if calibration.fingerprint != fingerprint:
         raise GalleryError(
             f"{path}: calibrated for model {calibration.fingerprint[:12]}, this is model {fingerprint[:12]}; "

@@ -31,6 +31,7 @@ class IdentifiedFace:
         name: who it is, or None: unknown, the similarity is below the gallery's threshold.
         similarity: with the most similar enrolled person, -1..1; None in a gallery without people.
         nearest: who that is, also where the name is unknown; None in a gallery without people.
+        mesh: (468, 3) float32, as in `Detections`; None where the model has no mesh head.
     """
 
     box: np.ndarray
@@ -39,9 +40,10 @@ class IdentifiedFace:
     name: str | None
     similarity: float | None
     nearest: str | None
+    mesh: np.ndarray | None = None
 
     def record(self) -> dict[str, object]:
-        """The face in plain types, for JSON: pixels to a thousandth, similarity and score to a millionth."""
+        """The face without its mesh, for JSON: pixels to a thousandth, similarity and score to a millionth."""
         return {
             "box": [round(float(c), 3) for c in self.box],
             "landmarks": [[round(float(c), 3) for c in point] for point in self.landmarks],
@@ -84,6 +86,11 @@ class Gallery:
         """The threshold, and what else the gallery was made with."""
         return self._contents.terms
 
+    @property
+    def tells_meshes(self) -> bool:
+        """Whether the model has a mesh head."""
+        return self._looker.tells_meshes
+
     def people(self) -> dict[str, int]:
         """How many photos everyone is enrolled with, sorted by name."""
         return {name: len(rows) for name, rows in self._contents.people().items()}
@@ -114,6 +121,7 @@ class Gallery:
                 name=nearest if similarity is not None and similarity >= self.terms.threshold else None,
                 similarity=similarity,
                 nearest=nearest,
+                mesh=None if found.meshes is None else found.meshes[i],
             )
             for i, (nearest, similarity) in enumerate(best)
         ]

@@ -15,12 +15,17 @@ SIZE_VARIANCE = 0.2
 
 def pairwise_iou(a: Array, b: Array) -> Array:
     """Intersection over union of every box of `a` (n, 4) with every box of `b` (m, 4), as (n, m); 0 for empty boxes."""
+    inner = pairwise_intersection(a, b)
+    outer = areas(a)[:, None] + areas(b)[None, :] - inner
+    return inner / outer.clip(1e-9)
+
+
+def pairwise_intersection(a: Array, b: Array) -> Array:
+    """Area of the intersection of every box of `a` (n, 4) with every box of `b` (m, 4), as (n, m)."""
     xp = torch if isinstance(a, Tensor) else np
     corner_1 = xp.maximum(a[:, None, :2], b[None, :, :2])
     corner_2 = xp.minimum(a[:, None, 2:], b[None, :, 2:])
-    inner = (corner_2 - corner_1).clip(0).prod(-1)
-    outer = areas(a)[:, None] + areas(b)[None, :] - inner
-    return inner / outer.clip(1e-9)
+    return (corner_2 - corner_1).clip(0).prod(-1)
 
 
 def areas(boxes: Array) -> Array:

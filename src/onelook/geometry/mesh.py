@@ -7,13 +7,10 @@ is fixed by the network that labels them; the triangles were made once, by `benc
 import json
 from functools import cache
 from importlib.resources import files
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-
-Array = TypeVar("Array", np.ndarray, Tensor)
 
 VERTICES = 468
 NOSE_TIP = 1
@@ -57,13 +54,12 @@ def edges_68() -> np.ndarray:
     return np.array(lines, np.int64)
 
 
-def five_points(vertices: Array) -> Array:
+def five_points(vertices: np.ndarray) -> np.ndarray:
     """The landmarks (..., 5, 2) that vertices (..., 468, 3) imply: middles of eyes, nose tip, corners of the mouth."""
     flat = vertices[..., :2]
     eyes = [(flat[..., outer, :] + flat[..., inner, :]) / 2 for outer, inner in EYES]
     points = [*eyes, flat[..., NOSE_TIP, :], flat[..., MOUTH[0], :], flat[..., MOUTH[1], :]]
-    stacked: Array = torch.stack(points, -2) if isinstance(vertices, Tensor) else np.stack(points, -2)
-    return stacked
+    return np.stack(points, -2)
 
 
 def encode_mesh(vertices: Tensor, anchors: Tensor) -> Tensor:

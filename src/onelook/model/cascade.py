@@ -13,7 +13,8 @@ from onelook.settings import Model
 class SecondStage(nn.Module):
     """Context modules and heads of its own upon the shared pyramid, as the first stage has them.
 
-    Maps of the levels in, fine to coarse; its offsets lead from the first stage's boxes.
+    Maps of the levels in, fine to coarse; out come its offsets, which lead from the first stage's boxes, and the
+    features they were read from.
     """
 
     def __init__(self, settings: Model, levels: Sequence[AnchorLevel]) -> None:
@@ -21,8 +22,6 @@ class SecondStage(nn.Module):
         self.context = context_modules(settings, len(levels))
         self.heads = DetectionHeads(settings.pyramid, levels)
 
-    def forward(self, levels: Sequence[Tensor]) -> AnchorOutputs:
-        outputs: AnchorOutputs = self.heads(
-            [context(level) for context, level in zip(self.context, levels, strict=True)]
-        )
-        return outputs
+    def forward(self, levels: Sequence[Tensor]) -> tuple[AnchorOutputs, list[Tensor]]:
+        features = [context(level) for context, level in zip(self.context, levels, strict=True)]
+        return self.heads(features), features

@@ -14,12 +14,15 @@ class Detections:
         scores: (n,) float32 in 0..1.
         landmarks: (n, 5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the photo.
         embeddings: (n, d) float32, L2-normalised rows; d is 0 where none were asked for.
+        meshes: (n, 468, 3) float32, x and y in pixels of the photo, z in the same unit, away from the camera and 0 at
+            the tip of the nose; None where the network has no mesh head.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     landmarks: np.ndarray
     embeddings: np.ndarray
+    meshes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -27,4 +30,5 @@ class Detections:
     def above(self, score: float) -> "Detections":
         """Those with at least this score."""
         keep = self.scores >= score
-        return Detections(self.boxes[keep], self.scores[keep], self.landmarks[keep], self.embeddings[keep])
+        meshes = None if self.meshes is None else self.meshes[keep]
+        return Detections(self.boxes[keep], self.scores[keep], self.landmarks[keep], self.embeddings[keep], meshes)

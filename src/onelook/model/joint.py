@@ -14,6 +14,7 @@ from onelook.model.cascade import SecondStage
 from onelook.model.embedding import EmbeddingHead
 from onelook.model.grid import CellEmbedding, GridDetector
 from onelook.model.heads import DetectionHeads
+from onelook.model.mesh import MeshHead
 from onelook.model.pyramid import Pyramid, context_modules
 from onelook.model.trunk import PhotoTrunk
 from onelook.settings import Model
@@ -27,12 +28,14 @@ MAP_STRIDES = (2, 4, 8, 16)
 class SharedPass(NamedTuple):
     """One pass over images: what the heads say of every anchor, and the maps that faces are embedded from.
 
-    Of a cascade `anchors` is the second stage's answer, which counts, and `first` the first one's. A grid's maps are
-    its cells' features, scale by scale, and last its anchors (`onelook.model.grid`).
+    `features` are the maps that the heads read, level by level. Of a cascade `anchors` and `features` are the second
+    stage's, which count, and `first` is the first one's answer. A grid's `maps` are its features and, last, its anchors
+    (`onelook.model.grid`).
     """
 
     anchors: AnchorOutputs
     maps: list[Tensor]
+    features: list[Tensor]
     first: AnchorOutputs | None = None
 
     def starts(self, anchors: Tensor) -> Tensor:
@@ -62,9 +65,13 @@ class Detector(PhotoTrunk):
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 2, 4, 8, 16."""
-        maps, levels = self._features(images)
-        outputs = self.heads([context(level) for context, level in zip(self.context, levels, strict=True)])
-        return SharedPass(outputs, maps) if self.second is None else SharedPass(self.second(levels), maps, outputs)
+        maps, levels = self._maps(images)
+        features = [context(level) for context, level in zip(self.context, levels, strict=True)]
+        outputs = self.heads(features)
+        if self.second is None:
+            return SharedPass(outputs, maps, features)
+        refined, features = self.second(levels)
+        return SharedPass(refined, maps, features, outputs)
 
     def anchors(self, height: int, width: int) -> Tensor:
         """What the offsets lead from for images of that size: (n, 4; centre x, centre y, width, height) in pixels."""
@@ -72,16 +79,18 @@ class Detector(PhotoTrunk):
 
     def shared_maps(self, images: Tensor) -> list[Tensor]:
         """The maps of a pass over images alone, without the detection heads: for faces whose place is known."""
-        return self._features(images)[0]
+        return self._maps(images)[0]
 
-    def _features(self, images: Tensor) -> tuple[list[Tensor], Sequence[Tensor]]:
+    def _maps(self, images: Tensor) -> tuple[list[Tensor], Sequence[Tensor]]:
         maps = self.trunk_maps(self.normalised(images))
         levels = self.pyramid(maps[self.finer :])
         return [*maps[: self.finer], *levels][: len(MAP_STRIDES)], levels
 
 
 class JointNetwork(nn.Module):
-    """The detector and the embedding head that shares its trunk and pyramid, or the grid and its cells' embedding.
+    """The detector, the embedding head that shares its trunk and pyramid, and the mesh head where there is one.
+
+    Or the grid and the embedding of its cells.
 
     What starts from trained weights keeps its batch-norm statistics: they describe the many faces it was trained on
     better than a few batches of other photos do. From the released weights that is all of it, from ImageNet the trunk,
@@ -93,15 +102,18 @@ class JointNetwork(nn.Module):
         self.settings = settings
         self.detector: Detector | GridDetector
         self.embedding: EmbeddingHead | CellEmbedding
+        self.mesh: MeshHead | None
         if settings.form == "grid":
             self.detector = GridDetector(settings)
             self.embedding = CellEmbedding(settings.grid.channels, settings.embedding.size)
+            self.mesh = None
             return
         self.detector = Detector(settings)
         # The stride-2 map is shallow, and all that is left of a face of 24 pixels.
         finer = self.detector.trunk.channels[: self.detector.finer]
         widths = [*finer, *[settings.pyramid] * (len(MAP_STRIDES) - len(finer))]
         self.embedding = EmbeddingHead(dict(zip(MAP_STRIDES, widths, strict=True)), settings.embedding)
+        self.mesh = MeshHead(settings.pyramid, self.detector.levels) if settings.mesh else None
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255 -> SharedPass."""

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
+from onelook.geometry.mesh import VERTICES, decode_mesh
 from onelook.model.detections import Detections
 from onelook.model.folding import fold_batch_norms
 from onelook.model.imagenet import load_imagenet
-from onelook.model.joint import Detector, JointNetwork
+from onelook.model.joint import Detector, JointNetwork, SharedPass
 from onelook.model.public_weights import load_checkpoint, load_wheel
 from onelook.model.store import fingerprint, load_model, load_released
 from onelook.settings import Detect, Embedding, Grid, Model
@@ -39,6 +40,11 @@ class Looker:
     def embedding_size(self) -> int:
         """Length of an embedding."""
         return self.network.settings.embedding.size
+
+    @property
+    def tells_meshes(self) -> bool:
+        """Whether the network has a mesh head."""
+        return self.network.mesh is not None
 
     @torch.inference_mode()
     def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
@@ -76,25 +82,37 @@ class Looker:
         anchors = self.network.detector.anchors(*photos.shape[1:3])
         starts = shared.starts(anchors)
         kept = [keep_best(shared.anchors, i, starts[i], detect.score, detect.nms) for i in range(len(photos))]
-        landmarks = [points for _, _, points in kept]
+        landmarks = [points for _, _, points, _ in kept]
         counts = [len(points) for points in landmarks]
         if embed and any(counts):
             embeddings = self.network.embed(shared.maps, landmarks)
         else:
             embeddings = torch.zeros(sum(counts), self.embedding_size if embed else 0)
+        meshes = self._meshes(shared, starts, [rows for *_, rows in kept])
         return [
-            Detections(boxes.numpy(), scores.numpy(), points.numpy(), rows.numpy())
-            for (boxes, scores, points), rows in zip(kept, embeddings.split(counts), strict=True)
+            Detections(boxes.numpy(), scores.numpy(), points.numpy(), known.numpy(), mesh)
+            for (boxes, scores, points, _), known, mesh in zip(kept, embeddings.split(counts), meshes, strict=True)
         ]
+
+    def _meshes(self, shared: SharedPass, starts: Tensor, rows: list[Tensor]) -> list[np.ndarray | None]:
+        """Per image the meshes (n, 468, 3) at anchors (n,), of which `starts` (B, anchors, 4) are the boxes."""
+        if self.network.mesh is None:
+            return [None] * len(rows)
+        counts = torch.tensor([len(each) for each in rows])
+        images, anchors = torch.arange(len(rows)).repeat_interleave(counts), torch.cat(rows)
+        offsets = self.network.mesh(shared.features, images, anchors)[:, :VERTICES]
+        meshes = decode_mesh(offsets, starts[images, anchors])
+        return [mesh.numpy() for mesh in meshes.split(counts.tolist())]
 
 
 def keep_best(
     outputs: AnchorOutputs, image: int, anchors: Tensor, score: float, nms: float
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Decode one image's outputs from what they start from, anchors (n, 4), and suppress doubles.
 
     Returns:
-        boxes (n, 4), scores (n,) and landmarks (n, 5, 2), best score first, in pixels of the network's input.
+        boxes (n, 4), scores (n,) and landmarks (n, 5, 2), best score first, in pixels of the network's input, and the
+        anchors (n,) int64 that they come from.
     """
     scores = outputs.logits[image].softmax(-1)[:, 1]
     candidates = (scores >= score).nonzero()[:, 0]
@@ -104,8 +122,8 @@ def keep_best(
     rectangles, confidences = corner_and_size.detach().numpy(), scores[candidates].detach().numpy()
     keep = cv2.dnn.NMSBoxes(rectangles, confidences, score, nms)  # type: ignore[arg-type]
     rows = torch.as_tensor(np.asarray(keep, np.int64).reshape(-1))
-    landmarks = decode_landmarks(outputs.landmarks[image, candidates[rows]], anchors[candidates[rows]])
-    return boxes[rows], scores[candidates[rows]], landmarks
+    kept = candidates[rows]
+    return boxes[rows], scores[kept], decode_landmarks(outputs.landmarks[image, kept], anchors[kept]), kept
 
 
 def load_looker(folder: Path) -> Looker:
@@ -167,6 +185,7 @@ def public_detector() -> Looker:
         pyramid=64,
         context="plain",
         cascade=False,
+        mesh=False,
         start="wheel",
         checkpoint="",
         embedding=embedding,
@@ -188,9 +207,10 @@ def _enlarge(detections: Detections, shown: np.ndarray, photo: np.ndarray) -> De
     if shown is photo:
         return detections
     ratio = np.array([photo.shape[1] / shown.shape[1], photo.shape[0] / shown.shape[0]], np.float32)
-    return Detections(
-        detections.boxes * np.tile(ratio, 2), detections.scores, detections.landmarks * ratio, detections.embeddings
-    )
+    # Depth, which no side of the photo measures, grows as its width does: the two differ by less than a pixel.
+    meshes = None if detections.meshes is None else detections.meshes * ratio[[0, 1, 0]]
+    boxes, landmarks = detections.boxes * np.tile(ratio, 2), detections.landmarks * ratio
+    return Detections(boxes, detections.scores, landmarks, detections.embeddings, meshes)
 
 
 def _to_tensor(photos: np.ndarray) -> Tensor:

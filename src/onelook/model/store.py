@@ -20,6 +20,8 @@ from onelook.settings import Model
 WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
 _FORMAT = 2
+# Heads that a network has or not, and nothing else reads.
+_FURTHER_HEADS = ("mesh.",)
 # The model folder inside the package.
 RELEASED = Path(__file__).resolve().parent.parent / "released"
 
@@ -64,13 +66,16 @@ def load_model(folder: Path) -> JointNetwork:
 
 
 def load_released(network: JointNetwork) -> None:
-    """Fill a network with the weights released with this package.
+    """Fill a network with the weights released with this package; a further head they lack stays as it is.
 
     Raises:
         ModelError: the network has another shape.
     """
+    released, own = load_model(RELEASED).state_dict(), network.state_dict()
+    kept = {name: value for name, value in released.items() if name in own or not name.startswith(_FURTHER_HEADS)}
+    new = {name: value for name, value in own.items() if name not in released and name.startswith(_FURTHER_HEADS)}
     try:
-        network.load_state_dict(load_model(RELEASED).state_dict())
+        network.load_state_dict(kept | new)
     except RuntimeError as error:
         raise ModelError(
             "model.start: released fits a network of the released shape alone; leave the rest of model as it was, "

@@ -13,18 +13,18 @@ class TaskBalance(nn.Module):
     """The weighted sum of the task losses.
 
     fixed: sum of w_i L_i. learned: sum of exp(-s_i) L_i + s_i, where s_i, the log variance of the task, is learned and
-    starts at -log w_i (Kendall et al., CVPR 2018, equation 10, up to the factor 1/2).
+    starts at -log w_i (Kendall et al., CVPR 2018, equation 10, up to the factor 1/2). A task of weight 0 is in neither.
     """
 
     def __init__(self, weights: Weights, balance: Literal["fixed", "learned"]) -> None:
         super().__init__()
-        self.names = tuple(weights.model_dump())
+        self.names = tuple(name for name, weight in weights.model_dump().items() if weight > 0)
         self.learned = balance == "learned"
         start = -torch.tensor([float(getattr(weights, name)) for name in self.names]).log()
         self.log_variance = nn.Parameter(start, requires_grad=self.learned)
 
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """The total of scalar losses, keyed by the names of the weights; tasks that are not trained are absent."""
+        """The total of scalar losses, keyed by the names of the weights; tasks that are not trained may be absent."""
         rows = [row for row, name in enumerate(self.names) if name in losses]
         stacked = torch.stack([losses[self.names[row]] for row in rows])
         log_variance = self.log_variance[rows]

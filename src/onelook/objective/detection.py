@@ -28,14 +28,14 @@ def detection_losses(
     landmarks: Sequence[Tensor],
     negatives_per_positive: float,
 ) -> DetectionLosses:
-    """The three losses over a batch, each divided by the positives it counts (at least 1).
+    """The three losses over a batch, each divided by the positives it counts (at least 1), five points being one.
 
     Args:
         outputs: of the heads, for B images.
         anchors: (n, 4), or (B, n, 4) where each image has its own, centre and size.
         matches: per image.
         boxes: per image (m, 4), x1 y1 x2 y2.
-        landmarks: per image (m, 5, 2); faces with a NaN point are left out of the landmark loss.
+        landmarks: per image (m, 5, 2); points that are NaN are left out of the landmark loss.
         negatives_per_positive: hardest negatives kept per positive of the image; an image without a face keeps as many
             as if it held one.
     """
@@ -51,10 +51,10 @@ def detection_losses(
     wanted_boxes = encode_boxes(torch.cat([b[f] for b, f in zip(boxes, faces, strict=True)]), anchors[image, anchor])
     box = functional.smooth_l1_loss(outputs.boxes[image, anchor], wanted_boxes, reduction="sum") / len(image)
     points = torch.cat([p[f] for p, f in zip(landmarks, faces, strict=True)])
-    whole = points.isfinite().all(-1).all(-1)
-    wanted_points = encode_landmarks(points[whole], anchors[image[whole], anchor[whole]])
-    found = outputs.landmarks[image[whole], anchor[whole]]
-    point = functional.smooth_l1_loss(found, wanted_points, reduction="sum") / max(1, int(whole.sum()))
+    present = points.isfinite().all(-1)
+    wanted_points = encode_landmarks(points, anchors[image, anchor]).view_as(points)[present]
+    found = outputs.landmarks[image, anchor].view_as(points)[present]
+    point = functional.smooth_l1_loss(found, wanted_points, reduction="sum") / max(1, int(present.sum()) / 5)
     return DetectionLosses(classification, box, point)
 
 

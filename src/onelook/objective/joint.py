@@ -32,16 +32,22 @@ def anchor_losses(
     boxes: Sequence[Tensor],
     landmarks: Sequence[Tensor],
     negatives_per_positive: float,
+    ignored: Sequence[Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], list[Matches]]:
     """All losses of the anchors' outputs, by the names of their weights, and the matches of the last stage.
 
     Each is the sum over the stages (RetinaFace, CVPR 2020: cascade multi-task loss). Boxes (m, 4) and landmarks
-    (m, 5, 2) are per image, teachers per stage. Without teachers, `keep` is 0.
+    (m, 5, 2) are per image, teachers per stage. Without teachers, `keep` is 0. Anchors upon `ignored` boxes (k, 4),
+    per image, are no negatives.
     """
+    ignored = [faces[:0] for faces in boxes] if ignored is None else ignored
     sums: dict[str, Tensor] = {}
     for number, (outputs, anchors, thresholds) in enumerate(stages):
         edges = corners(anchors).expand(len(boxes), -1, -1)
-        matches = [match_anchors(each, faces, thresholds) for each, faces in zip(edges, boxes, strict=True)]
+        matches = [
+            match_anchors(each, faces, thresholds, unsure)
+            for each, faces, unsure in zip(edges, boxes, ignored, strict=True)
+        ]
         losses = detection_losses(outputs, anchors, matches, boxes, landmarks, negatives_per_positive)
         keep = outputs.logits.sum() * 0 if teachers is None else keeping_loss(outputs, teachers[number])
         for name, loss in {**losses._asdict(), "keep": keep}.items():

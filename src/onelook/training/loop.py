@@ -17,10 +17,10 @@ from onelook.errors import DataError, OnelookError
 from onelook.model.joint import JointNetwork
 from onelook.objective.balance import TaskBalance
 from onelook.objective.identity import identity_loss
-from onelook.settings import Settings
+from onelook.settings import Settings, Train
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 from onelook.training.losses import TaskLosses
-from onelook.training.schedule import one_cycle
+from onelook.training.schedule import one_cycle, stepped
 
 Figures = dict[str, float]
 
@@ -61,8 +61,10 @@ class Trainer:
         """Set up for the steps `settings.train` describes; `faces` are needed where its `faces.batch` is not 0.
 
         Raises:
-            DataError: the teacher's embeddings have another length than the network's.
+            DataError: the teacher's embeddings have another length than the network's, or a task that is trained has
+                nothing to learn from.
         """
+        _check_labels(network, scenes, settings.train)
         # Depthwise convolutions train a third faster with the channels innermost.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scenes = scenes
@@ -76,12 +78,18 @@ class Trainer:
                     f"the teacher's embeddings have {taught} numbers, the network's {size}; "
                     f"set model.embedding.size to {taught}"
                 )
-        identity = identity_loss(self.settings.identity, size, len(scenes.identities))
+        identity: nn.Module = nn.Identity()  # detection alone may have nobody to know
+        if self.settings.tasks != "detection":
+            identity = identity_loss(self.settings.identity, size, len(scenes.identities))
         self.losses = TaskLosses(self.network, identity, settings, scenes_embed=faces is None)
         network.detector.requires_grad_(not self.losses.frozen)
         self.balance = TaskBalance(self.settings.weights, self.settings.balance)
         self.learned = nn.ModuleDict({"network": network, "identity": identity, "balance": self.balance})
-        self.optimiser = torch.optim.AdamW(self._groups(), lr=0.0)
+        self.optimiser: torch.optim.Optimizer = (
+            torch.optim.AdamW(self._groups(), lr=0.0)
+            if self.settings.optimiser == "adamw"
+            else torch.optim.SGD(self._groups(), lr=0.0, momentum=self.settings.momentum)
+        )
 
     def run(self, checkpoints: Path, key: str, watchers: Watchers) -> Progress:
         """Train to the last epoch, from the checkpoint of the same `key` if there is one.
@@ -110,7 +118,7 @@ class Trainer:
         count = self.steps()
         sums: Figures = {}
         for step, (scenes, faces) in enumerate(prefetch(self._batches(epoch))):
-            self._set_rates(epoch * count + step, count * self.settings.epochs)
+            self._set_rates(epoch * count + step, count)
             losses: dict[str, Tensor] = {}
             if scenes is not None:
                 losses |= self.losses.of_scenes(scenes, epoch, step)
@@ -159,9 +167,14 @@ class Trainer:
             {"params": parameters, "weight_decay": decay, "share": rate} for (rate, decay), parameters in groups.items()
         ]
 
-    def _set_rates(self, step: int, steps: int) -> None:
+    def _set_rates(self, step: int, count: int) -> None:
+        """Rates at a step counted from the start of training, with `count` steps an epoch."""
+        if self.settings.schedule == "one_cycle":
+            share = one_cycle(step, count * self.settings.epochs)
+        else:
+            share = stepped(step / count, self.settings.steps)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * group["share"] * one_cycle(step, steps)
+            group["lr"] = self.settings.learning_rate * group["share"] * share
 
     def _save(self, folder: Path, key: str, progress: Progress) -> None:
         state = {"learned": self.learned.state_dict(), "optimiser": self.optimiser.state_dict(), **vars(progress)}
@@ -174,6 +187,21 @@ class Trainer:
         self.learned.load_state_dict(state["learned"])
         self.optimiser.load_state_dict(state["optimiser"])
         return Progress(state["history"], state["best"], state["best_state"])
+
+
+def _check_labels(network: JointNetwork, scenes: TrainingScenes, settings: Train) -> None:
+    """Raises DataError where a task that is to be trained has nothing to learn from."""
+    if settings.tasks != "detection" and not scenes.identities:
+        raise DataError(
+            f"{scenes.manifest.root}: no training scene holds a person; set train.tasks: detection, or "
+            "prepare more photos"
+        )
+    on_scenes = settings.batch > 0 and settings.tasks != "recognition"
+    if network.mesh is not None and not (scenes.meshes and on_scenes):
+        raise DataError(
+            "model.mesh: true needs meshes to learn from: set prepare.meshes: true, train.batch above 0 and "
+            "train.tasks: both or detection"
+        )
 
 
 def _not_finite(epoch: int, step: int, losses: dict[str, Tensor]) -> str:

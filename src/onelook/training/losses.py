@@ -13,6 +13,7 @@ from onelook.model.joint import JointNetwork, SharedPass
 from onelook.objective.distilling import distillation_loss
 from onelook.objective.identities import NO_IDENTITY
 from onelook.objective.joint import Stage, anchor_losses, predicted_landmarks
+from onelook.objective.mesh import labelled_positives, two_meshes_loss
 from onelook.settings import Settings
 
 
@@ -65,7 +66,11 @@ class TaskLosses:
             batch.boxes,
             batch.landmarks,
             self.settings.matching.negatives_per_positive,
+            batch.ignored,
         )
+        if self.network.mesh is not None and batch.meshes is not None:
+            images_of, rows, wanted_meshes = labelled_positives(matches, batch.meshes, stages[-1].anchors)
+            losses["mesh"] = two_meshes_loss(self.network.mesh(shared.features, images_of, rows), wanted_meshes)
         if not self.scenes_embed:
             return losses
 

@@ -2,6 +2,8 @@
 
 from math import cos, pi
 
+from onelook.settings import Steps
+
 _WARM_UP = 0.15
 _START = 0.04
 _END = 0.001
@@ -13,6 +15,13 @@ def one_cycle(step: int, steps: int) -> float:
     if step < rise:
         return _blend(_START, 1, step / rise)
     return _blend(1, _END, (step - rise) / max(1, steps - rise))
+
+
+def stepped(epoch: float, settings: Steps) -> float:
+    """Share of the peak learning rate after `epoch` epochs, a fraction within one: evenly up, then down by tenths."""
+    if epoch < settings.warm_up:
+        return settings.start + (1 - settings.start) * epoch / settings.warm_up
+    return 0.1 ** sum(epoch >= drop for drop in settings.drops)
 
 
 def _blend(start: float, end: float, share: float) -> float:

@@ -1,0 +1,224 @@
+"""Does a mesh head cost boxes and points anything, and how good is it? Three kinds of training, one table.
+
+    python benchmarks/mesh_head.py --data ../shared/data [--jobs 2] [--out build/mesh_head]
+
+LFW's development training people; every face gets a mesh from the labelling network. The released weights' detector is
+trained on with a mesh head and without one, three times each, and a mesh head alone upon the frozen detector. Mesh
+error is measured on photos of LFW's development test people, against the same labelling network; AP on 103 WIDER FACE
+photos; AP and landmark error on photos from the web whose boxes and points come from people. Trains what is not trained
+yet as DVC experiments, and rewrites the table in docs/mesh.md.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from dvc.api import DVCFileSystem
+from experiments import Kind, fetch_model, run_experiments
+from real_photos import wider_ap, wider_photos
+from rich.progress import track
+
+from onelook.data.annotations import read_annotations
+from onelook.data.labelled import LabelledPhoto
+from onelook.data.photo import read_photo
+from onelook.data.scene import Manifest, read_manifest
+from onelook.evaluation.average_precision import judge_detections
+from onelook.evaluation.landmarks import interocular_errors
+from onelook.evaluation.matching import claim_faces
+from onelook.evaluation.meshes import SeenMeshes, see_meshes
+from onelook.evaluation.probes import FoundSplit, look_at
+from onelook.evaluation.repeats import paired_difference
+from onelook.files import write_json
+from onelook.model.detections import Detections
+from onelook.model.look import Looker, load_looker
+from onelook.settings import Annotations, Detect, People
+
+REPEATS = 3
+DOCUMENT = Path("docs/mesh.md")
+BEGIN, END = "<!-- made by benchmarks/mesh_head.py -->", "<!-- end -->"
+DETECT = Detect(score=0.02, nms=0.4, longest_side=1280)
+SHOWN = 0.5  # lowest score of a face whose points and mesh are looked at
+IOU = 0.5
+WIDER_SIDE = 640
+COLUMNS = {
+    "mesh": "mesh error, % of the face size",
+    "mesh_flat": "in the photo's plane, %",
+    "mesh_68": "of the 68 points, %",
+    "wider_ap": "WIDER AP .5, %",
+    "web_ap": "web AP .5, %",
+    "web_nme": "web points, % of the eyes' distance",
+}
+ROWS = {
+    "without-mesh": "boxes and points",
+    "with-mesh": "boxes, points and mesh",
+    "frozen-with-mesh": "mesh alone, upon the frozen detector",
+}
+
+Figures = dict[str, float]
+
+
+def kinds(data: Path) -> dict[str, Kind]:
+    """The three kinds of training."""
+    common = (
+        "base.threads=1",  # two experiments share two cores better than two threads share an experiment
+        "prepare.reader=lfw",
+        f"prepare.lfw.path={data.resolve() / 'lfw'}",
+        "prepare.composed=false",
+        "prepare.annotate.upscale=1",
+        "prepare.people.train=0.7",
+        "prepare.people.validation=0.04",
+        "prepare.people.test=0.26",
+        "prepare.enrol=1",
+        "prepare.meshes=true",
+        "train.tasks=detection",
+        "train.epochs=3",
+        "train.batch=16",
+        "train.learning_rate=0.005",
+        "train.augment.crop=256",
+        "train.augment.zoom=[0.25,1.5]",
+    )
+    changes = {
+        "without-mesh": ("train.trunk_rate=0.02",),
+        "with-mesh": ("train.trunk_rate=0.02", "model.mesh=true"),
+        "frozen-with-mesh": ("train.trunk_rate=0", "model.mesh=true"),
+    }
+    return {name: Kind(name, common, own, 1 if "frozen" in name else REPEATS) for name, own in changes.items()}
+
+
+def main() -> None:
+    """Train, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/, widerface/ and scenes/")
+    parser.add_argument("--jobs", type=int, default=2, help="experiments at a time, a thread each")
+    parser.add_argument("--out", type=Path, default=Path("build/mesh_head"), help="models, scenes and figures")
+    arguments = parser.parse_args()
+    torch.set_num_threads(2)
+    trained = kinds(arguments.data)
+    run_experiments(list(trained.values()), arguments.jobs)
+    manifest = fetch_scenes(trained["with-mesh"].experiment(0), arguments.out / "scenes")
+    bench = Bench(arguments.data, manifest)
+    figures: dict[str, list[Figures]] = {}
+    for name, kind in trained.items():
+        for repeat in range(kind.repeats):
+            model = fetch_model(kind.experiment(repeat), arguments.out / "models")
+            place = arguments.out / "figures" / f"{model.name}.json"
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_json(place, bench.measure(load_looker(model)))
+            figures.setdefault(name, []).append(json.loads(place.read_text(encoding="utf-8")))
+    table = "\n\n".join([bench.told(), write_table(figures), write_difference(figures), write_commands(trained)])
+    before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    print(table)
+
+
+def fetch_scenes(experiment: str, folder: Path) -> Manifest:
+    """The scenes that an experiment prepared, copied into `folder`."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        DVCFileSystem(".", rev=experiment).get("/build/scenes", str(folder), recursive=True)
+    return read_manifest(folder)
+
+
+class Bench:
+    """The photos everything is measured on; nobody in them is in the training."""
+
+    def __init__(self, data: Path, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.wider = list(wider_photos(data / "widerface"))
+        shares = People(train=0.01, validation=0.01, test=0.98)  # which are not used: all photos are measured on
+        self.web = read_annotations(Annotations(path=str(data / "scenes")), shares, 0).photos
+
+    def measure(self, looker: Looker) -> Figures:
+        """All figures of a network, in per cent."""
+        boxes_and_points = {"wider_ap": 100 * wider_ap(looker, self.wider, WIDER_SIDE), **web_figures(looker, self.web)}
+        meshes = self.see_meshes(looker) if looker.tells_meshes else None
+        if meshes is None:
+            return boxes_and_points
+        own = meshes.figures(np.ones(len(self.manifest.select("test"))))
+        named = {"mesh": own["error"], "mesh_flat": own["error_flat"], "mesh_68": own["error_68"]}
+        return boxes_and_points | {name: 100 * value for name, value in named.items()}
+
+    def see_meshes(self, looker: Looker) -> SeenMeshes | None:
+        """The meshes of the test people's faces, found and labelled."""
+        scenes = self.manifest.select("test")
+        found = look_at(looker, self.manifest, scenes, DETECT, lambda photos: None, embed=False)
+        return see_meshes(FoundSplit(scenes, found), self.manifest, IOU, SHOWN)
+
+    def told(self) -> str:
+        """What was measured on."""
+        scenes = self.manifest.select("test")
+        people = len({face.identity for scene in scenes for face in scene.faces} - {None})
+        faces = sum(len(photo.faces) for photo in self.web)
+        return (
+            f"Meshes: {len(scenes)} photos of {people} people in no training. Boxes: {len(self.wider)} WIDER FACE "
+            f"photos at a longest side of {WIDER_SIDE} pixels, and {len(self.web)} web photos with {faces} faces."
+        )
+
+
+def web_figures(looker: Looker, photos: Sequence[LabelledPhoto]) -> Figures:
+    """In per cent: AP, and of the faces found the mean error of eyes and nose as a share of the eyes' distance."""
+    found, labelled, ignored, errors = [], [], [], []
+    for photo in track(photos, description="web photos", transient=True):
+        seen = looker.look([read_photo(photo.path)], DETECT, embed=False)[0]
+        boxes = np.array([face.box for face in photo.faces], np.float32).reshape(-1, 4)
+        found.append(seen)
+        labelled.append(np.concatenate([boxes, photo.ignored]))
+        ignored.append(np.arange(len(labelled[-1])) >= len(boxes))
+        errors.append(point_errors(seen.above(SHOWN), photo, boxes))
+    outcomes = judge_detections(
+        [each.boxes for each in found], [each.scores for each in found], labelled, IOU, ignored=ignored
+    )
+    return {"web_ap": 100 * outcomes.average_precision(), "web_nme": 100 * float(np.nanmean(np.concatenate(errors)))}
+
+
+def point_errors(seen: Detections, photo: LabelledPhoto, boxes: np.ndarray) -> np.ndarray:
+    """Of the faces found (n,), the mean distance of their labelled points."""
+    claimed, first = claim_faces(seen.boxes, boxes, IOU)
+    points = np.array([face.landmarks for face in photo.faces], np.float32).reshape(-1, 5, 2)
+    return interocular_errors(seen.landmarks[first], points[claimed[first]])
+
+
+def write_table(figures: Mapping[str, Sequence[Figures]]) -> str:
+    """A row a kind: mean of the repeats, and the lowest and highest of them."""
+    lines = [f"| what was trained | {' | '.join(COLUMNS.values())} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for name, told in ROWS.items():
+        cells = [_shown([row[column] for row in figures[name] if column in row]) for column in COLUMNS]
+        lines.append(f"| {told} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_difference(figures: Mapping[str, Sequence[Figures]]) -> str:
+    """What the mesh head changes for boxes and points, in points of per cent."""
+    columns = [column for column in COLUMNS if not column.startswith("mesh")]
+    lines = [f"| with the mesh, less without | {' | '.join(COLUMNS[each] for each in columns)} |"]
+    lines.append("|---" * (1 + len(columns)) + "|")
+    cells = []
+    for column in columns:
+        ours, theirs = ([row[column] for row in figures[each]] for each in ("with-mesh", "without-mesh"))
+        mean, low, high = paired_difference(ours, theirs)
+        cells.append(f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
+    lines.append(f"| mean of {REPEATS} repeats, 95 % interval | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_commands(trained: Mapping[str, Kind]) -> str:
+    """The command behind each kind, with the common settings once."""
+    kind = next(iter(trained.values()))
+    lines = [f"`COMMON` stands for `{kind.told(kind.common)}`; `train.repeat` is 0, 1 and 2.", ""]
+    for name, each in trained.items():
+        lines.append(f"- {ROWS[name]}: `dvc exp run COMMON {each.told((*each.changes, 'train.repeat=0'))} train`")
+    return "\n".join(lines)
+
+
+def _shown(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    return f"{values[0]:.2f}" if len(values) == 1 else f"{np.mean(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Pictures of meshes: where on a face they err, and how they lie on faces found."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from onelook.data.photo import read_photo
+from onelook.data.scene import Manifest, Scene
+from onelook.drawing import GREEN, SKY, draw_faces, draw_mesh, tile
+from onelook.evaluation.meshes import SeenMeshes
+from onelook.geometry.mesh import triangles
+
+_SHOWN = 18
+_COLUMNS = 6
+_CELL = 240
+_AROUND = 1.5  # side of what is shown of a scene, in sides of the box
+
+
+def draw_vertex_errors(shape: np.ndarray, errors: np.ndarray, title: str) -> Figure:
+    """The mean face (468, 2), y downwards, coloured by the mean error (468,) of its vertices."""
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=11)
+    coloured = axes.tripcolor(shape[:, 0], shape[:, 1], triangles(), errors, shading="gouraud", cmap="cividis", vmin=0)
+    axes.triplot(shape[:, 0], shape[:, 1], triangles(), color="white", linewidth=0.2)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    axes.axis("off")
+    bar = figure.colorbar(coloured, ax=axes, format=PercentFormatter(1, decimals=1), shrink=0.8)
+    bar.set_label("mean error / face size")
+    return figure
+
+
+def mesh_sheet(manifest: Manifest, scenes: Sequence[Scene], meshes: SeenMeshes) -> np.ndarray:
+    """Faces found, from the least error to the largest, evenly spaced: RGB uint8 (H, W, 3).
+
+    Each pair: the mesh found in blue, above the labelled one in green.
+    """
+    order = meshes.solid.mean(1).argsort()
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, _SHOWN).astype(int))]
+    cells = []
+    for row in chosen:
+        photo = read_photo(manifest.path(scenes[meshes.scenes[row]]))
+        label = f"{meshes.solid[row].mean():.1%}"
+        pair = [
+            _cell(photo, meshes.boxes[row], meshes.found[row], SKY, label),
+            _cell(photo, meshes.boxes[row], meshes.labelled[row], GREEN, "label"),
+        ]
+        cells.append(np.concatenate(pair))
+    return tile(cells, _COLUMNS, _COLUMNS * (_CELL + 4) + 4)
+
+
+def _cell(
+    photo: np.ndarray, box: np.ndarray, vertices: np.ndarray, colour: tuple[int, int, int], label: str
+) -> np.ndarray:
+    """The surroundings of a face with a mesh upon it, (side, side, 3)."""
+    scale = _CELL / (_AROUND * float((box[2:] - box[:2]).max()))
+    shift = _CELL / 2 - scale * (box[:2] + box[2:]) / 2
+    matrix = np.array([[scale, 0, shift[0] + (scale - 1) / 2], [0, scale, shift[1] + (scale - 1) / 2]])
+    shown = cv2.warpAffine(photo, matrix, (_CELL, _CELL), flags=cv2.INTER_LINEAR, borderValue=(200, 200, 200))
+    picture = draw_mesh(shown, vertices * scale + [*shift, 0], colour)
+    corner = np.array([[0, 0, _CELL, _CELL]], np.float32)
+    return draw_faces(picture, corner, labels=[label], colours=[colour])
