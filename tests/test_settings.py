@@ -20,14 +20,6 @@ def complaint(tree: object, folder: Path) -> str:
     return str(caught.value)
 
 
-def merge(into: dict, what: dict) -> None:
-    for key, value in what.items():
-        if isinstance(value, dict) and key in into:
-            merge(into[key], value)
-        else:
-            into[key] = value
-
-
 def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: Path, tree: dict) -> None:
     settings = load_settings(project / "params.yaml")
     assert settings.prepare.people.train == 0.6
@@ -70,6 +62,7 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"model": {"start": "imagenet"}}, "start: imagenet fits a resnet"),
         ({"model": {"form": "grid"}}, "start: released fits form: retinaface alone; set start: nothing, or imagenet"),
         ({"model": {"form": "grid", "start": "nothing", "cascade": True}}, "a grid has one stage of boxes"),
+        ({"model": {"form": "grid", "start": "nothing", "mesh": True}}, "set mesh: false with form: grid"),
         ({"model": {"form": "yolo"}}, "model.form: 'yolo' is impossible: Input should be 'retinaface' or 'grid'"),
         ({"model": {"grid": {"scales": [5, 19]}}}, "model.grid: is impossible: scales: [5] or [5, 11, 19]"),
         ({"model": {"grid": {"side": 300}}}, "model.grid.side: 300 is impossible: Input should be 160, 320, 640 or"),
@@ -91,17 +84,16 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
     ],
 )
 def test_what_is_wrong_is_told_with_its_key(tree: dict, tmp_path: Path, change: dict, wanted: str) -> None:
+    def merge(into: dict, what: dict) -> None:
+        for key, value in what.items():
+            if isinstance(value, dict) and key in into:
+                merge(into[key], value)
+            else:
+                into[key] = value
+
     merge(tree, change)
     message = complaint(tree, tmp_path)
     assert wanted in message and "\n" not in message and "params.yaml" in message
-
-
-def test_the_grid_s_preset_is_possible(project: Path, tree: dict) -> None:
-    preset = yaml.safe_load((project / "src/onelook/presets/grid.yaml").read_text())
-    merge(tree, preset)
-    settings = Settings.model_validate(tree)
-    assert settings.model.form == "grid" and settings.model.grid.scales == (5, 11, 19)
-    assert settings.train.augment.crop == settings.model.grid.side
 
 
 def test_every_problem_gets_a_line_of_its_own(tree: dict, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from onelook.model.grid import GridDetector
 from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker, load_looker, starting_network
 from onelook.model.store import save_model
-from onelook.settings import Detect, Settings
+from onelook.preset import apply_preset
+from onelook.settings import Detect, Settings, load_settings
 from onelook.training.grid_sizes import measure_sizes
 from onelook.training.loop import Trainer, Watchers
 
@@ -29,6 +30,15 @@ def grid_settings(scales: tuple[int, ...], **train: object) -> Settings:
     tree["model"] |= {"form": "grid", "start": "nothing", "grid": {"scales": scales, "side": 160, "channels": 32}}
     tree["train"]["augment"] |= {"crop": 96, "zoom": (1, 1)}
     return Settings.model_validate(tree)
+
+
+def test_its_preset_needs_nothing_else(project: Path, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((project / "params.yaml").read_text())
+    apply_preset("grid", path)
+    settings = load_settings(path)
+    assert settings.model.grid.scales == (5, 11, 19) and settings.train.augment.crop == settings.model.grid.side
+    assert isinstance(starting_network(settings.model).detector, GridDetector)
 
 
 def trained(folder: Path, settings: Settings, *, rounds: int) -> tuple[JointNetwork, list[dict[str, float]]]:

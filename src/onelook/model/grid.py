@@ -57,16 +57,16 @@ class GridDetector(PhotoTrunk):
             _start_at_the_anchors(convolution)
         self.register_buffer("sizes", starting_sizes(len(grid.scales)))
 
-    def forward(self, images: Tensor) -> tuple[AnchorOutputs, list[Tensor]]:
-        """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> what is told of every anchor, and `shared_maps`.
+    def forward(self, images: Tensor) -> tuple[AnchorOutputs, list[Tensor], list[Tensor]]:
+        """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> the parts of a `SharedPass`.
 
-        Offsets lead from `anchors(H, W)`; there are as many.
+        Offsets lead from `anchors(H, W)`; there are as many. The heads' features are the `shared_maps` but the last.
         """
         maps = self.shared_maps(images)
         # (B, 3 * 16, s, s) -> (B, s, s, 3 * 16) -> (B, s * s * 3, 16)
         told = [convolution(x).permute(0, 2, 3, 1).flatten(1) for convolution, x in zip(self.tell, maps, strict=False)]
         logits, boxes, points = torch.cat(told, 1).unflatten(1, (-1, sum(_TOLD))).split(_TOLD, -1)
-        return AnchorOutputs(logits, box_offsets(boxes, self.scales, self.sizes), points), maps
+        return AnchorOutputs(logits, box_offsets(boxes, self.scales, self.sizes), points), maps, maps[:-1]
 
     def anchors(self, height: int, width: int) -> Tensor:
         """(n, 4; centre x, centre y, width, height) in pixels of an image of that size."""
