@@ -62,7 +62,7 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"model": {"start": "imagenet"}}, "start: imagenet fits a resnet"),
         ({"model": {"form": "grid"}}, "start: released fits form: retinaface alone; set start: nothing, or imagenet"),
         ({"model": {"form": "grid", "start": "nothing", "cascade": True}}, "a grid has one stage of boxes"),
-        ({"model": {"form": "grid", "start": "nothing", "mesh": True}}, "set mesh: false with form: grid"),
+        ({"model": {"form": "grid", "start": "nothing", "mesh": True}}, "heads of form: retinaface; set both to false"),
         ({"model": {"form": "yolo"}}, "model.form: 'yolo' is impossible: Input should be 'retinaface' or 'grid'"),
         ({"model": {"grid": {"scales": [5, 19]}}}, "model.grid: is impossible: scales: [5] or [5, 11, 19]"),
         ({"model": {"grid": {"side": 300}}}, "model.grid.side: 300 is impossible: Input should be 160, 320, 640 or"),
