@@ -11,7 +11,7 @@ from onelook.data.scene import Manifest
 from onelook.evaluation.bootstrap import with_intervals
 from onelook.evaluation.landmarks import landmark_figures
 from onelook.evaluation.meshes import see_meshes
-from onelook.evaluation.probes import LOWEST_SCORE, SeenSplit, gather_sightings, look_at
+from onelook.evaluation.probes import find_split
 from onelook.model.look import load_looker
 from onelook.model.store import load_model
 from onelook.settings import Settings
@@ -19,15 +19,6 @@ from onelook.settings import Settings
 STEPS, TURNS = 6, 3  # of timing
 
 Figures = dict[str, float]
-
-
-def see(model: Path, manifest: Manifest, settings: Settings) -> SeenSplit:
-    """The test photos as a network sees them, without who is in them."""
-    low = settings.detect.model_copy(update={"score": LOWEST_SCORE})
-    scenes = manifest.select("test")
-    found = look_at(load_looker(model), manifest, scenes, low, lambda photos: None, embed=False)
-    nobody = gather_sightings((), (), settings.evaluate.iou)
-    return SeenSplit(scenes, found, [], nobody, nobody)
 
 
 def images_a_second(model: Path, manifest: Manifest, settings: Settings) -> float:
@@ -40,17 +31,18 @@ def images_a_second(model: Path, manifest: Manifest, settings: Settings) -> floa
 class Outcome:
     """The figures of one network on the test photos, however often each of these counts."""
 
-    def __init__(self, seen: SeenSplit, manifest: Manifest, settings: Settings) -> None:
+    def __init__(self, model: Path, manifest: Manifest, settings: Settings) -> None:
+        seen = find_split(load_looker(model), manifest, "test", settings.detect, lambda photos: None)
         found_by = settings.evaluate.iou, settings.detect.score
         self.photos = len(seen.scenes)
         self.detections = seen.outcomes()
-        self.errors, self.places = seen.errors(*found_by)
+        self.errors = seen.errors(*found_by)
         self.meshes = see_meshes(seen, manifest, *found_by)
 
     def figures(self, weights: np.ndarray) -> Figures:
         """`ap50`, `nme` and, of a network with a mesh head, `mesh`; errors are those of the faces it found itself."""
         figures = {"ap50": self.detections.average_precision(weights)}
-        figures["nme"] = landmark_figures(self.errors, weights[self.places])["nme"]
+        figures["nme"] = landmark_figures(self.errors.by_size, weights[self.errors.scenes])["nme"]
         return figures if self.meshes is None else {**figures, "mesh": self.meshes.figures(weights)["error"]}
 
 
