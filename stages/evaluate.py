@@ -9,8 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
 
-from onelook.data.photo import read_photo
+from onelook.data.photo import read_photo, write_photo
 from onelook.data.scene import read_manifest
+from onelook.evaluation.renderings import draw_renderings
 from onelook.evaluation.report import evaluate, write_evaluation
 from onelook.evaluation.timing import time_looks
 from onelook.files import write_json
@@ -22,6 +23,8 @@ from onelook.tracking.record import flatten
 
 TIMED = 40
 """Scenes the time of a look is measured on."""
+RENDERED = 24
+"""Validation faces in the picture of a dense head."""
 
 
 def main() -> None:
@@ -39,6 +42,9 @@ def main() -> None:
     with stage_run("evaluate", settings, inputs=[arguments.scenes, arguments.model], outputs=[out]) as run:
         evaluation = evaluate(looker, manifest, settings)
         write_evaluation(evaluation, manifest, out)
+        if looker.network.dense is not None:
+            shown = (read_photo(manifest.path(scene)) for scene in manifest.select("validation"))
+            write_photo(out / "pictures" / "renderings.png", draw_renderings(looker, shown, settings.detect, RENDERED))
         photos = [read_photo(manifest.path(scene)) for scene in manifest.select("test")[:TIMED]]
         timing = time_looks(looker, photos, settings.detect)
         write_json(out.parent / "timing.json", {name: round(value, 2) for name, value in timing.items()})

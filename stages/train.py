@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
 
+from onelook.data.basis import BASIS
 from onelook.data.batches import TrainingScenes
 from onelook.data.faces import TrainingFaces
 from onelook.data.meshes import MESHES
@@ -16,6 +17,8 @@ from onelook.data.scene import MANIFEST, read_manifest
 from onelook.data.teaching import TEACHINGS, aligned_crops
 from onelook.evaluation.validation import validation_figure
 from onelook.files import sha256
+from onelook.model.embedding import EmbeddingHead
+from onelook.model.grid import GridDetector
 from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker, starting_network
 from onelook.model.recogniser import start_tail
@@ -24,6 +27,7 @@ from onelook.reproducible import make_reproducible
 from onelook.settings import load_settings
 from onelook.tracking import stage_main, stage_run
 from onelook.training.checkpoint import training_key
+from onelook.training.grid_sizes import measure_sizes
 from onelook.training.history import TrainingDisplay, write_history
 from onelook.training.loop import Trainer, Watchers
 
@@ -53,12 +57,16 @@ def main() -> None:
                 manifest, scenes.index, settings.train.faces, settings.train.augment, settings.base.seed
             )
         network = starting_network(settings.model)
+        if isinstance(network.detector, GridDetector):
+            measure_sizes(network.detector, scenes, settings.base.seed)
         # The released weights bring a tail that knows faces already.
         if settings.teacher.path and settings.teacher.start_tail and settings.model.start != "released":
+            assert isinstance(network.embedding, EmbeddingHead)  # the settings ask no grid for a tail
             start_tail(network.embedding, settings.teacher, aligned_crops(manifest, MEASURED))
         trainer = Trainer(network, scenes, settings, faces)
         sections = (settings.base, settings.teacher, settings.model, settings.train)
-        data = [sha256(path) for name in (MANIFEST, TEACHINGS, MESHES) if (path := arguments.scenes / name).exists()]
+        files = [arguments.scenes / name for name in (MANIFEST, TEACHINGS, MESHES, BASIS)]
+        data = [sha256(path) for path in files if path.exists()]
         key = training_key(*(part.model_dump(mode="json") for part in sections), *data)
         with TrainingDisplay(settings.train.epochs, trainer.steps()) as display:
 

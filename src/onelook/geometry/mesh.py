@@ -13,6 +13,10 @@ import torch
 from torch import Tensor
 
 VERTICES = 468
+# Of a coloured mesh: x, y, z and red, green, blue of each vertex, and the shape-and-texture parameters it is told by
+# (RetinaFace, arXiv 1905.00641, section 3.2).
+COLUMNS = 6
+PARAMETERS = 128
 NOSE_TIP = 1
 # Both corners of each eye (the image's left one first), and both corners of the mouth.
 EYES = ((33, 133), (362, 263))

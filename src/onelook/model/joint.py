@@ -1,4 +1,4 @@
-"""The joint network: one trunk and pyramid, detection heads and an embedding head upon it.
+"""The joint network: one trunk and pyramid, or a grid of cells, with detection heads and an embedding head upon it.
 
 RetinaFace (Deng et al., arXiv 1905.00641 and CVPR 2020) and one more head trained with ArcFace (Deng et al. 2019).
 """
@@ -6,25 +6,20 @@ RetinaFace (Deng et al., arXiv 1905.00641 and CVPR 2020) and one more head train
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from onelook.geometry.anchors import LEVELS, AnchorOutputs
+from onelook.geometry.anchors import LEVELS, AnchorOutputs, make_anchors
 from onelook.geometry.cascade import refined_anchors
-from onelook.model.backbone import MobileNet
 from onelook.model.cascade import SecondStage
+from onelook.model.dense import DenseHead
 from onelook.model.embedding import EmbeddingHead
+from onelook.model.grid import CellEmbedding, GridDetector
 from onelook.model.heads import DetectionHeads
 from onelook.model.mesh import MeshHead
 from onelook.model.pyramid import Pyramid, context_modules
-from onelook.model.resnet import ResNet
+from onelook.model.trunk import PhotoTrunk
 from onelook.settings import Model
 
-# ImageNet means as Caffe's models have them, red green blue.
-PIXEL_MEAN = (123.0, 117.0, 104.0)
-# Those of the public PyTorch ImageNet weights, with what the difference is divided by.
-_IMAGENET_MEAN = (123.675, 116.28, 103.53)
-_IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
 # Strides of the trunk's maps, in pixels.
 _TRUNK_STRIDES = (2, 4, 8, 16, 32)
 # Strides of the maps a pass shares with the embedding head, in pixels.
@@ -35,12 +30,13 @@ class SharedPass(NamedTuple):
     """One pass over images: what the heads say of every anchor, and the maps that faces are embedded from.
 
     `features` are the maps that the heads read, level by level. Of a cascade `anchors` and `features` are the second
-    stage's, which count, and `first` is the first one's answer.
+    stage's, which count, and `first` is the first one's answer. A grid's maps are its cells' features, scale by scale,
+    and last its anchors (`onelook.model.grid`).
     """
 
     anchors: AnchorOutputs
     maps: list[Tensor]
-    features: list[Tensor]
+    features: Sequence[Tensor] = ()
     first: AnchorOutputs | None = None
 
     def starts(self, anchors: Tensor) -> Tensor:
@@ -53,16 +49,12 @@ class SharedPass(NamedTuple):
         return refined_anchors(self.first.boxes, anchors)
 
 
-class Detector(nn.Module):
+class Detector(PhotoTrunk):
     """Trunk, pyramid, context and detection heads: all that the public detectors hold."""
 
     def __init__(self, settings: Model) -> None:
-        super().__init__()
-        self.pixel_mean: Tensor
-        self.pixel_deviation: Tensor | None
+        super().__init__(settings)
         self.levels = LEVELS[settings.levels]
-        light = settings.backbone == "mobilenet"
-        self.trunk = MobileNet(settings.width) if light else ResNet(settings.backbone)
         # The trunk's maps finer than the pyramid go past it.
         self.finer = _TRUNK_STRIDES.index(self.levels[0].stride)
         one_more = self.levels[-1].stride > _TRUNK_STRIDES[-1]
@@ -71,8 +63,6 @@ class Detector(nn.Module):
         self.context = context_modules(settings, len(self.levels))
         self.heads = DetectionHeads(settings.pyramid, self.levels)
         self.second = SecondStage(settings, self.levels) if settings.cascade else None
-        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN if light else _IMAGENET_MEAN))
-        self.register_buffer("pixel_deviation", None if light else torch.tensor(_IMAGENET_DEVIATION))
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 2, 4, 8, 16."""
@@ -84,21 +74,24 @@ class Detector(nn.Module):
         refined, features = self.second(levels)
         return SharedPass(refined, maps, features, outputs)
 
+    def anchors(self, height: int, width: int) -> Tensor:
+        """What the offsets lead from for images of that size: (n, 4; centre x, centre y, width, height) in pixels."""
+        return make_anchors(height, width, self.levels)
+
     def shared_maps(self, images: Tensor) -> list[Tensor]:
         """The maps of a pass over images alone, without the detection heads: for faces whose place is known."""
         return self._maps(images)[0]
 
     def _maps(self, images: Tensor) -> tuple[list[Tensor], Sequence[Tensor]]:
-        pixels = images - self.pixel_mean[:, None, None]
-        if self.pixel_deviation is not None:
-            pixels = pixels / self.pixel_deviation[:, None, None]
-        maps = self.trunk(pixels)
+        maps = self.trunk_maps(self.normalised(images))
         levels = self.pyramid(maps[self.finer :])
         return [*maps[: self.finer], *levels][: len(MAP_STRIDES)], levels
 
 
 class JointNetwork(nn.Module):
-    """The detector, the embedding head that shares its trunk and pyramid, and the mesh head where there is one.
+    """The detector and the heads that share its trunk and pyramid: embedding, and mesh and dense ones where asked for.
+
+    Or the grid and its cells' embedding.
 
     What starts from trained weights keeps its batch-norm statistics: they describe the many faces it was trained on
     better than a few batches of other photos do. From the released weights that is all of it, from ImageNet the trunk,
@@ -108,16 +101,27 @@ class JointNetwork(nn.Module):
     def __init__(self, settings: Model) -> None:
         super().__init__()
         self.settings = settings
+        self.detector: Detector | GridDetector
+        self.embedding: EmbeddingHead | CellEmbedding
+        self.mesh: MeshHead | None = None
+        self.dense: DenseHead | None = None
+        if settings.form == "grid":
+            self.detector = GridDetector(settings)
+            self.embedding = CellEmbedding(settings.grid.channels, settings.embedding.size)
+            return
         self.detector = Detector(settings)
         # The stride-2 map is shallow, and all that is left of a face of 24 pixels.
         finer = self.detector.trunk.channels[: self.detector.finer]
         widths = [*finer, *[settings.pyramid] * (len(MAP_STRIDES) - len(finer))]
         self.embedding = EmbeddingHead(dict(zip(MAP_STRIDES, widths, strict=True)), settings.embedding)
-        self.mesh = MeshHead(settings.pyramid, self.detector.levels) if settings.mesh else None
+        if settings.mesh:
+            self.mesh = MeshHead(settings.pyramid, self.detector.levels)
+        if settings.dense:
+            self.dense = DenseHead(settings.pyramid, self.detector.levels)
 
     def forward(self, images: Tensor) -> SharedPass:
         """(B, 3, H, W) RGB in 0..255 -> SharedPass."""
-        return self.detector(images)
+        return SharedPass(*self.detector(images))
 
     def embed(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
         """Embeddings (sum of n_i, size) of faces given by landmarks (n_i, 5, 2) per image, from a pass's maps."""

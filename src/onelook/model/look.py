@@ -9,16 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onelook.geometry.anchors import AnchorOutputs, make_anchors
+from onelook.errors import ModelError
+from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
 from onelook.geometry.mesh import VERTICES, decode_mesh
+from onelook.model.dense import DenseFaces
 from onelook.model.detections import Detections
 from onelook.model.folding import fold_batch_norms
 from onelook.model.imagenet import load_imagenet
-from onelook.model.joint import JointNetwork, SharedPass
+from onelook.model.joint import Detector, JointNetwork, SharedPass
 from onelook.model.public_weights import load_checkpoint, load_wheel
 from onelook.model.store import fingerprint, load_model, load_released
-from onelook.settings import Detect, Embedding, Model
+from onelook.settings import Detect, Embedding, Grid, Model
 
 # More candidates than this before suppression means a photo of noise, not of faces.
 _MOST_CANDIDATES = 5000
@@ -77,9 +79,28 @@ class Looker:
         shared = self.network(_to_tensor(photo[None]))
         return self.network.embed(shared.maps, [torch.from_numpy(np.asarray(landmarks, np.float32))]).numpy()
 
+    @torch.inference_mode()
+    def look_dense(self, photo: np.ndarray, detect: Detect) -> tuple[Tensor, DenseFaces]:
+        """Boxes (n, 4; x1 y1 x2 y2) of the faces of one photo (H, W, 3) and all that its dense head tells of them.
+
+        Raises:
+            ModelError: the network has no dense head.
+        """
+        dense = self.network.dense
+        if dense is None:
+            raise ModelError("this model has no dense head; train one with model.dense: true")
+        self.network.eval()
+        shown = _shrink(photo, detect.longest_side)
+        shared = self.network(_to_tensor(shown[None]))
+        starts = shared.starts(self.network.detector.anchors(*shown.shape[:2]))[0]
+        boxes, _, landmarks, rows = keep_best(shared.anchors, 0, starts, detect.score, detect.nms)
+        faces = dense(shared.features, torch.zeros_like(rows), rows, landmarks)
+        ratio = torch.tensor([photo.shape[1] / shown.shape[1], photo.shape[0] / shown.shape[0], 1])
+        return boxes * ratio[[0, 1, 0, 1]], faces._replace(vertices=faces.vertices * ratio)
+
     def _look_batch(self, photos: np.ndarray, detect: Detect, embed: bool) -> list[Detections]:
         shared = self.network(_to_tensor(photos))
-        anchors = make_anchors(photos.shape[1], photos.shape[2], self.network.detector.levels)
+        anchors = self.network.detector.anchors(*photos.shape[1:3])
         starts = shared.starts(anchors)
         kept = [keep_best(shared.anchors, i, starts[i], detect.score, detect.nms) for i in range(len(photos))]
         landmarks = [points for _, _, points, _ in kept]
@@ -145,14 +166,17 @@ def starting_network(settings: Model) -> JointNetwork:
         ModelError: the starting weights are missing or do not fit.
     """
     network = JointNetwork(settings)
+    detector = network.detector
     if settings.start == "released":
         load_released(network)
-    if settings.start == "wheel":
-        load_wheel(network.detector)
-    elif settings.start == "checkpoint":
-        load_checkpoint(network.detector, Path(settings.checkpoint))
     elif settings.start == "imagenet":
-        load_imagenet(network.detector.trunk, Path(settings.checkpoint))
+        load_imagenet(detector.trunk, Path(settings.checkpoint))
+    elif settings.start != "nothing":
+        assert isinstance(detector, Detector)  # the settings let no grid start from these
+        if settings.start == "wheel":
+            load_wheel(detector)
+        else:
+            load_checkpoint(detector, Path(settings.checkpoint))
     return network
 
 
@@ -174,6 +198,8 @@ def public_detector() -> Looker:
         gather=8,
     )
     settings = Model(
+        form="retinaface",
+        grid=Grid(scales=(5,), side=160, channels=8),
         backbone="mobilenet",
         width=0.25,
         levels="light",
@@ -181,6 +207,7 @@ def public_detector() -> Looker:
         context="plain",
         cascade=False,
         mesh=False,
+        dense=False,
         start="wheel",
         checkpoint="",
         embedding=embedding,

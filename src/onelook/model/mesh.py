@@ -1,49 +1,20 @@
 """The mesh head: the vertices of a face, read from the features its anchor sees (Deng et al., CVPR 2020)."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from onelook.geometry.anchors import AnchorLevel
 from onelook.geometry.mesh import POINTS_68, VERTICES
+from onelook.model.readout import AnchorReadout
 
 
-class MeshHead(nn.Module):
-    """One linear readout for each size of anchors; the levels share nothing.
-
-    It is a 1x1 convolution, as the other heads are, but over a thousand outputs wide: so it is computed where it is
-    asked for alone, in training at the anchors that answer for a face, in a photo at the faces found.
-    """
+class MeshHead(AnchorReadout):
+    """The whole mesh, and the 68 points, which are regressed together with it."""
 
     def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
-        super().__init__()
-        self.sizes = [len(level.sizes) for level in levels]
-        outputs = (VERTICES + len(POINTS_68)) * 3
-        self.readouts = nn.ModuleList(nn.Linear(channels, outputs) for _ in range(sum(self.sizes)))
+        super().__init__(channels, levels, (VERTICES + len(POINTS_68)) * 3)
 
     def forward(self, features: Sequence[Tensor], images: Tensor, anchors: Tensor) -> Tensor:
-        """Read meshes.
-
-        Args:
-            features: the maps the detection heads read, (B, c, H, W) per level, fine to coarse.
-            images, anchors: (k,) int64, which image and which of its anchors, in the order of `make_anchors`.
-
-        Returns:
-            (k, 468 + 68, 3) offsets as `encode_mesh` has them: the whole mesh, then the 68 points, which are regressed
-            together with it.
-        """
-        found = features[0].new_zeros(len(anchors), VERTICES + len(POINTS_68), 3)
-        ends = accumulate(x.shape[2] * x.shape[3] * sizes for x, sizes in zip(features, self.sizes, strict=True))
-        start, readouts = 0, iter(self.readouts)
-        for x, sizes, end in zip(features, self.sizes, ends, strict=True):
-            for size in range(sizes):
-                readout = next(readouts)
-                rows = ((anchors >= start) & (anchors < end) & ((anchors - start) % sizes == size)).nonzero()[:, 0]
-                if len(rows) == 0:
-                    continue
-                cells = (anchors[rows] - start) // sizes
-                seen = x[images[rows], :, cells // x.shape[3], cells % x.shape[3]]
-                found = found.index_copy(0, rows, readout(seen).unflatten(1, (-1, 3)))
-            start = end
-        return found
+        """Offsets (k, 468 + 68, 3) as `encode_mesh` has them, of anchors as `AnchorReadout` takes them."""
+        return super().forward(features, images, anchors).unflatten(1, (-1, 3))

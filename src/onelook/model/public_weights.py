@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from onelook.errors import ModelError
 from onelook.model.backbone import MobileNet
-from onelook.model.joint import PIXEL_MEAN, Detector
+from onelook.model.joint import Detector
 from onelook.model.layers import ConvNorm
 from onelook.model.state_file import read_state, short
+from onelook.model.trunk import PIXEL_MEAN
 
 # The wheel subtracts 127 from red where the checkpoint's training code subtracts 123.
 _WHEEL_MEAN = (127.0, 117.0, 104.0)

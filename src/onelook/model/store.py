@@ -21,7 +21,7 @@ WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
 _FORMAT = 2
 # Heads that a network has or not, and nothing else reads.
-_FURTHER_HEADS = ("mesh.",)
+_FURTHER_HEADS = ("mesh.", "dense.")
 # The model folder inside the package.
 RELEASED = Path(__file__).resolve().parent.parent / "released"
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from onelook.data.basis import Basis, read_basis
 from onelook.data.batches import Batch, TrainingScenes, prefetch
 from onelook.data.faces import FaceBatch, TrainingFaces
 from onelook.errors import DataError, OnelookError
@@ -78,6 +79,8 @@ class Trainer:
                     f"the teacher's embeddings have {taught} numbers, the network's {size}; "
                     f"set model.embedding.size to {taught}"
                 )
+        if network.dense is not None:
+            network.dense.decoder.set_basis(*map(torch.from_numpy, _known_basis(scenes, settings.train)))
         identity: nn.Module = nn.Identity()  # detection alone may have nobody to know
         if self.settings.tasks != "detection":
             identity = identity_loss(self.settings.identity, size, len(scenes.identities))
@@ -202,6 +205,17 @@ def _check_labels(network: JointNetwork, scenes: TrainingScenes, settings: Train
             "model.mesh: true needs meshes to learn from: set prepare.meshes: true, train.batch above 0 and "
             "train.tasks: both or detection"
         )
+
+
+def _known_basis(scenes: TrainingScenes, settings: Train) -> Basis:
+    """What the dense head starts from. Raises DataError without one, or without scenes to learn on."""
+    basis = read_basis(scenes.manifest)
+    if basis is None or settings.batch == 0 or settings.tasks == "recognition":
+        raise DataError(
+            "model.dense: true needs a basis to start from: set prepare.meshes and prepare.basis: true, train.batch "
+            "above 0 and train.tasks: both or detection"
+        )
+    return basis
 
 
 def _not_finite(epoch: int, step: int, losses: dict[str, Tensor]) -> str:

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from onelook.data.batches import Batch
 from onelook.data.faces import FaceBatch
-from onelook.geometry.anchors import make_anchors
 from onelook.model.joint import JointNetwork, SharedPass
 from onelook.objective.distilling import distillation_loss
 from onelook.objective.identities import NO_IDENTITY
 from onelook.objective.joint import Stage, anchor_losses, predicted_landmarks
 from onelook.objective.mesh import labelled_positives, two_meshes_loss
 from onelook.settings import Settings
+from onelook.training.dense import rendering_loss
 
 
 class TaskLosses:
@@ -55,7 +55,7 @@ class TaskLosses:
         images = batch.images.contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled(not self.frozen):
             shared = self.network(images)
-        anchors = make_anchors(batch.images.shape[2], batch.images.shape[3], self.network.detector.levels)
+        anchors = self.network.detector.anchors(*batch.images.shape[2:])
         start = None
         if self.starting is not None:
             with torch.no_grad():
@@ -72,6 +72,11 @@ class TaskLosses:
         if self.network.mesh is not None and batch.meshes is not None:
             images_of, rows, wanted_meshes = labelled_positives(matches, batch.meshes, stages[-1].anchors)
             losses["mesh"] = two_meshes_loss(self.network.mesh(shared.features, images_of, rows), wanted_meshes)
+        if self.network.dense is not None:
+            rng = np.random.default_rng([self.seed, epoch, step, 2])
+            losses["pixel"] = rendering_loss(
+                self.network.dense, shared.features, shared.anchors, stages[-1].anchors, matches, batch, rng
+            )
         if not self.scenes_embed:
             return losses
 

@@ -1,0 +1,63 @@
+"""What rendering a face costs: milliseconds a face, forwards and backwards, on one thread.
+
+    python benchmarks/dense_rendering.py
+
+The mean face of `build/scenes` (prepare.meshes and prepare.basis: true), as training renders it; medians.
+"""
+
+import argparse
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+
+from onelook.data.basis import read_basis
+from onelook.data.scene import read_manifest
+from onelook.errors import DataError
+from onelook.geometry.alignment import TEMPLATE
+from onelook.geometry.anchors import LIGHT_LEVELS
+from onelook.geometry.mesh import PARAMETERS
+from onelook.model.dense import DenseHead, render_boxes
+from onelook.training.dense import FACES
+
+RUNS = 15
+SIDES = (32, 48, 64)
+
+
+def main() -> None:
+    """Time and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=Path, default=Path("build/scenes"), help="folder that prepare wrote")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    scenes: Path = parser.parse_args().scenes
+    basis = read_basis(read_manifest(scenes))
+    if basis is None:
+        raise DataError(f"{scenes}: no basis; set prepare.meshes and prepare.basis: true and run `dvc repro prepare`")
+    head = DenseHead(8, LIGHT_LEVELS)
+    head.decoder.set_basis(*map(torch.from_numpy, basis))
+    numbers = torch.cat([torch.randn(FACES, PARAMETERS) * 0.5, torch.zeros(FACES, 16)], 1).requires_grad_()
+    landmarks = torch.from_numpy(TEMPLATE).expand(FACES, 5, 2)
+    boxes = torch.tensor([[16.0, 10, 96, 112]]).expand(FACES, 4)
+    for side in SIDES:
+        rows = [_times(head, numbers, landmarks, boxes, side) for _ in range(RUNS)]
+        decoding, rendering, backwards = (1000 * median(column) / FACES for column in zip(*rows, strict=True))
+        print(f"{side} pixels: decode {decoding:.2f}, render {rendering:.2f}, backwards {backwards:.2f} ms a face")
+
+
+def _times(
+    head: DenseHead, numbers: torch.Tensor, landmarks: torch.Tensor, boxes: torch.Tensor, side: int
+) -> tuple[float, float, float]:
+    """Seconds to decode, to render and to go back, for all faces at once."""
+    start = perf_counter()
+    faces = head.decode(numbers, landmarks)
+    decoded = perf_counter()
+    pictures = render_boxes(faces, boxes, side).pictures
+    rendered = perf_counter()
+    pictures.sum().backward()
+    return decoded - start, rendered - decoded, perf_counter() - rendered
+
+
+if __name__ == "__main__":
+    main()
