@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from against_base import Figures, Outcome, difference, images_a_second, see
+from against_base import Figures, Outcome, difference, images_a_second
 from experiments import Kind, fetch, fetch_model, metrics, run_experiments
 from rich.console import Console
 from rich.progress import track
@@ -29,6 +29,7 @@ REPEATS = 3  # of the base
 COMMON = (
     "base.threads=1",  # two experiments share two cores better than two threads share an experiment
     "prepare.meshes=true",
+    "prepare.basis=true",
     "prepare.basis=true",
     "model.levels=full",
     "model.pyramid=32",
@@ -109,7 +110,7 @@ def compare_with_base(
         settings = load_settings(fetch(kind.experiment(0), "params.yaml", folder / "params"))
         make_reproducible(settings.base)
         model = fetch_model(kind.experiment(0), folder / "models")
-        seen[name] = Outcome(see(model, manifest, settings), manifest, settings)
+        seen[name] = Outcome(model, manifest, settings)
         pace[name] = images_a_second(model, manifest, settings)
     return {name: difference(each, seen[BASE], settings) for name, each in seen.items() if name != BASE}, pace
 

@@ -11,7 +11,7 @@ from onelook.data.scene import Manifest
 from onelook.evaluation.bootstrap import with_intervals
 from onelook.evaluation.landmarks import landmark_figures
 from onelook.evaluation.meshes import see_meshes
-from onelook.evaluation.probes import FoundSplit, find_split
+from onelook.evaluation.probes import find_split
 from onelook.model.look import load_looker
 from onelook.model.store import load_model
 from onelook.settings import Settings
@@ -19,11 +19,6 @@ from onelook.settings import Settings
 STEPS, TURNS = 6, 3  # of timing
 
 Figures = dict[str, float]
-
-
-def see(model: Path, manifest: Manifest, settings: Settings) -> FoundSplit:
-    """The test photos as a network sees them, without who is in them."""
-    return find_split(load_looker(model), manifest, "test", settings.detect, lambda photos: None)
 
 
 def images_a_second(model: Path, manifest: Manifest, settings: Settings) -> float:
@@ -36,7 +31,8 @@ def images_a_second(model: Path, manifest: Manifest, settings: Settings) -> floa
 class Outcome:
     """The figures of one network on the test photos, however often each of these counts."""
 
-    def __init__(self, seen: FoundSplit, manifest: Manifest, settings: Settings) -> None:
+    def __init__(self, model: Path, manifest: Manifest, settings: Settings) -> None:
+        seen = find_split(load_looker(model), manifest, "test", settings.detect, lambda photos: None)
         found_by = settings.evaluate.iou, settings.detect.score
         self.photos = len(seen.scenes)
         self.detections = seen.outcomes()

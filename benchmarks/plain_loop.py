@@ -80,7 +80,7 @@ class PlainLoop:
 def stage_loss(outputs: AnchorOutputs, starts: Tensor, thresholds: Thresholds, batch: Batch, settings: Train) -> Tensor:
     """Classification, boxes and landmarks, photo by photo. `starts` (B, n, 4): what the offsets lead from."""
     classification = box = landmarks = torch.zeros(())
-    positives = pointed = 0
+    positives = numbers = 0
     for image, (boxes, points) in enumerate(zip(batch.boxes, batch.landmarks, strict=True)):
         anchors = starts[image]
         faces = match(corners(anchors), boxes, thresholds)
@@ -94,13 +94,14 @@ def stage_loss(outputs: AnchorOutputs, starts: Tensor, thresholds: Thresholds, b
             continue
         wanted = encode_boxes(boxes[faces[rows]], anchors[rows])
         box = box + functional.smooth_l1_loss(outputs.boxes[image, rows], wanted, reduction="sum")
-        rows = rows[points[faces[rows]].isfinite().all(-1).all(-1)]
         wanted = encode_landmarks(points[faces[rows]], anchors[rows])
-        landmarks = landmarks + functional.smooth_l1_loss(outputs.landmarks[image, rows], wanted, reduction="sum")
-        pointed += len(rows)
+        known = wanted.isfinite()
+        found = outputs.landmarks[image, rows][known]
+        landmarks = landmarks + functional.smooth_l1_loss(found, wanted[known], reduction="sum")
+        numbers += int(known.sum())
     weights = settings.weights
     losses = weights.classification * classification + weights.box * box
-    return losses / max(positives, 1) + weights.landmarks * landmarks / max(pointed, 1)
+    return losses / max(positives, 1) + weights.landmarks * landmarks / max(numbers / 10, 1)
 
 
 def match(anchors: Tensor, boxes: Tensor, thresholds: Thresholds) -> Tensor:

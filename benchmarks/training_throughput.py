@@ -51,9 +51,9 @@ class Ours(Trainer):
     def steps(self) -> int:
         return self.few
 
-    def _set_rates(self, step: int, steps: int) -> None:
+    def _set_rates(self, step: int, count: int) -> None:
         self.began.append(time.perf_counter())  # the first thing a step does
-        super()._set_rates(step, steps)
+        super()._set_rates(step, count)
 
     def turn(self, epoch: int) -> Pace:
         """Train for an epoch."""
