@@ -30,7 +30,6 @@ COMMON = (
     "base.threads=1",  # two experiments share two cores better than two threads share an experiment
     "prepare.meshes=true",
     "prepare.basis=true",
-    "prepare.basis=true",
     "model.levels=full",
     "model.pyramid=32",
     "model.context=plain",
