@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onelook.data.batches import Batch, TrainingScenes
-from onelook.geometry.anchors import AnchorOutputs, corners, make_anchors
+from onelook.geometry.anchors import AnchorOutputs, corners
 from onelook.geometry.boxes import encode_boxes, encode_landmarks
 from onelook.model.joint import JointNetwork
 from onelook.settings import Settings, Thresholds, Train
@@ -36,7 +36,7 @@ class PlainLoop:
         self.settings = settings.train
         self.few = steps
         side = settings.train.augment.crop
-        self.anchors = make_anchors(side, side, network.detector.levels)
+        self.anchors = network.detector.anchors(side, side)
         decaying = [parameter for parameter in network.parameters() if parameter.ndim > 1]
         others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
