@@ -54,7 +54,7 @@ COLUMNS = {
 ROWS = {
     "without-mesh": "boxes and points, one epoch",
     "with-mesh": "boxes, points and mesh, one epoch",
-    "frozen-with-mesh": "mesh alone, upon the frozen detector, four epochs",
+    "frozen-with-mesh": "mesh alone, upon the frozen detector, eight epochs",
 }
 
 Figures = dict[str, float]
@@ -83,7 +83,7 @@ def kinds(data: Path) -> dict[str, Kind]:
         "without-mesh": ("train.epochs=1", "train.trunk_rate=0.02"),
         "with-mesh": ("train.epochs=1", "train.trunk_rate=0.02", "model.mesh=true"),
         # Much cheaper: nothing is computed to change the detector.
-        "frozen-with-mesh": ("train.epochs=4", "train.trunk_rate=0", "model.mesh=true"),
+        "frozen-with-mesh": ("train.epochs=8", "train.learning_rate=0.01", "train.trunk_rate=0", "model.mesh=true"),
     }
     return {name: Kind(name, common, own, 1 if "frozen" in name else REPEATS) for name, own in changes.items()}
 
