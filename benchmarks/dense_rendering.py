@@ -14,7 +14,6 @@ import torch
 
 from onelook.data.basis import read_basis
 from onelook.data.scene import read_manifest
-from onelook.errors import DataError
 from onelook.geometry.alignment import TEMPLATE
 from onelook.geometry.anchors import LIGHT_LEVELS
 from onelook.geometry.mesh import PARAMETERS
@@ -34,7 +33,7 @@ def main() -> None:
     scenes: Path = parser.parse_args().scenes
     basis = read_basis(read_manifest(scenes))
     if basis is None:
-        raise DataError(f"{scenes}: no basis; set prepare.meshes and prepare.basis: true and run `dvc repro prepare`")
+        parser.error(f"{scenes}: no basis; set prepare.meshes and prepare.basis: true and run `dvc repro prepare`")
     head = DenseHead(8, LIGHT_LEVELS)
     head.decoder.set_basis(*map(torch.from_numpy, basis))
     numbers = torch.cat([torch.randn(FACES, PARAMETERS) * 0.5, torch.zeros(FACES, 16)], 1).requires_grad_()

@@ -10,6 +10,7 @@ from onelook.geometry.alignment import (
     align_crop,
     apply_transform,
     centre_grid,
+    cut_square,
     mirror_landmarks,
     sampling_grid,
     similarity_transform,
@@ -136,3 +137,18 @@ def test_mirroring_swaps_left_and_right_and_is_its_own_inverse() -> None:
     assert mirrored[0, 0] < mirrored[1, 0] and mirrored[3, 0] < mirrored[4, 0]
     np.testing.assert_allclose(mirrored[0], [112 - TEMPLATE[1, 0], TEMPLATE[1, 1]])
     np.testing.assert_allclose(mirror_landmarks(mirrored, 112), TEMPLATE, rtol=1e-6)
+
+
+def test_a_square_around_a_box_shows_what_its_transform_says() -> None:
+    """A box of 40 x 20 around (50, 70): the square of twice the longer side is 80 wide, shown at a quarter more."""
+    photo = np.zeros((120, 160, 3), np.uint8)
+    photo[60:64, 80:84] = 255  # its middle is (82, 62)
+    crop, transform = cut_square(photo, np.array([30, 60, 70, 80], np.float32), extent=2.0, size=100)
+    np.testing.assert_allclose(
+        apply_transform(transform, np.array([[50.0, 70], [10, 30], [90, 110]])), [[50, 50], [0, 0], [100, 100]]
+    )
+    rows, columns = np.nonzero(crop[..., 0] > 127)
+    place = apply_transform(transform, np.array([[82.0, 62]]))[0]
+    assert place == pytest.approx([90, 40])
+    assert ((columns + 0.5).mean(), (rows + 0.5).mean()) == pytest.approx(tuple(place), abs=0.01)
+    assert cut_square(photo, np.array([-30, -30, 30, 30], np.float32), 1.0, 60)[0][:30, :30].max() == 0

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -11,6 +10,7 @@ from onelook.data.photo import read_photo
 from onelook.data.scene import Manifest, Scene
 from onelook.drawing import GREEN, SKY, draw_faces, draw_mesh, tile
 from onelook.evaluation.meshes import SeenMeshes
+from onelook.geometry.alignment import apply_transform, cut_square
 from onelook.geometry.mesh import triangles
 
 _SHOWN = 18
@@ -57,10 +57,7 @@ def _cell(
     photo: np.ndarray, box: np.ndarray, vertices: np.ndarray, colour: tuple[int, int, int], label: str
 ) -> np.ndarray:
     """The surroundings of a face with a mesh upon it, (side, side, 3)."""
-    scale = _CELL / (_AROUND * float((box[2:] - box[:2]).max()))
-    shift = _CELL / 2 - scale * (box[:2] + box[2:]) / 2
-    matrix = np.array([[scale, 0, shift[0] + (scale - 1) / 2], [0, scale, shift[1] + (scale - 1) / 2]])
-    shown = cv2.warpAffine(photo, matrix, (_CELL, _CELL), flags=cv2.INTER_LINEAR, borderValue=(200, 200, 200))
-    picture = draw_mesh(shown, vertices * scale + [*shift, 0], colour)
+    shown, transform = cut_square(photo, box, _AROUND, _CELL)
+    picture = draw_mesh(shown, apply_transform(transform, vertices[:, :2]), colour)
     corner = np.array([[0, 0, _CELL, _CELL]], np.float32)
     return draw_faces(picture, corner, labels=[label], colours=[colour])

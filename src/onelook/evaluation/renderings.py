@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 
-import cv2
 import numpy as np
 import torch
 
-from onelook.drawing import SKY, tile
-from onelook.geometry.mesh import edges
+from onelook.drawing import draw_mesh, tile
+from onelook.geometry.alignment import apply_transform, cut_square
 from onelook.model.dense import render_boxes
 from onelook.model.look import Looker
 from onelook.settings import Detect
@@ -51,16 +50,8 @@ def _cells(looker: Looker, photo: np.ndarray, detect: Detect) -> list[np.ndarray
     squares = torch.cat([middles - halves * _AROUND, middles + halves * _AROUND], 1)
     pictures, masks = render_boxes(told, squares, _SIDE)
     cells = []
-    for square, picture, mask, mesh in zip(squares.numpy(), pictures, masks, told.vertices.numpy(), strict=True):
-        scale = _SIDE / (square[2] - square[0])
-        # OpenCV puts pixel centres at whole numbers.
-        shift = -square[:2] * scale + (scale - 1) / 2
-        crop = cv2.warpAffine(photo, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]]), (_SIDE, _SIDE))
-        rendered = (picture.clip(0, 1) * 255).round().byte().numpy()
-        cells += [crop, np.where(mask.numpy()[..., None], rendered, crop), _wires(crop, mesh[:, :2] * scale + shift)]
+    for box, picture, mask, mesh in zip(boxes.numpy(), pictures, masks, told.vertices.numpy(), strict=True):
+        crop, transform = cut_square(photo, box, _AROUND, _SIDE)
+        rendered = np.where(mask.numpy()[..., None], (picture.clip(0, 1) * 255).round().byte().numpy(), crop)
+        cells += [crop, rendered, draw_mesh(crop, apply_transform(transform, mesh[:, :2]))]
     return cells
-
-
-def _wires(crop: np.ndarray, places: np.ndarray) -> np.ndarray:
-    lines = places[edges()].round().astype(np.int32)
-    return cv2.polylines(crop.copy(), list(lines), False, SKY, 1, cv2.LINE_AA)

@@ -72,6 +72,26 @@ def align_crop(photo: np.ndarray, landmarks: np.ndarray, size: int = CROP) -> np
     return cv2.warpAffine(photo, transform, (size, size), flags=cv2.INTER_LINEAR)
 
 
+def cut_square(photo: np.ndarray, box: np.ndarray, extent: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut out the square around a box, along the photo's own axes; black where the photo ends.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        box: (4,) x1 y1 x2 y2 in pixels.
+        extent: side of the square in longer sides of the box.
+        size: side of the crop in pixels.
+
+    Returns:
+        (size, size, 3) uint8, and the transform (2, 3) from the photo's pixels to the crop's.
+    """
+    scale = size / max(extent * float((box[2:] - box[:2]).max()), 1e-6)
+    shift = size / 2 - scale * (box[:2] + box[2:]) / 2
+    transform = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    # OpenCV puts pixel centres at whole numbers.
+    to_centres = np.array([[0, 0, 1], [0, 0, 1]]) * (scale - 1) / 2
+    return cv2.warpAffine(photo, transform + to_centres, (size, size), flags=cv2.INTER_LINEAR), transform
+
+
 def sampling_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tensor:
     """Where in the photo an aligned face is sampled.
 

@@ -8,10 +8,10 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from onelook.errors import ModelError
+from onelook.geometry.alignment import cut_square
 from onelook.geometry.mesh import VERTICES, five_points
 
 SIDE = 192
@@ -57,18 +57,13 @@ class FaceMesh:
             (468, 3) float32 in pixels of the photo; None where the network sees no face, or another than the landmarks.
         """
         size = float(np.sqrt(max((box[2:] - box[:2]).prod(), 0)))
-        scale = SIDE / max(_AROUND * float((box[2:] - box[:2]).max()), 1e-6)
-        middle = (box[:2] + box[2:]) / 2
-        # OpenCV puts pixel centres at whole numbers.
-        shift = SIDE / 2 - scale * middle + (scale - 1) / 2
-        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-        crop = cv2.warpAffine(photo, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+        crop, transform = cut_square(photo, box, _AROUND, SIDE)
         self._interpreter.set_tensor(self._input, crop[None].astype(np.float32) / 255)
         self._interpreter.invoke()
         if float(self._interpreter.get_tensor(self._presence).item()) <= 0:
             return None
-        vertices = self._interpreter.get_tensor(self._vertices).reshape(VERTICES, 3) / scale
-        vertices[:, :2] += middle - SIDE / 2 / scale
+        vertices = self._interpreter.get_tensor(self._vertices).reshape(VERTICES, 3)
+        vertices = (vertices - [*transform[:, 2], 0]) / transform[0, 0]
         distances = np.linalg.norm(five_points(vertices) - landmarks, axis=1)[[0, 1, 3, 4]]
         agrees = bool(distances.mean() <= AGREEMENT * size)  # false for landmarks that are absent
         return vertices.astype(np.float32) if agrees else None
