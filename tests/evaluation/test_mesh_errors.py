@@ -49,7 +49,7 @@ def seen_split(root: Path, *, meshes: bool = True) -> tuple[FoundSplit, Manifest
     """Two scenes: a face found 3 pixels aside, twice; and two faces, one without a label, one not found."""
     write_photo(root / "a.png", np.full((120, 120, 3), 90, np.uint8))
     write_photo(root / "b.png", np.full((120, 120, 3), 90, np.uint8))
-    faces = Face(BOX), Face(BOX), Face(BOX + 60)
+    faces = Face(BOX, identity="Ada"), Face(BOX), Face(BOX + 60)
     scenes = [
         Scene("a.png", 120, 120, "test", "scene", faces[:1], "", ""),
         Scene("b.png", 120, 120, "test", "scene", faces[1:], "", ""),
@@ -73,6 +73,7 @@ def test_faces_that_were_found_and_have_a_label_count_once_each(tmp_path: Path) 
     assert pairs.figures(np.array([3.0, 0.0])) == pytest.approx(figures)
     assert np.isnan(pairs.figures(np.array([0.0, 1.0]))["error"])
     assert mesh_sheet(manifest, seen.scenes, pairs).any()
+    assert pairs.named.tolist() == [True] and len(pairs.only(~pairs.named).found) == 0
     assert see_meshes(seen, manifest, iou=0.5, score=0.95) is None, "no detection is that sure"
 
 

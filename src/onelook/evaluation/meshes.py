@@ -1,6 +1,6 @@
 """Mesh error: how far the vertices of the faces found are off, as a share of the face's size."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -41,6 +41,7 @@ class SeenMeshes:
         found, labelled: (n, 468, 3) float32 in pixels of the scene.
         boxes: (n, 4) float32, the labelled ones.
         scenes: (n,) int64, the scene of each face.
+        named: (n,) bool, whether it is known who it is.
         solid, flat: (n, 468) float64, errors in space and in the photo's plane, as shares of the face's size.
     """
 
@@ -48,6 +49,7 @@ class SeenMeshes:
     labelled: np.ndarray
     boxes: np.ndarray
     scenes: np.ndarray
+    named: np.ndarray
 
     @cached_property
     def solid(self) -> np.ndarray:
@@ -56,6 +58,10 @@ class SeenMeshes:
     @cached_property
     def flat(self) -> np.ndarray:
         return vertex_errors(self.found[..., :2], self.labelled[..., :2], self.boxes)
+
+    def only(self, chosen: np.ndarray) -> "SeenMeshes":
+        """Those of the faces that `chosen` (n,) bool marks."""
+        return SeenMeshes(*(getattr(self, each.name)[chosen] for each in fields(self)))
 
     def figures(self, weights: np.ndarray) -> dict[str, float]:
         """Means over the faces, each counted as often as its scene, `weights` (scenes,) float64; NaN without a face.
@@ -84,7 +90,7 @@ def see_meshes(seen: FoundSplit, manifest: Manifest, iou: float, score: float) -
     A face is found by a detection of at least `score` that overlaps it by `iou` or more.
     """
     labels = read_meshes(manifest)
-    pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    pairs: list[tuple[np.ndarray, ...]] = []
     for i, (scene, candidates) in enumerate(zip(seen.scenes, seen.candidates, strict=True)):
         shown, boxes = candidates.above(score), labelled_boxes(scene)
         if labels is None or shown.meshes is None:
@@ -93,7 +99,8 @@ def see_meshes(seen: FoundSplit, manifest: Manifest, iou: float, score: float) -
         first &= claimed < len(scene.faces)  # the others are ignored boxes
         labelled = labels[scene.image][claimed[first]]
         known = np.isfinite(labelled).all((1, 2))
-        places = np.full(int(known.sum()), i)
-        pairs.append((shown.meshes[first][known], labelled[known], boxes[claimed[first]][known], places))
+        faces = claimed[first][known]
+        named = np.array([scene.faces[face].identity is not None for face in faces], bool)
+        pairs.append((shown.meshes[first][known], labelled[known], boxes[faces], np.full(len(faces), i), named))
     seen_meshes = SeenMeshes(*(np.concatenate(column) for column in zip(*pairs, strict=True)))
     return seen_meshes if len(seen_meshes.found) else None
