@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="experiments at a time, a thread each")
     parser.add_argument("--out", type=Path, default=Path("build/mesh_head"), help="models, scenes and figures")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # nothing is timed, and two threads of a busy machine wait for each other
     trained = kinds(arguments.data)
     run_experiments(list(trained.values()), arguments.jobs)
     manifest = fetch_scenes(trained["with-mesh"].experiment(0), arguments.out / "scenes")
