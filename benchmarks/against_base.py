@@ -33,6 +33,7 @@ class Outcome:
 
     def __init__(self, model: Path, manifest: Manifest, settings: Settings) -> None:
         seen = find_split(load_looker(model), manifest, "test", settings.detect, lambda photos: None)
+        self.settings = settings
         found_by = settings.evaluate.iou, settings.detect.score
         self.photos = len(seen.scenes)
         self.detections = seen.outcomes()
@@ -45,12 +46,16 @@ class Outcome:
         figures["nme"] = landmark_figures(self.errors.by_size, weights[self.errors.scenes])["nme"]
         return figures if self.meshes is None else {**figures, "mesh": self.meshes.figures(weights)["error"]}
 
+    def with_intervals(self) -> Figures:
+        """The figures with their intervals."""
+        return with_intervals(self.figures, (self.photos,), self.settings.evaluate.bootstrap, self.settings.base.seed)
 
-def difference(own: Outcome, base: Outcome, settings: Settings) -> Figures:
+
+def difference(own: Outcome, base: Outcome) -> Figures:
     """How much higher the figures of both are in one, with intervals: both see the same resampled photos."""
 
     def gains(weights: np.ndarray) -> Figures:
         theirs = base.figures(weights)
         return {name: value - theirs[name] for name, value in own.figures(weights).items() if name in theirs}
 
-    return with_intervals(gains, (own.photos,), settings.evaluate.bootstrap, settings.base.seed)
+    return with_intervals(gains, (own.photos,), own.settings.evaluate.bootstrap, own.settings.base.seed)

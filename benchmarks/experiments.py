@@ -7,7 +7,6 @@ again, so that a study that was interrupted goes on. `dvc exp show` lists them, 
 import csv
 import hashlib
 import io
-import json
 import re
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dvc.api import DVCFileSystem
 from rich.console import Console
@@ -33,20 +31,18 @@ class Kind:
         common: what differs from params.yaml in all kinds of a study, as `key=value`.
         changes: what differs in this kind.
         repeats: how often it is trained.
-        stage: of the pipeline, the last one that is run.
     """
 
     name: str
     common: tuple[str, ...]
     changes: tuple[str, ...]
     repeats: int
-    stage: str = "train"
 
     def command(self, repeat: int) -> list[str]:
-        """The arguments of `dvc` that train it, up to its stage."""
+        """The arguments of `dvc` that train it, up to the stage train."""
         settings = [*self.common, *self.changes, f"train.repeat={repeat}"]
         name = self.experiment(repeat)
-        return ["exp", "run", "--queue", "--name", name, *(x for s in settings for x in ("-S", s)), self.stage]
+        return ["exp", "run", "--queue", "--name", name, *(x for s in settings for x in ("-S", s)), "train"]
 
     @staticmethod
     def told(settings: Sequence[str]) -> str:
@@ -103,13 +99,6 @@ def history(experiment: str) -> list[dict[str, float]]:
     """The losses and validation figures of an experiment, epoch by epoch."""
     text = DVCFileSystem(".", rev=experiment).read_text("/build/training/history.csv")
     return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
-
-
-def metrics(experiment: str) -> dict[str, Any]:
-    """What the stage `evaluate` measured in an experiment."""
-    text = DVCFileSystem(".", rev=experiment).read_text("/build/evaluation/metrics.json")
-    measured: dict[str, Any] = json.loads(text)
-    return measured
 
 
 def _wait(names: set[str]) -> None:
