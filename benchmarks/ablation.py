@@ -3,8 +3,8 @@
     python benchmarks/ablation.py [--jobs 2] [--out build/ablation]
 
 The base is a small full form: MobileNet-0.25, P2 to P6, context modules, cascade, boxes, landmarks and mesh. Trains
-what is not trained yet as DVC experiments on the embedded data, measures each as the stage `evaluate` does, resamples the
-differences to the base over the same photos, times a few more steps of each training and rewrites the table in
+what is not trained yet as DVC experiments on the embedded data, measures each as the stage `evaluate` does, resamples
+the differences to the base over the same photos, times a few more steps of each training and rewrites the table in
 docs/ablation.md. The base is trained twice, which shows how much is chance.
 """
 
