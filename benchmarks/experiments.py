@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -88,10 +89,12 @@ def fetch_model(experiment: str, folder: Path) -> Path:
 
 def fetch(experiment: str, path: str, folder: Path) -> Path:
     """A file or folder of an experiment, `build/model` for instance, copied to `folder` by the experiment's name."""
-    place = folder / experiment
+    place, unfinished = folder / experiment, folder / f".{experiment}"
     if not place.exists():
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a copy that broke off
         folder.mkdir(parents=True, exist_ok=True)
-        DVCFileSystem(".", rev=experiment).get(f"/{path}", str(place), recursive=True)
+        DVCFileSystem(".", rev=experiment).get(f"/{path}", str(unfinished), recursive=True)
+        unfinished.rename(place)
     return place
 
 

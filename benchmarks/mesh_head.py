@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from dvc.api import DVCFileSystem
-from experiments import Kind, fetch_model, run_experiments
+from experiments import Kind, fetch, fetch_model, run_experiments
 from real_photos import wider_ap, wider_photos
 from rich.progress import track
 
@@ -98,7 +97,7 @@ def main() -> None:
     torch.set_num_threads(1)  # nothing is timed, and two threads of a busy machine wait for each other
     trained = kinds(arguments.data)
     run_experiments(list(trained.values()), arguments.jobs)
-    manifest = fetch_scenes(trained["with-mesh"].experiment(0), arguments.out / "scenes")
+    manifest = read_manifest(fetch(trained["with-mesh"].experiment(0), "build/scenes", arguments.out / "scenes"))
     bench = Bench(arguments.data, manifest)
     figures: dict[str, list[Figures]] = {}
     for name, kind in trained.items():
@@ -113,14 +112,6 @@ def main() -> None:
     before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
     DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
     print(table)
-
-
-def fetch_scenes(experiment: str, folder: Path) -> Manifest:
-    """The scenes that an experiment prepared, copied into `folder`."""
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        DVCFileSystem(".", rev=experiment).get("/build/scenes", str(folder), recursive=True)
-    return read_manifest(folder)
 
 
 class Bench:
