@@ -4,8 +4,7 @@
 
 The base is a small full form: MobileNet-0.25, P2 to P6, context modules, cascade, boxes, landmarks and mesh. Trains
 what is not trained yet as DVC experiments on the embedded data, measures each as the stage `evaluate` does, resamples
-the differences to the base over the same photos, times a few more steps of each training and rewrites the table in
-docs/ablation.md. The base is trained twice, which shows how much is chance.
+the differences to the base over the same photos and rewrites the table in docs/ablation.md. The base is trained twice, which shows how much is chance.
 """
 
 import argparse
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from against_base import Figures, Outcome, difference, images_a_second
+from against_base import Figures, Outcome, difference
 from experiments import Kind, fetch, fetch_model, run_experiments
 from rich.console import Console
 from rich.progress import track
@@ -82,13 +81,13 @@ def main() -> None:
     }
     run_experiments([kinds[name] for name in sorted(kinds, key=lambda name: name not in SLOWEST)], arguments.jobs)
     manifest = read_manifest(fetch(kinds[BASE].experiment(0), "build/scenes", arguments.out / "scenes"))
-    measured, gains, pace = compare_with_base(kinds, manifest, arguments.out)
+    measured, gains = compare_with_base(kinds, manifest, arguments.out)
     others = [outcome(kinds[BASE], repeat, manifest, arguments.out) for repeat in range(REPEATS)]
     repeats = [each.figures(np.ones(each.photos)) for each in others]
     text = "\n\n".join(
         [
             write_counts(manifest),
-            write_table(measured, gains, pace),
+            write_table(measured, gains),
             write_repeats(repeats),
             write_commands(kinds),
         ]
@@ -100,14 +99,14 @@ def main() -> None:
 
 def compare_with_base(
     kinds: Mapping[str, Kind], manifest: Manifest, folder: Path
-) -> tuple[dict[str, Figures], dict[str, Figures], dict[str, float]]:
-    """By row: figures, what it gains over the base on the test photos, and images a second of its training."""
-    seen, pace = {}, {}
-    for name, kind in track(kinds.items(), description="measuring", console=Console(stderr=True)):
-        seen[name] = outcome(kind, 0, manifest, folder)
-        pace[name] = images_a_second(fetch_model(kind.experiment(0), folder / "models"), manifest, seen[name].settings)
+) -> tuple[dict[str, Figures], dict[str, Figures]]:
+    """By row: figures, and what it gains over the base on the test photos."""
+    seen = {
+        name: outcome(kind, 0, manifest, folder)
+        for name, kind in track(kinds.items(), description="measuring", console=Console(stderr=True))
+    }
     gains = {name: difference(each, seen[BASE]) for name, each in seen.items() if name != BASE}
-    return {name: each.with_intervals() for name, each in seen.items()}, gains, pace
+    return {name: each.with_intervals() for name, each in seen.items()}, gains
 
 
 def outcome(kind: Kind, repeat: int, manifest: Manifest, folder: Path) -> Outcome:
@@ -131,17 +130,17 @@ def write_counts(manifest: Manifest) -> str:
     )
 
 
-def write_table(measured: Mapping[str, Figures], gains: Mapping[str, Figures], pace: Mapping[str, float]) -> str:
-    """A row a training: figures, differences to the base in points, training's speed."""
-    lines = [f"| | {' | against the base | '.join(FIGURES)} | against the base | images/s |"]
-    lines.append("|---" * (2 + 2 * len(FIGURES)) + "|")
+def write_table(measured: Mapping[str, Figures], gains: Mapping[str, Figures]) -> str:
+    """A row a training: figures, and differences to the base in points."""
+    lines = [f"| | {' | against the base | '.join(FIGURES)} | against the base |"]
+    lines.append("|---" * (1 + 2 * len(FIGURES)) + "|")
     for name, row in ROWS.items():
         cells = []
         for figure in FIGURES.values():
             known = row.points or figure != "nme"
             cells.append(_cell(measured[name] if known else {}, figure))
             cells.append(_points(gains.get(name, {}) if known else {}, figure))
-        lines.append(f"| {row.told} | {' | '.join(cells)} | {pace[name]:.1f} |")
+        lines.append(f"| {row.told} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

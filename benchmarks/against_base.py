@@ -1,31 +1,18 @@
-"""What the ablation measures beside metrics: differences between networks, and pace. No benchmark by itself."""
+"""What the ablation measures beside metrics: differences between networks. No benchmark by itself."""
 
-import statistics
 from pathlib import Path
 
 import numpy as np
-from training_throughput import Ours
 
-from onelook.data.batches import TrainingScenes
 from onelook.data.scene import Manifest
 from onelook.evaluation.bootstrap import with_intervals
 from onelook.evaluation.landmarks import landmark_figures
 from onelook.evaluation.meshes import see_meshes
 from onelook.evaluation.probes import find_split
 from onelook.model.look import load_looker
-from onelook.model.store import load_model
 from onelook.settings import Settings
 
-STEPS, TURNS = 6, 3  # of timing
-
 Figures = dict[str, float]
-
-
-def images_a_second(model: Path, manifest: Manifest, settings: Settings) -> float:
-    """Of a few steps more: the median of some turns, after one to warm up."""
-    scenes = TrainingScenes(manifest, settings.train.augment, settings.base.seed)
-    trainer = Ours(load_model(model), scenes, settings, STEPS)
-    return statistics.median([trainer.turn(epoch).images for epoch in range(1 + TURNS)][1:])
 
 
 class Outcome:
