@@ -4,7 +4,8 @@
 
 The base is a small full form: MobileNet-0.25, P2 to P6, context modules, cascade, boxes, landmarks and mesh. Trains
 what is not trained yet as DVC experiments on the embedded data, measures each as the stage `evaluate` does, resamples
-the differences to the base over the same photos and rewrites the table in docs/ablation.md. The base is trained twice, which shows how much is chance.
+the differences to the base over the same photos and rewrites the table in docs/ablation.md. The base is trained twice,
+which shows how much is chance.
 """
 
 import argparse
