@@ -4,16 +4,14 @@
 
 The base is a small full form: MobileNet-0.25, P2 to P6, context modules, cascade, boxes, landmarks and mesh. Trains
 what is not trained yet as DVC experiments on the embedded data, measures each as the stage `evaluate` does, resamples
-the differences to the base over the same photos and rewrites the table in docs/ablation.md. The base is trained twice,
-which shows how much is chance.
+the differences to the base over the same photos and rewrites the table in docs/ablation.md. Every row is one training.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from against_base import Figures, Outcome, difference
 from experiments import Kind, fetch, fetch_model, run_experiments
 from rich.console import Console
@@ -26,7 +24,6 @@ from onelook.settings import load_settings
 
 DOCUMENT = Path("docs/ablation.md")
 BEGIN, END = "<!-- made by benchmarks/ablation.py -->", "<!-- end -->"
-REPEATS = 2  # of the base
 COMMON = (
     "base.threads=1",  # two experiments share two cores better than two threads share an experiment
     "prepare.meshes=true",
@@ -76,20 +73,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="experiments at a time, a thread each")
     parser.add_argument("--out", type=Path, default=Path("build/ablation"), help="scenes and models of the experiments")
     arguments = parser.parse_args()
-    kinds = {
-        name: Kind(f"ablation-{name}", COMMON, row.changes, REPEATS if name == BASE else 1)
-        for name, row in ROWS.items()
-    }
+    kinds = {name: Kind(f"ablation-{name}", COMMON, row.changes, 1) for name, row in ROWS.items()}
     run_experiments([kinds[name] for name in sorted(kinds, key=lambda name: name not in SLOWEST)], arguments.jobs)
     manifest = read_manifest(fetch(kinds[BASE].experiment(0), "build/scenes", arguments.out / "scenes"))
     measured, gains = compare_with_base(kinds, manifest, arguments.out)
-    others = [outcome(kinds[BASE], repeat, manifest, arguments.out) for repeat in range(REPEATS)]
-    repeats = [each.figures(np.ones(each.photos)) for each in others]
     text = "\n\n".join(
         [
             write_counts(manifest),
             write_table(measured, gains),
-            write_repeats(repeats),
             write_commands(kinds),
         ]
     )
@@ -103,16 +94,16 @@ def compare_with_base(
 ) -> tuple[dict[str, Figures], dict[str, Figures]]:
     """By row: figures, and what it gains over the base on the test photos."""
     seen = {
-        name: outcome(kind, 0, manifest, folder)
+        name: outcome(kind, manifest, folder)
         for name, kind in track(kinds.items(), description="measuring", console=Console(stderr=True))
     }
     gains = {name: difference(each, seen[BASE]) for name, each in seen.items() if name != BASE}
     return {name: each.with_intervals() for name, each in seen.items()}, gains
 
 
-def outcome(kind: Kind, repeat: int, manifest: Manifest, folder: Path) -> Outcome:
+def outcome(kind: Kind, manifest: Manifest, folder: Path) -> Outcome:
     """What the network of an experiment finds."""
-    experiment = kind.experiment(repeat)
+    experiment = kind.experiment(0)
     settings = load_settings(fetch(experiment, "params.yaml", folder / "params"))
     make_reproducible(settings.base)
     return Outcome(fetch_model(experiment, folder / "models"), manifest, settings)
@@ -145,15 +136,9 @@ def write_table(measured: Mapping[str, Figures], gains: Mapping[str, Figures]) -
     return "\n".join(lines)
 
 
-def write_repeats(repeats: Sequence[Figures]) -> str:
-    """What other random numbers alone do."""
-    parts = [f"{told} {', '.join(f'{each[figure]:.4f}' for each in repeats)}" for told, figure in FIGURES.items()]
-    return f"The base, trained {len(repeats)} times with other random numbers: {'; '.join(parts)}."
-
-
 def write_commands(kinds: Mapping[str, Kind]) -> str:
     """The command behind each row, with the common settings once."""
-    lines = [f"`COMMON` stands for `{Kind.told(COMMON)}`; of the base `train.repeat` is also 1.", ""]
+    lines = [f"`COMMON` stands for `{Kind.told(COMMON)}`.", ""]
     for name, kind in kinds.items():
         lines.append(f"- {name}: `dvc exp run COMMON {Kind.told((*kind.changes, 'train.repeat=0'))} train`")
     return "\n".join(lines)
