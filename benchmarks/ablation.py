@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from against_base import Figures, Outcome, difference
-from experiments import Kind, fetch, fetch_model, run_experiments
+from experiments import Kind, fetch, fetch_model, run_experiments, told_commands
 from rich.console import Console
 from rich.progress import track
 
@@ -81,7 +81,7 @@ def main() -> None:
         [
             write_counts(manifest),
             write_table(measured, gains),
-            write_commands(kinds),
+            told_commands(kinds),
         ]
     )
     print(text)
@@ -133,14 +133,6 @@ def write_table(measured: Mapping[str, Figures], gains: Mapping[str, Figures]) -
             cells.append(_cell(measured[name] if known else {}, figure))
             cells.append(_points(gains.get(name, {}) if known else {}, figure))
         lines.append(f"| {row.told} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def write_commands(kinds: Mapping[str, Kind]) -> str:
-    """The command behind each row, with the common settings once."""
-    lines = [f"`COMMON` stands for `{Kind.told(COMMON)}`.", ""]
-    for name, kind in kinds.items():
-        lines.append(f"- {name}: `dvc exp run COMMON {Kind.told((*kind.changes, 'train.repeat=0'))} train`")
     return "\n".join(lines)
 
 

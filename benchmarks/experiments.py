@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,17 @@ class Kind:
         """The name of the experiment."""
         text = Path("params.yaml").read_text(encoding="utf-8") + "\n".join(self.common + self.changes)
         return f"{self.name}-{repeat}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def told_commands(kinds: Mapping[str, Kind]) -> str:
+    """The command behind each kind, by what it is called, with the common settings once."""
+    kind = next(iter(kinds.values()))
+    repeats = "0" if kind.repeats == 1 else f"0 to {max(each.repeats for each in kinds.values()) - 1}"
+    lines = [f"`COMMON` stands for `{kind.told(kind.common)}`; `train.repeat` is {repeats}.", ""]
+    for name, each in kinds.items():
+        own = each.told((*each.changes, "train.repeat=0"))
+        lines.append(f"- {name}: `dvc exp run COMMON {own} train`")
+    return "\n".join(lines)
 
 
 def run_experiments(kinds: Sequence[Kind], jobs: int) -> None:

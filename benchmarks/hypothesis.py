@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments import Kind, fetch_model, run_experiments
+from experiments import Kind, fetch_model, run_experiments, told_commands
 from kinds import common
 from matplotlib.figure import Figure
 from measures import Bench, Figures, TwoPasses, time_passes
@@ -86,7 +86,7 @@ def main() -> None:
     figures = measured(models, Bench(arguments.data), arguments.out / "figures")
     one, two = time_passes(*(load_looker(models[name][0]) for name in ("both", "detection", "recognition")))
     cost = f"A VGA photo with eight faces: {one:.1f} ms in one pass, {two:.1f} in two ({two / one:.2f} times as long)."
-    table = "\n\n".join([write_table(figures), write_differences(figures), cost, write_commands(trained)])
+    table = "\n\n".join([write_table(figures), write_differences(figures), cost, told_commands(trained)])
     before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
     DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
     save_picture(PICTURE, draw(figures))
@@ -135,16 +135,6 @@ def write_differences(figures: Mapping[str, Sequence[Figures]]) -> str:
             cells.append(f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
         told = {"recognition": "separate", "frozen-trunk": "frozen trunk", "one-face-a-photo": "one face a photo"}
         lines.append(f"| {told[name]} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def write_commands(trained: Mapping[str, Kind]) -> str:
-    """The command behind each kind, with the common settings once."""
-    kind = next(iter(trained.values()))
-    lines = [f"`COMMON` stands for `{kind.told(kind.common)}`; `train.repeat` is 0, 1 and 2.", ""]
-    for name, each in trained.items():
-        own = each.told((*each.changes, "train.repeat=0"))
-        lines.append(f"- {name}: `dvc exp run COMMON {own} train`")
     return "\n".join(lines)
 
 
