@@ -22,9 +22,10 @@ from onelook import cli
 from onelook.data.photo import read_photo, write_photo
 from onelook.files import write_json
 from onelook.gallery import store
+from onelook.gallery.contents import Terms, empty
 from onelook.model.look import load_looker, starting_network
 from onelook.model.store import save_model
-from onelook.settings import Embedding, Model
+from onelook.settings import Detect, Embedding, Model
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -47,11 +48,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     embedding = tiny_embedding(16, size=32)
     save_model(root / "build/model", starting_network(_settings(embedding)))
     looker = load_looker(root / "build/model")
-    detect = store.Detect(score=0.5, nms=0.4, longest_side=640)
+    detect = Detect(score=0.5, nms=0.4, longest_side=640)
     calibration = {"threshold": THRESHOLD, "target_fpir": 0.01, "fingerprint": looker.fingerprint}
     write_json(root / "build/evaluation/calibration.json", calibration | {"detect": detect.model_dump()})
-    terms = store.Terms(**calibration, detect=detect, embedding_size=32, managed=True)
-    store.create(root / "build/gallery", store.empty(terms))
+    terms = Terms(**calibration, detect=detect, embedding_size=32, managed=True)
+    store.create(root / "build/gallery", empty(terms))
     for person in (1, 2, 3):
         write_photo(root / f"s{person}.png", orl(person, 1))
     write_photo(root / "both.png", np.concatenate([orl(1, 1), orl(2, 1)], axis=1))
@@ -77,7 +78,7 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     """`onelook` with arguments, as (exit code, stdout, stderr)."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        if arguments[0] == "enroll":  # the first enrolment chooses the gallery's model
+        if arguments[0].startswith("enroll"):  # the first enrolment chooses the gallery's model
             arguments = (*arguments, "--model", "build/model")
         monkeypatch.setattr(sys, "argv", ["onelook", *arguments])
         with pytest.raises(SystemExit) as caught:
@@ -116,11 +117,11 @@ def test_meshes_are_written_a_file_a_face_and_drawn(run: Run, place: Path) -> No
         readout.data.uniform_(-0.3, 0.3) if readout.ndim == 1 else readout.data.zero_()
     save_model(place / "solid", network)
     looker = load_looker(place / "solid")
-    detect = store.Detect(score=0.5, nms=0.4, longest_side=640)
-    terms = store.Terms(
+    detect = Detect(score=0.5, nms=0.4, longest_side=640)
+    terms = Terms(
         fingerprint=looker.fingerprint, threshold=1, target_fpir=0.01, detect=detect, embedding_size=32, managed=False
     )
-    store.create(place / "gallery", store.empty(terms))
+    store.create(place / "gallery", empty(terms))
     arguments = ("identify", "both.png", "--model", "solid", "--meshes", "meshes")
     assert run(*arguments, "--pictures", "drawn")[0] == 0
     assert run(*arguments)[0] == 0, "a second time no file is written over"

@@ -17,7 +17,9 @@ import pytest
 
 from onelook.errors import OnelookError
 from onelook.gallery import store
-from onelook.gallery.store import Contents, Entry, Terms
+from onelook.gallery.contents import Contents, Entry, Terms
+from onelook.gallery.layout import HEADER
+from onelook.settings import Detect
 
 SPAWN = multiprocessing.get_context("spawn")
 DETECT = {"score": 0.5, "nms": 0.4, "longest_side": 640}
@@ -27,7 +29,7 @@ TERMS = Terms.model_validate(
         "embedding_size": 32,
         "threshold": 0.5,
         "target_fpir": 0.1,
-        "detect": store.Detect(**DETECT),
+        "detect": Detect(**DETECT),
         "managed": False,
     }
 )
@@ -123,8 +125,8 @@ def kill_at_random(folder: Path) -> None:
         child = os.fork()
         if child == 0:
             change_for_ever(folder)
-        seen = (folder / store.HEADER).stat().st_mtime_ns
-        while (folder / store.HEADER).stat().st_mtime_ns == seen:  # its first change: it is at work
+        seen = (folder / HEADER).stat().st_mtime_ns
+        while (folder / HEADER).stat().st_mtime_ns == seen:  # its first change: it is at work
             time.sleep(0.005)
         time.sleep(moments.uniform(0, 0.06))
         os.kill(child, signal.SIGKILL)
