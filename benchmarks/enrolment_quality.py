@@ -15,7 +15,8 @@ import numpy as np
 
 from onelook.data.photo import read_photo
 from onelook.gallery.calibration import read_calibration
-from onelook.gallery.quality import Quality, measure_face, shortcoming
+from onelook.gallery.measuring import measure_face
+from onelook.gallery.quality import Quality, shortcoming
 from onelook.model.detections import Detections
 from onelook.model.look import Looker, load_looker
 from onelook.model.store import RELEASED

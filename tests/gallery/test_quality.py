@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onelook.gallery.measuring import measure_face, sharpness
 from onelook.gallery.quality import (
     FULL_SHARPNESS,
     FULL_SIZE,
     LEAST_SHARPNESS,
     LEAST_SIZE,
     Quality,
-    measure_face,
-    sharpness,
     shortcoming,
 )
 from onelook.geometry.alignment import CROP, TEMPLATE

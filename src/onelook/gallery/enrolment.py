@@ -13,7 +13,8 @@ from onelook.data.scene import Manifest, Split
 from onelook.errors import GalleryError, PhotoError
 from onelook.files import sha256
 from onelook.gallery.contents import Contents, Entry
-from onelook.gallery.quality import Quality, measure_face, shortcoming
+from onelook.gallery.measuring import measure_face
+from onelook.gallery.quality import Quality, shortcoming
 from onelook.geometry.boxes import pairwise_iou
 from onelook.model.detections import Detections
 from onelook.model.look import Looker

@@ -19,7 +19,7 @@ class Named:
     photo: Path
 
 
-def read_people(source: Path) -> list[Named]:
+def read_people(source: str | Path) -> list[Named]:
     """The photos of a folder or a CSV file, in the order of names or of lines.
 
     In a folder each directory is a person and bears the name; hidden files, and files beside the directories, are
@@ -29,6 +29,7 @@ def read_people(source: Path) -> list[Named]:
     Raises:
         GalleryError: it is missing, names nobody, or has a line or a name that cannot be used.
     """
+    source = Path(source)
     try:
         people = _of_folder(source) if source.is_dir() else _of_csv(source)
     except OSError as error:
