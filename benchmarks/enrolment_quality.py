@@ -5,6 +5,10 @@
 Two photos each of LFW's training people with several, drawn evenly from the list. The first is brought to a size, or
 blurred by a Gaussian whose deviation is a share of the face; the second stays as it is. A pair is near enough where the
 similarity reaches the released threshold.
+
+Then templates: of people with eight photos four are enrolled, two as they are, one reduced and one blurred at random,
+and the other four are asked for; once with the plain mean as the template, once with the weighted one, and once as
+`enroll` does it, with the photos that it refuses left out.
 """
 
 import argparse
@@ -14,10 +18,10 @@ import cv2
 import numpy as np
 
 from onelook.data.photo import read_photo
-from onelook.gallery.calibration import read_calibration
+from onelook.gallery.calibration import Calibration, read_calibration
 from onelook.gallery.measuring import measure_face
 from onelook.gallery.quality import Quality, shortcoming
-from onelook.model.detections import Detections
+from onelook.gallery.search import TemplateIndex
 from onelook.model.look import Looker, load_looker
 from onelook.model.store import RELEASED
 from onelook.settings import Detect
@@ -35,8 +39,9 @@ def main() -> None:
     calibration = read_calibration(RELEASED / "calibration.json")
     looker = load_looker(RELEASED)
     changes = [(size, 0.0) for size in SIZES] + [(SIZES[0], blur) for blur in BLURS]
+    photos = pairs(arguments.data / "lfw", arguments.people)
     outcomes: dict[tuple[int, float], list[tuple[Quality, float] | None]] = {change: [] for change in changes}
-    for first, second in pairs(arguments.data / "lfw", arguments.people):
+    for first, second in photos:
         whole, other = look(looker, first, calibration.detect), look(looker, second, calibration.detect)
         if whole is None or other is None:
             continue
@@ -55,15 +60,51 @@ def main() -> None:
             f"| {size} px | {blur:.1%} | {len(found)} of {len(seen_all)} | {low:.2f}, {middle:.2f}, {high:.2f} "
             f"| {np.mean([similarity for _, similarity in found]):.2f} | {near:.0%} | {refused:.0%} |"
         )
+    compare_templates(looker, arguments.data / "lfw", calibration)
 
 
-def pairs(root: Path, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The first two photos of people of the training list who have two."""
+def compare_templates(looker: Looker, root: Path, calibration: Calibration) -> None:
+    """Print what the weights gain."""
+    rng = np.random.default_rng(2026)
+    enrolled: list[tuple[str, Quality, np.ndarray]] = []
+    probes: list[tuple[str, np.ndarray]] = []
+    for name in training_people(root, 8):
+        for number, photo in enumerate(photos_of(root, name, 8)):
+            seen = look(looker, photo, calibration.detect)
+            if seen is not None and number in (2, 3):
+                size, blur = (rng.uniform(26, 60), 0.0) if number == 2 else (108, rng.uniform(0.015, 0.07))
+                seen = look(looker, change(photo, size / seen[1].size, blur * size), calibration.detect)
+            if seen is not None and number < 4:
+                enrolled.append((name, seen[1], seen[0]))
+            elif seen is not None:
+                probes.append((name, seen[0]))
+    asked, owners = np.stack([row for _, row in probes]), [name for name, _ in probes]
+    print(f"\n| template; {len(set(owners))} people, {len(probes)} photos asked for | right | named right | wrong |")
+    print("|---|---|---|---|")
+    good = [each for each in enrolled if shortcoming(each[1]) is None]
+    for what, rows, weighted in (("plain", enrolled, False), ("weighted", enrolled, True), ("as enroll", good, True)):
+        scaled = np.stack([row * (quality.weight if weighted else 1) for _, quality, row in rows])
+        best = TemplateIndex(scaled, [name for name, _, _ in rows]).best(asked)
+        right = np.array([answer == owner for (answer, _), owner in zip(best, owners, strict=True)])
+        named = np.array([similarity >= calibration.threshold for _, similarity in best])
+        print(f"| {what} | {right.mean():.3f} | {(right & named).mean():.3f} | {(~right & named).mean():.3f} |")
+
+
+def training_people(root: Path, least: int) -> list[str]:
+    """Of LFW's training list, those with at least so many photos."""
     lines = [line.split() for line in (root / "peopleDevTrain.txt").read_text().splitlines()[1:]]
-    names = [name for name, photos in lines if int(photos) >= 2]
-    chosen = names[:: len(names) // count][:count]
-    photos = [[root / "images" / name / f"{name}_000{i}.jpg" for i in (1, 2)] for name in chosen]
-    return [(read_photo(first), read_photo(second)) for first, second in photos]
+    return [name for name, photos in lines if int(photos) >= least]
+
+
+def photos_of(root: Path, name: str, count: int) -> list[np.ndarray]:
+    """A person's first photos."""
+    return [read_photo(root / "images" / name / f"{name}_{i:04d}.jpg") for i in range(1, count + 1)]
+
+
+def pairs(root: Path, count: int) -> list[list[np.ndarray]]:
+    """The first two photos of people of the training list who have two."""
+    names = training_people(root, 2)
+    return [photos_of(root, name, 2) for name in names[:: len(names) // count][:count]]
 
 
 def change(photo: np.ndarray, scale: float, deviation: float) -> np.ndarray:
@@ -75,7 +116,7 @@ def change(photo: np.ndarray, scale: float, deviation: float) -> np.ndarray:
 
 def look(looker: Looker, photo: np.ndarray, detect: Detect) -> tuple[np.ndarray, Quality] | None:
     """The embedding and the quality of the face nearest the middle."""
-    found: Detections = looker.look([photo], detect)[0]
+    found = looker.look([photo], detect)[0]
     if len(found) == 0:
         return None
     middles = found.boxes.reshape(-1, 2, 2).mean(axis=1)

@@ -28,8 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for name, command in COMMANDS.items():
-    app.command(name)(command)
 
 
 @app.command()
@@ -88,6 +86,10 @@ def identify(
         print(json.dumps(answers, indent=2, allow_nan=False))
     if failed:
         raise typer.Exit(1)
+
+
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 
 
 @app.command()

@@ -153,6 +153,16 @@ def test_two_that_opened_it_before_do_not_undo_each_other(gallery: Gallery, phot
     assert gallery.people() == {"Anna": 1, "Bob": 1}
 
 
+def test_the_renamed_and_merged_are_answered_by_their_new_names(gallery: Gallery, photo: Photo) -> None:
+    gallery.enrol("Anna", [photo(1)])
+    gallery.enrol("Ann", [photo(1, variant=1)])
+    gallery.rename(" Anna", "C\u0327ag\u0306la")
+    assert gallery.identify(photo(1))[0].name == "Çağla"
+    gallery.merge("Ann", "Çağla")
+    assert gallery.people() == {"Çağla": 2}
+    assert gallery.identify(photo(1, variant=1))[0].name == "Çağla"
+
+
 def test_sources_are_kept(gallery: Gallery, photo: Photo) -> None:
     path = photo(1)
     gallery.enrol("Anna", [path])

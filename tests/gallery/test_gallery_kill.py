@@ -83,6 +83,7 @@ def kill_at_every_access(root: Path, kind: str) -> None:
         "create": (partial(enrol, person="carl"), {"carl": 3}),
         "enrol": (partial(enrol, person="carl"), before | {"carl": 3}),
         "forget": (partial(forget, person="bob"), {"anna": 3}),
+        "restore": (partial(store.restore, contents=store.read(prepared).without("anna")), {"bob": 3}),
     }
     action, after = changes[kind]
     outcomes = {"before": 0, "after": 0}
@@ -167,7 +168,7 @@ def run(target: Callable[..., None], *arguments: object) -> None:
     assert process.exitcode == 0
 
 
-@pytest.mark.parametrize("kind", ["create", "enrol", "forget"])
+@pytest.mark.parametrize("kind", ["create", "enrol", "forget", "restore"])
 def test_killed_before_any_access_to_a_file(tmp_path: Path, kind: str) -> None:
     run(kill_at_every_access, tmp_path, kind)
 

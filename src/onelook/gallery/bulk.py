@@ -15,8 +15,8 @@ from onelook.gallery.enrolment import PASS, add_fresh, look_alone, photo_name, s
 from onelook.gallery.people_list import Named
 from onelook.model.look import Looker
 
-# Photos from one save to the next. A kill costs some seconds of looking; a save writes the whole gallery, which with ten
-# thousand faces takes a seventh of the time that looking at so many photos takes.
+# Photos from one save to the next. A kill costs some seconds of looking; a save writes the whole gallery, which with
+# ten thousand faces takes a seventh of the time that looking at so many photos takes.
 SAVE = 256
 
 
