@@ -54,8 +54,8 @@ def identify(
     with tabs between them. Exit code 1: a photo could not be read, or shows no face; the others are answered.
     """
     from onelook.data.photo import read_photo
-    from onelook.gallery.enrolment import photo_name
     from onelook.gallery.gallery import open_gallery
+    from onelook.gallery.names import photo_name
 
     opened = open_gallery(reading(gallery), model=model)
     if meshes is not None and not opened.tells_meshes:

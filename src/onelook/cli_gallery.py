@@ -106,7 +106,7 @@ def rename(
     gallery: ChangedGallery = OWN_GALLERY,
 ) -> None:
     """Give a person another name."""
-    from onelook.gallery.enrolment import check_name
+    from onelook.gallery.names import check_name
     from onelook.gallery.store import change
 
     old, kept = check_name(name), check_name(new)
@@ -120,7 +120,7 @@ def merge(
     gallery: ChangedGallery = OWN_GALLERY,
 ) -> None:
     """Make two people one: the photos of NAME go to INTO."""
-    from onelook.gallery.enrolment import check_name
+    from onelook.gallery.names import check_name
     from onelook.gallery.store import change
 
     one, other = check_name(name), check_name(into)
@@ -130,7 +130,7 @@ def merge(
 
 def forget(name: Name, gallery: ChangedGallery = OWN_GALLERY) -> None:
     """Remove a person, and every trace of that person, from a gallery; not from backups and exports of it."""
-    from onelook.gallery.enrolment import check_name
+    from onelook.gallery.names import check_name
     from onelook.gallery.store import change
 
     kept = check_name(name)

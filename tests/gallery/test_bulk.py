@@ -97,6 +97,7 @@ def test_people_enrolled_under_another_name_are_pointed_out_and_left_apart(galle
     assert [(pair.name, pair.other) for pair in report.alike] == [("Ann", "Anna")]
     assert report.alike[0].similarity >= gallery.terms.threshold
     assert gallery.people() == {"Ann": 1, "Anna": 1, "Bob": 1}
+    assert gallery.enrol_all([Named(" Bob ", photo(2))]).known == 1, "one name however it is typed"
     assert gallery.enrol("Annie", [photo(1, variant=2)]).alike[0].name == "Annie"
     assert gallery.enrol("Dora", [photo(4)]).alike == ()
 

@@ -1,8 +1,8 @@
 """Enrolling many people: saved as it goes, begun again where it broke off, and every photo accounted for."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from onelook.errors import PhotoError
 from onelook.files import sha256
 from onelook.gallery.alike import Alike, lookalikes
 from onelook.gallery.contents import Contents, Entry
-from onelook.gallery.enrolment import PASS, add_fresh, look_alone, photo_name, sort_rows, stack_rows
+from onelook.gallery.enrolment import PASS, add_fresh, look_alone, sort_rows, stack_rows
+from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.people_list import Named
 from onelook.model.look import Looker
 
@@ -69,6 +70,7 @@ class BulkEnrolment:
         self._contents = contents
         self._added = 0
         self._known = 0
+        self._named: set[str] = set()
         self._changed: set[str] = set()
         self._left_out: list[LeftOut] = []
 
@@ -76,28 +78,29 @@ class BulkEnrolment:
         """Enrol the photos in passes; a photo that is enrolled already is known by its bytes and not looked at again.
 
         Raises:
-            GalleryError: the gallery cannot be changed; what was saved before stays.
+            GalleryError: a name cannot be used, or the gallery cannot be changed; what was saved before stays.
         """
-        named: set[str] = set()
         rest = iter(people)
-        while chunk := list(islice(rest, SAVE)):
-            named.update(each.name for each in chunk)
-            self._save(self._look(self._unknown(chunk)))
-        missing = tuple(sorted(named - set(self._contents.owners)))
+        for first in rest:
+            # Taken one by one, so that a bar upon them moves as they are looked at.
+            self._save(self._look(self._unknown(chain([first], islice(rest, SAVE - 1)))))
+        missing = tuple(sorted(self._named - set(self._contents.owners)))
         alike = lookalikes(self._contents, self._changed)
         left_out = tuple(sorted(self._left_out, key=lambda each: (each.name, each.photo)))
         return self._contents, Report(self._added, self._known, left_out, missing, alike)
 
-    def _unknown(self, chunk: Sequence[Named]) -> Iterator[Named]:
+    def _unknown(self, chunk: Iterable[Named]) -> Iterator[Named]:
         owners = {entry.sha256: entry.person for entry in self._contents.entries}
         for each in chunk:
+            name, photo = check_name(each.name), photo_name(each.photo)
+            self._named.add(name)
             owner = owners.get(_digest(each.photo))
             if owner is None:
-                yield each
-            elif owner == each.name:
+                yield Named(name, each.photo)
+            elif owner == name:
                 self._known += 1
             else:
-                self._leave_out(each.name, photo_name(each.photo), _taken(photo_name(each.photo), owner))
+                self._leave_out(name, photo, _taken(photo, owner))
 
     def _look(self, people: Iterator[Named]) -> list[tuple[Entry, np.ndarray]]:
         rows = []

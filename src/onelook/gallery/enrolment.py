@@ -1,7 +1,5 @@
-"""From a photo to an enrolled row: names and photos a gallery takes, and those it refuses."""
+"""From a photo to an enrolled row: the photos a gallery takes, and those it refuses."""
 
-import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +12,17 @@ from onelook.errors import GalleryError, PhotoError
 from onelook.files import sha256
 from onelook.gallery.contents import Contents, Entry
 from onelook.gallery.measuring import measure_face
+from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.quality import Quality, shortcoming
 from onelook.geometry.boxes import pairwise_iou
 from onelook.model.detections import Detections
 from onelook.model.look import Looker
 from onelook.settings import Detect
 
-LONGEST_NAME = 200
-UNKNOWN = "unknown"
 # The usual bar of detection benchmarks (PASCAL VOC): under it a detection is not the labelled face.
 LEAST_IOU = 0.5
 # Photos looked at in one pass. Eight of a phone's take 0.3 GB; more are hardly faster.
 PASS = 8
-# Joiners that Persian and Indic names are written with; every other invisible character is refused.
-_JOINERS = "\u200c\u200d"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,30 +46,6 @@ class Sorting:
     fresh: tuple[int, ...]
     known: tuple[int, ...]
     taken: tuple[tuple[int, str], ...]
-
-
-def check_name(name: str) -> str:
-    """The name as it is kept: Unicode NFC, without blanks around it, so that one name is one person.
-
-    Raises:
-        GalleryError: it is empty, too long, reserved, or has characters that cannot be seen.
-    """
-    kept = unicodedata.normalize("NFC", name).strip()
-    if not kept:
-        raise GalleryError("the name is empty; give the person's name")
-    if not "".join(character for character in kept if character not in _JOINERS).isprintable():
-        raise GalleryError(f"{kept!a}: a name must not hold control or invisible characters")
-    if len(kept) > LONGEST_NAME:
-        raise GalleryError(f"{kept[:20]}…: a name may have {LONGEST_NAME} characters, this one has {len(kept)}")
-    if kept.casefold() == UNKNOWN:
-        raise GalleryError(f"{kept}: this name is reserved for people who are not enrolled; choose another")
-    return kept
-
-
-def photo_name(path: Path) -> str:
-    """A path as text that can always be written as UTF-8 and in one line, whatever bytes the file's name has."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def rows_of_person(looker: Looker, detect: Detect, name: str, photos: Sequence[Path]) -> Rows:
@@ -107,12 +78,7 @@ def look_alone(
     Returns:
         For each its entry and embedding (d,) float32, or what is wrong with the photo.
     """
-    images: list[np.ndarray | PhotoError] = []
-    for _, path in people:
-        try:
-            images.append(read_photo(path))
-        except PhotoError as error:
-            images.append(error)
+    images = [_read(path) for _, path in people]
     found = iter(looker.look([image for image in images if isinstance(image, np.ndarray)], detect))
     seen: list[tuple[Entry, np.ndarray] | PhotoError] = []
     for (name, path), image in zip(people, images, strict=True):
@@ -204,6 +170,13 @@ def stack_rows(rows: Sequence[tuple[Entry, np.ndarray]], size: int) -> Rows:
     """Entries with an embedding (size,) float32 each, as one."""
     embeddings = np.asarray([embedding for _, embedding in rows], np.float32).reshape(len(rows), size)
     return Rows(tuple(entry for entry, _ in rows), embeddings)
+
+
+def _read(path: Path) -> np.ndarray | PhotoError:
+    try:
+        return read_photo(path)
+    except PhotoError as error:
+        return error
 
 
 def _only_face(path: Path, image: np.ndarray, found: Detections, detect: Detect) -> Quality:

@@ -13,7 +13,8 @@ from onelook.gallery.alike import Alike, lookalikes
 from onelook.gallery.bulk import BulkEnrolment, Report
 from onelook.gallery.calibration import calibrated_terms
 from onelook.gallery.contents import Contents, Terms, empty
-from onelook.gallery.enrolment import add_new, check_name, rows_of_person
+from onelook.gallery.enrolment import add_new, rows_of_person
+from onelook.gallery.names import check_name
 from onelook.gallery.people_list import Named
 from onelook.gallery.search import TemplateIndex
 from onelook.model.look import Looker, load_looker
@@ -166,7 +167,7 @@ class Gallery:
         It is saved as it goes: a run that breaks off can be begun again, and leaves out what is enrolled already.
 
         Raises:
-            GalleryError: the gallery cannot be changed; what was saved before stays.
+            GalleryError: a name cannot be used, or the gallery cannot be changed; what was saved before stays.
         """
         contents, report = BulkEnrolment(self._looker, self._contents, self._change).run(people)
         self._take(contents)

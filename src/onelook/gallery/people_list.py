@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onelook.errors import GalleryError
-from onelook.gallery.enrolment import check_name
+from onelook.gallery.names import check_name
 
 COLUMNS = ("name", "photo")
 
 
 @dataclass(frozen=True)
 class Named:
-    """A photo and the name of the person it shows; the name is checked, the photo is not."""
+    """A photo and the name of the person it shows."""
 
     name: str
     photo: Path
