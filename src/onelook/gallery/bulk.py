@@ -16,9 +16,10 @@ from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.people_list import Named
 from onelook.model.look import Looker
 
-# Photos from one save to the next. A kill costs some seconds of looking; a save writes the whole gallery, which with
-# ten thousand faces takes a seventh of the time that looking at so many photos takes.
-SAVE = 256
+# Photos from one save to the next, and what share of the gallery they must be: a save writes the whole gallery (0.4 s
+# with ten thousand faces), so that saves at a fixed distance would take ever more of the time; so they take a tenth.
+SAVE = 64
+SAVE_SHARE = 25
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,9 @@ class BulkEnrolment:
         """
         rest = iter(people)
         for first in rest:
+            count = max(SAVE, len(self._contents.entries) // SAVE_SHARE)
             # Taken one by one, so that a bar upon them moves as they are looked at.
-            self._save(self._look(self._unknown(chain([first], islice(rest, SAVE - 1)))))
+            self._save(self._look(self._unknown(chain([first], islice(rest, count - 1)))))
         missing = tuple(sorted(self._named - set(self._contents.owners)))
         alike = lookalikes(self._contents, self._changed)
         left_out = tuple(sorted(self._left_out, key=lambda each: (each.name, each.photo)))
