@@ -16,6 +16,7 @@ from onelook.drawing import tile
 from onelook.errors import DataError
 from onelook.gallery import store
 from onelook.gallery.calibration import calibrated_terms
+from onelook.gallery.contents import empty
 from onelook.gallery.enrolment import add_new, rows_of_scenes
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.picture import draw_identified
@@ -47,7 +48,7 @@ def main() -> None:
         calibration = arguments.evaluation / "calibration.json"
         terms = calibrated_terms(calibration, looker.fingerprint, looker.embedding_size, managed=True)
         rows, missed = rows_of_scenes(looker, terms.detect, manifest, settings.index.split)
-        contents = add_new(store.empty(terms), rows)
+        contents = add_new(empty(terms), rows)
         store.create(arguments.out, contents, replace=True)
         gallery = Gallery(arguments.out, contents, looker)
         people = len(gallery.people())

@@ -22,9 +22,10 @@ from onelook import cli
 from onelook.data.photo import read_photo, write_photo
 from onelook.files import write_json
 from onelook.gallery import store
+from onelook.gallery.contents import Terms, empty
 from onelook.model.look import load_looker, starting_network
 from onelook.model.store import save_model
-from onelook.settings import Embedding, Model
+from onelook.settings import Detect, Embedding, Model
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -47,11 +48,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     embedding = tiny_embedding(16, size=32)
     save_model(root / "build/model", starting_network(_settings(embedding)))
     looker = load_looker(root / "build/model")
-    detect = store.Detect(score=0.5, nms=0.4, longest_side=640)
+    detect = Detect(score=0.5, nms=0.4, longest_side=640)
     calibration = {"threshold": THRESHOLD, "target_fpir": 0.01, "fingerprint": looker.fingerprint}
     write_json(root / "build/evaluation/calibration.json", calibration | {"detect": detect.model_dump()})
-    terms = store.Terms(**calibration, detect=detect, embedding_size=32, managed=True)
-    store.create(root / "build/gallery", store.empty(terms))
+    terms = Terms(**calibration, detect=detect, embedding_size=32, managed=True)
+    store.create(root / "build/gallery", empty(terms))
     for person in (1, 2, 3):
         write_photo(root / f"s{person}.png", orl(person, 1))
     write_photo(root / "both.png", np.concatenate([orl(1, 1), orl(2, 1)], axis=1))
@@ -77,7 +78,7 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     """`onelook` with arguments, as (exit code, stdout, stderr)."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        if arguments[0] == "enroll":  # the first enrolment chooses the gallery's model
+        if arguments[0].startswith("enroll"):  # the first enrolment chooses the gallery's model
             arguments = (*arguments, "--model", "build/model")
         monkeypatch.setattr(sys, "argv", ["onelook", *arguments])
         with pytest.raises(SystemExit) as caught:
@@ -116,11 +117,11 @@ def test_meshes_are_written_a_file_a_face_and_drawn(run: Run, place: Path) -> No
         readout.data.uniform_(-0.3, 0.3) if readout.ndim == 1 else readout.data.zero_()
     save_model(place / "solid", network)
     looker = load_looker(place / "solid")
-    detect = store.Detect(score=0.5, nms=0.4, longest_side=640)
-    terms = store.Terms(
+    detect = Detect(score=0.5, nms=0.4, longest_side=640)
+    terms = Terms(
         fingerprint=looker.fingerprint, threshold=1, target_fpir=0.01, detect=detect, embedding_size=32, managed=False
     )
-    store.create(place / "gallery", store.empty(terms))
+    store.create(place / "gallery", empty(terms))
     arguments = ("identify", "both.png", "--model", "solid", "--meshes", "meshes")
     assert run(*arguments, "--pictures", "drawn")[0] == 0
     assert run(*arguments)[0] == 0, "a second time no file is written over"
@@ -229,6 +230,62 @@ def test_a_harmed_model_or_gallery_is_one_line(run: Run, place: Path, harm: Call
         code, out, err = run(*arguments)
         assert (code, out, len(err.splitlines())) == (1, "", 1), err
         assert err.startswith("error: ")
+
+
+def test_enroll_all_takes_a_folder_or_a_csv_file_and_goes_on(run: Run, place: Path) -> None:
+    for person, names in {"Anna": ["s1.png"], "Bob": ["s2.png", "wall.png", "both.png"]}.items():
+        (place / "people" / person).mkdir(parents=True)
+        for name in names:
+            shutil.copy(name, place / "people" / person)
+    (place / "people/Bob/s1.png").write_bytes((place / "s1.png").read_bytes())
+    code, out, err = run("enroll-all", "people")
+    assert (code, out) == (1, "gallery: 2 photos enrolled, 0 enrolled before, 3 left out\n")
+    assert err.splitlines() == [
+        "left out: Bob: people/Bob/both.png: 2 faces found; use a photo with one face, or crop it",
+        "left out: Bob: people/Bob/s1.png: this photo is enrolled as Anna; take it from one of the two",
+        "left out: Bob: people/Bob/wall.png: no face found; use a photo with one clear face",
+    ]
+    (place / "people.csv").write_text("name,photo\nAnna,s1.png\nCarl,s3.png\n")
+    assert run("enroll-all", "people.csv") == (0, "gallery: 1 photo enrolled, 1 enrolled before, 0 left out\n", "")
+    assert run("gallery")[1] == "Anna\t1\tpeople/Anna/s1.png\nBob\t1\tpeople/Bob/s2.png\nCarl\t1\ts3.png\n"
+    assert run("identify", "s3.png")[1].split("\t")[2] == "Carl"
+    assert run("enroll-all", "none")[::2] == (1, "error: none: cannot be read (No such file or directory)\n")
+
+
+def test_the_same_person_under_another_name_is_pointed_out_and_merged(run: Run, place: Path) -> None:
+    lossy = read_photo(place / "s1.png")
+    lossy[0, 0] = 0  # other bytes, the same face
+    write_photo(place / "again.png", lossy)
+    run("enroll", "Anna", "s1.png")
+    code, _, err = run("enroll", "Ann", "again.png")
+    assert code == 0
+    assert err.startswith("alike: Ann and Anna, similarity 1.000") and "onelook merge" in err
+    assert run("merge", "Ann", "Anna") == (0, "Ann: now Anna, 2 photos in all, in gallery\n", "")
+    assert run("rename", "Anna", "Anne") == (0, "Anna: now Anne in gallery\n", "")
+    assert run("gallery")[1] == "Anne\t2\ts1.png, again.png\n"
+    assert run("merge", "Anna", "Anne")[::2] == (
+        1,
+        "error: Anna: nobody of that name is enrolled; `onelook gallery` lists who is\n",
+    )
+
+
+def test_backup_restore_and_export(run: Run, place: Path) -> None:
+    run("enroll", "Anna", "s1.png")
+    assert run("backup", "b.zip") == (0, "b.zip: 1 person, 1 photo\n", "")
+    assert run("backup", "b.zip")[0] == 1
+    run("forget", "Anna")
+    assert run("restore", "b.zip") == (0, "gallery: 1 person, 1 photo\n", "")
+    damage_gallery(place)
+    assert run("identify", "s1.png")[0] == 1
+    run("restore", "b.zip")
+    assert run("identify", "s1.png")[1].split("\t")[2] == "Anna"
+    assert run("export", "out")[0] == 0
+    assert sorted(path.name for path in (place / "out").iterdir()) == ["embeddings.safetensors", "faces.csv"]
+    assert (place / "out/faces.csv").read_text().splitlines()[1].startswith("Anna,s1.png,")
+    assert run("restore", "s1.png")[::2] == (
+        1,
+        "error: s1.png: no backup of a gallery, or a damaged one; use another copy\n",
+    )
 
 
 def test_forgetting_needs_no_model(run: Run, place: Path) -> None:

@@ -1,19 +1,17 @@
-"""The command `onelook`: identify, enroll, gallery, forget, preset.
+"""The command `onelook`: identify, preset, and those of `cli_gallery`.
 
 What needs torch or FAISS is imported inside the commands, so that help and mistyped commands answer at once.
 """
 
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from onelook.cli_gallery import COMMANDS
+from onelook.cli_parts import ModelFolder, Photos, ReadGallery, complain, print_rows, reading
 from onelook.errors import ModelError, OnelookError, PhotoError
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
     from onelook.gallery.gallery import IdentifiedFace
 
-OWN_GALLERY = Path("gallery")
-PIPELINE_GALLERY = Path("build/gallery")
 PARAMS = Path("params.yaml")
 
 app = typer.Typer(
@@ -32,18 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Photos = Annotated[list[Path], typer.Argument(help="photos", metavar="PHOTO", show_default=False)]
-Name = Annotated[str, typer.Argument(help="the person's name", metavar="NAME", show_default=False)]
-ModelFolder = Annotated[
-    Path | None,
-    typer.Option("--model", help="the model's folder  [default: the gallery's own, or the released weights]"),
-]
-ReadGallery = Annotated[
-    Path | None,
-    typer.Option("--gallery", help="the gallery's folder  [default: gallery, or build/gallery where there is none]"),
-]
-ChangedGallery = Annotated[Path, typer.Option("--gallery", help="the gallery's folder")]
 
 
 @app.command()
@@ -70,10 +54,10 @@ def identify(
     with tabs between them. Exit code 1: a photo could not be read, or shows no face; the others are answered.
     """
     from onelook.data.photo import read_photo
-    from onelook.gallery.enrolment import photo_name
     from onelook.gallery.gallery import open_gallery
+    from onelook.gallery.names import photo_name
 
-    opened = open_gallery(_reading(gallery), model=model)
+    opened = open_gallery(reading(gallery), model=model)
     if meshes is not None and not opened.tells_meshes:
         raise ModelError(f"{opened.folder}: its model has no mesh head; name another by --model, or leave --meshes out")
     answers: list[dict[str, object]] = []
@@ -95,7 +79,7 @@ def identify(
         except OnelookError as error:
             failed = True
             answer["error"] = str(error)
-            _complain(error)
+            complain(error)
         answers.append(answer)
     if as_json:
         # ASCII, so that the document survives a terminal or a pipe of any encoding; readers of JSON undo it.
@@ -104,63 +88,8 @@ def identify(
         raise typer.Exit(1)
 
 
-@app.command()
-def enroll(
-    name: Name,
-    photos: Photos,
-    gallery: ChangedGallery = OWN_GALLERY,
-    model: ModelFolder = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibration",
-            help="threshold of a new gallery  [default: calibration.json in the model's folder, or "
-            "build/evaluation/calibration.json]",
-        ),
-    ] = None,
-) -> None:
-    """Enroll a person with photos that show that person alone: all of them, or none if one cannot be used.
-
-    The first enrolment starts the gallery, with the released weights unless --model names another model.
-    """
-    from onelook.gallery.gallery import create_gallery, open_gallery
-    from onelook.gallery.store import is_gallery
-
-    if is_gallery(gallery):
-        opened = open_gallery(gallery, model=model)
-    else:
-        opened = create_gallery(gallery, model=model, calibration=calibration)
-    done = opened.enrol(name, photos)
-    print(f"{done.name}: {_count(done.added, 'photo')} enrolled, {done.total} in all, in {gallery}")
-    if done.known:
-        print(f"{done.name}: {_count(done.known, 'photo')} left out, enrolled before", file=sys.stderr)
-
-
-@app.command("gallery")
-def list_people(gallery: ReadGallery = None) -> None:
-    """List who is enrolled, and with which photos."""
-    from onelook.gallery.store import read
-
-    folder = _reading(gallery)
-    contents = read(folder)
-    rows = [(name, str(len(rows)), ", ".join(row.photo for row in rows)) for name, rows in contents.people().items()]
-    terms = contents.terms
-    title = (
-        f"{folder}: {_count(len(rows), 'person', 'people')}, threshold {terms.threshold:.3f} "
-        f"(false-positive identification rate {terms.target_fpir:.2g}), model {terms.fingerprint[:12]}"
-    )
-    _print_rows(title, ("name", "photos", "from"), rows)
-
-
-@app.command()
-def forget(name: Name, gallery: ChangedGallery = OWN_GALLERY) -> None:
-    """Remove a person, and every trace of that person, from a gallery."""
-    from onelook.gallery.enrolment import check_name
-    from onelook.gallery.store import change
-
-    kept = check_name(name)
-    change(gallery, lambda contents: contents.without(kept))
-    print(f"{kept}: forgotten, nothing of it is left in {gallery}")
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 
 
 @app.command()
@@ -171,10 +100,10 @@ def preset(
     from onelook.preset import apply_preset, presets
 
     if name is None:
-        _print_rows("presets", ("preset", "what it is"), presets().items())
+        print_rows("presets", ("preset", "what it is"), presets().items())
         return
     changes = apply_preset(name, PARAMS)
-    _print_rows(f"{PARAMS}: {name}", ("key", "old", "new"), [(each.key, each.old, each.new) for each in changes])
+    print_rows(f"{PARAMS}: {name}", ("key", "old", "new"), [(each.key, each.old, each.new) for each in changes])
     if not changes:
         print(f"{PARAMS}: {name} is set already", file=sys.stderr)
 
@@ -187,23 +116,10 @@ def main() -> None:
     try:
         app()
     except OnelookError as error:
-        _complain(error)
+        complain(error)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _complain(error: OnelookError) -> None:
-    for line in str(error).splitlines():
-        print(f"error: {line}", file=sys.stderr)
-
-
-def _reading(gallery: Path | None) -> Path:
-    from onelook.gallery.store import is_gallery
-
-    if gallery is not None:
-        return gallery
-    return PIPELINE_GALLERY if is_gallery(PIPELINE_GALLERY) and not is_gallery(OWN_GALLERY) else OWN_GALLERY
 
 
 def _print_faces(photo: str, image: "np.ndarray", faces: "list[IdentifiedFace]") -> None:
@@ -213,25 +129,7 @@ def _print_faces(photo: str, image: "np.ndarray", faces: "list[IdentifiedFace]")
         box = face.box.clip(0, [width, height, width, height]).round().astype(int)
         similarity = "-" if face.similarity is None else f"{face.similarity:.3f}"
         rows.append((" ".join(map(str, box)), face.name or "unknown", similarity, f"{face.score:.3f}"))
-    _print_rows(photo, ("box", "name", "similarity", "score"), rows, repeat=photo)
-
-
-def _print_rows(
-    title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, repeat: str | None = None
-) -> None:
-    """A titled table on a terminal; elsewhere a line a row with tabs between, `repeat` in front of each."""
-    console = Console()
-    if not console.is_terminal:
-        for row in rows:
-            print("\t".join(row if repeat is None else (repeat, *row)))
-        return
-    table = Table(title=Text(title), title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        # Text, because a name or a path is never markup.
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    print_rows(photo, ("box", "name", "similarity", "score"), rows, repeat=photo)
 
 
 def _write_picture(folder: Path, photo: Path, image: "np.ndarray", faces: "list[IdentifiedFace]") -> Path:
@@ -273,7 +171,3 @@ def _reserve(folder: Path, stem: str, suffix: str, option: str) -> Path:
             number += 1
         except OSError as error:
             raise OnelookError(f"{folder}: nothing can be written there ({error.strerror or error})") from error
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

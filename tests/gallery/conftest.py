@@ -4,15 +4,19 @@ import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from onelook.data.photo import write_photo
-from onelook.gallery.store import Terms
+from onelook.gallery.contents import Terms
+from onelook.geometry.alignment import CROP, TEMPLATE
 from onelook.model.detections import Detections
 from onelook.settings import Detect
 
 SIZE = 16
+FACE = 60
+"""Side of a coded face, in pixels; a second one stands to the right of the first."""
 
 
 def direction(identity: int, variant: int = 0) -> np.ndarray:
@@ -23,24 +27,29 @@ def direction(identity: int, variant: int = 0) -> np.ndarray:
 
 
 class CodedLooker:
-    """Finds as many faces as the first pixel's red value says; pixel i + 1 holds identity and variant of face i."""
+    """Finds as many faces as the first pixel's red value says, green is their side.
+
+    Pixel i + 1 holds identity and variant of face i.
+    """
 
     embedding_size = SIZE
 
     def __init__(self, fingerprint: str = "a" * 64) -> None:
         self.fingerprint = fingerprint
+        self.seen = 0
 
     def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
+        self.seen += len(photos)
         return [self._look(photo) for photo in photos]
 
     def _look(self, photo: np.ndarray) -> Detections:
-        count = int(photo[0, 0, 0])
+        count, side = int(photo[0, 0, 0]), int(photo[0, 0, 1])
         codes = [(int(photo[0, i + 1, 0]), int(photo[0, i + 1, 1])) for i in range(count)]
-        boxes = np.asarray([[10 * i, 5, 10 * i + 8, 15] for i in range(count)], np.float32).reshape(count, 4)
+        corners = np.asarray([[FACE * i, 5] for i in range(count)], np.float32).reshape(count, 2)
         return Detections(
-            boxes=boxes,
+            boxes=np.concatenate([corners, corners + side], axis=1),
             scores=np.linspace(0.9, 0.8, count, dtype=np.float32),
-            landmarks=np.repeat(boxes[:, None, :2], 5, axis=1),
+            landmarks=corners[:, None] + TEMPLATE * (side / CROP),
             embeddings=np.asarray([direction(*code) for code in codes], np.float32).reshape(count, SIZE),
         )
 
@@ -64,17 +73,21 @@ def terms() -> Terms:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Callable[..., Path]:
-    """A maker of coded photos: photo(identity, ..., variant=0) shows these people."""
+    """A maker of coded photos: photo(identity, ..., variant=0) shows these people, sharp and large unless said."""
 
-    def make(*identities: int, variant: int = 0) -> Path:
-        image = np.zeros((20, 90, 3), np.uint8)
-        image[0, 0, 0] = len(identities)
+    def make(
+        *identities: int, variant: int = 0, side: int = FACE, blur: float = 0, path: str | Path | None = None
+    ) -> Path:
+        image = np.random.default_rng([variant, *identities]).integers(0, 256, (70, 4 * FACE, 3), np.uint8)
+        if blur:
+            image = cv2.GaussianBlur(image, (0, 0), blur)
+        image[0, 0, :2] = len(identities), side
         for i, identity in enumerate(identities):
             image[0, i + 1, :2] = identity, variant
         name = hashlib.sha256(image.tobytes()).hexdigest()[:12]
-        path = tmp_path / "photos" / f"{name}.png"
-        write_photo(path, image)
-        return path
+        file = tmp_path / "photos" / f"{name}.png" if path is None else tmp_path / path
+        write_photo(file, image)
+        return file
 
     return make
 

@@ -10,15 +10,15 @@ import pytest
 from onelook.data.photo import read_photo
 from onelook.errors import GalleryError, PhotoError
 from onelook.gallery import store
+from onelook.gallery.contents import Terms, empty
 from onelook.gallery.gallery import Gallery
-from onelook.gallery.store import Terms
 
 Photo = Callable[..., Path]
 
 
 @pytest.fixture
 def gallery(tmp_path: Path, terms: Terms, looker) -> Gallery:
-    return Gallery(tmp_path / "gallery", store.empty(terms), looker)
+    return Gallery(tmp_path / "gallery", empty(terms), looker)
 
 
 def test_names_the_enrolled_and_no_one_else(gallery: Gallery, photo: Photo) -> None:
@@ -28,26 +28,28 @@ def test_names_the_enrolled_and_no_one_else(gallery: Gallery, photo: Photo) -> N
     assert [face.name for face in faces] == ["Bob", None, "Anna"]
     assert faces[1].nearest in ("Anna", "Bob")
     assert [face.score for face in faces] == pytest.approx([0.9, 0.85, 0.8])
-    np.testing.assert_array_equal(faces[2].box, [20, 5, 28, 15])
+    np.testing.assert_array_equal(faces[2].box, [120, 5, 180, 65])
 
 
-def test_similarity_is_with_the_normalised_mean(gallery: Gallery, photo: Photo, looker) -> None:
-    gallery.enrol("Anna", [photo(1), photo(1, variant=1), photo(1, variant=2)])
+def test_similarity_is_with_the_weighted_normalised_mean(gallery: Gallery, photo: Photo, looker) -> None:
+    gallery.enrol("Anna", [photo(1), photo(1, variant=1, side=40), photo(1, variant=2, side=50)])
     probe = photo(1, variant=7)
     rows = store.read(gallery.folder).embeddings
-    mean = rows.mean(axis=0)
+    weights = [entry.weight for entry in store.read(gallery.folder).entries]
+    assert len(set(weights)) == 3
+    mean = np.average(rows, axis=0, weights=weights)
     expected = looker.look([read_photo(probe)], None)[0].embeddings[0] @ (mean / np.linalg.norm(mean))
     assert gallery.identify(probe)[0].similarity == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_the_threshold_itself_is_a_name(tmp_path: Path, terms: Terms, looker, photo: Photo) -> None:
     probe = photo(1, variant=7)
-    first = Gallery(tmp_path / "first", store.empty(terms), looker)
+    first = Gallery(tmp_path / "first", empty(terms), looker)
     first.enrol("Anna", [photo(1)])
     similarity = first.identify(probe)[0].similarity
     for threshold, name in ((similarity, "Anna"), (np.nextafter(similarity, 2), None)):
         exact = terms.model_copy(update={"threshold": float(threshold)})
-        second = Gallery(tmp_path / str(threshold), store.empty(exact), looker)
+        second = Gallery(tmp_path / str(threshold), empty(exact), looker)
         second.enrol("Anna", [photo(1)])
         assert second.identify(probe)[0].name == name
         assert second.identify(probe)[0].nearest == "Anna"
@@ -79,6 +81,8 @@ def test_one_bad_photo_and_nobody_is_enrolled(gallery: Gallery, photo: Photo, tm
     for bad, said in (
         (photo(), "no face"),
         (photo(1, 2), "2 faces"),
+        (photo(1, side=20), "20 pixels large"),
+        (photo(1, blur=8), "blurred"),
         (broken, "empty"),
         (tmp_path / "none", "no such"),
     ):
@@ -132,7 +136,7 @@ def test_a_gallery_remade_with_another_model_meanwhile_is_not_mixed(
     gallery: Gallery, photo: Photo, looker, terms: Terms
 ) -> None:
     gallery.enrol("Anna", [photo(1)])
-    remade = store.empty(terms.model_copy(update={"fingerprint": "b" * 64}))
+    remade = empty(terms.model_copy(update={"fingerprint": "b" * 64}))
     store.create(gallery.folder, remade, replace=True)
     with pytest.raises(GalleryError, match="two models"):
         gallery.enrol("Bob", [photo(2)])
@@ -147,6 +151,16 @@ def test_two_that_opened_it_before_do_not_undo_each_other(gallery: Gallery, phot
     assert other.people() == {"Anna": 1, "Bob": 1, "Carl": 1}
     gallery.forget("Carl")
     assert gallery.people() == {"Anna": 1, "Bob": 1}
+
+
+def test_the_renamed_and_merged_are_answered_by_their_new_names(gallery: Gallery, photo: Photo) -> None:
+    gallery.enrol("Anna", [photo(1)])
+    gallery.enrol("Ann", [photo(1, variant=1)])
+    gallery.rename(" Anna", "C\u0327ag\u0306la")
+    assert gallery.identify(photo(1))[0].name == "Çağla"
+    gallery.merge("Ann", "Çağla")
+    assert gallery.people() == {"Çağla": 2}
+    assert gallery.identify(photo(1, variant=1))[0].name == "Çağla"
 
 
 def test_sources_are_kept(gallery: Gallery, photo: Photo) -> None:

@@ -17,7 +17,9 @@ import pytest
 
 from onelook.errors import OnelookError
 from onelook.gallery import store
-from onelook.gallery.store import Contents, Entry, Terms
+from onelook.gallery.contents import Contents, Entry, Terms
+from onelook.gallery.layout import HEADER
+from onelook.settings import Detect
 
 SPAWN = multiprocessing.get_context("spawn")
 DETECT = {"score": 0.5, "nms": 0.4, "longest_side": 640}
@@ -27,7 +29,7 @@ TERMS = Terms.model_validate(
         "embedding_size": 32,
         "threshold": 0.5,
         "target_fpir": 0.1,
-        "detect": store.Detect(**DETECT),
+        "detect": Detect(**DETECT),
         "managed": False,
     }
 )
@@ -81,6 +83,7 @@ def kill_at_every_access(root: Path, kind: str) -> None:
         "create": (partial(enrol, person="carl"), {"carl": 3}),
         "enrol": (partial(enrol, person="carl"), before | {"carl": 3}),
         "forget": (partial(forget, person="bob"), {"anna": 3}),
+        "restore": (partial(store.restore, contents=store.read(prepared).without("anna")), {"bob": 3}),
     }
     action, after = changes[kind]
     outcomes = {"before": 0, "after": 0}
@@ -123,8 +126,8 @@ def kill_at_random(folder: Path) -> None:
         child = os.fork()
         if child == 0:
             change_for_ever(folder)
-        seen = (folder / store.HEADER).stat().st_mtime_ns
-        while (folder / store.HEADER).stat().st_mtime_ns == seen:  # its first change: it is at work
+        seen = (folder / HEADER).stat().st_mtime_ns
+        while (folder / HEADER).stat().st_mtime_ns == seen:  # its first change: it is at work
             time.sleep(0.005)
         time.sleep(moments.uniform(0, 0.06))
         os.kill(child, signal.SIGKILL)
@@ -165,7 +168,7 @@ def run(target: Callable[..., None], *arguments: object) -> None:
     assert process.exitcode == 0
 
 
-@pytest.mark.parametrize("kind", ["create", "enrol", "forget"])
+@pytest.mark.parametrize("kind", ["create", "enrol", "forget", "restore"])
 def test_killed_before_any_access_to_a_file(tmp_path: Path, kind: str) -> None:
     run(kill_at_every_access, tmp_path, kind)
 

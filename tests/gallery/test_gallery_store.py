@@ -1,5 +1,6 @@
 """The gallery folder: what is written is read, what is damaged is refused, a change is whole."""
 
+import hashlib
 import json
 import multiprocessing
 import shutil
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 
 from onelook.errors import GalleryError
 from onelook.gallery import store
-from onelook.gallery.store import Contents, Entry, Terms
+from onelook.gallery.contents import Contents, Entry, Terms, empty
+from onelook.gallery.layout import checksum
+from onelook.settings import Detect
 
 Files = Callable[[Path], dict[str, bytes]]
 
@@ -52,7 +55,7 @@ def test_faiss_itself_reads_the_index(tmp_path: Path, contents: Contents) -> Non
 
 
 def test_an_empty_gallery_is_a_gallery(tmp_path: Path, terms: Terms) -> None:
-    store.create(tmp_path / "g", store.empty(terms))
+    store.create(tmp_path / "g", empty(terms))
     assert store.read(tmp_path / "g").people() == {}
 
 
@@ -84,12 +87,12 @@ def test_replacing_leaves_nothing_of_the_old(tmp_path: Path, contents: Contents,
 def test_any_changes_keep_the_rows_of_a_plain_list(steps: list[tuple[str, str, int]]) -> None:
     detect = {"score": 0.5, "nms": 0.4, "longest_side": 640}
     terms = Terms(
-        fingerprint="f", embedding_size=4, threshold=0.5, target_fpir=0.1, detect=store.Detect(**detect), managed=False
+        fingerprint="f", embedding_size=4, threshold=0.5, target_fpir=0.1, detect=Detect(**detect), managed=False
     )
     twin: list[tuple[Entry, bytes]] = []
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "g"
-        store.create(folder, store.empty(terms))
+        store.create(folder, empty(terms))
         for number, (kind, person, count) in enumerate(steps):
             if kind == "add":
                 entries = tuple(make_entry(person, 10 * number + i) for i in range(count))
@@ -168,7 +171,7 @@ def test_a_damaged_file_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("keys", "value", "said"),
     [
-        (("format",), "onelook gallery 2", "format"),
+        (("format",), "onelook gallery 3", "format"),
         (("faces",), 5, "inconsistent"),
         (("people",), 4, "inconsistent"),
         (("terms", "embedding_size"), 8, "8 dimensions"),
@@ -188,7 +191,7 @@ def test_an_inconsistent_description_is_refused(
     for key in keys[:-1]:
         section = section[key]
     section[keys[-1]] = value
-    path.write_text(json.dumps(tree))
+    path.write_text(json.dumps(tree | {"checksum": checksum(tree)}))
     with pytest.raises(GalleryError, match=said):
         store.read(tmp_path / "g")
 
@@ -204,9 +207,11 @@ def test_an_index_of_another_kind_is_refused(tmp_path: Path, contents: Contents)
     for number, (index, said) in enumerate([(distances, "inner"), (long_rows, "length 1"), (missing, "length 1")]):
         folder = tmp_path / str(number)
         store.create(folder, contents)
-        name = store._put(folder, "index", "faiss", faiss.serialize_index(index).tobytes())
-        tree = json.loads((folder / "gallery.json").read_text())
-        (folder / "gallery.json").write_text(json.dumps(tree | {"index_file": name}))
+        data = faiss.serialize_index(index).tobytes()
+        name = f"index.{hashlib.sha256(data).hexdigest()}.faiss"
+        (folder / name).write_bytes(data)
+        tree = json.loads((folder / "gallery.json").read_text()) | {"index_file": name}
+        (folder / "gallery.json").write_text(json.dumps(tree | {"checksum": checksum(tree)}))
         with pytest.raises(GalleryError, match=said):
             store.read(folder)
 

@@ -10,10 +10,9 @@ import pytest
 from onelook.data.photo import read_photo
 from onelook.data.scene import Face, Manifest, Scene
 from onelook.errors import GalleryError
-from onelook.gallery import store
 from onelook.gallery.calibration import calibrated_terms
+from onelook.gallery.contents import Terms, empty
 from onelook.gallery.enrolment import add_new, rows_of_scenes
-from onelook.gallery.store import Terms
 
 CALIBRATION = {
     "threshold": 0.41,
@@ -68,9 +67,9 @@ def test_a_missing_calibration_says_what_to_do(tmp_path: Path) -> None:
 def make_scene(path: Path, root: Path, faces: list[tuple[int, str | None]]) -> Scene:
     """A scene of a coded photo: the boxes of its faces by place, and who they are."""
     labelled = tuple(
-        Face(np.asarray([10 * place + 1, 5, 10 * place + 8, 15], np.float32), identity=name) for place, name in faces
+        Face(np.asarray([60 * place + 1, 5, 60 * place + 56, 65], np.float32), identity=name) for place, name in faces
     )
-    return Scene(path.relative_to(root).as_posix(), 90, 20, "test", "enrol", labelled, "made", "MIT")
+    return Scene(path.relative_to(root).as_posix(), 240, 70, "test", "enrol", labelled, "made", "MIT")
 
 
 def test_in_a_labelled_photo_the_labelled_face_is_taken(
@@ -87,7 +86,7 @@ def test_in_a_labelled_photo_the_labelled_face_is_taken(
     expected = [looker.look([read_photo(photo(*who))], terms.detect)[0].embeddings[0] for who in ((1,), (2,))]
     np.testing.assert_array_equal(rows.embeddings, expected)
     assert missed == [photo(3), photo()]
-    assert len(add_new(store.empty(terms), rows).entries) == 2
+    assert len(add_new(empty(terms), rows).entries) == 2
 
 
 def test_nobody_found_stops_the_stage(tmp_path: Path, looker, terms: Terms, photo: Callable[..., Path]) -> None:

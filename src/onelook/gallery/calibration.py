@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from onelook.errors import GalleryError
-from onelook.gallery.store import Terms
+from onelook.gallery.contents import Terms
 from onelook.settings import Detect
 
 

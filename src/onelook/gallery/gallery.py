@@ -1,6 +1,6 @@
 """A gallery and the model that made it: enrol people, and say who is in a photo."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +9,14 @@ import numpy as np
 from onelook.data.photo import read_photo
 from onelook.errors import GalleryError
 from onelook.gallery import store
+from onelook.gallery.alike import Alike, lookalikes
+from onelook.gallery.bulk import BulkEnrolment, Report
 from onelook.gallery.calibration import calibrated_terms
-from onelook.gallery.enrolment import add_new, check_name, rows_of_person
+from onelook.gallery.contents import Contents, Terms, empty
+from onelook.gallery.enrolment import add_new, rows_of_person
+from onelook.gallery.names import check_name
+from onelook.gallery.people_list import Named
 from onelook.gallery.search import TemplateIndex
-from onelook.gallery.store import Contents, Terms
 from onelook.model.look import Looker, load_looker
 from onelook.model.store import RELEASED, fingerprint
 
@@ -56,12 +60,21 @@ class IdentifiedFace:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What an enrolment did: the photos it added, and how many it left out because the person had them already."""
+    """What an enrolment did.
+
+    Attributes:
+        name: as it is kept.
+        added: how many photos were enrolled.
+        known: how many were not, because the person had them already.
+        total: how many the person now has.
+        alike: people whom the person resembles as much as a face must to get the name.
+    """
 
     name: str
     added: int
     known: int
     total: int
+    alike: tuple[Alike, ...]
 
 
 class Gallery:
@@ -99,8 +112,8 @@ class Gallery:
         """Find the faces of a photo and name them, best detection first.
 
         A person's similarity is the inner product of the face's embedding with the person's template, the mean of the
-        person's enrolled embeddings brought back to length 1. The most similar person is the answer, unless the
-        similarity is below the threshold.
+        person's enrolled embeddings, weighted by the quality of their photos, brought back to length 1. The most
+        similar person is the answer, unless the similarity is below the threshold.
 
         Args:
             photo: a path, or an upright RGB uint8 image (H, W, 3).
@@ -130,7 +143,7 @@ class Gallery:
         """Enrol photos of one person, each with that face alone: all of them, or none if one cannot be used.
 
         Raises:
-            PhotoError: a photo cannot be read or does not show exactly one face.
+            PhotoError: a photo cannot be read, or does not show exactly one face, large and sharp enough.
             GalleryError: the name cannot be used, a photo is enrolled as somebody else, or the gallery cannot be
                 changed.
         """
@@ -139,14 +152,43 @@ class Gallery:
 
         def add(contents: Contents) -> Contents:
             nonlocal before
-            check_model(self.folder, contents.terms, self._looker)
             before = len(contents.entries)
             return add_new(contents, rows)
 
-        self._take(store.change(self.folder, add, start=self.terms))
+        self._take(self._change(add))
         added = len(self._contents.entries) - before
         kept = check_name(name)
-        return Enrolment(kept, added, len(rows.entries) - added, self.people()[kept])
+        alike = lookalikes(self._contents, [kept])
+        return Enrolment(kept, added, len(rows.entries) - added, self.people()[kept], alike)
+
+    def enrol_all(self, people: Iterable[Named]) -> Report:
+        """Enrol photos of many people, see `read_people`; those that cannot be used are left out and reported.
+
+        It is saved as it goes: a run that breaks off can be begun again, and leaves out what is enrolled already.
+
+        Raises:
+            GalleryError: a name cannot be used, or the gallery cannot be changed; what was saved before stays.
+        """
+        contents, report = BulkEnrolment(self._looker, self._contents, self._change).run(people)
+        self._take(contents)
+        return report
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a person another name.
+
+        Raises:
+            GalleryError: there is nobody of that name, the new one is taken or cannot be used, or the gallery cannot be
+                changed.
+        """
+        self._take(store.change(self.folder, lambda contents: contents.renamed(check_name(name), check_name(new))))
+
+    def merge(self, name: str, into: str) -> None:
+        """Give all photos of one person to another, as both are the same person.
+
+        Raises:
+            GalleryError: there is nobody of one of the names, or the gallery cannot be changed.
+        """
+        self._take(store.change(self.folder, lambda contents: contents.merged(check_name(name), check_name(into))))
 
     def forget(self, name: str) -> None:
         """Remove a person: afterwards no file of the gallery holds the name or an embedding.
@@ -156,9 +198,18 @@ class Gallery:
         """
         self._take(store.change(self.folder, lambda contents: contents.without(check_name(name))))
 
+    def _change(self, edit: Callable[[Contents], Contents]) -> Contents:
+        """Change the folder by rows of this gallery's model, or begin it."""
+
+        def checked(contents: Contents) -> Contents:
+            check_model(self.folder, contents.terms, self._looker)
+            return edit(contents)
+
+        return store.change(self.folder, checked, start=self.terms)
+
     def _take(self, contents: Contents) -> None:
         self._contents = contents
-        self._index = TemplateIndex(contents.embeddings, [entry.person for entry in contents.entries])
+        self._index = TemplateIndex(contents.weighted(), contents.owners)
 
 
 def open_gallery(folder: str | Path, *, model: str | Path | None = None) -> Gallery:
@@ -199,7 +250,7 @@ def create_gallery(
         calibration = beside if beside.is_file() else PIPELINE_CALIBRATION
     looker = load_looker(chosen)
     terms = calibrated_terms(Path(calibration), looker.fingerprint, looker.embedding_size, managed=False)
-    return Gallery(path, store.empty(terms), looker)
+    return Gallery(path, empty(terms), looker)
 
 
 def _own_model(terms: Terms) -> Path:

@@ -1,0 +1,83 @@
+"""The bytes of a gallery: whatever changes in its description is found, and an old gallery is read."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onelook.errors import GalleryError
+from onelook.gallery import store
+from onelook.gallery.contents import Contents, Entry, Terms
+from onelook.gallery.layout import FORMAT, HEADER, checksum, pack, parse_header, unpack
+from onelook.gallery.quality import Quality
+
+
+@pytest.fixture
+def contents(terms: Terms) -> Contents:
+    rows = np.random.default_rng(0).normal(size=(2, terms.embedding_size))
+    entries = (
+        Entry(person="Çağla", photo="a.jpg", sha256="1" * 64, quality=Quality(score=0.1, size=1 / 3, sharpness=1e-9)),
+        Entry(person="Bob", photo="b.jpg", sha256="2" * 64),
+    )
+    return Contents(terms, entries, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
+
+
+def test_what_is_packed_is_unpacked(contents: Contents) -> None:
+    files = pack(contents)
+    assert list(files)[-1] == HEADER
+    again = unpack(Path("g"), parse_header(Path("g") / HEADER, files[HEADER]), files.__getitem__)
+    assert (again.terms, again.entries) == (contents.terms, contents.entries)
+    np.testing.assert_array_equal(again.embeddings, contents.embeddings)
+
+
+def test_any_changed_bit_of_the_description_is_found_or_says_the_same(contents: Contents) -> None:
+    whole = pack(contents)[HEADER]
+    said = json.loads(whole)
+    refused = 0
+    for bit in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        try:
+            parse_header(Path("g") / HEADER, bytes(data))
+        except GalleryError as error:
+            refused += 1
+            assert "\n" not in str(error)
+        else:  # a space became another blank
+            assert json.loads(data) == said
+    assert refused > 0.9 * 8 * len(whole)
+
+
+def write_first_format(folder: Path, contents: Contents) -> None:
+    """A gallery as it was before photos were measured: no quality, and no checksum in gallery.json."""
+    files = pack(contents)
+    tree = json.loads(files.pop(HEADER)) | {"format": "onelook gallery 1"}
+    rows = json.loads(files.pop(tree["people_file"]))["rows"]
+    people = json.dumps({"rows": [{k: v for k, v in row.items() if k != "quality"} for row in rows]}).encode()
+    tree["people_file"] = f"people.{hashlib.sha256(people).hexdigest()}.json"
+    del tree["checksum"]
+    folder.mkdir()
+    for name, data in (files | {tree["people_file"]: people, HEADER: json.dumps(tree).encode()}).items():
+        (folder / name).write_bytes(data)
+
+
+def test_a_gallery_of_the_first_format_is_read_and_its_next_change_writes_this_one(
+    tmp_path: Path, contents: Contents
+) -> None:
+    write_first_format(tmp_path / "g", contents)
+    old = store.read(tmp_path / "g")
+    assert old.owners == ["Çağla", "Bob"]
+    assert [(entry.quality, entry.weight) for entry in old.entries] == [(None, 1.0)] * 2
+    np.testing.assert_array_equal(old.embeddings, contents.embeddings)
+    store.change(tmp_path / "g", lambda c: c.without("Bob"))
+    assert json.loads((tmp_path / "g" / HEADER).read_text())["format"] == FORMAT
+    assert len(list((tmp_path / "g").iterdir())) == 3
+    assert store.read(tmp_path / "g").owners == ["Çağla"]
+
+
+def test_the_checksum_covers_everything_but_itself(contents: Contents) -> None:
+    tree = json.loads(pack(contents)[HEADER])
+    assert checksum(tree) == tree["checksum"] == checksum({**tree, "checksum": "x"})
+    for key in set(tree) - {"checksum"}:
+        assert checksum({**tree, key: "x"}) != tree["checksum"]
