@@ -44,7 +44,7 @@ def main() -> None:
     }
     built = {"FAISS flat": flat_built, "FAISS lists, raw": lists_built, "onelook": ours_built}
     sizes = {"FAISS flat": rows.nbytes, "FAISS lists, raw": memory(lists), "onelook": rows.nbytes}
-    sizes["onelook"] += memory(lists) if people >= MOST_FLAT else rows.nbytes
+    sizes["onelook"] += memory(lists) if people >= MOST_FLAT else 0
     if people <= MOST_GRAPH:
         graph, built["FAISS HNSW"] = timed(lambda: graph_index(rows))
         searches["FAISS HNSW"] = lambda asked: graph.search(asked, 2)[1]

@@ -66,14 +66,15 @@ class TemplateIndex:
 
     def __init__(self, embeddings: np.ndarray, owners: Sequence[str]) -> None:
         """Take the enrolled rows (n, d) float32 and whose each is."""
-        self.names, self._rows = templates(embeddings, owners)
-        self._flat = len(self.names) < MOST_FLAT
-        self._index = _on_gpu(flat_index(self._rows) if self._flat else list_index(self._rows))
+        self.names, rows = templates(embeddings, owners)
+        flat = len(rows) < MOST_FLAT
+        self._index = _on_gpu(flat_index(rows) if flat else list_index(rows))
+        self._rows = None if flat else rows  # a flat index holds them itself
 
     def search(self, probes: np.ndarray, count: int = 2) -> Ranking:
         """The `count` most similar people of every probe (m, d) float32, all probes in one call."""
         probes = np.ascontiguousarray(probes, np.float32)
-        if self._flat:
+        if self._rows is None:
             similarities, places = self._index.search(probes, count)
             return Ranking(places, np.where(places < 0, -np.inf, similarities).astype(np.float32, copy=False))
         _, places = self._index.search(probes, max(count, CANDIDATES))
