@@ -94,7 +94,7 @@ def list_people(gallery: ReadGallery = None) -> None:
     rows = [(name, str(len(rows)), ", ".join(row.photo for row in rows)) for name, rows in contents.people().items()]
     terms = contents.terms
     title = (
-        f"{folder}: {count(len(rows), 'person', 'people')}, threshold {terms.threshold:.3f} "
+        f"{folder}: {count(len(rows), 'person', 'people')}, threshold {terms.threshold_for(len(rows)):.3f} "
         f"(false-positive identification rate {terms.target_fpir:.2g}), model {terms.fingerprint[:12]}"
     )
     print_rows(title, ("name", "photos", "from"), rows)

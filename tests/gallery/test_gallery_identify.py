@@ -12,6 +12,7 @@ from onelook.errors import GalleryError, PhotoError
 from onelook.gallery import store
 from onelook.gallery.contents import Terms, empty
 from onelook.gallery.gallery import Gallery
+from onelook.unknown import Unknown
 
 Photo = Callable[..., Path]
 
@@ -53,6 +54,34 @@ def test_the_threshold_itself_is_a_name(tmp_path: Path, terms: Terms, looker, ph
         second.enrol("Anna", [photo(1)])
         assert second.identify(probe)[0].name == name
         assert second.identify(probe)[0].nearest == "Anna"
+
+
+def test_the_threshold_follows_the_number_of_people(tmp_path: Path, terms: Terms, looker, photo: Photo) -> None:
+    law = Unknown(mean=0.0, deviation=0.2, intercept=-1.0, slope=0.8)
+    gallery = Gallery(tmp_path / "own", store.empty(terms.model_copy(update={"unknown": law})), looker)
+    thresholds, sure = [], []
+    for person in range(1, 5):
+        gallery.enrol(f"p{person}", [photo(person)])
+        thresholds.append(gallery.threshold)
+        sure.append(gallery.identify(photo(1, variant=3))[0].confidence)
+    assert thresholds == [law.threshold(0.01, people) for people in (1, 2, 3, 4)]
+    assert thresholds == sorted(set(thresholds))
+    assert sure == sorted(set(sure), reverse=True)
+    assert store.read(gallery.folder).terms == gallery.terms
+
+
+def test_the_margin_is_to_the_second_person(gallery: Gallery, photo: Photo, looker) -> None:
+    gallery.enrol("Anna", [photo(1), photo(1, variant=1)])
+    probe = photo(1, variant=7)
+    assert gallery.identify(probe)[0].margin is None
+    gallery.enrol("Bob", [photo(2)])
+    face = gallery.identify(probe)[0]
+    known = store.read(gallery.folder)
+    asked = looker.look([read_photo(probe)], None)[0].embeddings[0]
+    bob = float(known.embeddings[[entry.person == "Bob" for entry in known.entries]][0] @ asked)
+    assert face.margin == pytest.approx(face.similarity - bob, abs=1e-6)
+    assert face.record()["margin"] == round(face.margin, 6)
+    assert face.confidence is None  # this gallery's calibration tells none
 
 
 def test_a_gallery_with_nobody_knows_nobody(gallery: Gallery, photo: Photo) -> None:

@@ -35,6 +35,16 @@ def test_threshold_and_detection_come_from_the_calibration(tmp_path: Path) -> No
     assert terms.managed
 
 
+def test_what_tells_strangers_comes_along(tmp_path: Path) -> None:
+    law = {"mean": 0.01, "deviation": 0.12, "intercept": -2.6, "slope": 0.8}
+    terms = calibrated_terms(write(tmp_path / "c.json", CALIBRATION | {"unknown": law}), "a" * 64, 128, managed=True)
+    assert terms.unknown is not None
+    assert terms.unknown.model_dump() == law
+    assert terms.threshold_for(100) == terms.unknown.threshold(0.01, 100)
+    without = calibrated_terms(write(tmp_path / "d.json", CALIBRATION), "a" * 64, 128, managed=True)
+    assert without.threshold_for(100) == 0.41
+
+
 def test_another_models_calibration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match="calibrated for model aaaaaaaaaaaa, this is model bbbbbbbbbbbb"):
         calibrated_terms(write(tmp_path / "c.json", CALIBRATION), "b" * 64, 128, managed=False)
@@ -49,6 +59,7 @@ def test_another_models_calibration_is_refused(tmp_path: Path) -> None:
         (json.dumps(CALIBRATION | {"threshold": "high"}), "threshold"),
         (json.dumps(CALIBRATION | {"target_fpir": 2}), "target_fpir"),
         (json.dumps(CALIBRATION).replace("0.41", "NaN"), "threshold"),
+        (json.dumps(CALIBRATION | {"unknown": {"mean": 0.0, "deviation": -1.0}}), "unknown"),
         (json.dumps({key: CALIBRATION[key] for key in ("threshold", "detect")}), "missing|required"),
     ],
 )

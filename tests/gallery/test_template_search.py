@@ -1,10 +1,11 @@
-"""Templates and the exact search over them."""
+"""Templates and the search over them: flat, and by inverted lists."""
 
+import faiss
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelook.gallery.search import TemplateIndex, templates
+from onelook.gallery.search import CANDIDATES, MOST_FLAT, TemplateIndex, list_index, rank_again, templates
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -16,9 +17,15 @@ def test_by_hand() -> None:
     names, found = templates(rows, ["b", "b", "a"])
     assert names == ["a", "b"]
     np.testing.assert_allclose(found, [[0, 0, 1], [2**-0.5, 2**-0.5, 0]], atol=1e-7)
-    best = TemplateIndex(rows, ["b", "b", "a"]).best(np.asarray([[0.6, 0, 0.8], [0.8, 0, 0.6], [0, -1, 0]], np.float32))
-    assert [name for name, _ in best] == ["a", "a", "a"]
-    np.testing.assert_allclose([value for _, value in best], [0.8, 0.6, 0], atol=1e-7)
+    best = TemplateIndex(rows, ["b", "b", "a"]).search(np.asarray([[0.6, 0, 0.8], [1, 0, 0.1], [0, -1, 0]], np.float32))
+    np.testing.assert_array_equal(best.places, [[0, 1], [1, 0], [0, 1]])
+    np.testing.assert_allclose(best.similarities, [[0.8, 0.6 / 2**0.5], [2**-0.5, 0.1], [0, -(2**-0.5)]], atol=1e-7)
+
+
+def test_the_second_of_one_person_is_nobody() -> None:
+    alone = TemplateIndex(np.asarray([[1, 0]], np.float32), ["a"]).search(np.asarray([[0.6, 0.8]], np.float32))
+    np.testing.assert_array_equal(alone.places, [[0, -1]])
+    np.testing.assert_allclose(alone.similarities, [[0.6, -np.inf]], atol=1e-7)
 
 
 def test_one_photo_is_its_own_template() -> None:
@@ -37,8 +44,68 @@ def test_as_brute_force_and_whatever_the_order(seed: int, rows: int, people: int
     means = {name: enrolled[[o == name for o in owners]].mean(axis=0) for name in set(owners)}
     similarities = {name: asked @ (mean / np.linalg.norm(mean)) for name, mean in means.items()}
     order = generator.permutation(rows)
-    shuffled = TemplateIndex(enrolled[order], [owners[i] for i in order]).best(asked)
-    for i, (name, value) in enumerate(TemplateIndex(enrolled, owners).best(asked)):
-        assert abs(value - max(values[i] for values in similarities.values())) < 1e-5
-        assert abs(similarities[name][i] - value) < 1e-5
-        assert abs(shuffled[i][1] - value) < 1e-6
+    shuffled = TemplateIndex(enrolled[order], [owners[i] for i in order]).search(asked)
+    index = TemplateIndex(enrolled, owners)
+    found = index.search(asked)
+    expected = np.sort(np.stack([similarities[name] for name in index.names], axis=1), axis=1)[:, ::-1]
+    shown = min(2, len(index.names))
+    np.testing.assert_allclose(found.similarities[:, :shown], expected[:, :shown], atol=1e-5)
+    np.testing.assert_allclose(shuffled.similarities[:, :shown], expected[:, :shown], atol=1e-5)
+    for row in range(probes):
+        for place, value in zip(found.places[row, :shown], found.similarities[row, :shown], strict=True):
+            assert abs(similarities[index.names[place]][row] - value) < 1e-5
+
+
+def crowd(count: int, seed: int) -> np.ndarray:
+    """Templates of people who come in families, as faces do."""
+    rng = np.random.default_rng(seed)
+    families = rng.normal(size=(count // 50 + 1, 128))
+    return unit(families[rng.integers(len(families), size=count)] + rng.normal(size=(count, 128)))
+
+
+def photographed(rows: np.ndarray, seed: int) -> np.ndarray:
+    """Another photo of each."""
+    return unit(rows + 0.06 * np.random.default_rng(seed).normal(size=rows.shape))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.integers(40, 120), st.integers(1, 20))
+def test_lists_that_are_all_visited_find_what_brute_force_finds(seed: int, people: int, probes: int) -> None:
+    rows = crowd(people, seed)
+    asked = photographed(rows[:probes], seed)
+    index = list_index(rows)
+    assert index.nprobe == index.nlist
+    _, places = index.search(asked, CANDIDATES)
+    found = rank_again(rows, asked, places, 2)
+    expected = np.sort(asked @ rows.T, axis=1)[:, :-3:-1]
+    np.testing.assert_allclose(found.similarities, expected, atol=1e-6)
+    np.testing.assert_allclose(found.similarities, (asked[:, None] * rows[found.places]).sum(axis=2), atol=1e-6)
+
+
+def test_a_large_gallery_lies_in_lists_and_finds_nearly_all_that_flat_search_finds() -> None:
+    rows = crowd(MOST_FLAT, 1)
+    names = [f"{number:05d}" for number in range(len(rows))]
+    asked = photographed(rows[::40], 2)
+    large, flat = TemplateIndex(rows, names), TemplateIndex(rows[:-1], names[:-1])
+    found, exact = large.search(asked), flat.search(asked)
+    assert (found.places[:, 0] == exact.places[:, 0]).mean() >= 0.99
+    assert (found.places[:, 0] == np.arange(0, len(rows), 40)).mean() >= 0.99
+    same = found.places == exact.places
+    np.testing.assert_allclose(found.similarities[same], exact.similarities[same], atol=1e-6)
+    assert (found.similarities[:, 0] >= found.similarities[:, 1]).all()
+    alone = np.concatenate([large.search(asked[row : row + 1]).places for row in range(20)])
+    np.testing.assert_array_equal(alone, found.places[:20])
+
+
+def test_the_same_rows_make_the_same_lists() -> None:
+    rows = crowd(3000, 5)
+    first, second = (faiss.serialize_index(list_index(rows)).tobytes() for _ in range(2))
+    assert first == second
+
+
+def test_candidates_are_ranked_in_full_and_none_comes_last() -> None:
+    rows = np.eye(3, dtype=np.float32)
+    probes = np.asarray([[0.1, 0.7, 0.2], [0.5, 0.5, 0.6]], np.float32)
+    found = rank_again(rows, probes, np.asarray([[2, -1, 0, 1], [-1, -1, -1, 1]]), 2)
+    np.testing.assert_array_equal(found.places, [[1, 2], [1, -1]])
+    np.testing.assert_allclose(found.similarities, [[0.7, 0.2], [0.5, -np.inf]])

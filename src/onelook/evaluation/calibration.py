@@ -1,6 +1,6 @@
 """Thresholds that keep a rate of false accepts, and the one for "unknown" that travels with model and gallery."""
 
-import math
+from typing import Any
 
 import numpy as np
 
@@ -8,12 +8,14 @@ from onelook.errors import DataError
 from onelook.evaluation.identification import Trials
 from onelook.evaluation.rates import threshold_at
 from onelook.settings import Detect
+from onelook.unknown import Unknown, round_up
 
 
 def uncalibrated(target_fpir: float, fingerprint: str, detect: Detect) -> dict[str, object]:
     """The contents of calibration.json where nobody has a name: no threshold, so that no gallery takes it over."""
     return {
         "threshold": None,
+        "unknown": None,
         "target_fpir": target_fpir,
         "fingerprint": fingerprint,
         "detect": detect.model_dump(mode="json"),
@@ -22,13 +24,15 @@ def uncalibrated(target_fpir: float, fingerprint: str, detect: Detect) -> dict[s
     }
 
 
-def calibrate(trials: Trials, *, target_fpir: float, fingerprint: str, detect: Detect) -> dict[str, object]:
+def calibrate(
+    trials: Trials, unknown: Unknown | None, *, target_fpir: float, fingerprint: str, detect: Detect
+) -> dict[str, Any]:
     """The contents of calibration.json: the lowest similarity at which a face gets a name.
 
     Set on the non-mated scores of people whom neither training nor the test has seen: at most `target_fpir` of them
     reach the threshold. It is rounded up to four decimals, so that what is shown is what is used and a rounding error
-    in a similarity cannot matter. The rate holds for a gallery about as large as theirs; more people enrolled means
-    more chances for a stranger to resemble one.
+    in a similarity cannot matter. The rate holds for a gallery about as large as theirs; for one of any other size, the
+    threshold is what `unknown` gives, where it could be fitted.
 
     Raises:
         DataError: there is no non-mated score, so nothing to set the threshold on.
@@ -38,9 +42,9 @@ def calibrate(trials: Trials, *, target_fpir: float, fingerprint: str, detect: D
             "the threshold for unknown faces cannot be set: of the validation people nobody was found, or only one is "
             "enrolled; train longer or prepare more people"
         )
-    exact = threshold_at(trials.other_scores, target_fpir)
     return {
-        "threshold": round((math.floor(exact * 1e4) + 1) / 1e4, 4),
+        "threshold": round_up(threshold_at(trials.other_scores, target_fpir)),
+        "unknown": None if unknown is None else unknown.model_dump(),
         "target_fpir": target_fpir,
         "fingerprint": fingerprint,
         "detect": detect.model_dump(mode="json"),

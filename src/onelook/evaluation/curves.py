@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
 from onelook.evaluation.average_precision import PrecisionRecall
+from onelook.evaluation.reliability import Reliability
 
 # Okabe and Ito 2008, Color Universal Design: blue, orange and green, which colour-blind people can tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73")
@@ -84,6 +85,17 @@ def draw_similarities(
     axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # room for the legend
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:.4f}")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.legend(loc="upper left")
+    return figure
+
+
+def draw_reliability(bins: Reliability, title: str) -> Figure:
+    """How often names were right, with intervals, over the confidence they had; calibrated is the diagonal."""
+    figure, axes = _axes(title, "confidence of the name", "share of the names that are right")
+    axes.plot([0, 1], [0, 1], color="black", linestyle="--", label="as promised")
+    around = np.stack([bins.right - bins.low, bins.high - bins.right])
+    axes.errorbar(bins.confidence, bins.right, around, color=_COLOURS[0], marker="o", capsize=3, label="measured")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.legend(loc="upper left")
     return figure
 

@@ -253,9 +253,13 @@ def compare(probes: Sightings, enrolled: Sightings) -> tuple[list[str], np.ndarr
 
 def try_probes(probes: Sightings, people: Sequence[str], similarities: np.ndarray) -> Trials:
     """Run the identification trials on what `compare` returned."""
+    return run_trials(similarities, owners_of(probes, people), probes.units()[0], probes.sizes)
+
+
+def owners_of(probes: Sightings, people: Sequence[str]) -> np.ndarray:
+    """The column (n,) int64 of each probe's own person, or STRANGER."""
     column: dict[str | None, int] = {name: i for i, name in enumerate(people)}
-    owners = np.array([column.get(identity, STRANGER) for identity in probes.identities], np.int64)
-    return run_trials(similarities, owners, probes.units()[0], probes.sizes)
+    return np.array([column.get(identity, STRANGER) for identity in probes.identities], np.int64)
 
 
 def labelled_boxes(scene: Scene) -> np.ndarray:

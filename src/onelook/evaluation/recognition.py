@@ -13,9 +13,11 @@ from onelook.evaluation.calibration import calibrate
 from onelook.evaluation.crops import cut_crops, to_gray
 from onelook.evaluation.eigenfaces import SIDE, Eigenfaces
 from onelook.evaluation.identification import Trials, identification_figures
-from onelook.evaluation.probes import SeenSplit, Sightings, compare, try_probes
+from onelook.evaluation.probes import SeenSplit, Sightings, compare, owners_of, try_probes
+from onelook.evaluation.strangers import fit_unknown
 from onelook.evaluation.verification import Pairs, make_pairs, verification_figures
 from onelook.settings import Settings
+from onelook.unknown import Unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,9 @@ class Recognition:
     Attributes:
         people, similarities: as `compare` returned them.
         trials, pairs: of the test split.
-        calibration: the threshold for a name, set on the validation split, as calibration.json has it.
+        calibration: what tells strangers, set on the validation split, as calibration.json has it.
+        unknown: its part for a gallery of any size; None where it could not be fitted.
+        threshold: the one it promises for as many people as the test split enrols.
         pair_threshold: the threshold for "the same person" with the best accuracy on the validation split.
     """
 
@@ -34,6 +38,8 @@ class Recognition:
     trials: Trials
     pairs: Pairs
     calibration: dict[str, Any]
+    unknown: Unknown | None
+    threshold: float
     pair_threshold: float
 
 
@@ -54,7 +60,7 @@ def recognise(
 def recognition_figures(recognition: Recognition, probes: Sightings, settings: Settings) -> dict[str, Any]:
     """The sections `verification` and `identification`, with intervals over people."""
     _, (people, alarms) = probes.units()
-    threshold, large = recognition.calibration["threshold"], settings.evaluate.large
+    large = settings.evaluate.large
     return {
         "verification": _interval(
             lambda weights: verification_figures(recognition.pairs, recognition.pair_threshold, weights),
@@ -63,7 +69,7 @@ def recognition_figures(recognition: Recognition, probes: Sightings, settings: S
         ),
         "identification": _interval(
             lambda weights: identification_figures(
-                recognition.trials, large=large, threshold=threshold, weights=weights
+                recognition.trials, large=large, threshold=recognition.threshold, weights=weights
             ),
             (people, alarms),
             settings,
@@ -72,16 +78,21 @@ def recognition_figures(recognition: Recognition, probes: Sightings, settings: S
 
 
 def _recognise(fingerprint: str, validation: SeenSplit, test: SeenSplit, settings: Settings) -> Recognition:
-    known = try_probes(validation.probes, *compare(validation.probes, validation.enrolled))
+    names, known = compare(validation.probes, validation.enrolled)
+    trials = try_probes(validation.probes, names, known)
+    unknown = fit_unknown(known, owners_of(validation.probes, names), trials)
     target = settings.evaluate.target_fpir
-    calibration = calibrate(known, target_fpir=target, fingerprint=fingerprint, detect=settings.detect)
+    calibration = calibrate(trials, unknown, target_fpir=target, fingerprint=fingerprint, detect=settings.detect)
     people, similarities = compare(test.probes, test.enrolled)
+    enrolled = int(np.isfinite(similarities).any(axis=0).sum())
     return Recognition(
         people=people,
         similarities=similarities,
         trials=try_probes(test.probes, people, similarities),
         pairs=_pairs(test.probes, settings),
         calibration=calibration,
+        unknown=unknown,
+        threshold=calibration["threshold"] if unknown is None else unknown.threshold(target, enrolled),
         pair_threshold=_pairs(validation.probes, settings).best_threshold(),
     )
 

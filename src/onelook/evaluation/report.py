@@ -27,6 +27,8 @@ from onelook.evaluation.mesh_pictures import draw_vertex_errors, mesh_sheet
 from onelook.evaluation.meshes import SeenMeshes, see_meshes
 from onelook.evaluation.probes import FoundSplit, SeenSplit, find_split, see_split
 from onelook.evaluation.recognition import Recognition, recognise, recognition_figures
+from onelook.evaluation.reliability import reliability
+from onelook.evaluation.strangers import shown_trials
 from onelook.files import replacing_folder, write_json
 from onelook.model.look import Looker
 from onelook.settings import Settings
@@ -119,7 +121,7 @@ def write_evaluation(evaluation: Evaluation, manifest: Manifest, folder: Path) -
             _write_recognition(evaluation.people, evaluation.metrics, out)
             ours = evaluation.people.onelook
             sheet = ContactSheet(manifest, evaluation.people.seen, ours.people, ours.similarities)
-            drawn = sheet.draw(ours.trials, ours.calibration["threshold"])
+            drawn = sheet.draw(ours.trials, ours.threshold)
             write_photo(out / "pictures" / "identifications.png", drawn)
 
 
@@ -251,13 +253,30 @@ def _write_recognition(people: PeopleEvaluation, metrics: dict[str, Any], out: P
     curves.save_picture(out / "pictures/dir_fpir.png", drawn)
 
     ours = people.onelook
-    threshold, target = ours.calibration["threshold"], ours.calibration["target_fpir"]
+    target = ours.calibration["target_fpir"]
     title = (
         f"Similarities of {counts['people_enrolled']} people's faces\n"
         f"threshold set on {ours.calibration['people']} other people for an FPIR of {target:.0%}"
     )
-    drawn = curves.draw_similarities(ours.trials.genuine, ours.trials.other_scores, threshold, title)
+    drawn = curves.draw_similarities(ours.trials.genuine, ours.trials.other_scores, ours.threshold, title)
     curves.save_picture(out / "pictures/similarities.png", drawn)
+    if ours.unknown is not None:
+        _write_reliability(ours, counts["people_enrolled"], out)
+
+
+def _write_reliability(ours: Recognition, people: int, out: Path) -> None:
+    """How often names of a confidence were right."""
+    assert ours.unknown is not None
+    scores, right, weights = shown_trials(ours.trials)
+    bins = reliability(ours.unknown.confidence(scores, people), right, weights)
+    columns = ("confidence", "right", "low", "high", "share")
+    rows = zip(bins.confidence, bins.right, bins.low, bins.high, bins.share, strict=True)
+    curves.write_table(out / "curves/reliability.csv", columns, rows)
+    title = (
+        f"Confidence: expected calibration error {bins.error():.3f}\n"
+        f"set on {ours.calibration['people']} other people; half of the faces shown are of enrolled people"
+    )
+    curves.save_picture(out / "pictures/reliability.png", curves.draw_reliability(bins, title))
 
 
 def _shown(figures: dict[str, float], name: str) -> str:

@@ -28,11 +28,12 @@ def lookalikes(contents: Contents, names: Iterable[str]) -> tuple[Alike, ...]:
     known, rows = templates(contents.weighted(), contents.owners)
     asked = set(names)
     places = np.asarray([place for place, name in enumerate(known) if name in asked], np.int64)
+    least = contents.terms.threshold_for(len(known))
     pairs: list[Alike] = []
     for start in range(0, len(places), _BLOCK):  # a block, because all at once would take the square of the gallery
         block = places[start : start + _BLOCK]
         similarities = rows[block] @ rows.T
-        for i, other in np.argwhere(similarities >= contents.terms.threshold):
+        for i, other in np.argwhere(similarities >= least):
             mine = block[i]
             if other > mine or (other < mine and known[other] not in asked):
                 pairs.append(Alike(known[mine], known[other], float(similarities[i, other])))

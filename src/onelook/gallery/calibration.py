@@ -7,12 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from onelook.errors import GalleryError
 from onelook.gallery.contents import Terms
 from onelook.settings import Detect
+from onelook.unknown import Unknown
 
 
 class Calibration(BaseModel):
     """A threshold for "unknown", and the model and way of looking that it holds for.
 
-    It is None where the evaluated scenes showed nobody with a name.
+    The threshold is None where the evaluated scenes showed nobody with a name. What it is for a gallery of another size
+    is told by `unknown`, where enough strangers were compared to know.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
@@ -21,6 +23,7 @@ class Calibration(BaseModel):
     target_fpir: float = Field(gt=0, lt=1)
     fingerprint: str = Field(min_length=1)
     detect: Detect
+    unknown: Unknown | None = None
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -66,5 +69,6 @@ def calibrated_terms(path: Path, fingerprint: str, embedding_size: int, *, manag
         threshold=calibration.threshold,
         target_fpir=calibration.target_fpir,
         detect=calibration.detect,
+        unknown=calibration.unknown,
         managed=managed,
     )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from onelook.errors import GalleryError
 from onelook.gallery.quality import Quality
 from onelook.settings import Detect
+from onelook.unknown import Unknown
 
 
 class Part(BaseModel):
@@ -22,10 +23,15 @@ class Terms(Part):
 
     fingerprint: str = Field(min_length=1, description="of the model whose embeddings it holds")
     embedding_size: PositiveInt
-    threshold: float = Field(description="lowest similarity at which a face gets a name")
+    threshold: float = Field(description="lowest similarity at which a face gets a name, where nothing is `unknown`")
     target_fpir: float = Field(gt=0, lt=1, description="false-positive identification rate the threshold was set for")
     detect: Detect = Field(description="how photos are looked at; the threshold holds only for this")
     managed: bool = Field(description="true: the pipeline rebuilds it, so changes by hand would be lost")
+    unknown: Unknown | None = Field(default=None, description="how the threshold follows the size; null: it does not")
+
+    def threshold_for(self, people: int) -> float:
+        """The lowest similarity at which a face gets a name, with so many people enrolled."""
+        return self.threshold if self.unknown is None else self.unknown.threshold(self.target_fpir, people)
 
 
 class Entry(Part):

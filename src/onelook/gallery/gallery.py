@@ -35,6 +35,9 @@ class IdentifiedFace:
         name: who it is, or None: unknown, the similarity is below the gallery's threshold.
         similarity: with the most similar enrolled person, -1..1; None in a gallery without people.
         nearest: who that is, also where the name is unknown; None in a gallery without people.
+        margin: by how much the second most similar person is less similar; None with fewer than two people.
+        confidence: the probability that `nearest` is right if half of the faces shown are of enrolled people, 0..1;
+            None in a gallery without people, or whose calibration could not tell.
         mesh: (468, 3) float32, as in `Detections`; None where the model has no mesh head.
     """
 
@@ -44,18 +47,33 @@ class IdentifiedFace:
     name: str | None
     similarity: float | None
     nearest: str | None
+    margin: float | None = None
+    confidence: float | None = None
     mesh: np.ndarray | None = None
 
     def record(self) -> dict[str, object]:
-        """The face without its mesh, for JSON: pixels to a thousandth, similarity and score to a millionth."""
+        """The face without its mesh, for JSON: pixels to a thousandth, all else to a millionth."""
         return {
             "box": [round(float(c), 3) for c in self.box],
             "landmarks": [[round(float(c), 3) for c in point] for point in self.landmarks],
             "score": round(self.score, 6),
             "name": self.name,
-            "similarity": None if self.similarity is None else round(self.similarity, 6),
+            "similarity": _rounded(self.similarity),
             "nearest": self.nearest,
+            "margin": _rounded(self.margin),
+            "confidence": _rounded(self.confidence),
         }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who a face is; the attributes are those of `IdentifiedFace`."""
+
+    name: str | None
+    similarity: float | None
+    nearest: str | None
+    margin: float | None
+    confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -96,8 +114,13 @@ class Gallery:
 
     @property
     def terms(self) -> Terms:
-        """The threshold, and what else the gallery was made with."""
+        """What the gallery was made with."""
         return self._contents.terms
+
+    @property
+    def threshold(self) -> float:
+        """The lowest similarity at which a face gets a name now: it follows the number of people."""
+        return self.terms.threshold_for(len(self._index.names))
 
     @property
     def tells_meshes(self) -> bool:
@@ -123,21 +146,38 @@ class Gallery:
         """
         image = photo if isinstance(photo, np.ndarray) else read_photo(Path(photo))
         found = self._looker.look([image], self.terms.detect)[0]
-        best: list[tuple[str | None, float | None]] = [(None, None)] * len(found)
-        if self._contents.entries and len(found):
-            best = list(self._index.best(found.embeddings))
         return [
             IdentifiedFace(
                 box=found.boxes[i],
                 landmarks=found.landmarks[i],
                 score=float(found.scores[i]),
-                name=nearest if similarity is not None and similarity >= self.terms.threshold else None,
-                similarity=similarity,
-                nearest=nearest,
+                **vars(answer),
                 mesh=None if found.meshes is None else found.meshes[i],
             )
-            for i, (nearest, similarity) in enumerate(best)
+            for i, answer in enumerate(self.name(found.embeddings))
         ]
+
+    def name(self, embeddings: np.ndarray) -> list[Answer]:
+        """Who faces are whose embeddings (n, d) float32 are given, all in one search; as `identify`."""
+        people = len(self._index.names)
+        if people == 0:
+            return [Answer(None, None, None, None, None)] * len(embeddings)
+        found = self._index.search(embeddings)
+        threshold, unknown = self.threshold, self.terms.unknown
+        sure = [None] * len(embeddings) if unknown is None else unknown.confidence(found.similarities[:, 0], people)
+        answers = []
+        for (best, _), (similarity, second), probability in zip(found.places, found.similarities, sure, strict=True):
+            nearest, likeness = self._index.names[best], float(similarity)  # in single precision a threshold is rounded
+            answers.append(
+                Answer(
+                    name=nearest if likeness >= threshold else None,
+                    similarity=likeness,
+                    nearest=nearest,
+                    margin=likeness - float(second) if people > 1 else None,
+                    confidence=None if probability is None else float(probability),
+                )
+            )
+        return answers
 
     def enrol(self, name: str, photos: Sequence[str | Path]) -> Enrolment:
         """Enrol photos of one person, each with that face alone: all of them, or none if one cannot be used.
@@ -269,3 +309,7 @@ def check_model(folder: Path, terms: Terms, looker: Looker) -> None:
             f"{folder}: made with model {terms.fingerprint[:12]}, this is model {looker.fingerprint[:12]}; embeddings "
             "of two models cannot be compared: name its own model (--model), or enrol again in a new folder"
         )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

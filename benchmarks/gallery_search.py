@@ -1,0 +1,108 @@
+"""How fast is a search among many people, and what does it miss? Ours against raw FAISS, in one run.
+
+    python benchmarks/gallery_search.py [--people 1000000]
+
+Random unit rows of 128 numbers in families of fifty, relatives at a cosine of about 0.5; probes are rows with noise, at
+0.83. Peers: FAISS's flat index, its graph (HNSW; up to 100,000 people, as building it takes long), and the raw call on
+the lists that we use. A million needs 4 GB. Prints a Markdown table; times are medians of rounds that take turns.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import faiss
+import numpy as np
+
+from onelook.gallery.search import CANDIDATES, MOST_FLAT, TemplateIndex, flat_index, list_index
+
+SIZE, FAMILY, NOISE = 128, 50, 0.06
+PROBES, ROUNDS = 1000, 5
+MOST_GRAPH = 100_000
+NEIGHBOURS, WIDE = 32, 64
+
+
+def main() -> None:
+    """Build, search, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=100_000)
+    people = parser.parse_args().people
+    rng = np.random.default_rng(0)
+    rows = crowd(people, rng)
+    probes = rows[rng.integers(people, size=PROBES)] + NOISE * rng.standard_normal((PROBES, SIZE), np.float32)
+    probes /= np.linalg.norm(probes, axis=1, keepdims=True)
+    flat, flat_built = timed(lambda: flat_index(rows))
+    names = [f"{number:08d}" for number in range(people)]
+    ours, ours_built = timed(lambda: TemplateIndex(rows, names))
+    lists, lists_built = timed(lambda: list_index(rows))
+    searches: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "FAISS flat": lambda asked: flat.search(asked, 2)[1],
+        "FAISS lists, raw": lambda asked: lists.search(asked, CANDIDATES)[1],
+        "onelook": lambda asked: ours.search(asked).places,
+    }
+    built = {"FAISS flat": flat_built, "FAISS lists, raw": lists_built, "onelook": ours_built}
+    sizes = {"FAISS flat": rows.nbytes, "FAISS lists, raw": memory(lists), "onelook": rows.nbytes}
+    sizes["onelook"] += memory(lists) if people >= MOST_FLAT else 0
+    if people <= MOST_GRAPH:
+        graph, built["FAISS HNSW"] = timed(lambda: graph_index(rows))
+        searches["FAISS HNSW"] = lambda asked: graph.search(asked, 2)[1]
+        sizes["FAISS HNSW"] = memory(graph)
+    exact = searches["FAISS flat"](probes)[:, 0]
+    batches = rounds(searches, lambda search: search(probes))
+    singles = rounds(searches, lambda search: [search(probes[row : row + 1]) for row in range(20)])
+    print(f"| {people:,} people | built, s | MB | 1,000 probes, ms | × flat | one probe, ms | × flat | recall@1 |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, search in searches.items():
+        recall = float((search(probes)[:, 0] == exact).mean())
+        batch, single = batches[name], singles[name] / 20
+        times = f"{batch:.1f} | {batches['FAISS flat'] / batch:.1f} | {single:.2f} | "
+        times += f"{singles['FAISS flat'] / 20 / single:.1f}"
+        print(f"| {name} | {built[name]:.1f} | {sizes[name] / 1e6:.0f} | {times} | {recall:.4f} |")
+    raw = "FAISS flat" if people < MOST_FLAT else "FAISS lists, raw"
+    print(f"\nour layer over the raw call ({raw}), 1,000 probes: {batches['onelook'] / batches[raw] - 1:+.1%}")
+
+
+def crowd(people: int, rng: np.random.Generator) -> np.ndarray:
+    """Templates (people, SIZE) float32 in families."""
+    families = rng.standard_normal((people // FAMILY + 1, SIZE), np.float32)
+    rows = families[rng.integers(len(families), size=people)]
+    rows += rng.standard_normal((people, SIZE), np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
+
+
+def graph_index(rows: np.ndarray) -> faiss.Index:
+    """FAISS's graph, of the usual width."""
+    index = faiss.IndexHNSWFlat(SIZE, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efSearch = WIDE
+    index.add(rows)
+    return index
+
+
+def memory(index: faiss.Index) -> int:
+    """Bytes of an index as it is written, which is about what it takes in memory."""
+    return int(faiss.serialize_index(index).nbytes)
+
+
+def timed(make: Callable[[], Any]) -> tuple[Any, float]:
+    """What is made, and the seconds it took."""
+    start = time.perf_counter()
+    made = make()
+    return made, time.perf_counter() - start
+
+
+def rounds(searches: dict[str, Callable[[np.ndarray], np.ndarray]], ask: Callable[..., object]) -> dict[str, float]:
+    """Milliseconds of each search, the median of rounds in which they take turns."""
+    spent: dict[str, list[float]] = {name: [] for name in searches}
+    for number in range(ROUNDS + 1):
+        for name, search in searches.items():
+            seconds = timed(lambda search=search: ask(search))[1]
+            if number:  # the first warms up
+                spent[name].append(1000 * seconds)
+    return {name: statistics.median(times) for name, times in spent.items()}
+
+
+if __name__ == "__main__":
+    main()
