@@ -15,7 +15,8 @@ from onelook.errors import DataError, GalleryError, ModelError, OnelookError, Ph
 if TYPE_CHECKING:
     from onelook.data.photo import read_photo
     from onelook.drawing import draw_faces
-    from onelook.gallery.gallery import Enrolment, Gallery, IdentifiedFace, create_gallery, open_gallery
+    from onelook.gallery.answers import IdentifiedFace
+    from onelook.gallery.gallery import Enrolment, Gallery, create_gallery, open_gallery
     from onelook.model.look import Looker, load_looker
 
 __all__ = [
@@ -44,7 +45,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 _HOMES = {
     "Enrolment": "onelook.gallery.gallery",
     "Gallery": "onelook.gallery.gallery",
-    "IdentifiedFace": "onelook.gallery.gallery",
+    "IdentifiedFace": "onelook.gallery.answers",
     "Looker": "onelook.model.look",
     "create_gallery": "onelook.gallery.gallery",
     "draw_faces": "onelook.drawing",

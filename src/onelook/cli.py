@@ -17,7 +17,7 @@ from onelook.errors import ModelError, OnelookError, PhotoError
 if TYPE_CHECKING:
     import numpy as np
 
-    from onelook.gallery.gallery import IdentifiedFace
+    from onelook.gallery.answers import IdentifiedFace
 
 PARAMS = Path("params.yaml")
 

@@ -10,6 +10,7 @@ from onelook.data.photo import read_photo
 from onelook.errors import GalleryError
 from onelook.gallery import store
 from onelook.gallery.alike import Alike, lookalikes
+from onelook.gallery.answers import NOBODY, Answer, IdentifiedFace, read_ranking
 from onelook.gallery.bulk import BulkEnrolment, Report
 from onelook.gallery.calibration import calibrated_terms
 from onelook.gallery.contents import Contents, Terms, empty
@@ -22,58 +23,6 @@ from onelook.model.store import RELEASED, fingerprint
 
 PIPELINE_MODEL = Path("build/model")
 PIPELINE_CALIBRATION = Path("build/evaluation/calibration.json")
-
-
-@dataclass(frozen=True, eq=False)
-class IdentifiedFace:
-    """One face of a photo, and who it is.
-
-    Attributes:
-        box: (4,) float32, x1 y1 x2 y2 in pixels of the upright photo, half-open; may reach outside it.
-        landmarks: (5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the photo.
-        score: how sure the detector is that this is a face, 0..1.
-        name: who it is, or None: unknown, the similarity is below the gallery's threshold.
-        similarity: with the most similar enrolled person, -1..1; None in a gallery without people.
-        nearest: who that is, also where the name is unknown; None in a gallery without people.
-        margin: by how much the second most similar person is less similar; None with fewer than two people.
-        confidence: the probability that `nearest` is right if half of the faces shown are of enrolled people, 0..1;
-            None in a gallery without people, or whose calibration could not tell.
-        mesh: (468, 3) float32, as in `Detections`; None where the model has no mesh head.
-    """
-
-    box: np.ndarray
-    landmarks: np.ndarray
-    score: float
-    name: str | None
-    similarity: float | None
-    nearest: str | None
-    margin: float | None = None
-    confidence: float | None = None
-    mesh: np.ndarray | None = None
-
-    def record(self) -> dict[str, object]:
-        """The face without its mesh, for JSON: pixels to a thousandth, all else to a millionth."""
-        return {
-            "box": [round(float(c), 3) for c in self.box],
-            "landmarks": [[round(float(c), 3) for c in point] for point in self.landmarks],
-            "score": round(self.score, 6),
-            "name": self.name,
-            "similarity": _rounded(self.similarity),
-            "nearest": self.nearest,
-            "margin": _rounded(self.margin),
-            "confidence": _rounded(self.confidence),
-        }
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Who a face is; the attributes are those of `IdentifiedFace`."""
-
-    name: str | None
-    similarity: float | None
-    nearest: str | None
-    margin: float | None
-    confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -144,40 +93,35 @@ class Gallery:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        image = photo if isinstance(photo, np.ndarray) else read_photo(Path(photo))
-        found = self._looker.look([image], self.terms.detect)[0]
+        return self.identify_all([photo if isinstance(photo, np.ndarray) else read_photo(Path(photo))])[0]
+
+    def identify_all(self, images: Sequence[np.ndarray]) -> list[list[IdentifiedFace]]:
+        """The faces of upright RGB uint8 images (H, W, 3), as `identify`: one look and one search for all of them."""
+        looks = self._looker.look(list(images), self.terms.detect)
+        if not looks:
+            return []
+        answers = iter(self.name(np.concatenate([found.embeddings for found in looks])))
         return [
-            IdentifiedFace(
-                box=found.boxes[i],
-                landmarks=found.landmarks[i],
-                score=float(found.scores[i]),
-                **vars(answer),
-                mesh=None if found.meshes is None else found.meshes[i],
-            )
-            for i, answer in enumerate(self.name(found.embeddings))
+            [
+                IdentifiedFace(
+                    box=found.boxes[i],
+                    landmarks=found.landmarks[i],
+                    score=float(found.scores[i]),
+                    embedding=found.embeddings[i],
+                    **vars(next(answers)),
+                    mesh=None if found.meshes is None else found.meshes[i],
+                )
+                for i in range(len(found))
+            ]
+            for found in looks
         ]
 
     def name(self, embeddings: np.ndarray) -> list[Answer]:
         """Who faces are whose embeddings (n, d) float32 are given, all in one search; as `identify`."""
-        people = len(self._index.names)
-        if people == 0:
-            return [Answer(None, None, None, None, None)] * len(embeddings)
-        found = self._index.search(embeddings)
-        threshold, unknown = self.threshold, self.terms.unknown
-        sure = [None] * len(embeddings) if unknown is None else unknown.confidence(found.similarities[:, 0], people)
-        answers = []
-        for (best, _), (similarity, second), probability in zip(found.places, found.similarities, sure, strict=True):
-            nearest, likeness = self._index.names[best], float(similarity)  # in single precision a threshold is rounded
-            answers.append(
-                Answer(
-                    name=nearest if likeness >= threshold else None,
-                    similarity=likeness,
-                    nearest=nearest,
-                    margin=likeness - float(second) if people > 1 else None,
-                    confidence=None if probability is None else float(probability),
-                )
-            )
-        return answers
+        names = self._index.names
+        if not names:
+            return [NOBODY] * len(embeddings)
+        return read_ranking(self._index.search(embeddings), names, self.threshold, self.terms.unknown)
 
     def enrol(self, name: str, photos: Sequence[str | Path]) -> Enrolment:
         """Enrol photos of one person, each with that face alone: all of them, or none if one cannot be used.
@@ -309,7 +253,3 @@ def check_model(folder: Path, terms: Terms, looker: Looker) -> None:
             f"{folder}: made with model {terms.fingerprint[:12]}, this is model {looker.fingerprint[:12]}; embeddings "
             "of two models cannot be compared: name its own model (--model), or enrol again in a new folder"
         )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from onelook.drawing import ORANGE, SKY, draw_faces, draw_mesh
-from onelook.gallery.gallery import IdentifiedFace
+from onelook.gallery.answers import IdentifiedFace
 
 
 def draw_identified(photo: np.ndarray, faces: Sequence[IdentifiedFace]) -> np.ndarray:
