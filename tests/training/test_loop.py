@@ -107,15 +107,19 @@ def test_the_best_epoch_is_kept_and_every_epoch_is_recorded(scenes: Path, tmp_pa
     assert {"loss.identity", "loss.keep", "loss.box", "weight.identity"} <= progress.history[0].keys()
 
 
-@pytest.mark.parametrize("balance", ["fixed", "learned"])
-def test_an_interrupted_run_goes_on_to_the_same_bits(scenes: Path, tmp_path: Path, balance: str) -> None:
-    settings = tiny_settings(balance=balance)
+def goes_on_to_the_same_bits(scenes: Path, tmp_path: Path, settings: Settings) -> None:
+    """Train at once into "whole", and interrupted after an epoch into "parts"."""
     whole, network = train(scenes, tmp_path / "whole", settings)
     with pytest.raises(KeyboardInterrupt):
         train(scenes, tmp_path / "parts", settings, stop_after=1)
     resumed, resumed_network = train(scenes, tmp_path / "parts", settings)
     assert resumed.history == whole.history
     assert same_weights(resumed_network, network)
+
+
+@pytest.mark.parametrize("balance", ["fixed", "learned"])
+def test_an_interrupted_run_goes_on_to_the_same_bits(scenes: Path, tmp_path: Path, balance: str) -> None:
+    goes_on_to_the_same_bits(scenes, tmp_path, tiny_settings(balance=balance))
 
 
 def with_loss(loss: str, **train: object) -> Settings:
@@ -144,12 +148,7 @@ def test_what_a_loss_keeps_outlives_an_interruption(scenes: Path, tmp_path: Path
     manifest = read_manifest(scenes)
     write_manifest(scenes, [*manifest.scenes[:5], nameless(manifest.scenes[5]), manifest.scenes[6]])
     settings = with_loss(loss, batch=3)
-    whole, network = train(scenes, tmp_path / "whole", settings)
-    with pytest.raises(KeyboardInterrupt):
-        train(scenes, tmp_path / "parts", settings, stop_after=1)
-    resumed, resumed_network = train(scenes, tmp_path / "parts", settings)
-    assert resumed.history == whole.history
-    assert same_weights(resumed_network, network)
+    goes_on_to_the_same_bits(scenes, tmp_path, settings)
     kept, again = (kept_by_the_loss(tmp_path / name) for name in ("whole", "parts"))
     assert len(kept) >= 3 and all(value.equal(again[name]) and bool(value.any()) for name, value in kept.items())
 
@@ -369,13 +368,7 @@ def stepped_settings(**train: object) -> Settings:
 
 
 def test_sgd_by_steps_goes_on_to_the_same_bits_after_an_interruption(scenes: Path, tmp_path: Path) -> None:
-    settings = stepped_settings()
-    whole, network = train(scenes, tmp_path / "whole", settings)
-    with pytest.raises(KeyboardInterrupt):
-        train(scenes, tmp_path / "parts", settings, stop_after=1)
-    resumed, resumed_network = train(scenes, tmp_path / "parts", settings)
-    assert resumed.history == whole.history
-    assert same_weights(resumed_network, network)
+    goes_on_to_the_same_bits(scenes, tmp_path, stepped_settings())
 
 
 def test_rates_of_the_steps_and_momentum_reach_the_optimiser(scenes: Path) -> None:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 from scipy.linalg import eigh
 
+from onelook.data.arrays import read_arrays
 from onelook.data.photo import read_photo
 from onelook.data.scene import Manifest, Scene
 from onelook.errors import DataError
@@ -120,10 +120,5 @@ def read_basis(manifest: Manifest) -> Basis | None:
     Raises:
         DataError: the file is damaged.
     """
-    path = manifest.root / BASIS
-    if not path.is_file():
-        return None
-    try:
-        return Basis(**load_file(path))
-    except (SafetensorError, TypeError, OSError) as error:
-        raise DataError(f"{path}: damaged; run `dvc repro -f prepare`") from error
+    arrays = read_arrays(manifest, BASIS, set(Basis._fields))
+    return None if arrays is None else Basis(**arrays)

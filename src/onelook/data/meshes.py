@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
+from onelook.data.arrays import read_rows
 from onelook.data.photo import read_photo
 from onelook.data.scene import Manifest, Scene
-from onelook.errors import DataError
 from onelook.geometry.mesh import VERTICES
 
 MESHES = "meshes.safetensors"
@@ -37,15 +36,9 @@ def read_meshes(manifest: Manifest) -> dict[str, np.ndarray] | None:
     Raises:
         DataError: the file is damaged, or of other faces.
     """
-    path = manifest.root / MESHES
-    if not path.is_file():
-        return None
-    try:
-        meshes: np.ndarray = load_file(path)["meshes"]
-    except (SafetensorError, KeyError, OSError) as error:
-        raise DataError(f"{path}: damaged; run `dvc repro -f prepare`") from error
     counts = np.cumsum([0, *(len(scene.faces) for scene in manifest.scenes)])
-    if len(meshes) != counts[-1]:
-        raise DataError(f"{path}: not of this manifest's faces; run `dvc repro -f prepare`")
+    meshes = read_rows(manifest, MESHES, "meshes", counts[-1])
+    if meshes is None:
+        return None
     rows = zip(manifest.scenes, counts, strict=False)
     return {scene.image: meshes[row : row + len(scene.faces)] for scene, row in rows}

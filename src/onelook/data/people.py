@@ -25,13 +25,7 @@ def split_people(names: Sequence[str], shares: People, rng: np.random.Generator)
     Raises:
         DataError: there are too few people for three splits.
     """
-    people = sorted(set(names))
-    if len(people) < FEWEST * len(SPLITS):
-        raise DataError(
-            f"{len(people)} {'person' if len(people) == 1 else 'people'}: train, validation and test need at least "
-            f"{FEWEST} people each; add people"
-        )
-    return _divide(people, shares, rng)
+    return _divide(_enough(names, "person", "people"), shares, rng)
 
 
 def split_photos(names: Sequence[str], shares: People, rng: np.random.Generator) -> dict[str, Split]:
@@ -40,13 +34,7 @@ def split_photos(names: Sequence[str], shares: People, rng: np.random.Generator)
     Raises:
         DataError: there are too few photos for three splits.
     """
-    photos = sorted(set(names))
-    if len(photos) < FEWEST * len(SPLITS):
-        raise DataError(
-            f"{len(photos)} {'photo' if len(photos) == 1 else 'photos'}: train, validation and test need at least "
-            f"{FEWEST} photos each; add photos"
-        )
-    return _divide(photos, shares, rng)
+    return _divide(_enough(names, "photo", "photos"), shares, rng)
 
 
 def hold_out(official: Mapping[str, Split], shares: People, rng: np.random.Generator) -> dict[str, Split]:
@@ -98,6 +86,17 @@ def choose_enrolment(
             [photo for i, photo in enumerate(own) if i not in enrolled],
         )
     return divided
+
+
+def _enough(names: Sequence[str], one: str, many: str) -> list[str]:
+    """The names sorted, each once, if they suffice for three splits."""
+    kept = sorted(set(names))
+    if len(kept) < FEWEST * len(SPLITS):
+        raise DataError(
+            f"{len(kept)} {one if len(kept) == 1 else many}: train, validation and test need at least {FEWEST} {many} "
+            f"each; add {many}"
+        )
+    return kept
 
 
 def _divide(names: Sequence[str], shares: People, rng: np.random.Generator) -> dict[str, Split]:

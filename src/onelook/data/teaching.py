@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
+from onelook.data.arrays import read_rows
 from onelook.data.photo import read_photo
 from onelook.data.scene import Manifest, Scene
-from onelook.errors import DataError
 from onelook.geometry.alignment import align_crop
 
 TEACHINGS = "teachings.safetensors"
@@ -40,16 +39,8 @@ def read_teachings(manifest: Manifest) -> np.ndarray | None:
     Raises:
         DataError: the file is damaged, or of other faces.
     """
-    path = manifest.root / TEACHINGS
-    if not path.is_file():
-        return None
-    try:
-        embeddings: np.ndarray = load_file(path)["embeddings"]
-    except (SafetensorError, KeyError, OSError) as error:
-        raise DataError(f"{path}: damaged; run `dvc repro -f prepare`") from error
-    if len(embeddings) != sum(len(scene.faces) for scene in training_scenes(manifest.scenes)):
-        raise DataError(f"{path}: not of this manifest's faces; run `dvc repro -f prepare`")
-    return embeddings
+    faces = sum(len(scene.faces) for scene in training_scenes(manifest.scenes))
+    return read_rows(manifest, TEACHINGS, "embeddings", faces)
 
 
 def aligned_crops(manifest: Manifest, count: int) -> np.ndarray:
