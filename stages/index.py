@@ -9,7 +9,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an ex
 
 import numpy as np
 
-import onelook
 from onelook.data.photo import read_photo, write_photo
 from onelook.data.scene import Manifest, Split, read_manifest
 from onelook.drawing import tile
@@ -24,6 +23,7 @@ from onelook.model.look import load_looker
 from onelook.reproducible import make_reproducible
 from onelook.settings import load_settings
 from onelook.tracking import stage_main, stage_run
+from onelook.tracking.identifier import NAME, SERVING
 
 SHOWN_SCENES = 4
 
@@ -58,8 +58,7 @@ def main() -> None:
             picture = Path(folder) / "identified.png"
             write_photo(picture, identified(gallery, manifest, settings.index.split))
             run.artifact(picture, "pictures")
-        serving = Path(onelook.__file__).parent / "serving.py"
-        run.pyfunc(serving, {"model": arguments.model, "gallery": arguments.out}, "identifier")
+        run.pyfunc(SERVING, {"model": arguments.model, "gallery": arguments.out}, NAME)
 
 
 def identified(gallery: Gallery, manifest: Manifest, split: Split) -> np.ndarray:

@@ -368,3 +368,51 @@ def test_control_c_ends_it_with_130(place: Path) -> None:
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert not (place / "gallery").exists()
+
+
+def test_a_registered_gallery_is_used_by_its_alias_wherever_its_folders_are(run: Run, place: Path) -> None:
+    (place / ".dvc").mkdir()
+    run("enroll", "Anna", "s1.png")
+    code, out, err = run("register", "--alias", "champion")
+    assert (code, out, err) == (0, "gallery: models:/onelook/1, models:/onelook@champion\n", "")
+    expected = run("identify", "s1.png", "s2.png", "--json", "--model", "build/model")[1]
+    assert [photo["faces"][0]["name"] for photo in json.loads(expected)] == ["Anna", None]
+    run("enroll", "Bob", "s2.png")
+    assert run("register", "--alias", "champion")[1].startswith("gallery: models:/onelook/2")
+    shutil.rmtree(place / "gallery")
+    shutil.rmtree(place / "build/model")
+    first = run("identify", "s1.png", "s2.png", "--json", "--model", "models:/onelook/1")
+    assert first == (0, expected, "")
+    latest = json.loads(run("identify", "s2.png", "--json", "--model", "models:/onelook@champion")[1])
+    assert latest[0]["faces"][0]["name"] == "Bob", "the alias moved to the second version"
+
+
+def test_what_the_registry_lacks_is_told_in_a_line(run: Run, place: Path) -> None:
+    (place / ".dvc").mkdir()
+    code, _, err = run("identify", "s1.png", "--model", "models:/onelook@champion")
+    assert (code, err.count("\n")) == (1, 1) and "nothing is registered; run `onelook register`" in err
+    run("enroll", "Anna", "s1.png")
+    run("register")
+    for address in ("models:/onelook@champion", "models:/onelook/7", "models:/other/1"):
+        code, _, err = run("identify", "s1.png", "--model", address)
+        assert (code, err.count("\n")) == (1, 1) and err.startswith(f"error: {address}: cannot be had"), err
+    code, _, err = run("identify", "s1.png", "--model", "models:/onelook")
+    assert code == 1 and "write models:/NAME@ALIAS or models:/NAME/VERSION" in err
+
+
+def test_a_damaged_gallery_is_not_registered(run: Run, place: Path) -> None:
+    (place / ".dvc").mkdir()
+    run("enroll", "Anna", "s1.png")
+    next((place / "gallery").glob("people.*")).write_bytes(b"{}")
+    code, _, err = run("register")
+    assert code == 1 and "damaged" in err
+    assert not (place / "mlflow").exists()
+
+
+@pytest.mark.parametrize("alias", ["", "v1", "17", "latest", "a b", "a/b", "ä"])
+def test_an_alias_the_registry_would_refuse_leaves_nothing_behind(run: Run, place: Path, alias: str) -> None:
+    (place / ".dvc").mkdir()
+    run("enroll", "Anna", "s1.png")
+    code, _, err = run("register", "--alias", alias)
+    assert code == 1 and "cannot be an alias" in err
+    assert not (place / "mlflow").exists()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO, cast
 import typer
 
 from onelook.cli_gallery import COMMANDS
-from onelook.cli_parts import ModelFolder, Photos, ReadGallery, complain, print_rows, reading
+from onelook.cli_parts import Photos, ReadGallery, ReadModel, complain, opened, print_rows
+from onelook.cli_registry import register
 from onelook.errors import ModelError, OnelookError, PhotoError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ app = typer.Typer(
 def identify(
     photos: Photos,
     gallery: ReadGallery = None,
-    model: ModelFolder = None,
+    model: ReadModel = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
     pictures: Annotated[
         Path | None,
@@ -54,19 +55,20 @@ def identify(
     with tabs between them. Exit code 1: a photo could not be read, or shows no face; the others are answered.
     """
     from onelook.data.photo import read_photo
-    from onelook.gallery.gallery import open_gallery
     from onelook.gallery.names import photo_name
 
-    opened = open_gallery(reading(gallery), model=model)
-    if meshes is not None and not opened.tells_meshes:
-        raise ModelError(f"{opened.folder}: its model has no mesh head; name another by --model, or leave --meshes out")
+    looking = opened(gallery, model)
+    if meshes is not None and not looking.tells_meshes:
+        raise ModelError(
+            f"{looking.folder}: its model has no mesh head; name another by --model, or leave --meshes out"
+        )
     answers: list[dict[str, object]] = []
     failed = False
     for photo in photos:
         answer: dict[str, object] = {"photo": photo_name(photo), "faces": [], "picture": None, "error": None}
         try:
             image = read_photo(photo)
-            faces = opened.identify(image)
+            faces = looking.identify(image)
             if not faces:
                 raise PhotoError(f"{photo}: no face found")
             answer["faces"] = [face.record() for face in faces]
@@ -90,6 +92,7 @@ def identify(
 
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.command()(register)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from onelook.errors import OnelookError
+
+if TYPE_CHECKING:
+    from onelook.gallery.gallery import Gallery
 
 OWN_GALLERY = Path("gallery")
 PIPELINE_GALLERY = Path("build/gallery")
@@ -20,6 +23,14 @@ Name = Annotated[str, typer.Argument(help="the person's name", metavar="NAME", s
 ModelFolder = Annotated[
     Path | None,
     typer.Option("--model", help="the model's folder  [default: the gallery's own, or the released weights]"),
+]
+ReadModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        help="the model's folder, or models:/onelook@ALIAS in MLflow's registry, which brings its gallery  "
+        "[default: the gallery's own]",
+    ),
 ]
 Calibration = Annotated[
     Path | None,
@@ -43,6 +54,17 @@ def reading(gallery: Path | None) -> Path:
     if gallery is not None:
         return gallery
     return PIPELINE_GALLERY if is_gallery(PIPELINE_GALLERY) and not is_gallery(OWN_GALLERY) else OWN_GALLERY
+
+
+def opened(gallery: Path | None, model: Path | None) -> "Gallery":
+    """The gallery to read with its model, from its folder or from MLflow's registry, where the model is named there."""
+    from onelook.gallery.gallery import open_gallery
+    from onelook.tracking.registry import fetch, is_address
+
+    if model is None or not is_address(model):
+        return open_gallery(reading(gallery), model=model)
+    kept = fetch(str(model))
+    return open_gallery(kept.gallery if gallery is None else gallery, model=kept.model)
 
 
 def complain(error: OnelookError) -> None:

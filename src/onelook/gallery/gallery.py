@@ -204,7 +204,7 @@ def open_gallery(folder: str | Path, *, model: str | Path | None = None) -> Gall
         ModelError: the model is missing or damaged.
     """
     contents = store.read(Path(folder))
-    return Gallery(Path(folder), contents, load_looker(_own_model(contents.terms) if model is None else Path(model)))
+    return Gallery(Path(folder), contents, load_looker(own_model(contents.terms) if model is None else Path(model)))
 
 
 def create_gallery(
@@ -237,7 +237,7 @@ def create_gallery(
     return Gallery(path, empty(terms), looker)
 
 
-def _own_model(terms: Terms) -> Path:
+def own_model(terms: Terms) -> Path:
     """The released weights or the pipeline's model, whichever a gallery was made with; the latter where neither was."""
     return RELEASED if terms.fingerprint == fingerprint(RELEASED) else PIPELINE_MODEL
 

@@ -10,22 +10,20 @@ import re
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Mapping, Sequence
-from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from onelook.settings import Settings
+from onelook.tracking.identifier import log_pyfunc
 from onelook.tracking.lineage import ancestors, content_md5, producer
 from onelook.tracking.processes import Process, dvc_process, this_process
 from onelook.tracking.store import Store
 
 LONGEST_VALUE = 6000  # MLflow's limit for the value of a parameter
 LARGEST_BATCH = 100  # MLflow's limit for the parameters of one call
-PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class Record:
@@ -63,24 +61,8 @@ class Record:
             self.store.client.log_artifact(self.child, str(path), folder)
 
     def pyfunc(self, code: Path, artifacts: Mapping[str, Path], name: str) -> None:
-        """Log a pyfunc model from the file `code`, with the package beside it: it need not be installed to load."""
-        import mlflow
-        from mlflow.models import Model
-
-        mlflow.set_tracking_uri(self.store.uri)
-        mlflow.set_experiment(experiment_id=self.store.experiment)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # asks for type hints that photos of any kind cannot have
-            Model.log(
-                artifact_path=None,
-                name=name,
-                flavor=mlflow.pyfunc,
-                run_id=self.child,
-                python_model=str(code),
-                artifacts={key: str(path) for key, path in artifacts.items()},
-                code_paths=[str(PACKAGE)],
-                pip_requirements=_requirements(),
-            )
+        """Log a pyfunc model to the child, see `log_pyfunc`."""
+        log_pyfunc(self.store, self.child, code, artifacts, name)
 
     def finish(self, outputs: Sequence[Path]) -> None:
         """Tag the outputs by content, copy the metrics to the parent, and close both."""
@@ -197,12 +179,6 @@ def _git(*arguments: str) -> str:
     except FileNotFoundError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _requirements() -> list[str]:
-    """The package's own requirements at the versions in use; a build's local mark (torch's +cpu) is left out."""
-    names = [re.split(r"[^\w.-]", line)[0] for line in requires("onelook") or [] if "extra ==" not in line]
-    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
 
 
 def _plain(name: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from filelock import FileLock
 
 EXPERIMENT = "onelook"
+DATABASE = Path("mlflow/mlflow.db")
+"""Of a project."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ def connect(root: Path) -> Store:
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # importing it sets INFO
-    folder = root / "mlflow"
+    folder = (root / DATABASE).parent
     folder.mkdir(exist_ok=True)
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    uri = f"sqlite:///{root / DATABASE}"
     location = (folder / "artifacts").as_uri()
     with FileLock(folder / ".lock", timeout=120):  # two queue workers may both be the first
         client = MlflowClient(tracking_uri=uri)

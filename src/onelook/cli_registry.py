@@ -1,0 +1,28 @@
+"""The command that keeps a gallery and its model in MLflow's registry."""
+
+from typing import Annotated
+
+import typer
+
+from onelook.cli_parts import ModelFolder, ReadGallery, reading
+
+
+def register(
+    gallery: ReadGallery = None,
+    model: ModelFolder = None,
+    alias: Annotated[
+        str | None, typer.Option("--alias", help="a name for this version, taken from the one that had it")
+    ] = None,
+) -> None:
+    """Keep a copy of a gallery and its model in MLflow's registry, as a new version of the model "onelook".
+
+    `onelook identify --model models:/onelook@ALIAS`, or models:/onelook/VERSION, then uses both.
+    """
+    from onelook.gallery.gallery import open_gallery, own_model
+    from onelook.tracking import registry
+
+    folder = reading(gallery)
+    opened = open_gallery(folder, model=model)  # what cannot be opened is not registered
+    version = registry.register(folder, own_model(opened.terms) if model is None else model, alias)
+    named = "" if alias is None else f", models:/{registry.REGISTERED}@{alias}"
+    print(f"{folder}: models:/{registry.REGISTERED}/{version}{named}")
