@@ -4,8 +4,8 @@ A face gets a person's name where it is as similar to the person's template as t
 people says. Grouping asks the same: among n groups, at first n faces, two whose templates reach the threshold for n
 people are one person. With each round there are fewer groups with better templates, until nothing more is joined. So
 the promised rate of false names is that of a group being joined to anybody wrong, and there is nothing to choose. In
-each round the joined are the connected parts of a graph (single linkage); `benchmarks/grouping.py` sets it against Chinese
-whispers, average linkage, DBSCAN and HDBSCAN.
+each round the joined are the connected parts of a graph (single linkage); `benchmarks/grouping.py` sets it against
+Chinese whispers, average linkage, DBSCAN and HDBSCAN.
 """
 
 from collections.abc import Iterator

@@ -16,8 +16,8 @@ from onelook.scale.video import VideoReader
 
 # Shares of the face that are left around it: the widest that shows no neighbour, as an enrolled photo has one face.
 _MARGINS = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1)
-# Half-hidden, blurred and turned-away faces, and what is no face, are less sure, and all resemble each other: on web and
-# press photos what lies under this made one large group of many people; nearly every face that can be known is above.
+# Half-hidden, blurred and turned-away faces, and what is no face, are less sure, and all resemble each other: on web
+# and press photos what lies under this made one group of many people. Nearly every face that can be known is above.
 LEAST_SCORE = 0.98
 # A sliver of a neighbour's box is hair or an ear.
 _SLIVER = 0.25

@@ -47,8 +47,11 @@ class VideoReader:
         self._path = path
         if not path.is_file():
             raise VideoError(f"{path}: no such video")
+        loudness = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(0)  # as for FFmpeg
         # An absolute path to FFmpeg alone: any other name might be taken for an address or for numbered pictures.
         self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
+        cv2.utils.logging.setLogLevel(loudness)
         if not self._capture.isOpened():
             raise VideoError(f"{path}: not a video, or a damaged one; copy it again, or convert it to MP4")
         self.read = 0
