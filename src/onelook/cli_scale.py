@@ -42,12 +42,18 @@ def identify_all(
     with _progress() as progress:
         bar = progress.add_task("photos and videos", total=sum(1 for _ in find(sources, out)))
 
+        film = progress.add_task("frames", visible=False)
+
         def told(_: Source, error: str | None) -> None:
             progress.advance(bar)
             if error is not None:
                 print(f"left out: {photo_name(Path(error))}", file=sys.stderr)
 
-        totals = run(opened, find(sources, out), out, every=every, pictures=pictures, told=told)
+        def watched(read: int, of: int) -> None:
+            progress.update(film, completed=read, total=of, visible=read < of)
+
+        chosen = find(sources, out)
+        totals = run(opened, chosen, out, every=every, pictures=pictures, told=told, watched=watched)
     print(
         f"{out}: {count(totals['photos'], 'photo')}, {count(totals['videos'], 'video')}; "
         f"{totals['named']} named, {totals['unknown']} unknown (a track of a video is one); {totals['failed']} left out"

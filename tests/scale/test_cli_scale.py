@@ -88,3 +88,6 @@ def test_without_results_there_is_nothing_to_group(run: Run) -> None:
     run("enroll", "Ada", "ada.png")
     code, _, err = run("group", "nothing")
     assert (code, err) == (1, "error: nothing: no results; `onelook identify-all SOURCE --out nothing` makes them\n")
+    assert run("identify-all", "ada.png", "--out", "found")[0] == 0
+    Path("found/embeddings.safetensors").write_bytes(Path("found/embeddings.safetensors").read_bytes()[:-1])
+    assert "not whole" in run("group", "found")[2]

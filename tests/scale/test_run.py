@@ -59,8 +59,10 @@ def test_a_line_a_photo_and_a_row_a_face_say_what_identify_says(known: Gallery, 
         known, find([tmp_path / "in"], tmp_path / "out"), tmp_path / "out", told=lambda _, error: errors.append(error)
     )
     lines = lines_of(tmp_path / "out")
+    with pytest.raises(OnelookError, match="made with model"):
+        read_embeddings(tmp_path / "out", "b" * 64)
     assert [Path(line["source"]).name for line in lines] == [*(f"{i}.png" for i in range(10)), "broken.jpg", "wall.png"]
-    embeddings = read_embeddings(tmp_path / "out")
+    embeddings = read_embeddings(tmp_path / "out", "a" * 64)
     for place, line in enumerate(lines[:10]):
         image = read_photo(tmp_path / f"in/{place}.png")
         faces = known.identify(image)
@@ -184,7 +186,7 @@ def test_faces_of_a_video_are_linked_and_named_once(painted: Gallery, video: Vid
         (None, 20, 0, 19),
         (None, 5, 15, 19),
     ]
-    embeddings = read_embeddings(out)
+    embeddings = read_embeddings(out, "a" * 64)
     for number, identity in ((2, 3), (3, 4)):
         np.testing.assert_allclose(embeddings[tracks[number]["row"]], direction(identity), atol=1e-6)
     seen = [line for line in lines if line["what"] == "frame"]
@@ -207,7 +209,15 @@ def test_faces_of_a_video_are_linked_and_named_once(painted: Gallery, video: Vid
 
 def test_of_a_video_every_so_many_frames_are_looked_at(painted: Gallery, video: Video, tmp_path: Path) -> None:
     video("in/a.mp4", [paint((1, 10 + 4 * t, 10)) for t in range(20)])
-    run(painted, find([tmp_path / "in"], tmp_path / "out"), tmp_path / "out", every=6)
+    watched: list[tuple[int, int]] = []
+    run(
+        painted,
+        find([tmp_path / "in"], tmp_path / "out"),
+        tmp_path / "out",
+        every=6,
+        watched=lambda *at: watched.append(at),
+    )
+    assert watched == [(20, 20)], "all four looked at in one pass, which took the whole video to read"
     frames = [line["frame"] for line in lines_of(tmp_path / "out") if line["what"] == "frame"]
     assert frames == [0, 6, 12, 18]
     assert painted._looker.seen == 4

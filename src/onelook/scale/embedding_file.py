@@ -9,8 +9,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, safe_open
 
 from onelook.errors import OnelookError
 
@@ -56,16 +55,23 @@ class EmbeddingFile:
         self._stream.close()
 
 
-def read_embeddings(folder: Path) -> np.ndarray:
-    """The rows (n, size) float32 that a run left in its folder.
+def read_embeddings(folder: Path, fingerprint: str) -> np.ndarray:
+    """The rows (n, size) float32 that a run with the model of this fingerprint left in its folder.
 
     Raises:
-        OnelookError: they are missing, damaged, or those of a run that has not ended.
+        OnelookError: they are missing, damaged, another model's, or those of a run that has not ended.
     """
     try:
-        rows: np.ndarray = load_file(folder / NAME)["embeddings"]
+        with safe_open(folder / NAME, framework="numpy") as file:
+            made_by = file.metadata()["fingerprint"]
+            rows: np.ndarray = file.get_tensor("embeddings")
     except (OSError, SafetensorError, KeyError) as error:
         raise OnelookError(
             f"{folder / NAME}: missing or not whole; run `onelook identify-all` with --out {folder} until it ends"
         ) from error
+    if made_by != fingerprint:
+        raise OnelookError(
+            f"{folder}: made with model {made_by[:12]}, the gallery with model {fingerprint[:12]}; name the gallery "
+            "that it was made with (--gallery)"
+        )
     return rows

@@ -8,12 +8,11 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from onelook.errors import VideoError
-from onelook.gallery.answers import Answer
+from onelook.gallery.answers import Answer, IdentifiedFace
 from onelook.gallery.enrolment import PASS
 from onelook.gallery.gallery import Gallery
 from onelook.scale.film_picture import draw_film
@@ -28,10 +27,11 @@ from onelook.scale.video import Frame, VideoReader
 _SURE_AMONG = 1000
 
 Keep = Callable[[np.ndarray], int]
+Watch = Callable[[int, int], None]
 
 
 def film_lines(
-    gallery: Gallery, source: Source, every: int, spool: Path, keep: Keep, pictures: Path | None
+    gallery: Gallery, source: Source, every: int, spool: Path, keep: Keep, pictures: Path | None, watched: Watch
 ) -> Iterator[Line]:
     """What a video shows: a line a frame with faces, a line a track, and a last one about the video.
 
@@ -42,6 +42,7 @@ def film_lines(
         spool: a file that may be written over.
         keep: takes the template (d,) of an unknown track and gives its row number.
         pictures: the folder of the videos with the faces drawn in; None: it is not drawn.
+        watched: called now and then with the frames read and those that the container tells of.
     """
     last: Line = {"what": "video", "source": str(source.path), "bytes": source.bytes, "mtime_ns": source.mtime_ns}
     last |= {"frames": 0, "tracks": 0, "picture": None, "error": source.why, "more": False}
@@ -49,7 +50,7 @@ def film_lines(
         if source.why is not None:
             raise VideoError(source.why)
         with VideoReader(source.path) as reader:
-            tracks = _follow(gallery, reader, every, spool, keep)
+            tracks = _follow(gallery, reader, every, spool, keep, watched)
             last |= {"frames": reader.read, "tracks": len(tracks), "error": reader.shortcoming}
     except VideoError as error:
         yield last | {"error": str(error)}
@@ -77,7 +78,9 @@ def told(spool: Path, tracks: dict[int, Line]) -> Iterator[Line]:
             yield line
 
 
-def _follow(gallery: Gallery, reader: VideoReader, every: int, spool: Path, keep: Keep) -> dict[int, Line]:
+def _follow(
+    gallery: Gallery, reader: VideoReader, every: int, spool: Path, keep: Keep, watched: Watch
+) -> dict[int, Line]:
     """Look at the frames, write their faces into `spool`, and name the tracks; what is told of each by its number."""
     terms = gallery.terms
     tracker = Tracker(terms.threshold_for(1), terms.threshold_for(_SURE_AMONG))
@@ -85,17 +88,10 @@ def _follow(gallery: Gallery, reader: VideoReader, every: int, spool: Path, keep
     with spool.open("w", encoding="ascii") as stream:
         for frames in _batches(reader.frames(every)):
             looks = gallery.identify_all([frame.image for frame in frames])
+            watched(reader.read, reader.told)
             for frame, faces in zip(frames, looks, strict=True):
                 seconds = round(frame.seconds, 6)
-                qualities = measure_faces(frame.image, faces, terms.detect.longest_side)
-                records = [
-                    {"box": record["box"], "landmarks": record["landmarks"], "score": record["score"], **measured(each)}
-                    for record, each in zip([face.record() for face in faces], qualities, strict=True)
-                ]
-                seen = [
-                    Sighting(face.box, face.embedding, quality.weight, _best(frame.number, records, number))
-                    for number, (face, quality) in enumerate(zip(faces, qualities, strict=True))
-                ]
+                records, seen = _see(frame, faces, terms.detect.longest_side)
                 numbers, ended = tracker.step(frame.number, seconds, seen)
                 tracks |= {track.number: _named(gallery, track, keep) for track in ended}
                 shown = [record | {"track": number} for record, number in zip(records, numbers, strict=True)]
@@ -112,7 +108,21 @@ def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
         yield [first, *islice(frames, count - 1)]
 
 
-def _best(frame: int, records: list[dict[str, Any]], face: int) -> dict[str, Any]:
+def _see(frame: Frame, faces: list[IdentifiedFace], longest_side: int) -> tuple[list[Line], list[Sighting]]:
+    """What is written of each face of a frame, and what the tracker needs of it."""
+    qualities = measure_faces(frame.image, faces, longest_side)
+    records = [
+        {key: record[key] for key in ("box", "landmarks", "score")} | measured(quality)
+        for record, quality in zip([face.record() for face in faces], qualities, strict=True)
+    ]
+    seen = [
+        Sighting(face.box, face.embedding, quality.weight, _best(frame.number, records, number))
+        for number, (face, quality) in enumerate(zip(faces, qualities, strict=True))
+    ]
+    return records, seen
+
+
+def _best(frame: int, records: list[Line], face: int) -> Line:
     """What is needed to cut a face out of its frame later: where it is, and where its neighbours are."""
     others = [record["box"] for number, record in enumerate(records) if number != face]
     return {"frame": frame, **records[face], "others": others}

@@ -56,13 +56,13 @@ def write_groups(
         shown: hands on the faces that are cut out, and is told how many they are, for a bar.
 
     Raises:
-        OnelookError: the run has not ended, or its groups are there already.
+        OnelookError: the run has not ended or was another model's, or its groups are there already.
     """
     if (out / FOLDER).exists():
         raise OnelookError(f"{out / FOLDER}: is there already; move or remove it, it may hold people you named")
     every = list(unnamed(current_lines(out)))
     usable = [face for face in every if face.usable]
-    rows = read_embeddings(out)[[face.row for face in usable]]
+    rows = read_embeddings(out, terms.fingerprint)[[face.row for face in usable]]
     numbers = group_faces(rows, np.asarray([face.quality.weight for face in usable]), terms)
     groups = _sorted_groups(usable, numbers, least)
     pictures = {face.row: number for number, some in enumerate(groups, 1) for face in some[:MOST_PICTURES]}

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from onelook.errors import OnelookError
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.layout import HEADER, parse_header
-from onelook.scale.film import film_lines
+from onelook.scale.film import Watch, film_lines
 from onelook.scale.journal import Journal, Line, current_lines
 from onelook.scale.photos import passes, photo_lines, read_ahead
 from onelook.scale.sources import Source
@@ -41,6 +41,7 @@ def run(
     every: int = 1,
     pictures: bool = False,
     told: Callable[[Source, str | None], None] = lambda source, error: None,
+    watched: Watch = lambda read, of: None,
 ) -> Counter[str]:
     """Identify the faces of all sources that `out` does not know yet.
 
@@ -51,6 +52,7 @@ def run(
         every: of a video every so many frames one is looked at.
         pictures: whether to draw the faces in.
         told: called with each source that is done, known ones too, and what is wrong with it.
+        watched: called within a video with the frames read and those that it tells of.
 
     Returns:
         The totals of the whole folder, see `write_table`.
@@ -71,7 +73,7 @@ def run(
                             told(source, line["error"])
                     continue
                 for source in some:
-                    film = _Last(film_lines(gallery, source, every, out / _SPOOL, journal.add_row, drawn))
+                    film = _Last(film_lines(gallery, source, every, out / _SPOOL, journal.add_row, drawn, watched))
                     journal.write(film)
                     told(source, film.line["error"])
         (out / _SPOOL).unlink(missing_ok=True)

@@ -68,6 +68,11 @@ class VideoReader:
         told = float(self._capture.get(cv2.CAP_PROP_FPS))
         return told if 0 < told <= _MOST_RATE else _USUAL_RATE
 
+    @property
+    def told(self) -> int:
+        """How many frames the container says there are; 0 or less: it does not."""
+        return int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """The frames of which every so many is taken; the others are decoded and passed over.
 
@@ -88,10 +93,9 @@ class VideoReader:
     @property
     def shortcoming(self) -> str | None:
         """What is wrong with a video that was read to its end; None: nothing."""
-        told = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if self.read >= _WHOLE * told:
+        if self.read >= _WHOLE * self.told:
             return None
-        return f"{self._path}: breaks off after {self.read} of {told} frames; copy it again from where it came"
+        return f"{self._path}: breaks off after {self.read} of {self.told} frames; copy it again from where it came"
 
 
 class VideoWriter:
