@@ -11,13 +11,13 @@ memory.
 
 import argparse
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from identify_folder import peak
 from rich.progress import track
 from scipy.sparse import coo_matrix
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering
@@ -96,12 +96,11 @@ def peers(rows: np.ndarray) -> dict[str, list[Way]]:
 def group_crowd(count: int, terms: str, results: "multiprocessing.SimpleQueue") -> None:
     """Group random people; tell seconds, B-cubed F, and by how many megabytes the peak memory grew."""
     many, labels = crowd(count, Terms.model_validate_json(terms).embedding_size)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     start = time.perf_counter()
     groups = group_faces(many, np.ones(count), Terms.model_validate_json(terms))
     spent = time.perf_counter() - start
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    results.put((spent, b_cubed(groups, labels)[2], grown))
+    results.put((spent, b_cubed(groups, labels)[2], peak() - before))
 
 
 def embed(looker, terms: Terms, root: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

@@ -259,3 +259,16 @@ def test_a_kept_line_costs_no_look(painted: Gallery, mixed: Path, tmp_path: Path
     run(painted, find([mixed], whole), whole)
     assert painted._looker.seen == 12 + 13
     assert (whole / "faces.jsonl").read_bytes() == text
+
+
+def test_nothing_is_left_of_a_step_whose_file_is_gone(painted: Gallery, mixed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(painted, find([mixed], out), out)
+    text = (out / "faces.jsonl").read_bytes()
+    (out / "faces.jsonl").write_bytes(text[: text.index(b'"what": "track"')])
+    for place in range(7, 20):
+        (mixed / f"{place:02d}.png").unlink()
+    (mixed / "07.mp4").unlink()
+    run(painted, find([mixed], out), out)
+    assert [Path(line["source"]).name for line in lines_of(out)] == [f"{place:02d}.png" for place in range(7)]
+    assert len(read_embeddings(out, "a" * 64)) == sum(row["name"] == "" and row["error"] == "" for row in rows_of(out))

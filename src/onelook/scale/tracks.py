@@ -132,7 +132,7 @@ class Tracker:
 def link(tracks: Sequence[Track], seen: Sequence[Sighting], seconds: float, same: float, sure: float) -> dict[int, int]:
     """Which track each face goes on with, by their places; faces that begin a track are left out.
 
-    As many as possible are linked, and of all ways to do so the one with the largest sum of overlap and similarity.
+    Of all ways to link them it is the one with the largest sum of overlap and similarity.
     """
     if not tracks or not seen:
         return {}
@@ -140,8 +140,7 @@ def link(tracks: Sequence[Track], seen: Sequence[Sighting], seconds: float, same
     overlap = pairwise_iou(np.stack([each.box for each in seen]).astype(np.float64), guesses)
     similarity = np.stack([each.embedding for each in seen]) @ np.stack([track.template for track in tracks]).T
     fits = ((overlap >= LEAST_IOU) & (similarity >= same)) | (similarity >= sure)
-    # Sums lie between -1 and 2: a link counts more than whatever the others could gain by doing without it.
-    worth = np.where(fits, overlap + similarity + 4 * min(len(tracks), len(seen)), 0)
+    worth = np.where(fits, overlap + similarity, 0)
     faces, places = linear_sum_assignment(worth, maximize=True)
     return {int(face): int(place) for face, place in zip(faces, places, strict=True) if fits[face, place]}
 
