@@ -13,6 +13,10 @@ class PhotoError(OnelookError):
     """A photo that cannot be read or used."""
 
 
+class VideoError(OnelookError):
+    """A video that cannot be read or written."""
+
+
 class ModelError(OnelookError):
     """A model folder or weights file that cannot be used."""
 

@@ -1,0 +1,203 @@
+"""Are unknown faces grouped by who they are? On LFW's test people, beside what else is used for it.
+
+    python benchmarks/grouping.py --data ../shared/data
+
+All photos of `peopleDevTest.txt`, the face nearest the middle, embedded by the released weights, which were trained on
+none of these people. B-cubed (Bagga and Baldwin 1998): of a face's group, the share that is the same person
+(precision), and of the person's faces the share in the group (recall), means over faces; and the same over pairs. The
+peers get the setting that is best for them on these very labels; ours has none. Then random people, for time and
+memory.
+"""
+
+import argparse
+import multiprocessing
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from identify_folder import peak
+from rich.progress import track
+from scipy.sparse import coo_matrix
+from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering
+
+from onelook.data.photo import read_photo
+from onelook.gallery.calibration import calibrated_terms
+from onelook.gallery.contents import Terms
+from onelook.gallery.measuring import measure_face
+from onelook.gallery.quality import shortcoming
+from onelook.model.look import load_looker
+from onelook.model.store import RELEASED
+from onelook.scale.grouping import group_faces, join_similar
+from onelook.scale.unnamed import LEAST_SCORE
+
+PASS = 8
+TRIED = np.arange(0.30, 0.66, 0.025)
+SIZES = (10_000, 50_000)
+SPAWN = multiprocessing.get_context("spawn")
+
+Way = tuple[str, Callable[[], np.ndarray]]
+
+
+def main() -> None:
+    """Embed, group, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds lfw/")
+    looker = load_looker(RELEASED)
+    terms = calibrated_terms(RELEASED / "calibration.json", looker.fingerprint, looker.embedding_size, managed=False)
+    rows, weights, owners, clear = embed(looker, terms, parser.parse_args().data / "lfw")
+    people = len(set(owners.tolist()))
+    print(f"{len(rows)} faces of {people} people; {clear:.1%} of them would be grouped (clear, large and sharp)\n")
+    print("| method | its setting | B-cubed P | R | F | pairs P | R | F | groups | s |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    show("**onelook**", owners, [("none", lambda: group_faces(rows, weights, terms))])
+    once = terms.threshold_for(len(rows))
+    show("its first round alone", owners, [("none", lambda: join_similar(rows, once))])
+    for method, ways in peers(rows).items():
+        show(method, owners, ways)
+    print("\n| random faces, ten a person | s | B-cubed F | memory grows by, MB |\n|---|---|---|---|")
+    for count in SIZES:
+        results = SPAWN.SimpleQueue()
+        process = SPAWN.Process(target=group_crowd, args=(count, terms.model_dump_json(), results))
+        process.start()  # one of its own, so that its peak memory is its own
+        spent, score, grown = results.get()
+        process.join()
+        print(f"| {count:,} | {spent:.1f} | {score:.3f} | {grown:.0f} |", flush=True)
+
+
+def peers(rows: np.ndarray) -> dict[str, list[Way]]:
+    """Other methods, each with its settings."""
+    distances = np.clip(1 - rows @ rows.T, 0, 2).astype(np.float64)
+
+    def average(least: float) -> np.ndarray:
+        method = AgglomerativeClustering(
+            n_clusters=None, metric="precomputed", linkage="average", distance_threshold=1 - least
+        )
+        return method.fit_predict(distances)
+
+    def density(least: float, faces: int) -> np.ndarray:
+        return DBSCAN(eps=1 - least, min_samples=faces, metric="precomputed").fit_predict(distances)
+
+    def hierarchy() -> np.ndarray:
+        return HDBSCAN(min_cluster_size=2, metric="precomputed", copy=True).fit_predict(distances)
+
+    tried = [(f"{least:.3f}", least) for least in TRIED]
+    return {
+        "Chinese whispers": [(name, partial(whispers, 1 - distances, least)) for name, least in tried],
+        "average linkage (scikit-learn)": [(name, partial(average, least)) for name, least in tried],
+        "DBSCAN (scikit-learn)": [
+            (f"{name}, {faces} faces", partial(density, least, faces)) for name, least in tried for faces in (2, 3)
+        ],
+        "HDBSCAN (scikit-learn)": [("2 faces", hierarchy)],
+    }
+
+
+def group_crowd(count: int, terms: str, results: "multiprocessing.SimpleQueue") -> None:
+    """Group random people; tell seconds, B-cubed F, and by how many megabytes the peak memory grew."""
+    many, labels = crowd(count, Terms.model_validate_json(terms).embedding_size)
+    before = peak()
+    start = time.perf_counter()
+    groups = group_faces(many, np.ones(count), Terms.model_validate_json(terms))
+    spent = time.perf_counter() - start
+    results.put((spent, b_cubed(groups, labels)[2], peak() - before))
+
+
+def embed(looker, terms: Terms, root: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Embeddings (n, d), weights (n,) and owners (n,) of the photos' middle faces, and the share that is clear."""
+    lines = [line.split() for line in (root / "peopleDevTest.txt").read_text().splitlines()[1:]]
+    photos = [(name, f"{name}_{i:04d}.jpg") for name, count in lines for i in range(1, int(count) + 1)]
+    rows, weights, owners, clear = [], [], [], []
+    for start in track(range(0, len(photos), PASS), description="embedding", transient=True):
+        some = photos[start : start + PASS]
+        images = [read_photo(root / "images" / name / file) for name, file in some]
+        for (name, _), image, found in zip(some, images, looker.look(images, terms.detect), strict=True):
+            if len(found) == 0:
+                continue
+            middles = found.boxes.reshape(-1, 2, 2).mean(axis=1)
+            face = int(np.linalg.norm(middles - np.array(image.shape[1::-1]) / 2, axis=1).argmin())
+            quality = measure_face(image, found, face, terms.detect.longest_side)
+            rows.append(found.embeddings[face])
+            weights.append(quality.weight)
+            owners.append(name)
+            clear.append(quality.score >= LEAST_SCORE and shortcoming(quality) is None)
+    return np.stack(rows), np.asarray(weights), np.asarray(owners), float(np.mean(clear))
+
+
+def show(method: str, owners: np.ndarray, ways: list[Way]) -> None:
+    """Print the row of the way with the best B-cubed F, and the seconds that this one took."""
+    best = (-1.0, "")
+    for setting, cluster in ways:
+        start = time.perf_counter()
+        labels = alone(cluster())
+        spent = time.perf_counter() - start
+        faces, pairs = b_cubed(labels, owners), paired(labels, owners)
+        figures = " | ".join(f"{value:.3f}" for value in (*faces, *pairs))
+        row = f"| {method} | {setting} | {figures} | {len(set(labels.tolist()))} | {spent:.1f} |"
+        best = max(best, (faces[2], row))
+    print(best[1], flush=True)
+
+
+def whispers(similarities: np.ndarray, least: float) -> np.ndarray:
+    """Chinese whispers (Biemann 2006): each face takes over and over the label that its similar faces have most of."""
+    labels = np.arange(len(similarities))
+    near = [np.flatnonzero(row >= least) for row in similarities]
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        before = labels.copy()
+        for face in rng.permutation(len(labels)):
+            others = near[face][near[face] != face]
+            if len(others):
+                kinds, places = np.unique(labels[others], return_inverse=True)
+                labels[face] = kinds[np.bincount(places, similarities[face, others]).argmax()]
+        if (labels == before).all():
+            break
+    return labels
+
+
+def alone(labels: np.ndarray) -> np.ndarray:
+    """Labels in which each face that has none, -1, is a group of its own."""
+    return np.where(labels < 0, labels.max() + 1 + np.arange(len(labels)), labels)
+
+
+def overlaps(labels: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The faces of every group and person that meet, of the group, and of the person."""
+    groups, people = (np.unique(each, return_inverse=True)[1] for each in (labels, owners))
+    table = coo_matrix((np.ones(len(groups)), (groups, people))).tocsr().tocoo()
+    return table.data, np.bincount(groups)[table.row], np.bincount(people)[table.col]
+
+
+def b_cubed(labels: np.ndarray, owners: np.ndarray) -> tuple[float, float, float]:
+    """Precision, recall and F over faces."""
+    both, group, person = overlaps(labels, owners)
+    return with_f((both**2 / group).sum() / len(labels), (both**2 / person).sum() / len(labels))
+
+
+def paired(labels: np.ndarray, owners: np.ndarray) -> tuple[float, float, float]:
+    """Precision, recall and F over pairs of faces."""
+    both, *_ = overlaps(labels, owners)
+
+    def pairs(counts: np.ndarray) -> float:
+        return float((counts * (counts - 1.0)).sum() / 2)
+
+    sizes = (np.unique(each, return_counts=True)[1] for each in (labels, owners))
+    told, real = map(pairs, sizes)
+    return with_f(pairs(both) / max(told, 1), pairs(both) / max(real, 1))
+
+
+def with_f(precision: float, recall: float) -> tuple[float, float, float]:
+    """And their harmonic mean."""
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-12)
+
+
+def crowd(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit rows (count, size) float32 of random people with ten faces each, two of one person at 0.7 about."""
+    rng = np.random.default_rng(0)
+    owners = np.repeat(np.arange(count // 10), 10)
+    rows = rng.standard_normal((count // 10, size), np.float32)[owners]
+    rows += np.float32(0.65) * rng.standard_normal((count, size), np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True), owners
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""How fast is a folder identified, and in how much memory? `identify-all` against a loop of `gallery.identify`.
+
+    python benchmarks/identify_folder.py --data ../shared/data
+
+LFW's test people's photos, 250x250, against a gallery of five people; the released weights. Each run is a process of
+its own, so that its peak memory is its own; they take turns, and a run's clock starts when gallery and weights are
+loaded. Prints a Markdown table: medians of the rounds.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from rich.progress import track
+
+from onelook.data.photo import read_photo
+from onelook.gallery.gallery import Gallery, create_gallery, open_gallery
+from onelook.scale.run import run
+from onelook.scale.sources import find
+
+COUNTS = (200, 2000)
+ROUNDS = 3
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def main() -> None:
+    """Run in turns, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds lfw/")
+    root = parser.parse_args().data / "lfw"
+    lines = [line.split() for line in (root / "peopleDevTest.txt").read_text().splitlines()[1:]]
+    photos = [
+        root / "images" / name / f"{name}_{number:04d}.jpg"
+        for name, count in lines
+        for number in range(1, int(count) + 1)
+    ]
+    with tempfile.TemporaryDirectory() as place:
+        gallery = create_gallery(Path(place) / "gallery")
+        for name in [name for name, count in lines if int(count) >= 5][:5]:
+            gallery.enrol(name, [root / "images" / name / f"{name}_0001.jpg"])
+        figures: dict[tuple[str, int], list[tuple[float, float]]] = {}
+        for turn in track(range(ROUNDS), description="rounds", transient=True):
+            for count in COUNTS:
+                for how in ("identify-all", "loop"):
+                    out = Path(place) / f"{how}-{count}-{turn}"
+                    figures.setdefault((how, count), []).append(measure(how, gallery.folder, photos[:count], out))
+    print("| photos | identify-all, photos/s | one by one, photos/s | ratio | peak memory, MB | one by one, MB |")
+    print("|---|---|---|---|---|---|")
+    for count in COUNTS:
+        (rate, most), (slow, other) = (
+            [statistics.median(column) for column in zip(*figures[how, count], strict=True)]
+            for how in ("identify-all", "loop")
+        )
+        print(f"| {count:,} | {rate:.1f} | {slow:.1f} | {rate / slow:.2f} | {most:.0f} | {other:.0f} |")
+
+
+def measure(how: str, gallery: Path, photos: list[Path], out: Path) -> tuple[float, float]:
+    """Photos a second and peak megabytes of a run in a process of its own."""
+    results = SPAWN.SimpleQueue()
+    process = SPAWN.Process(target=work, args=(how, gallery, photos, out, results))
+    process.start()
+    process.join()
+    return results.get()
+
+
+def work(how: str, folder: Path, photos: list[Path], out: Path, results: "multiprocessing.SimpleQueue") -> None:
+    """Identify the photos and tell photos a second and peak megabytes."""
+    gallery = open_gallery(folder)
+    gallery.identify(photos[0])  # the first look warms up
+    start = time.perf_counter()
+    if how == "identify-all":
+        run(gallery, find(photos, out), out)
+    else:
+        one_by_one(gallery, photos)
+    spent = time.perf_counter() - start
+    results.put((len(photos) / spent, peak()))
+
+
+def peak() -> float:
+    """The most memory this process has had, in MB; the kernel's figure, as rusage would tell the parent's too."""
+    told = Path("/proc/self/status").read_text().split("VmHWM:")[1]
+    return int(told.split()[0]) / 1024
+
+
+def one_by_one(gallery: Gallery, photos: list[Path]) -> None:
+    """The plain loop, which keeps nothing."""
+    for photo in photos:
+        gallery.identify(read_photo(photo))
+
+
+if __name__ == "__main__":
+    main()

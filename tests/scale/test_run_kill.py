@@ -1,0 +1,116 @@
+"""SIGKILL while everybody in a folder is identified: begun again, the run ends with the bytes of one never killed."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from onelook.data.photo import write_photo
+from onelook.gallery import store
+from onelook.gallery.contents import Contents, Entry, Terms
+from onelook.gallery.gallery import Gallery
+from onelook.scale.run import run
+from onelook.scale.sources import find
+from onelook.scale.video import VideoWriter
+from onelook.settings import Detect
+from painted import HEIGHT, WIDTH, PaintedLooker, direction, paint
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def prepare(root: Path) -> Gallery:
+    """A gallery with one of the people, nine photos (two passes) and a video."""
+    detect = Detect(score=0.5, nms=0.4, longest_side=640)
+    terms = Terms(
+        fingerprint="a" * 64, embedding_size=16, threshold=0.6, target_fpir=0.01, detect=detect, managed=False
+    )
+    contents = Contents(terms, (Entry(person="Anna", photo="a", sha256="0" * 64),), direction(1)[None])
+    store.create(root / "gallery", contents)
+    for place in range(9):
+        write_photo(root / f"in/{place}.png", paint((1 + place % 4, 10, 10), (1 + (place + 1) % 4, 100, 10)))
+    with VideoWriter(root / "in/film.mp4", 10, (HEIGHT, WIDTH, 3)) as writer:
+        for t in range(10):
+            writer.write(paint((1, 10 + 12 * t, 10), (3, 250 - 12 * t, 60)))
+    return Gallery(root / "gallery", contents, PaintedLooker())
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def die_at(event: int, gallery: Gallery, root: Path, out: Path) -> None:
+    """In a forked child: run, and kill -9 the child before the given access to the file system."""
+    left = event
+
+    def count(name: str, _: object) -> None:
+        nonlocal left
+        if name == "open" or name.startswith("os."):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    run(gallery, find([root / "in"], out), out, pictures=True)
+    os._exit(0)
+
+
+def kill_at_many_accesses(root: Path) -> None:
+    """Run in a process of its own, which forks: killed at one access after another, and twice in one run."""
+    gallery = prepare(root)
+    whole = root / "whole"
+    run(gallery, find([root / "in"], whole), whole, pictures=True)
+    expected = everything(whole)
+    assert len([path for path in expected if path.startswith("pictures")]) == 10
+    killed = partly = 0
+    for event in range(8, 1000, 12):
+        out = root / f"out{event}"
+        statuses = []
+        for again in (event, 3 + event // 2):
+            child = os.fork()
+            if child == 0:
+                die_at(again, gallery, root, out)
+            statuses.append(os.WIFSIGNALED(os.waitpid(child, 0)[1]))
+        if not statuses[0]:
+            break
+        killed += sum(statuses)
+        partly += out.is_dir() and 0 < len(everything(out)) < len(expected)
+        run(gallery, find([root / "in"], out), out, pictures=True)
+        assert everything(out) == expected, event
+    assert killed >= 6 and partly >= 4, (killed, partly)
+
+
+def test_killed_before_many_accesses_to_files(tmp_path: Path) -> None:
+    process = SPAWN.Process(target=kill_at_many_accesses, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def test_interrupted_by_the_keyboard(tmp_path: Path) -> None:
+    gallery = prepare(tmp_path)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    run(gallery, find([tmp_path / "in"], whole), whole, pictures=True)
+    stops = np.random.default_rng(0).permutation(9)[:3].tolist()
+    for stop in sorted(stops):
+        left = stop
+
+        def interrupt(_: object, error: str | None) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+
+        try:
+            run(gallery, find([tmp_path / "in"], out), out, pictures=True, told=interrupt)
+        except KeyboardInterrupt:
+            continue
+        raise AssertionError("it was interrupted")
+    run(gallery, find([tmp_path / "in"], out), out, pictures=True)
+    assert everything(out) == everything(whole)
