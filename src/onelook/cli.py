@@ -1,4 +1,4 @@
-"""The command `onelook`: identify, preset, and those of `cli_gallery`.
+"""The command `onelook`: identify, preset, and those of `cli_gallery` and `cli_page`.
 
 What needs torch or FAISS is imported inside the commands, so that help and mistyped commands answer at once.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 
-from onelook.cli_gallery import COMMANDS
+from onelook import cli_gallery, cli_page
 from onelook.cli_parts import ModelFolder, Photos, ReadGallery, complain, print_rows, reading
 from onelook.errors import ModelError, OnelookError, PhotoError
 
@@ -88,7 +88,7 @@ def identify(
         raise typer.Exit(1)
 
 
-for name, command in COMMANDS.items():
+for name, command in (cli_gallery.COMMANDS | cli_page.COMMANDS).items():
     app.command(name)(command)
 
 
