@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,16 @@ def test_refresh_sees_what_another_process_changed(gallery: Gallery, photo: Phot
     gallery.folder.rename(tmp_path / "away")
     gallery.refresh()
     assert gallery.people() == {}
+
+
+def test_after_a_gallery_of_the_pipeline_is_gone_one_of_ones_own_can_begin(gallery: Gallery, photo: Photo) -> None:
+    store.create(gallery.folder, empty(gallery.terms.model_copy(update={"managed": True})))
+    gallery.refresh()
+    assert gallery.terms.managed
+    shutil.rmtree(gallery.folder)
+    gallery.refresh()
+    gallery.enrol("Anna", [photo(3)])
+    assert gallery.people() == {"Anna": 1}
 
 
 def test_refresh_refuses_a_gallery_of_another_model(gallery: Gallery, terms: Terms) -> None:

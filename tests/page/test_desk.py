@@ -21,7 +21,7 @@ def names(look: Look) -> list[str | None]:
 
 def test_name_one_of_a_group_know_it_in_the_next_photo_and_forget(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "gallery")
-    look = desk.look(group((1, 1), (2, 1), (3, 1)), "party.png")
+    look = desk.look(group((19, 1), (11, 1), (14, 1)), "party.png")
     assert (look.width, look.height, look.photo) == (888, 336, "party.png")
     assert names(look) == [None, None, None]
     lefts = [float(face.answer.box[0]) for face in look.faces]
@@ -30,7 +30,7 @@ def test_name_one_of_a_group_know_it_in_the_next_photo_and_forget(tmp_path: Path
     done = desk.name(look.faces[1], "Ada")
     assert (done.name, done.added, done.total) == ("Ada", 1, 1)
     assert names(desk.look_again(look)) == [None, "Ada", None]
-    following = desk.look(group((4, 1), (2, 2)), "next.png")
+    following = desk.look(group((9, 1), (11, 2)), "next.png")
     assert names(following) == [None, "Ada"]
     (ada,) = desk.people()
     assert (ada.name, [photo for photo, _ in ada.photos]) == ("Ada", ["party.png"])
@@ -45,7 +45,7 @@ def test_name_one_of_a_group_know_it_in_the_next_photo_and_forget(tmp_path: Path
 
 def test_a_second_look_by_embedding_says_what_a_look_at_the_photo_says(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "gallery")
-    photo = group((1, 1), (2, 1))
+    photo = group((19, 1), (11, 1))
     look = desk.look(photo, "a.png")
     desk.name(look.faces[0], "Ada")
     for quick, whole in zip(desk.look_again(look).faces, desk.look(photo, "a.png").faces, strict=True):
@@ -56,9 +56,9 @@ def test_a_second_look_by_embedding_says_what_a_look_at_the_photo_says(tmp_path:
 
 def test_what_other_processes_change_is_seen(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "gallery")
-    photo = group((5, 1))
+    photo = group((22, 1))
     assert names(desk.look(photo, "a.png")) == [None]
-    (tmp_path / "b.png").write_bytes(group((5, 2)))
+    (tmp_path / "b.png").write_bytes(group((22, 2)))
     create_gallery(tmp_path / "gallery").enrol("Bob", [tmp_path / "b.png"])
     assert names(desk.look(photo, "a.png")) == ["Bob"]
     open_gallery(tmp_path / "gallery").rename("Bob", "Rob")
@@ -71,14 +71,14 @@ def test_what_other_processes_change_is_seen(tmp_path: Path) -> None:
 
 def test_a_gallery_of_the_pipeline_is_looked_at_and_not_changed(tmp_path: Path) -> None:
     own = create_gallery(tmp_path / "own")
-    (tmp_path / "b.png").write_bytes(group((5, 2)))
+    (tmp_path / "b.png").write_bytes(group((22, 2)))
     own.enrol("Bob", [tmp_path / "b.png"])
     contents = store.read(tmp_path / "own")
     managed = contents.terms.model_copy(update={"managed": True})
     store.create(tmp_path / "built", type(contents)(managed, contents.entries, contents.embeddings))
     desk = Desk(tmp_path / "built", model=RELEASED)
     assert desk.read_only and not Desk(tmp_path / "own").read_only
-    look = desk.look(group((5, 1), (6, 1)), "a.png")
+    look = desk.look(group((22, 1), (9, 1)), "a.png")
     assert names(look) == ["Bob", None]
     with pytest.raises(GalleryError, match="the pipeline rebuilds"):
         desk.name(look.faces[1], "Eve")
@@ -100,7 +100,7 @@ def test_what_is_wrong_with_a_photo_is_one_line_without_its_folder(tmp_path: Pat
 
 
 def test_a_large_photo_is_shown_shrunk_and_boxes_are_of_the_whole(tmp_path: Path) -> None:
-    small = decode_photo(group((1, 1), (2, 1)), "a")
+    small = decode_photo(group((19, 1), (11, 1)), "a")
     large = encode_photo(np.repeat(np.repeat(small, 5, 0), 5, 1), ".png")
     look = Desk(tmp_path / "gallery").look(large, "large.png")
     assert (look.width, look.height) == (2960, 1680)

@@ -94,7 +94,8 @@ class Gallery:
         """
         header = store.read_header(self.folder)  # before the rest: a change in between is seen the next time
         if header != self._header:
-            contents = empty(self.terms) if header is None else store.read(self.folder)
+            begun = self.terms.model_copy(update={"managed": False})
+            contents = empty(begun) if header is None else store.read(self.folder)
             check_model(self.folder, contents.terms, self._looker)
             self._take(contents)
             self._header = header

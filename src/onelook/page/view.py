@@ -48,8 +48,8 @@ class View:
             with ui.tabs(on_change=self._turn).props("dense no-caps") as self._tabs:
                 ui.tab("Photo")
                 ui.tab("People")
-        if self._desk.read_only:
-            ui.label(_READ_ONLY).classes("message")
+        self._notice = ui.label(_READ_ONLY).classes("message")
+        self._notice.visible = self._desk.read_only
         self._message = ui.label().classes("message").props("role=status")
         self._message.visible = False
         with ui.element("section") as self._photo:
@@ -120,17 +120,19 @@ class View:
         people = await self._try(asyncio.to_thread(self._desk.people)) or []
         look = self.look
         assert look is not None
+        self._notice.visible = fixed = self._desk.read_only
         self._result.clear()
         with self._result:
             show_photo(look, f"/photos/{self.client}/{self._photos}")
-            show_faces(look, [person.name for person in people], None if self._desk.read_only else self._name)
+            show_faces(look, [person.name for person in people], None if fixed else self._name)
 
     async def _draw_people(self) -> None:
         people = await self._try(asyncio.to_thread(self._desk.people))
         if people is not None:
+            self._notice.visible = fixed = self._desk.read_only
             self._people.clear()
             with self._people:
-                show_people(people, None if self._desk.read_only else self._forget)
+                show_people(people, None if fixed else self._forget)
 
     async def _try(self, doing: Awaitable[Answer]) -> Answer | None:
         """Await it; an error that the user can mend is said on the page instead of raised."""
