@@ -1,4 +1,4 @@
-"""The command `onelook`: identify, preset, and those of `cli_gallery` and `cli_scale`.
+"""The command `onelook`: identify, preset, and those of the other files `cli_…`.
 
 What needs torch or FAISS is imported inside the commands, so that help and mistyped commands answer at once.
 """
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 
-from onelook import cli_gallery, cli_scale
+from onelook import cli_gallery, cli_page, cli_registry, cli_scale
 from onelook.cli_parts import Photos, ReadGallery, ReadModel, complain, opened, print_rows
-from onelook.cli_registry import register
 from onelook.errors import ModelError, OnelookError, PhotoError
 
 if TYPE_CHECKING:
@@ -90,9 +89,8 @@ def identify(
         raise typer.Exit(1)
 
 
-for name, command in (cli_gallery.COMMANDS | cli_scale.COMMANDS).items():
+for name, command in (cli_gallery.COMMANDS | cli_scale.COMMANDS | cli_page.COMMANDS | cli_registry.COMMANDS).items():
     app.command(name)(command)
-app.command()(register)
 
 
 @app.command()

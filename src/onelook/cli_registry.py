@@ -26,3 +26,6 @@ def register(
     version = registry.register(folder, own_model(opened.terms) if model is None else model, alias)
     named = "" if alias is None else f", models:/{registry.REGISTERED}@{alias}"
     print(f"{folder}: models:/{registry.REGISTERED}/{version}{named}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"register": register}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from onelook.data.photo import MAX_PIXELS, read_photo, write_photo
+from onelook.data.photo import MAX_PIXELS, decode_photo, read_photo, write_photo
 from onelook.errors import PhotoError
 
 
@@ -97,6 +97,7 @@ def test_common_kinds_whatever_the_name_says(tmp_path: Path, kind: str) -> None:
     (tmp_path / "photo").write_bytes(encoded(kind))
     read = read_photo(tmp_path / "photo")
     assert read.shape == (37, 53, 3) and read.dtype == np.uint8 and read.flags.c_contiguous
+    np.testing.assert_array_equal(decode_photo(encoded(kind), "in memory"), read)
 
 
 def write_float_tiff(path: Path) -> None:
@@ -124,6 +125,9 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, content: bytes, said:
     with pytest.raises(PhotoError, match=said) as caught:
         read_photo(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    with pytest.raises(PhotoError) as in_memory:
+        decode_photo(content, str(path))
+    assert str(in_memory.value) == str(caught.value)
 
 
 def test_missing_folder_float_and_unreadable_are_told(tmp_path: Path) -> None:

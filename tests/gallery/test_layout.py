@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from onelook.errors import GalleryError
 from onelook.gallery import store
@@ -19,7 +20,7 @@ def contents(terms: Terms) -> Contents:
     rows = np.random.default_rng(0).normal(size=(2, terms.embedding_size))
     entries = (
         Entry(person="Çağla", photo="a.jpg", sha256="1" * 64, quality=Quality(score=0.1, size=1 / 3, sharpness=1e-9)),
-        Entry(person="Bob", photo="b.jpg", sha256="2" * 64),
+        Entry(person="Bob", photo="b.jpg", sha256="2" * 64, thumbnail="/9j/4AAQ+w=="),
     )
     return Contents(terms, entries, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
 
@@ -54,7 +55,9 @@ def write_first_format(folder: Path, contents: Contents) -> None:
     files = pack(contents)
     tree = json.loads(files.pop(HEADER)) | {"format": "onelook gallery 1"}
     rows = json.loads(files.pop(tree["people_file"]))["rows"]
-    people = json.dumps({"rows": [{k: v for k, v in row.items() if k != "quality"} for row in rows]}).encode()
+    people = json.dumps(
+        {"rows": [{k: v for k, v in row.items() if k not in ("quality", "thumbnail")} for row in rows]}
+    ).encode()
     tree["people_file"] = f"people.{hashlib.sha256(people).hexdigest()}.json"
     del tree["checksum"]
     folder.mkdir()
@@ -74,6 +77,29 @@ def test_a_gallery_of_the_first_format_is_read_and_its_next_change_writes_this_o
     assert json.loads((tmp_path / "g" / HEADER).read_text())["format"] == FORMAT
     assert len(list((tmp_path / "g").iterdir())) == 3
     assert store.read(tmp_path / "g").owners == ["Çağla"]
+
+
+def test_a_gallery_of_the_second_format_is_read(contents: Contents) -> None:
+    files = pack(contents)
+    tree = json.loads(files.pop(HEADER)) | {"format": "onelook gallery 2"}
+    rows = json.loads(files.pop(tree["people_file"]))["rows"]
+    for row in rows:
+        del row["thumbnail"]
+    people = json.dumps({"rows": rows}).encode()
+    tree["people_file"] = f"people.{hashlib.sha256(people).hexdigest()}.json"
+    files[tree["people_file"]] = people
+    tree["checksum"] = checksum(tree)
+    again = unpack(Path("g"), parse_header(Path("g") / HEADER, json.dumps(tree).encode()), files.__getitem__)
+    assert again.entries == (contents.entries[0], contents.entries[1].model_copy(update={"thumbnail": None}))
+    tree["faces"] = 3
+    with pytest.raises(GalleryError, match="does not say what was written"):
+        parse_header(Path("g") / HEADER, json.dumps(tree).encode())
+
+
+def test_a_thumbnail_is_base64_and_nothing_that_a_page_could_mistake(contents: Contents) -> None:
+    for text in ("", 'x" onerror="', "a b", "=a", "data:text/html,x"):
+        with pytest.raises(ValidationError):
+            Entry(person="Bob", photo="b.jpg", sha256="2" * 64, thumbnail=text)
 
 
 def test_the_checksum_covers_everything_but_itself(contents: Contents) -> None:

@@ -1,6 +1,7 @@
 """Reading and writing photos: whatever a phone or a scanner makes becomes RGB `uint8`, and back."""
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,8 @@ MAX_PIXELS = 64 * 2**20
 # Only decoders that run inside Pillow: the one for EPS, for instance, would start Ghostscript on a stranger's file.
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_EMPTY = "empty (0 bytes); copy it again from where it came"
+_HEAD = 32  # bytes that tell a kind which cannot be read
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,13 +43,27 @@ def read_photo(path: Path) -> np.ndarray:
     Raises:
         PhotoError: the file is missing, empty, truncated, no photo, of a kind that cannot be read or too large.
     """
-    head = _head(path)
+    return _decode(path, _head(path), str(path))
+
+
+def decode_photo(data: bytes, name: str) -> np.ndarray:
+    """A photo of which the bytes are in memory, as `read_photo`; `name` stands in messages.
+
+    Raises:
+        PhotoError: as `read_photo`.
+    """
+    if not data:
+        raise PhotoError(f"{name}: {_EMPTY}")
+    return _decode(BytesIO(data), data[:_HEAD], name)
+
+
+def _decode(source: Path | BytesIO, head: bytes, name: str) -> np.ndarray:
     # Pillow warns of damage in EXIF and of sizes; the first does not concern the user, the second is checked here.
-    with warnings.catch_warnings(action="ignore"), _open(path, head) as image:
+    with warnings.catch_warnings(action="ignore"), _open(source, head, name) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise PhotoError(
-                f"{path}: {width}x{height} is {width * height / 2**20:.0f} megapixels, "
+                f"{name}: {width}x{height} is {width * height / 2**20:.0f} megapixels, "
                 f"more than {MAX_PIXELS // 2**20}; scale it down"
             )
         try:
@@ -54,9 +71,9 @@ def read_photo(path: Path) -> np.ndarray:
             orientation = _orientation(image)
             return _rgb(image if orientation is None else image.transpose(orientation))
         except PhotoError as error:
-            raise PhotoError(f"{path}: {error}") from error
+            raise PhotoError(f"{name}: {error}") from error
         except Exception as error:  # Pillow's decoders raise whatever damaged data makes them trip over
-            raise PhotoError(f"{path}: truncated or damaged; copy it again from where it came") from error
+            raise PhotoError(f"{name}: truncated or damaged; copy it again from where it came") from error
 
 
 def encode_photo(image: np.ndarray, suffix: str) -> bytes:
@@ -80,16 +97,16 @@ def write_photo(path: Path, image: np.ndarray) -> None:
         temporary.write_bytes(encoded)
 
 
-def _open(path: Path, head: bytes) -> Image.Image:
+def _open(source: Path | BytesIO, head: bytes, name: str) -> Image.Image:
     """The photo with its header read and nothing more."""
     Image.init()  # registers what this build of Pillow has; Image.open fails on a name that is not registered
-    formats = [name for name in _FORMATS if name in Image.OPEN]
+    formats = [each for each in _FORMATS if each in Image.OPEN]
     try:
-        return Image.open(path, formats=formats)
+        return Image.open(source, formats=formats)
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"{path}: more than {MAX_PIXELS // 2**20} megapixels; scale it down") from error
+        raise PhotoError(f"{name}: more than {MAX_PIXELS // 2**20} megapixels; scale it down") from error
     except Exception as error:  # as for the decoders
-        raise PhotoError(f"{path}: {_no_photo(head)}") from error
+        raise PhotoError(f"{name}: {_no_photo(head)}") from error
 
 
 def _head(path: Path) -> bytes:
@@ -99,13 +116,13 @@ def _head(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise PhotoError(f"{path}: not a file")
         with path.open("rb") as stream:
-            head = stream.read(32)
+            head = stream.read(_HEAD)
     except FileNotFoundError as error:
         raise PhotoError(f"{path}: no such photo") from error
     except OSError as error:
         raise PhotoError(f"{path}: cannot be read ({error.strerror})") from error
     if not head:
-        raise PhotoError(f"{path}: empty (0 bytes); copy it again from where it came")
+        raise PhotoError(f"{path}: {_EMPTY}")
     return head
 
 

@@ -41,6 +41,9 @@ class Entry(Part):
     photo: str = Field(description="the photo's path as it was given")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the photo's bytes")
     quality: Quality | None = Field(default=None, description="None: enrolled before photos were measured")
+    thumbnail: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9+/]+=*$", description="see `thumbnail`; None: enrolled before there were any"
+    )
 
     @property
     def weight(self) -> float:

@@ -14,6 +14,7 @@ from onelook.gallery.contents import Contents, Entry
 from onelook.gallery.measuring import measure_face
 from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.quality import Quality, shortcoming
+from onelook.gallery.thumbnail import thumbnail
 from onelook.geometry.boxes import pairwise_iou
 from onelook.model.detections import Detections
 from onelook.model.look import Looker
@@ -91,8 +92,7 @@ def look_alone(
         except PhotoError as error:
             seen.append(error)
         else:
-            entry = Entry(person=name, photo=photo_name(path), sha256=sha256(path), quality=quality)
-            seen.append((entry, faces.embeddings[0]))
+            seen.append((_entry(name, path, quality, thumbnail(image, faces.boxes[0])), faces.embeddings[0]))
     return seen
 
 
@@ -123,9 +123,8 @@ def rows_of_scenes(looker: Looker, detect: Detect, manifest: Manifest, split: Sp
                 continue
             nearest = int(overlaps.argmax())
             quality = measure_face(image, found, nearest, detect.longest_side)
-            name = check_name(face.identity)
-            entry = Entry(person=name, photo=photo_name(path), sha256=sha256(path), quality=quality)
-            rows.append((entry, found.embeddings[nearest]))
+            small = thumbnail(image, found.boxes[nearest])
+            rows.append((_entry(check_name(face.identity), path, quality, small), found.embeddings[nearest]))
     if not rows:
         raise GalleryError(f"{manifest.root}: no enrolment photo of {split} has its face found; nobody can be enrolled")
     return stack_rows(rows, looker.embedding_size), missed
@@ -170,6 +169,10 @@ def stack_rows(rows: Sequence[tuple[Entry, np.ndarray]], size: int) -> Rows:
     """Entries with an embedding (size,) float32 each, as one."""
     embeddings = np.asarray([embedding for _, embedding in rows], np.float32).reshape(len(rows), size)
     return Rows(tuple(entry for entry, _ in rows), embeddings)
+
+
+def _entry(name: str, path: Path, quality: Quality, small: str) -> Entry:
+    return Entry(person=name, photo=photo_name(path), sha256=sha256(path), quality=quality, thumbnail=small)
 
 
 def _read(path: Path) -> np.ndarray | PhotoError:

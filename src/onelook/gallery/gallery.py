@@ -13,11 +13,12 @@ from onelook.gallery.alike import Alike, lookalikes
 from onelook.gallery.answers import NOBODY, Answer, IdentifiedFace, read_ranking
 from onelook.gallery.bulk import BulkEnrolment, Report
 from onelook.gallery.calibration import calibrated_terms
-from onelook.gallery.contents import Contents, Terms, empty
-from onelook.gallery.enrolment import add_new, rows_of_person
+from onelook.gallery.contents import Contents, Entry, Terms, empty
+from onelook.gallery.enrolment import Rows, add_new, rows_of_person
 from onelook.gallery.names import check_name
 from onelook.gallery.people_list import Named
 from onelook.gallery.search import TemplateIndex
+from onelook.gallery.seen import SeenFace
 from onelook.model.look import Looker, load_looker
 from onelook.model.store import RELEASED, fingerprint
 
@@ -59,6 +60,7 @@ class Gallery:
         check_model(folder, contents.terms, looker)
         self.folder = folder
         self._looker = looker
+        self._header: bytes | None = b""
         self._take(contents)
 
     @property
@@ -79,6 +81,24 @@ class Gallery:
     def people(self) -> dict[str, int]:
         """How many photos everyone is enrolled with, sorted by name."""
         return {name: len(rows) for name, rows in self._contents.people().items()}
+
+    def rows(self) -> dict[str, list[Entry]]:
+        """What everyone is enrolled with, people sorted by name."""
+        return self._contents.people()
+
+    def refresh(self) -> None:
+        """Take what the folder holds now, where another process may have changed it; nobody where there is none.
+
+        Raises:
+            GalleryError: it is damaged, or made with another model.
+        """
+        header = store.read_header(self.folder)  # before the rest: a change in between is seen the next time
+        if header != self._header:
+            begun = self.terms.model_copy(update={"managed": False})
+            contents = empty(begun) if header is None else store.read(self.folder)
+            check_model(self.folder, contents.terms, self._looker)
+            self._take(contents)
+            self._header = header
 
     def identify(self, photo: str | Path | np.ndarray) -> list[IdentifiedFace]:
         """Find the faces of a photo and name them, best detection first.
@@ -132,6 +152,20 @@ class Gallery:
                 changed.
         """
         rows = rows_of_person(self._looker, self.terms.detect, name, [Path(photo) for photo in photos])
+        return self._enrol(check_name(name), rows)
+
+    def enrol_face(self, name: str, face: SeenFace) -> Enrolment:
+        """Enrol one face of a photo that may show others, as `see_face` kept it.
+
+        Raises:
+            PhotoError: the face is too small or blurred.
+            GalleryError: the name cannot be used, the face is enrolled as somebody else, or the gallery cannot be
+                changed.
+        """
+        kept = check_name(name)
+        return self._enrol(kept, face.row(kept))
+
+    def _enrol(self, kept: str, rows: Rows) -> Enrolment:
         before = 0
 
         def add(contents: Contents) -> Contents:
@@ -141,7 +175,6 @@ class Gallery:
 
         self._take(self._change(add))
         added = len(self._contents.entries) - before
-        kept = check_name(name)
         alike = lookalikes(self._contents, [kept])
         return Enrolment(kept, added, len(rows.entries) - added, self.people()[kept], alike)
 

@@ -2,7 +2,7 @@
 
     gallery.json            the terms, the counts, the names of the other two files, and a checksum of all that
     index.<sha256>.faiss    the enrolled embeddings, a flat inner-product FAISS index, one row per photo
-    people.<sha256>.json    who each row is, which photo it comes from, and how good that photo is
+people.<sha256>.json    who each row is, which photo it comes from, how good that photo is, and a thumbnail of it
 
 The two data files are named by their bytes.
 """
@@ -21,9 +21,11 @@ from onelook.errors import GalleryError
 from onelook.gallery.contents import Contents, Entry, Part, Terms
 
 HEADER = "gallery.json"
-FORMAT: Literal["onelook gallery 2"] = "onelook gallery 2"
-# It had no quality of the photos and no checksum in gallery.json; it is read, and the next change writes FORMAT.
-_OLD_FORMAT = "onelook gallery 1"
+FORMAT = "onelook gallery 3"
+# They are read, and the next change writes FORMAT. The first had no quality of the photos and no checksum in
+# gallery.json, both had no thumbnails.
+_FIRST_FORMAT = "onelook gallery 1"
+_SECOND_FORMAT = "onelook gallery 2"
 MEND = (
     "restore it from a backup (`onelook restore`), or move it away and enrol again (`dvc repro index` the pipeline's)"
 )
@@ -32,7 +34,7 @@ MEND = (
 class Header(Part):
     """What gallery.json says."""
 
-    format: Literal["onelook gallery 2"]
+    format: Literal["onelook gallery 1", "onelook gallery 2", "onelook gallery 3"]
     terms: Terms
     people: NonNegativeInt
     faces: NonNegativeInt
@@ -84,10 +86,9 @@ def parse_header(path: Path, data: bytes) -> Header:
         version = tree["format"]
     except (ValueError, TypeError, KeyError) as error:
         raise GalleryError(f"{path}: damaged, not a gallery's description; {MEND}") from error
-    if version == _OLD_FORMAT:
-        tree["format"] = FORMAT
-        tree["checksum"] = checksum(tree)
-    elif version != FORMAT:
+    if version == _FIRST_FORMAT:
+        tree.setdefault("checksum", checksum(tree))
+    elif version not in (_SECOND_FORMAT, FORMAT):
         raise GalleryError(
             f"{path}: its format is {version!r}, this onelook reads {FORMAT!r}; use the one that made it"
         )

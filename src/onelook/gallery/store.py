@@ -46,6 +46,15 @@ def read(folder: Path) -> Contents:
                 raise GalleryError(f"{error.filename}: missing, the gallery is damaged; {MEND}") from error
 
 
+def read_header(folder: Path) -> bytes | None:
+    """The bytes of gallery.json, which every change changes; None where no gallery is.
+
+    Raises:
+        GalleryError: it cannot be read, or is missing from a folder that holds something.
+    """
+    return _read_bytes(folder, HEADER) if is_gallery(folder) else None
+
+
 def create(folder: Path, contents: Contents, *, replace: bool = False) -> None:
     """Write a new gallery folder, in one step; with `replace`, in the place of a gallery that is there.
 

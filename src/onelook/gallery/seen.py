@@ -1,0 +1,56 @@
+"""A face that was seen in a photo, kept for the moment in which it gets a name: the photo itself is not needed then."""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from onelook.errors import PhotoError
+from onelook.gallery.answers import IdentifiedFace
+from onelook.gallery.contents import Entry
+from onelook.gallery.enrolment import Rows
+from onelook.gallery.measuring import measure_face
+from onelook.gallery.quality import Quality, shortcoming
+from onelook.gallery.thumbnail import thumbnail
+from onelook.model.detections import Detections
+
+
+@dataclass(frozen=True, eq=False)
+class SeenFace:
+    """What enrolling a face takes.
+
+    Attributes:
+        photo: what the photo is called.
+        embedding: (d,) float32 of length 1.
+        quality: of the face in its photo.
+        thumbnail: see `thumbnail`.
+    """
+
+    photo: str
+    embedding: np.ndarray
+    quality: Quality
+    thumbnail: str
+
+    def row(self, name: str) -> Rows:
+        """The face as a row of a person of a checked name.
+
+        It goes by the bytes of its thumbnail, not by those of the photo, which may show others: naming one face twice
+        adds it once, and two people of one photo are two rows.
+
+        Raises:
+            PhotoError: the face is too small or blurred.
+        """
+        problem = shortcoming(self.quality)
+        if problem is not None:
+            raise PhotoError(f"{self.photo}: {problem}")
+        digest = hashlib.sha256(base64.b64decode(self.thumbnail)).hexdigest()
+        entry = Entry(person=name, photo=self.photo, sha256=digest, quality=self.quality, thumbnail=self.thumbnail)
+        return Rows((entry,), self.embedding[None])
+
+
+def see_face(image: np.ndarray, face: IdentifiedFace, longest_side: int, photo: str) -> SeenFace:
+    """Keep a face of a photo (H, W, 3) that the network saw with this longest side, in pixels."""
+    found = Detections(face.box[None], np.asarray([face.score], np.float32), face.landmarks[None], face.embedding[None])
+    quality = measure_face(image, found, 0, longest_side)
+    return SeenFace(photo, face.embedding, quality, thumbnail(image, face.box))

@@ -1,0 +1,158 @@
+"""The page in one browser tab: it shows what the desk says, and hands the desk what the user does."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from nicegui import ui
+
+from onelook.errors import OnelookError
+from onelook.gallery.gallery import Enrolment
+from onelook.page.desk import Desk, Face, Look
+from onelook.page.parts import show_faces, show_people, show_photo
+
+Answer = TypeVar("Answer")
+_HERE = Path(__file__).parent
+_READ_ONLY = (
+    "The pipeline rebuilds this gallery, so nobody can be named or forgotten here; "
+    "start the page with --gallery and a folder of your own."
+)
+
+
+class View:
+    """One tab.
+
+    Attributes:
+        client: the tab's name, which nobody else knows.
+        look: the photo that is shown, or None.
+    """
+
+    def __init__(self, desk: Desk, client: str) -> None:
+        """Build the page in the present NiceGUI client, of that name."""
+        self.client = client
+        self.look: Look | None = None
+        self._desk = desk
+        self._photos = 0
+        ui.add_css(_HERE.joinpath("page.css").read_text(encoding="utf-8"))
+        script = _HERE.joinpath("intake.js").read_text(encoding="utf-8")
+        ui.add_head_html(f"<script>{script}\ntakePhotos({client!r})</script>")
+        ui.colors(primary="#2b76ad")
+        with ui.element("main").classes("page"):
+            self._build()
+
+    def _build(self) -> None:
+        with ui.element("header").classes("top"):
+            ui.label("onelook").classes("title")
+            ui.label(str(self._desk.folder)).classes("folder")
+            with ui.tabs(on_change=self._turn).props("dense no-caps") as self._tabs:
+                ui.tab("Photo")
+                ui.tab("People")
+        self._notice = ui.label(_READ_ONLY).classes("message")
+        self._notice.visible = self._desk.read_only
+        self._message = ui.label().classes("message").props("role=status")
+        self._message.visible = False
+        with ui.element("section") as self._photo:
+            with ui.element("div").classes("drop").props("tabindex=0 role=button"):
+                ui.label("Drop a photo here, or click to choose one").classes("call")
+                ui.label("or paste one with Ctrl+V; it stays on this machine").classes("hint")
+            ui.element("input").classes("chooser").props('type=file accept="image/*"')
+            self._busy = ui.label("Looking …").classes("busy")
+            self._busy.visible = False
+            self._result = ui.element("div")
+        self._people = ui.element("section").classes("people")
+        self._people.visible = False
+        self._tabs.value = "Photo"
+
+    async def show(self, name: str, read: Callable[[], Awaitable[bytes]]) -> None:
+        """Show a photo of that name, its bytes given by `read`, and whose faces are in it; the newest asked for stays.
+
+        Whatever is wrong with it is said on the page.
+        """
+        self._photos += 1
+        mine = self._photos
+        self._tabs.value = "Photo"
+        self._busy.visible = True
+
+        async def looked() -> Look:
+            return await asyncio.to_thread(self._desk.look, await read(), name)
+
+        look = await self._try(looked())
+        if mine != self._photos:
+            return
+        self._busy.visible = False
+        if look is not None:
+            self.look = look
+            await self._draw_photo()
+            if not look.faces:
+                self._say(f"{look.photo}: no face found; use a photo with a clear face", wrong=True)
+
+    async def _turn(self) -> None:
+        photo = self._tabs.value == "Photo"
+        self._photo.visible, self._people.visible = photo, not photo
+        if not photo:
+            await self._draw_people()
+        elif self.look is not None:
+            again = await self._try(asyncio.to_thread(self._desk.look_again, self.look))
+            if again is not None:
+                self.look = again
+                await self._draw_photo()
+
+    async def _name(self, face: Face, name: str) -> None:
+        done = await self._try(asyncio.to_thread(self._desk.name, face, name))
+        if done is not None and self.look is not None:
+            again = await self._try(asyncio.to_thread(self._desk.look_again, self.look))
+            self.look = again or self.look
+            await self._draw_photo()
+            self._say(_told(done))
+
+    async def _forget(self, name: str) -> None:
+        async def forgotten() -> str:
+            await asyncio.to_thread(self._desk.forget, name)
+            return f"{name}: forgotten, nothing of it is left in the gallery"
+
+        said = await self._try(forgotten())
+        await self._draw_people()
+        if said is not None:
+            self._say(said)
+
+    async def _draw_photo(self) -> None:
+        people = await self._try(asyncio.to_thread(self._desk.people)) or []
+        look = self.look
+        assert look is not None
+        self._notice.visible = fixed = self._desk.read_only
+        self._result.clear()
+        with self._result:
+            show_photo(look, f"/photos/{self.client}/{self._photos}")
+            show_faces(look, [person.name for person in people], None if fixed else self._name)
+
+    async def _draw_people(self) -> None:
+        people = await self._try(asyncio.to_thread(self._desk.people))
+        if people is not None:
+            self._notice.visible = fixed = self._desk.read_only
+            self._people.clear()
+            with self._people:
+                show_people(people, None if fixed else self._forget)
+
+    async def _try(self, doing: Awaitable[Answer]) -> Answer | None:
+        """Await it; an error that the user can mend is said on the page instead of raised."""
+        self._message.visible = False
+        try:
+            return await doing
+        except OnelookError as error:
+            self._say(str(error), wrong=True)
+            return None
+
+    def _say(self, text: str, *, wrong: bool = False) -> None:
+        self._message.text = text
+        self._message.classes(add="wrong") if wrong else self._message.classes(remove="wrong")
+        self._message.visible = True
+
+
+def _told(done: Enrolment) -> str:
+    said = f"{done.name}: known from now on, " if done.added else f"{done.name}: this face was known already, "
+    said += f"with {done.total} photo" if done.total == 1 else f"with {done.total} photos"
+    for pair in done.alike:
+        said += f"; {pair.name} and {pair.other} look alike ({pair.similarity:.2f}): if they are one person, "
+        said += "`onelook merge` makes them one"
+    return said

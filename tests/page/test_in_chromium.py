@@ -1,0 +1,228 @@
+"""The page as a person uses it: `onelook serve` in a process of its own, and a real Chromium without a network."""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from onelook.gallery import store
+from onelook.gallery.contents import Contents
+from onelook.gallery.gallery import create_gallery, open_gallery
+from portraits import group
+
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("needs Chromium (Debian's package `chromium`), which is not on the PATH", allow_module_level=True)
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, which is not installed")
+expect = playwright.expect
+
+pytestmark = pytest.mark.chromium
+ADA, BOB, EVE, CARL = 19, 11, 14, 9
+MARKUP = "<img src=x onerror=\"document.title='mine'\">"
+# Every name but ours leads nowhere; one leads here, as a rebound one does.
+NAMES = "MAP rebound.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of a page that takes photos of up to 1 MiB, and its gallery."""
+    folder = tmp_path_factory.mktemp("served") / "gallery"
+    command = [sys.executable, "-c", "from onelook.cli import main; main()", "serve", "--gallery", str(folder)]
+    # NiceGUI starts otherwise where it takes itself to be under test.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    server = subprocess.Popen(
+        [*command, "--port", "0", "--max-upload", "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment | {"OMP_NUM_THREADS": "1"},
+    )
+    assert server.stdout is not None
+    line = server.stdout.readline()
+    address = re.match(r"onelook: (http://127\.0\.0\.1:\d+) shows ", line)
+    assert address is not None, line
+    yield address[1], folder
+    server.send_signal(signal.SIGINT)
+    server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as tool:
+        started = tool.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", f"--host-resolver-rules={NAMES}"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: "playwright.Browser", served: tuple[str, Path], tmp_path: Path) -> Iterator["playwright.Page"]:
+    """The page in a new tab, its gallery with Ada alone; afterwards nothing from outside has been asked for."""
+    address, folder = served
+    shutil.rmtree(folder, ignore_errors=True)
+    (tmp_path / "ada.png").write_bytes(group((ADA, 1)))
+    create_gallery(folder).enrol("Ada", [tmp_path / "ada.png"])
+    tab = browser.new_page()
+    tab.set_default_timeout(15_000)
+    asked: list[str] = []
+    wrong: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("websocket", lambda socket: asked.append(socket.url))
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.goto(address)
+    expect(tab.locator(".drop")).to_be_visible()
+    yield tab
+    tab.close()
+    assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} == {urlsplit(address).netloc}
+    assert len(asked) > 5
+    assert wrong == []
+
+
+def choose(page: "playwright.Page", photo: bytes, name: str = "photo.png") -> None:
+    page.locator(".chooser").set_input_files({"name": name, "mimeType": "image/png", "buffer": photo})
+
+
+def hand_over(page: "playwright.Page", event: str, photo: bytes, name: str) -> None:
+    """Drop or paste a file, by the event that a browser makes of it."""
+    page.evaluate(
+        """([kind, data, name]) => {
+            const transfer = new DataTransfer();
+            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+            transfer.items.add(new File([bytes], name, { type: "image/png" }));
+            const options = { bubbles: true, cancelable: true, dataTransfer: transfer, clipboardData: transfer };
+            const event = kind === "drop" ? new DragEvent(kind, options) : new ClipboardEvent(kind, options);
+            document.querySelector(".drop").dispatchEvent(event);
+        }""",
+        [event, base64.b64encode(photo).decode(), name],
+    )
+
+
+def tags(page: "playwright.Page") -> Callable[..., None]:
+    return lambda *names: expect(page.locator(".box .tag")).to_have_text([re.compile(name) for name in names])
+
+
+def test_from_the_first_photo_to_forgetting(page: "playwright.Page", served: tuple[str, Path]) -> None:
+    folder = served[1]
+    told = tags(page)
+    choose(page, group((ADA, 2), (BOB, 1)))
+    told(r"^Ada 0\.\d\d$", "^unknown$")
+    expect(page.locator(".face .name")).to_have_text(["Ada", "unknown"])
+    expect(page.locator(".face .figures").first).to_have_text(re.compile(r"^similarity 0\.\d\d, confidence \d+%$"))
+    photo = page.locator(".photo").bounding_box()
+    boxes = [page.locator(".box").nth(i).bounding_box() for i in range(2)]
+    assert photo and all(boxes)
+    for place, box in enumerate(boxes):  # each lies over its own half, in the photo as it is shown
+        middle = (box["x"] + box["width"] / 2 - photo["x"]) / photo["width"]
+        assert 0.5 * place < middle < 0.5 * place + 0.5
+        assert box["width"] > 0.15 * photo["width"]
+
+    page.get_by_label("Who is this?").nth(1).fill("Bob")
+    page.get_by_role("button", name="Name").click()
+    expect(page.locator("[role=status]:visible")).to_have_text("Bob: known from now on, with 1 photo")
+    told("^Ada", "^Bob 1.00$")
+    assert open_gallery(folder).people() == {"Ada": 1, "Bob": 1}
+
+    hand_over(page, "drop", group((EVE, 1), (BOB, 2)), "next.png")
+    told("^unknown$", r"^Bob 0\.\d\d$")
+    hand_over(page, "paste", group((BOB, 3)), "image.png")
+    told(r"^Bob 0\.\d\d$")
+
+    page.get_by_role("tab", name="People").click()
+    expect(page.locator(".person .name")).to_have_text(["Ada", "Bob"])
+    pictures = page.locator(".person img.thumb")
+    expect(pictures).to_have_count(2)
+    assert pictures.evaluate_all("all => all.every((picture) => picture.naturalWidth === 96)")
+    page.locator(".person", has_text="Bob").get_by_role("button", name="Forget").click()
+    page.get_by_role("button", name="Keep").click()
+    expect(page.locator(".q-dialog")).to_have_count(0)
+    assert "Bob" in open_gallery(folder).people()
+    page.locator(".person", has_text="Bob").get_by_role("button", name="Forget").click()
+    page.locator(".q-dialog").get_by_role("button", name="Forget").click()
+    expect(page.locator(".person .name")).to_have_text(["Ada"])
+    assert not any(b"Bob" in path.read_bytes() for path in folder.iterdir())
+
+    page.get_by_role("tab", name="Photo").click()
+    told("^unknown$")
+
+
+def test_a_name_is_never_markup(page: "playwright.Page") -> None:
+    choose(page, group((CARL, 1)), f"{MARKUP}.png")
+    page.get_by_label("Who is this?").fill(MARKUP)
+    page.get_by_label("Who is this?").press("Enter")
+    expect(page.locator(".face .name")).to_have_text(MARKUP)
+    expect(page.locator("[role=status]:visible")).to_contain_text(MARKUP)
+    choose(page, b"no photo", f"{MARKUP}.png")
+    expect(page.locator("[role=status]:visible")).to_contain_text(f"{MARKUP}.png: not a photo")
+    page.get_by_role("tab", name="People").click()
+    expect(page.locator(".person .name")).to_have_text([MARKUP, "Ada"])
+    page.locator(".person").first.get_by_role("button", name="Forget").click()
+    expect(page.locator(".q-dialog .name")).to_have_text(f"Forget {MARKUP}?")
+    assert page.title() == "onelook"
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_what_cannot_be_used_is_said_and_the_page_goes_on(page: "playwright.Page") -> None:
+    message = page.locator("[role=status]:visible")
+    choose(page, group((CARL, 1))[:-500], "cut.png")
+    expect(message).to_have_text("cut.png: truncated or damaged; copy it again from where it came")
+    choose(page, bytes(2**20 + 1), "large.png")
+    expect(message).to_have_text(
+        "large.png: more than 1 MiB; scale it down, or start the page with a larger --max-upload"
+    )
+    choose(page, group((CARL, 1)))
+    tags(page)("^unknown$")
+    expect(message).to_have_count(0)
+    page.get_by_role("button", name="Name").click()
+    expect(message).to_have_text("the name is empty; give the person's name")
+    page.get_by_label("Who is this?").fill("Unknown")
+    page.get_by_role("button", name="Name").click()
+    expect(message).to_contain_text("reserved")
+
+
+def test_what_another_process_changes_is_shown(page: "playwright.Page", served: tuple[str, Path]) -> None:
+    choose(page, group((ADA, 2)))
+    tags(page)("^Ada ")
+    open_gallery(served[1]).rename("Ada", "Ada Lovelace")
+    choose(page, group((ADA, 2)))
+    tags(page)("^Ada Lovelace ")
+
+
+def test_a_gallery_of_the_pipeline_is_looked_at_alone(page: "playwright.Page", served: tuple[str, Path]) -> None:
+    contents = store.read(served[1])
+    managed = Contents(contents.terms.model_copy(update={"managed": True}), contents.entries, contents.embeddings)
+    store.create(served[1], managed, replace=True)
+    choose(page, group((ADA, 2), (BOB, 1)))
+    tags(page)("^Ada ", "^unknown$")
+    expect(page.locator(".message:visible")).to_contain_text("nobody can be named or forgotten here")
+    expect(page.get_by_label("Who is this?")).to_have_count(0)
+    page.get_by_role("tab", name="People").click()
+    expect(page.locator(".person .name")).to_have_text(["Ada"])
+    expect(page.get_by_role("button", name="Forget")).to_have_count(0)
+
+
+def test_a_rebound_name_is_refused(browser: "playwright.Browser", served: tuple[str, Path]) -> None:
+    foreign = browser.new_page()
+    answer = foreign.goto(served[0].replace("127.0.0.1", "rebound.example"))
+    assert answer is not None and answer.status == 403
+    assert "refused" in foreign.inner_text("body")
+    foreign.close()
+
+
+def test_the_first_naming_starts_a_gallery(page: "playwright.Page", served: tuple[str, Path]) -> None:
+    shutil.rmtree(served[1])
+    page.get_by_role("tab", name="People").click()
+    expect(page.locator(".nothing")).to_contain_text("Nobody is enrolled yet")
+    choose(page, group((CARL, 1)))
+    expect(page.locator(".face .figures")).to_have_text("nobody is enrolled to compare with")
+    page.get_by_label("Who is this?").fill("Carl")
+    page.get_by_role("button", name="Name").click()
+    expect(page.locator(".face .name")).to_have_text("Carl")
+    assert open_gallery(served[1]).people() == {"Carl": 1}
