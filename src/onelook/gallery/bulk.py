@@ -1,6 +1,6 @@
 """Enrolling many people: saved as it goes, begun again where it broke off, and every photo accounted for."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -9,9 +9,10 @@ import numpy as np
 
 from onelook.errors import PhotoError
 from onelook.files import sha256
-from onelook.gallery.alike import Alike, lookalikes
-from onelook.gallery.contents import Contents, Entry
-from onelook.gallery.enrolment import PASS, add_fresh, look_alone, sort_rows, stack_rows
+from onelook.gallery.alike import Alike
+from onelook.gallery.contents import Entry
+from onelook.gallery.engine import Engine
+from onelook.gallery.enrolment import PASS, look_alone, stack_rows
 from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.people_list import Named
 from onelook.model.look import Looker
@@ -59,23 +60,17 @@ class Report:
 class BulkEnrolment:
     """Photos of many people on their way into a gallery."""
 
-    def __init__(
-        self,
-        looker: Looker,
-        contents: Contents,
-        change: Callable[[Callable[[Contents], Contents]], Contents],
-    ) -> None:
-        """Take the model, what the gallery holds, and what changes it: given an edit, it returns the new contents."""
+    def __init__(self, looker: Looker, engine: Engine) -> None:
+        """Take the model, and what keeps the people."""
         self._looker = looker
-        self._change = change
-        self._contents = contents
+        self._engine = engine
         self._added = 0
         self._known = 0
         self._named: set[str] = set()
         self._changed: set[str] = set()
         self._left_out: list[LeftOut] = []
 
-    def run(self, people: Iterable[Named]) -> tuple[Contents, Report]:
+    def run(self, people: Iterable[Named]) -> Report:
         """Enrol the photos in passes; a photo that is enrolled already is known by its bytes and not looked at again.
 
         Raises:
@@ -83,20 +78,20 @@ class BulkEnrolment:
         """
         rest = iter(people)
         for first in rest:
-            count = max(SAVE, len(self._contents.entries) // SAVE_SHARE)
+            count = max(SAVE, self._engine.count_photos() // SAVE_SHARE)
             # Taken one by one, so that a bar upon them moves as they are looked at.
             self._save(self._look(self._unknown(chain([first], islice(rest, count - 1)))))
-        missing = tuple(sorted(self._named - set(self._contents.owners)))
-        alike = lookalikes(self._contents, self._changed)
+        missing = tuple(sorted(self._named - set(self._engine.known(self._named))))
+        alike = self._engine.lookalikes(self._changed)
         left_out = tuple(sorted(self._left_out, key=lambda each: (each.name, each.photo)))
-        return self._contents, Report(self._added, self._known, left_out, missing, alike)
+        return Report(self._added, self._known, left_out, missing, alike)
 
-    def _unknown(self, chunk: Iterable[Named]) -> Iterator[Named]:
-        owners = {entry.sha256: entry.person for entry in self._contents.entries}
-        for each in chunk:
+    def _unknown(self, some: Iterable[Named]) -> Iterator[Named]:
+        for each in some:
             name, photo = check_name(each.name), photo_name(each.photo)
             self._named.add(name)
-            owner = owners.get(_digest(each.photo))
+            digest = _digest(each.photo)
+            owner = self._engine.owners([digest]).get(digest)
             if owner is None:
                 yield Named(name, each.photo)
             elif owner == name:
@@ -106,7 +101,7 @@ class BulkEnrolment:
 
     def _look(self, people: Iterator[Named]) -> list[tuple[Entry, np.ndarray]]:
         rows = []
-        detect = self._contents.terms.detect
+        detect = self._engine.terms.detect
         while some := list(islice(people, PASS)):
             seen = look_alone(self._looker, detect, [(each.name, each.photo) for each in some])
             for each, outcome in zip(some, seen, strict=True):
@@ -120,14 +115,7 @@ class BulkEnrolment:
         if not seen:
             return
         rows = stack_rows(seen, self._looker.embedding_size)
-        sorting = sort_rows(self._contents, rows)
-
-        def add(contents: Contents) -> Contents:
-            nonlocal sorting
-            sorting = sort_rows(contents, rows)  # of what it holds now, as another process may have enrolled meanwhile
-            return add_fresh(contents, rows, sorting)
-
-        self._contents = self._change(add)
+        sorting = self._engine.add(rows, whole=False)
         self._added += len(sorting.fresh)
         self._known += len(sorting.known)
         self._changed.update(rows.entries[i].person for i in sorting.fresh)

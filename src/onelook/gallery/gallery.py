@@ -1,6 +1,6 @@
 """A gallery and the model that made it: enrol people, and say who is in a photo."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +9,16 @@ import numpy as np
 from onelook.data.photo import read_photo
 from onelook.errors import GalleryError
 from onelook.gallery import store
-from onelook.gallery.alike import Alike, lookalikes
+from onelook.gallery.alike import Alike
 from onelook.gallery.answers import NOBODY, Answer, IdentifiedFace, read_ranking
 from onelook.gallery.bulk import BulkEnrolment, Report
 from onelook.gallery.calibration import calibrated_terms
 from onelook.gallery.contents import Contents, Terms, empty
-from onelook.gallery.enrolment import add_new, rows_of_person
+from onelook.gallery.engine import Engine, check_model
+from onelook.gallery.enrolment import rows_of_person
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.names import check_name
 from onelook.gallery.people_list import Named
-from onelook.gallery.search import TemplateIndex
 from onelook.model.look import Looker, load_looker
 from onelook.model.store import RELEASED, fingerprint
 
@@ -45,31 +46,49 @@ class Enrolment:
 
 
 class Gallery:
-    """A gallery folder opened with its model.
+    """A gallery opened with its model.
 
-    It answers from what the folder held when it was opened or last changed through this object.
+    A folder's answers are from what it held when it was opened or last changed through this object; Milvus answers from
+    what it holds.
+
+    Attributes:
+        folder: its folder, or its address in Milvus.
     """
 
     def __init__(self, folder: Path, contents: Contents, looker: Looker) -> None:
-        """Take a gallery's contents and the model; see `open_gallery` and `create_gallery`.
+        """Take what a gallery folder holds and the model; see `open_gallery` and `create_gallery`.
 
         Raises:
             GalleryError: the gallery was made with another model.
         """
-        check_model(folder, contents.terms, looker)
-        self.folder = folder
+        self._begin(FolderEngine(folder, contents), looker)
+
+    @classmethod
+    def upon(cls, engine: Engine, looker: Looker) -> "Gallery":
+        """A gallery upon any engine, and the model.
+
+        Raises:
+            GalleryError: the gallery was made with another model.
+        """
+        gallery = cls.__new__(cls)
+        gallery._begin(engine, looker)
+        return gallery
+
+    def _begin(self, engine: Engine, looker: Looker) -> None:
+        check_model(engine.place, engine.terms, looker)
+        self.folder = engine.place
+        self._engine = engine
         self._looker = looker
-        self._take(contents)
 
     @property
     def terms(self) -> Terms:
         """What the gallery was made with."""
-        return self._contents.terms
+        return self._engine.terms
 
     @property
     def threshold(self) -> float:
         """The lowest similarity at which a face gets a name now: it follows the number of people."""
-        return self.terms.threshold_for(len(self._index.names))
+        return self.terms.threshold_for(self._engine.count_people())
 
     @property
     def tells_meshes(self) -> bool:
@@ -78,7 +97,7 @@ class Gallery:
 
     def people(self) -> dict[str, int]:
         """How many photos everyone is enrolled with, sorted by name."""
-        return {name: len(rows) for name, rows in self._contents.people().items()}
+        return self._engine.people()
 
     def identify(self, photo: str | Path | np.ndarray) -> list[IdentifiedFace]:
         """Find the faces of a photo and name them, best detection first.
@@ -118,10 +137,11 @@ class Gallery:
 
     def name(self, embeddings: np.ndarray) -> list[Answer]:
         """Who faces are whose embeddings (n, d) float32 are given, all in one search; as `identify`."""
-        names = self._index.names
-        if not names:
+        if not self._engine.count_people() or not len(embeddings):
             return [NOBODY] * len(embeddings)
-        return read_ranking(self._index.search(embeddings), names, self.threshold, self.terms.unknown)
+        found = self._engine.search(embeddings)
+        threshold = self.terms.threshold_for(found.people)
+        return read_ranking(found.ranking, found.names, found.people, threshold, self.terms.unknown)
 
     def enrol(self, name: str, photos: Sequence[str | Path]) -> Enrolment:
         """Enrol photos of one person, each with that face alone: all of them, or none if one cannot be used.
@@ -132,18 +152,10 @@ class Gallery:
                 changed.
         """
         rows = rows_of_person(self._looker, self.terms.detect, name, [Path(photo) for photo in photos])
-        before = 0
-
-        def add(contents: Contents) -> Contents:
-            nonlocal before
-            before = len(contents.entries)
-            return add_new(contents, rows)
-
-        self._take(self._change(add))
-        added = len(self._contents.entries) - before
+        sorting = self._engine.add(rows, whole=True)
         kept = check_name(name)
-        alike = lookalikes(self._contents, [kept])
-        return Enrolment(kept, added, len(rows.entries) - added, self.people()[kept], alike)
+        total = self._engine.known([kept])[kept]
+        return Enrolment(kept, len(sorting.fresh), len(sorting.known), total, self._engine.lookalikes([kept]))
 
     def enrol_all(self, people: Iterable[Named]) -> Report:
         """Enrol photos of many people, see `read_people`; those that cannot be used are left out and reported.
@@ -153,9 +165,7 @@ class Gallery:
         Raises:
             GalleryError: a name cannot be used, or the gallery cannot be changed; what was saved before stays.
         """
-        contents, report = BulkEnrolment(self._looker, self._contents, self._change).run(people)
-        self._take(contents)
-        return report
+        return BulkEnrolment(self._looker, self._engine).run(people)
 
     def rename(self, name: str, new: str) -> None:
         """Give a person another name.
@@ -164,7 +174,7 @@ class Gallery:
             GalleryError: there is nobody of that name, the new one is taken or cannot be used, or the gallery cannot be
                 changed.
         """
-        self._take(store.change(self.folder, lambda contents: contents.renamed(check_name(name), check_name(new))))
+        self._engine.rename(check_name(name), check_name(new))
 
     def merge(self, name: str, into: str) -> None:
         """Give all photos of one person to another, as both are the same person.
@@ -172,7 +182,7 @@ class Gallery:
         Raises:
             GalleryError: there is nobody of one of the names, or the gallery cannot be changed.
         """
-        self._take(store.change(self.folder, lambda contents: contents.merged(check_name(name), check_name(into))))
+        self._engine.merge(check_name(name), check_name(into))
 
     def forget(self, name: str) -> None:
         """Remove a person: afterwards no file of the gallery holds the name or an embedding.
@@ -180,20 +190,7 @@ class Gallery:
         Raises:
             GalleryError: there is nobody of that name, or the gallery cannot be changed.
         """
-        self._take(store.change(self.folder, lambda contents: contents.without(check_name(name))))
-
-    def _change(self, edit: Callable[[Contents], Contents]) -> Contents:
-        """Change the folder by rows of this gallery's model, or begin it."""
-
-        def checked(contents: Contents) -> Contents:
-            check_model(self.folder, contents.terms, self._looker)
-            return edit(contents)
-
-        return store.change(self.folder, checked, start=self.terms)
-
-    def _take(self, contents: Contents) -> None:
-        self._contents = contents
-        self._index = TemplateIndex(contents.weighted(), contents.owners)
+        self._engine.forget(check_name(name))
 
 
 def open_gallery(folder: str | Path, *, model: str | Path | None = None) -> Gallery:
@@ -240,16 +237,3 @@ def create_gallery(
 def _own_model(terms: Terms) -> Path:
     """The released weights or the pipeline's model, whichever a gallery was made with; the latter where neither was."""
     return RELEASED if terms.fingerprint == fingerprint(RELEASED) else PIPELINE_MODEL
-
-
-def check_model(folder: Path, terms: Terms, looker: Looker) -> None:
-    """Refuse a model other than the one a gallery was made with.
-
-    Raises:
-        GalleryError: it is another.
-    """
-    if (terms.fingerprint, terms.embedding_size) != (looker.fingerprint, looker.embedding_size):
-        raise GalleryError(
-            f"{folder}: made with model {terms.fingerprint[:12]}, this is model {looker.fingerprint[:12]}; embeddings "
-            "of two models cannot be compared: name its own model (--model), or enrol again in a new folder"
-        )
