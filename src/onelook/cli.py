@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 
-from onelook.cli_gallery import COMMANDS
+from onelook import cli_gallery, cli_move
 from onelook.cli_parts import ModelFolder, Photos, ReadGallery, complain, print_rows, reading
 from onelook.errors import ModelError, OnelookError, PhotoError
 
@@ -88,7 +88,7 @@ def identify(
         raise typer.Exit(1)
 
 
-for name, command in COMMANDS.items():
+for name, command in {**cli_gallery.COMMANDS, **cli_move.COMMANDS}.items():
     app.command(name)(command)
 
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onelook.errors import OnelookError
+from onelook.gallery.place import FORMS, Place, place
 
 OWN_GALLERY = Path("gallery")
 PIPELINE_GALLERY = Path("build/gallery")
@@ -29,14 +30,23 @@ Calibration = Annotated[
         "build/evaluation/calibration.json]",
     ),
 ]
+# Of a Place; typer takes no unions of types.
 ReadGallery = Annotated[
-    Path | None,
-    typer.Option("--gallery", help="the gallery's folder  [default: gallery, or build/gallery where there is none]"),
+    Any,
+    typer.Option(
+        "--gallery",
+        parser=place,
+        metavar="GALLERY",
+        help=f"the gallery's folder, or {FORMS}  [default: gallery, or build/gallery where there is none]",
+    ),
 ]
-ChangedGallery = Annotated[Path, typer.Option("--gallery", help="the gallery's folder")]
+ChangedGallery = Annotated[
+    Any,
+    typer.Option("--gallery", parser=place, metavar="GALLERY", help=f"the gallery's folder, or {FORMS}"),
+]
 
 
-def reading(gallery: Path | None) -> Path:
+def reading(gallery: Place | None) -> Place:
     """The gallery to read: the one named, or the user's own, or the pipeline's where there is no other."""
     from onelook.gallery.store import is_gallery
 

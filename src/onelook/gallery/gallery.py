@@ -8,17 +8,18 @@ import numpy as np
 
 from onelook.data.photo import read_photo
 from onelook.errors import GalleryError
-from onelook.gallery import store
 from onelook.gallery.alike import Alike
 from onelook.gallery.answers import NOBODY, Answer, IdentifiedFace, read_ranking
 from onelook.gallery.bulk import BulkEnrolment, Report
 from onelook.gallery.calibration import calibrated_terms
-from onelook.gallery.contents import Contents, Terms, empty
+from onelook.gallery.contents import Contents, Terms
 from onelook.gallery.engine import Engine, check_model
 from onelook.gallery.enrolment import rows_of_person
 from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.names import check_name
+from onelook.gallery.opening import is_gallery, new_engine, open_engine
 from onelook.gallery.people_list import Named
+from onelook.gallery.place import Place, place
 from onelook.model.look import Looker, load_looker
 from onelook.model.store import RELEASED, fingerprint
 
@@ -137,9 +138,11 @@ class Gallery:
 
     def name(self, embeddings: np.ndarray) -> list[Answer]:
         """Who faces are whose embeddings (n, d) float32 are given, all in one search; as `identify`."""
-        if not self._engine.count_people() or not len(embeddings):
-            return [NOBODY] * len(embeddings)
+        if not len(embeddings):
+            return []
         found = self._engine.search(embeddings)
+        if not found.people:
+            return [NOBODY] * len(embeddings)
         threshold = self.terms.threshold_for(found.people)
         return read_ranking(found.ranking, found.names, found.people, threshold, self.terms.unknown)
 
@@ -193,45 +196,49 @@ class Gallery:
         self._engine.forget(check_name(name))
 
 
-def open_gallery(folder: str | Path, *, model: str | Path | None = None) -> Gallery:
+def open_gallery(folder: str | Place, *, model: str | Path | None = None) -> Gallery:
     """Open a gallery with the model it was made with: by default the released weights or the pipeline's own.
+
+    Args:
+        folder: of the gallery, or its address in Milvus: `milvus:people.db`, `milvus:http://host:19530`.
+        model: the model's folder.
 
     Raises:
         GalleryError: the gallery is missing, damaged or made with another model.
         ModelError: the model is missing or damaged.
     """
-    contents = store.read(Path(folder))
-    return Gallery(Path(folder), contents, load_looker(_own_model(contents.terms) if model is None else Path(model)))
+    engine = open_engine(place(folder))
+    return Gallery.upon(engine, load_looker(_own_model(engine.terms) if model is None else Path(model)))
 
 
 def create_gallery(
-    folder: str | Path,
+    folder: str | Place,
     *,
     model: str | Path | None = None,
     calibration: str | Path | None = None,
 ) -> Gallery:
-    """Begin a gallery of your own; the folder is written with the first enrolment.
+    """Begin a gallery of your own; it is written with the first enrolment.
 
     Args:
-        folder: of the gallery.
+        folder: of the gallery, or its address in Milvus.
         model: the model's folder; by default the weights released with this package.
         calibration: the threshold; by default the `calibration.json` in the model's folder, or where there is none the
             one that the pipeline's evaluation wrote.
 
     Raises:
-        GalleryError: the folder holds something already, or the calibration is missing, damaged or another model's.
+        GalleryError: a gallery is there already, or the calibration is missing, damaged or another model's.
         ModelError: the model is missing or damaged.
     """
-    path = Path(folder)
-    if path.exists() and (not path.is_dir() or store.is_gallery(path)):
-        raise GalleryError(f"{path}: already holds something; name a folder that does not exist yet")
+    where = place(folder)
+    if is_gallery(where) or (isinstance(where, Path) and where.exists() and not where.is_dir()):
+        raise GalleryError(f"{where}: already holds something; name another, that does not exist yet")
     chosen = RELEASED if model is None else Path(model)
     if calibration is None:
         beside = chosen / "calibration.json"
         calibration = beside if beside.is_file() else PIPELINE_CALIBRATION
     looker = load_looker(chosen)
     terms = calibrated_terms(Path(calibration), looker.fingerprint, looker.embedding_size, managed=False)
-    return Gallery(path, empty(terms), looker)
+    return Gallery.upon(new_engine(where, terms), looker)
 
 
 def _own_model(terms: Terms) -> Path:
