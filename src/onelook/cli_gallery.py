@@ -60,6 +60,9 @@ def enroll_all(
     gallery: ChangedGallery = OWN_GALLERY,
     model: ModelFolder = None,
     calibration: Calibration = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="processes that look at the photos, through Ray; 0: this one does")
+    ] = 0,
 ) -> None:
     """Enroll many people; photos that cannot be used are left out and told.
 
@@ -71,7 +74,7 @@ def enroll_all(
 
     named = read_people(people)
     report = _opened(gallery, model, calibration).enrol_all(
-        with_progress(named, "photos") if sys.stderr.isatty() else named
+        with_progress(named, "photos") if sys.stderr.isatty() and not workers else named, workers=workers
     )
     for photo in report.left_out:
         print(f"left out: {photo.name}: {photo.why}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from onelook.data.photo import read_photo
 from onelook.errors import GalleryError
 from onelook.gallery.alike import Alike
 from onelook.gallery.answers import NOBODY, Answer, IdentifiedFace, read_ranking
-from onelook.gallery.bulk import BulkEnrolment, Report
+from onelook.gallery.bulk import BulkEnrolment, Report, look_in_passes
 from onelook.gallery.calibration import calibrated_terms
 from onelook.gallery.contents import Contents, Terms
 from onelook.gallery.engine import Engine, check_model
@@ -20,6 +21,7 @@ from onelook.gallery.names import check_name
 from onelook.gallery.opening import is_gallery, new_engine, open_engine
 from onelook.gallery.people_list import Named
 from onelook.gallery.place import Place, place
+from onelook.gallery.workers import look_with_workers
 from onelook.model.look import Looker, load_looker
 from onelook.model.store import RELEASED, fingerprint
 
@@ -160,15 +162,23 @@ class Gallery:
         total = self._engine.known([kept])[kept]
         return Enrolment(kept, len(sorting.fresh), len(sorting.known), total, self._engine.lookalikes([kept]))
 
-    def enrol_all(self, people: Iterable[Named]) -> Report:
+    def enrol_all(self, people: Iterable[Named], *, workers: int = 0) -> Report:
         """Enrol photos of many people, see `read_people`; those that cannot be used are left out and reported.
 
         It is saved as it goes: a run that breaks off can be begun again, and leaves out what is enrolled already.
 
+        Args:
+            people: who is in which photo.
+            workers: processes that look at the photos, through Ray; 0: this one does. The rows are the same.
+
         Raises:
-            GalleryError: a name cannot be used, or the gallery cannot be changed; what was saved before stays.
+            GalleryError: a name cannot be used, the gallery cannot be changed, or Ray is not installed; what was saved
+                before stays.
         """
-        return BulkEnrolment(self._looker, self._engine).run(people)
+        looking = partial(look_in_passes, self._looker, self.terms.detect)
+        if workers:
+            looking = partial(look_with_workers, self._looker, self.terms.detect, workers)
+        return BulkEnrolment(self._engine, looking).run(people)
 
     def rename(self, name: str, new: str) -> None:
         """Give a person another name.
