@@ -208,7 +208,7 @@ class MilvusEngine:
         place = {name: i for i, name in enumerate(names)}
         places = np.full((len(probes), CANDIDATES), -1, np.int64)
         for i, hits in enumerate(found):
-            # In the order of names, so that of two who are equally similar the same comes first as in a folder.
+            # In the order of names, so that of two who are equally similar always the same comes first.
             places[i, : len(hits)] = sorted(place[hit["name"]] for hit in hits)
         ranking = rank_again(rows, probes, places, 2)
         number = np.asarray([numbers.setdefault(name, len(numbers)) for name in names], np.int64)

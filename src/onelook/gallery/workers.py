@@ -5,6 +5,7 @@ photos, so that one process enrols, as without them. A cluster, at the address i
 model under the same paths.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ def look_with_workers(looker: Looker, detect: Detect, workers: int, people: Iter
     if looker.folder is None:
         raise GalleryError("workers load the model from its folder, and this one came from none; leave --workers out")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing about a run is sent to anybody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what fails is raised; its log files tell the rest
     try:
         import ray
         import ray.data
@@ -92,15 +94,17 @@ def _outcomes(
 ) -> Iterator[tuple[Entry, np.ndarray] | PhotoError]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    blocks = -(-len(people) // PASS)
     context.execution_options.preserve_order = True
     looked = ray.data.from_items(
         [{"name": each.name, "photo": os.fsencode(each.photo)} for each in people],
-        override_num_blocks=-(-len(people) // PASS),
+        override_num_blocks=blocks,
     ).map_batches(
         _Actor,
         fn_constructor_args=(str(model.resolve()), looker.fingerprint, detect.model_dump_json(), str(Path.cwd())),
         batch_size=PASS,
-        compute=ray.data.ActorPoolStrategy(size=workers),
+        compute=ray.data.ActorPoolStrategy(size=min(workers, blocks)),
         num_cpus=1,
     )
     for row in looked.iter_rows():
