@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 
-from onelook import cli_gallery, cli_page, cli_registry, cli_scale
+from onelook import cli_gallery, cli_move, cli_page, cli_registry, cli_scale
 from onelook.cli_parts import Photos, ReadGallery, ReadModel, complain, opened, print_rows
 from onelook.errors import ModelError, OnelookError, PhotoError
 
@@ -89,8 +89,9 @@ def identify(
         raise typer.Exit(1)
 
 
-for name, command in (cli_gallery.COMMANDS | cli_scale.COMMANDS | cli_page.COMMANDS | cli_registry.COMMANDS).items():
-    app.command(name)(command)
+for part in (cli_gallery, cli_scale, cli_page, cli_registry, cli_move):
+    for name, command in part.COMMANDS.items():
+        app.command(name)(command)
 
 
 @app.command()

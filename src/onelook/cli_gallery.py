@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from onelook.gallery.alike import Alike
     from onelook.gallery.contents import Contents
     from onelook.gallery.gallery import Gallery
+    from onelook.gallery.place import Place
 
 
 def enroll(
@@ -59,6 +60,9 @@ def enroll_all(
     gallery: ChangedGallery = OWN_GALLERY,
     model: ModelFolder = None,
     calibration: Calibration = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="processes that look at the photos, through Ray; 0: this one does")
+    ] = 0,
 ) -> None:
     """Enroll many people; photos that cannot be used are left out and told.
 
@@ -70,7 +74,7 @@ def enroll_all(
 
     named = read_people(people)
     report = _opened(gallery, model, calibration).enrol_all(
-        with_progress(named, "photos") if sys.stderr.isatty() else named
+        with_progress(named, "photos") if sys.stderr.isatty() and not workers else named, workers=workers
     )
     for photo in report.left_out:
         print(f"left out: {photo.name}: {photo.why}", file=sys.stderr)
@@ -87,14 +91,14 @@ def enroll_all(
 
 def list_people(gallery: ReadGallery = None) -> None:
     """List who is enrolled, and with which photos."""
-    from onelook.gallery.store import read
+    from onelook.gallery.opening import open_engine
 
-    folder = reading(gallery)
-    contents = read(folder)
+    place = reading(gallery)
+    contents = open_engine(place).contents()
     rows = [(name, str(len(rows)), ", ".join(row.photo for row in rows)) for name, rows in contents.people().items()]
     terms = contents.terms
     title = (
-        f"{folder}: {count(len(rows), 'person', 'people')}, threshold {terms.threshold_for(len(rows)):.3f} "
+        f"{place}: {count(len(rows), 'person', 'people')}, threshold {terms.threshold_for(len(rows)):.3f} "
         f"(false-positive identification rate {terms.target_fpir:.2g}), model {terms.fingerprint[:12]}"
     )
     print_rows(title, ("name", "photos", "from"), rows)
@@ -107,10 +111,10 @@ def rename(
 ) -> None:
     """Give a person another name."""
     from onelook.gallery.names import check_name
-    from onelook.gallery.store import change
+    from onelook.gallery.opening import open_engine
 
     old, kept = check_name(name), check_name(new)
-    change(gallery, lambda contents: contents.renamed(old, kept))
+    open_engine(gallery).rename(old, kept)
     print(f"{old}: now {kept} in {gallery}")
 
 
@@ -121,20 +125,21 @@ def merge(
 ) -> None:
     """Make two people one: the photos of NAME go to INTO."""
     from onelook.gallery.names import check_name
-    from onelook.gallery.store import change
+    from onelook.gallery.opening import open_engine
 
     one, other = check_name(name), check_name(into)
-    changed = change(gallery, lambda contents: contents.merged(one, other))
-    print(f"{one}: now {other}, {count(changed.owners.count(other), 'photo')} in all, in {gallery}")
+    engine = open_engine(gallery)
+    engine.merge(one, other)
+    print(f"{one}: now {other}, {count(engine.known([other])[other], 'photo')} in all, in {gallery}")
 
 
 def forget(name: Name, gallery: ChangedGallery = OWN_GALLERY) -> None:
     """Remove a person, and every trace of that person, from a gallery; not from backups and exports of it."""
     from onelook.gallery.names import check_name
-    from onelook.gallery.store import change
+    from onelook.gallery.opening import open_engine
 
     kept = check_name(name)
-    change(gallery, lambda contents: contents.without(kept))
+    open_engine(gallery).forget(kept)
     print(f"{kept}: forgotten, nothing of it is left in {gallery}")
 
 
@@ -144,9 +149,9 @@ def export(
 ) -> None:
     """Write who is enrolled, with which photos, as faces.csv, and the embeddings as embeddings.safetensors."""
     from onelook.gallery import export as writer
-    from onelook.gallery.store import read
+    from onelook.gallery.opening import open_engine
 
-    contents = read(reading(gallery))
+    contents = open_engine(reading(gallery)).contents()
     writer.export(folder, contents)
     print(f"{folder}: {_size(contents)}")
 
@@ -157,9 +162,9 @@ def backup(
 ) -> None:
     """Write a gallery into one file; who is forgotten later stays in it."""
     from onelook.gallery.backup import write_backup
-    from onelook.gallery.store import read
+    from onelook.gallery.opening import open_engine
 
-    contents = read(reading(gallery))
+    contents = open_engine(reading(gallery)).contents()
     write_backup(file, contents)
     print(f"{file}: {_size(contents)}")
 
@@ -169,11 +174,11 @@ def restore(
     gallery: ChangedGallery = OWN_GALLERY,
 ) -> None:
     """Put back what a backup holds, in the place of what the gallery holds now, damaged or not."""
-    from onelook.gallery import store
+    from onelook.gallery import opening
     from onelook.gallery.backup import read_backup
 
     contents = read_backup(file)
-    store.restore(gallery, contents)
+    opening.restore(gallery, contents)
     print(f"{gallery}: {_size(contents)}")
 
 
@@ -190,13 +195,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _opened(folder: Path, model: Path | None, calibration: Path | None) -> "Gallery":
+def _opened(place: "Place", model: Path | None, calibration: Path | None) -> "Gallery":
     from onelook.gallery.gallery import create_gallery, open_gallery
-    from onelook.gallery.store import is_gallery
+    from onelook.gallery.opening import is_gallery
 
-    if is_gallery(folder):
-        return open_gallery(folder, model=model)
-    return create_gallery(folder, model=model, calibration=calibration)
+    if is_gallery(place):
+        return open_gallery(place, model=model)
+    return create_gallery(place, model=model, calibration=calibration)
 
 
 def _point_out(alike: "Iterable[Alike]") -> None:

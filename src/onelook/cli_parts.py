@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onelook.errors import OnelookError
+from onelook.gallery.place import FORMS, Place, place
 
 if TYPE_CHECKING:
     from onelook.gallery.gallery import Gallery
@@ -40,14 +41,23 @@ Calibration = Annotated[
         "build/evaluation/calibration.json]",
     ),
 ]
+# Of a Place; typer takes no unions of types.
 ReadGallery = Annotated[
-    Path | None,
-    typer.Option("--gallery", help="the gallery's folder  [default: gallery, or build/gallery where there is none]"),
+    Any,
+    typer.Option(
+        "--gallery",
+        parser=place,
+        metavar="GALLERY",
+        help=f"the gallery's folder, or {FORMS}  [default: gallery, or build/gallery where there is none]",
+    ),
 ]
-ChangedGallery = Annotated[Path, typer.Option("--gallery", help="the gallery's folder")]
+ChangedGallery = Annotated[
+    Any,
+    typer.Option("--gallery", parser=place, metavar="GALLERY", help=f"the gallery's folder, or {FORMS}"),
+]
 
 
-def reading(gallery: Path | None) -> Path:
+def reading(gallery: Place | None) -> Place:
     """The gallery to read: the one named, or the user's own, or the pipeline's where there is no other."""
     from onelook.gallery.store import is_gallery
 
@@ -56,7 +66,7 @@ def reading(gallery: Path | None) -> Path:
     return PIPELINE_GALLERY if is_gallery(PIPELINE_GALLERY) and not is_gallery(OWN_GALLERY) else OWN_GALLERY
 
 
-def opened(gallery: Path | None, model: Path | None) -> "Gallery":
+def opened(gallery: Place | None, model: Path | None) -> "Gallery":
     """The gallery to read with its model, from its folder or from MLflow's registry, where the model is named there."""
     from onelook.gallery.gallery import open_gallery
     from onelook.tracking.registry import fetch, is_address

@@ -1,10 +1,13 @@
 """The command that keeps a gallery and its model in MLflow's registry."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from onelook.cli_parts import ModelFolder, ReadGallery, reading
+from onelook.errors import GalleryError
 
 
 def register(
@@ -22,6 +25,8 @@ def register(
     from onelook.tracking import registry
 
     folder = reading(gallery)
+    if not isinstance(folder, Path):
+        raise GalleryError(f"{folder}: only a folder can be registered; `onelook move` makes one of it")
     opened = open_gallery(folder, model=model)  # what cannot be opened is not registered
     version = registry.register(folder, own_model(opened.terms) if model is None else model, alias)
     named = "" if alias is None else f", models:/{registry.REGISTERED}@{alias}"

@@ -72,11 +72,11 @@ def group(
 
     Move the groups you know into a folder, each under the person's name, and give that folder to `onelook enroll-all`.
     """
-    from onelook.gallery.store import read
+    from onelook.gallery.opening import open_engine
     from onelook.scale.groups import write_groups
 
     with _progress() as progress:
-        terms = read(reading(gallery)).terms
+        terms = open_engine(reading(gallery)).terms
         done = write_groups(out, terms, least, lambda cuts, total: progress.track(cuts, total, description="pictures"))
     for problem in done.problems:
         print(f"left out: {problem}", file=sys.stderr)

@@ -67,17 +67,20 @@ NOBODY = Answer(None, None, None, None, None)
 """What a gallery without people answers."""
 
 
-def read_ranking(ranking: Ranking, names: Sequence[str], threshold: float, unknown: Unknown | None) -> list[Answer]:
+def read_ranking(
+    ranking: Ranking, names: Sequence[str], people: int, threshold: float, unknown: Unknown | None
+) -> list[Answer]:
     """What the two most similar people say of each probe.
 
     Args:
         ranking: of at least one person and at most two for each probe.
-        names: the people that its places number; not none.
+        names: the people that its places number.
+        people: how many are enrolled; not none.
         threshold: the lowest similarity at which a face gets a name.
         unknown: what tells how sure a name is; None: nothing does.
     """
     best = ranking.similarities[:, 0]
-    sure = [None] * len(best) if unknown is None else unknown.confidence(best, len(names))
+    sure = [None] * len(best) if unknown is None else unknown.confidence(best, people)
     answers = []
     for places, (similarity, second), probability in zip(ranking.places, ranking.similarities, sure, strict=True):
         nearest, likeness = names[places[0]], float(similarity)  # in single precision a threshold is rounded
@@ -86,7 +89,7 @@ def read_ranking(ranking: Ranking, names: Sequence[str], threshold: float, unkno
                 name=nearest if likeness >= threshold else None,
                 similarity=likeness,
                 nearest=nearest,
-                margin=likeness - float(second) if len(names) > 1 else None,
+                margin=likeness - float(second) if people > 1 else None,
                 confidence=None if probability is None else float(probability),
             )
         )

@@ -2,22 +2,24 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from onelook.errors import PhotoError
 from onelook.files import sha256
-from onelook.gallery.alike import Alike, lookalikes
-from onelook.gallery.contents import Contents, Entry
-from onelook.gallery.enrolment import PASS, add_fresh, look_alone, sort_rows, stack_rows
+from onelook.gallery.alike import Alike
+from onelook.gallery.contents import Entry
+from onelook.gallery.engine import Engine
+from onelook.gallery.enrolment import PASS, look_alone, stack_rows
 from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.people_list import Named
 from onelook.model.look import Looker
+from onelook.settings import Detect
 
-# Photos from one save to the next, and what share of the gallery they must be: a save writes the whole gallery (0.4 s
-# with ten thousand faces), so that saves at a fixed distance would take ever more of the time; so they take a tenth.
+# Photos from one save to the next, and what share of the gallery they must be: a save writes a whole folder (0.4 s with
+# ten thousand faces), so that saves at a fixed distance would take ever more of the time; so they take a tenth.
 SAVE = 64
 SAVE_SHARE = 25
 
@@ -56,47 +58,62 @@ class Report:
     alike: tuple[Alike, ...]
 
 
+Seen = tuple[Named, tuple[Entry, np.ndarray] | PhotoError]
+"""A photo and its entry and embedding (d,) float32, or what is wrong with it."""
+Looking = Callable[[Iterator[Named]], Iterator[Seen]]
+"""Looks at photos, in their order."""
+
+
+def look_in_passes(looker: Looker, detect: Detect, people: Iterator[Named]) -> Iterator[Seen]:
+    """Look at photos that each show one person alone, a few at a time; no more of them are taken than are looked at."""
+    while some := list(islice(people, PASS)):
+        yield from zip(some, look_alone(looker, detect, [(each.name, each.photo) for each in some]), strict=True)
+
+
 class BulkEnrolment:
     """Photos of many people on their way into a gallery."""
 
-    def __init__(
-        self,
-        looker: Looker,
-        contents: Contents,
-        change: Callable[[Callable[[Contents], Contents]], Contents],
-    ) -> None:
-        """Take the model, what the gallery holds, and what changes it: given an edit, it returns the new contents."""
-        self._looker = looker
-        self._change = change
-        self._contents = contents
+    def __init__(self, engine: Engine, looking: Looking) -> None:
+        """Take what keeps the people, and what looks at photos."""
+        self._engine = engine
+        self._looking = looking
         self._added = 0
         self._known = 0
         self._named: set[str] = set()
         self._changed: set[str] = set()
         self._left_out: list[LeftOut] = []
 
-    def run(self, people: Iterable[Named]) -> tuple[Contents, Report]:
-        """Enrol the photos in passes; a photo that is enrolled already is known by its bytes and not looked at again.
+    def run(self, people: Iterable[Named]) -> Report:
+        """Enrol the photos as they are seen; what is enrolled already is known by its bytes and not looked at again.
 
         Raises:
             GalleryError: a name cannot be used, or the gallery cannot be changed; what was saved before stays.
         """
-        rest = iter(people)
-        for first in rest:
-            count = max(SAVE, len(self._contents.entries) // SAVE_SHARE)
-            # Taken one by one, so that a bar upon them moves as they are looked at.
-            self._save(self._look(self._unknown(chain([first], islice(rest, count - 1)))))
-        missing = tuple(sorted(self._named - set(self._contents.owners)))
-        alike = lookalikes(self._contents, self._changed)
+        rows: list[tuple[Entry, np.ndarray]] = []
+        enough = self._enough()
+        for each, outcome in self._looking(self._unknown(people)):
+            if isinstance(outcome, PhotoError):
+                self._leave_out(each.name, photo_name(each.photo), str(outcome))
+            else:
+                rows.append(outcome)
+            if len(rows) >= enough:
+                self._save(rows)
+                rows, enough = [], self._enough()
+        self._save(rows)
+        missing = tuple(sorted(self._named - set(self._engine.known(self._named))))
+        alike = self._engine.lookalikes(self._changed)
         left_out = tuple(sorted(self._left_out, key=lambda each: (each.name, each.photo)))
-        return self._contents, Report(self._added, self._known, left_out, missing, alike)
+        return Report(self._added, self._known, left_out, missing, alike)
 
-    def _unknown(self, chunk: Iterable[Named]) -> Iterator[Named]:
-        owners = {entry.sha256: entry.person for entry in self._contents.entries}
-        for each in chunk:
+    def _enough(self) -> int:
+        return max(SAVE, self._engine.count_photos() // SAVE_SHARE)
+
+    def _unknown(self, some: Iterable[Named]) -> Iterator[Named]:
+        for each in some:
             name, photo = check_name(each.name), photo_name(each.photo)
             self._named.add(name)
-            owner = owners.get(_digest(each.photo))
+            digest = _digest(each.photo)
+            owner = self._engine.owners([digest]).get(digest)
             if owner is None:
                 yield Named(name, each.photo)
             elif owner == name:
@@ -104,30 +121,11 @@ class BulkEnrolment:
             else:
                 self._leave_out(name, photo, _taken(photo, owner))
 
-    def _look(self, people: Iterator[Named]) -> list[tuple[Entry, np.ndarray]]:
-        rows = []
-        detect = self._contents.terms.detect
-        while some := list(islice(people, PASS)):
-            seen = look_alone(self._looker, detect, [(each.name, each.photo) for each in some])
-            for each, outcome in zip(some, seen, strict=True):
-                if isinstance(outcome, PhotoError):
-                    self._leave_out(each.name, photo_name(each.photo), str(outcome))
-                else:
-                    rows.append(outcome)
-        return rows
-
     def _save(self, seen: list[tuple[Entry, np.ndarray]]) -> None:
         if not seen:
             return
-        rows = stack_rows(seen, self._looker.embedding_size)
-        sorting = sort_rows(self._contents, rows)
-
-        def add(contents: Contents) -> Contents:
-            nonlocal sorting
-            sorting = sort_rows(contents, rows)  # of what it holds now, as another process may have enrolled meanwhile
-            return add_fresh(contents, rows, sorting)
-
-        self._contents = self._change(add)
+        rows = stack_rows(seen, self._engine.terms.embedding_size)
+        sorting = self._engine.add(rows, whole=False)
         self._added += len(sorting.fresh)
         self._known += len(sorting.known)
         self._changed.update(rows.entries[i].person for i in sorting.fresh)

@@ -132,7 +132,12 @@ def rows_of_scenes(looker: Looker, detect: Detect, manifest: Manifest, split: Sp
 
 def sort_rows(contents: Contents, rows: Rows) -> Sorting:
     """Which of the rows the contents lack, by the bytes of their photos."""
-    owners = {entry.sha256: entry.person for entry in contents.entries}
+    return sort_by_owner({entry.sha256: entry.person for entry in contents.entries}, rows)
+
+
+def sort_by_owner(enrolled: dict[str, str], rows: Rows) -> Sorting:
+    """Which of the rows are not enrolled, given whose each enrolled photo is, by the SHA-256 of its bytes."""
+    owners = dict(enrolled)
     fresh: list[int] = []
     known: list[int] = []
     taken: list[tuple[int, str]] = []
@@ -155,9 +160,18 @@ def add_new(contents: Contents, rows: Rows) -> Contents:
         GalleryError: a photo is enrolled as somebody else.
     """
     sorting = sort_rows(contents, rows)
+    refuse_taken(rows, sorting)
+    return add_fresh(contents, rows, sorting)
+
+
+def refuse_taken(rows: Rows, sorting: Sorting) -> None:
+    """Refuse rows of which a photo is somebody else's.
+
+    Raises:
+        GalleryError: one is.
+    """
     for number, owner in sorting.taken:
         raise GalleryError(f"{rows.entries[number].photo}: this photo is enrolled as {owner}; nobody was enrolled")
-    return add_fresh(contents, rows, sorting)
 
 
 def add_fresh(contents: Contents, rows: Rows, sorting: Sorting) -> Contents:

@@ -1,24 +1,28 @@
 """A gallery and the model that made it: enrol people, and say who is in a photo."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from onelook.data.photo import read_photo
 from onelook.errors import GalleryError
-from onelook.gallery import store
-from onelook.gallery.alike import Alike, lookalikes
+from onelook.gallery.alike import Alike
 from onelook.gallery.answers import NOBODY, Answer, IdentifiedFace, read_ranking
-from onelook.gallery.bulk import BulkEnrolment, Report
+from onelook.gallery.bulk import BulkEnrolment, Report, look_in_passes
 from onelook.gallery.calibration import calibrated_terms
-from onelook.gallery.contents import Contents, Entry, Terms, empty
-from onelook.gallery.enrolment import Rows, add_new, rows_of_person
+from onelook.gallery.contents import Contents, Entry, Terms
+from onelook.gallery.engine import Engine, check_model
+from onelook.gallery.enrolment import Rows, rows_of_person
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.names import check_name
+from onelook.gallery.opening import is_gallery, new_engine, open_engine
 from onelook.gallery.people_list import Named
-from onelook.gallery.search import TemplateIndex
+from onelook.gallery.place import Place, place
 from onelook.gallery.seen import SeenFace
+from onelook.gallery.workers import look_with_workers
 from onelook.model.look import Looker, load_looker
 from onelook.model.store import RELEASED, fingerprint
 
@@ -46,32 +50,49 @@ class Enrolment:
 
 
 class Gallery:
-    """A gallery folder opened with its model.
+    """A gallery opened with its model.
 
-    It answers from what the folder held when it was opened or last changed through this object.
+    A folder's answers are from what it held when it was opened or last changed through this object; Milvus answers from
+    what it holds.
+
+    Attributes:
+        folder: its folder, or its address in Milvus.
     """
 
     def __init__(self, folder: Path, contents: Contents, looker: Looker) -> None:
-        """Take a gallery's contents and the model; see `open_gallery` and `create_gallery`.
+        """Take what a gallery folder holds and the model; see `open_gallery` and `create_gallery`.
 
         Raises:
             GalleryError: the gallery was made with another model.
         """
-        check_model(folder, contents.terms, looker)
-        self.folder = folder
+        self._begin(FolderEngine(folder, contents), looker)
+
+    @classmethod
+    def upon(cls, engine: Engine, looker: Looker) -> "Gallery":
+        """A gallery upon any engine, and the model.
+
+        Raises:
+            GalleryError: the gallery was made with another model.
+        """
+        gallery = cls.__new__(cls)
+        gallery._begin(engine, looker)
+        return gallery
+
+    def _begin(self, engine: Engine, looker: Looker) -> None:
+        check_model(engine.place, engine.terms, looker)
+        self.folder = engine.place
+        self._engine = engine
         self._looker = looker
-        self._header: bytes | None = b""
-        self._take(contents)
 
     @property
     def terms(self) -> Terms:
         """What the gallery was made with."""
-        return self._contents.terms
+        return self._engine.terms
 
     @property
     def threshold(self) -> float:
         """The lowest similarity at which a face gets a name now: it follows the number of people."""
-        return self.terms.threshold_for(len(self._index.names))
+        return self.terms.threshold_for(self._engine.count_people())
 
     @property
     def tells_meshes(self) -> bool:
@@ -80,25 +101,23 @@ class Gallery:
 
     def people(self) -> dict[str, int]:
         """How many photos everyone is enrolled with, sorted by name."""
-        return {name: len(rows) for name, rows in self._contents.people().items()}
+        return self._engine.people()
 
     def rows(self) -> dict[str, list[Entry]]:
-        """What everyone is enrolled with, people sorted by name."""
-        return self._contents.people()
+        """What everyone is enrolled with, people sorted by name; all of it is read into memory."""
+        return self._engine.contents().people()
+
+    def revision(self) -> str:
+        """What tells the gallery as it is now from the gallery before and after any change."""
+        return self._engine.revision()
 
     def refresh(self) -> None:
-        """Take what the folder holds now, where another process may have changed it; nobody where there is none.
+        """Take what the gallery holds now, where another process may have changed it; nobody where there is none.
 
         Raises:
             GalleryError: it is damaged, or made with another model.
         """
-        header = store.read_header(self.folder)  # before the rest: a change in between is seen the next time
-        if header != self._header:
-            begun = self.terms.model_copy(update={"managed": False})
-            contents = empty(begun) if header is None else store.read(self.folder)
-            check_model(self.folder, contents.terms, self._looker)
-            self._take(contents)
-            self._header = header
+        self._engine.refresh()
 
     def identify(self, photo: str | Path | np.ndarray) -> list[IdentifiedFace]:
         """Find the faces of a photo and name them, best detection first.
@@ -138,10 +157,13 @@ class Gallery:
 
     def name(self, embeddings: np.ndarray) -> list[Answer]:
         """Who faces are whose embeddings (n, d) float32 are given, all in one search; as `identify`."""
-        names = self._index.names
-        if not names:
+        if not len(embeddings):
+            return []
+        found = self._engine.search(embeddings)
+        if not found.people:
             return [NOBODY] * len(embeddings)
-        return read_ranking(self._index.search(embeddings), names, self.threshold, self.terms.unknown)
+        threshold = self.terms.threshold_for(found.people)
+        return read_ranking(found.ranking, found.names, found.people, threshold, self.terms.unknown)
 
     def enrol(self, name: str, photos: Sequence[str | Path]) -> Enrolment:
         """Enrol photos of one person, each with that face alone: all of them, or none if one cannot be used.
@@ -166,29 +188,27 @@ class Gallery:
         return self._enrol(kept, face.row(kept))
 
     def _enrol(self, kept: str, rows: Rows) -> Enrolment:
-        before = 0
+        sorting = self._engine.add(rows, whole=True)
+        total = self._engine.known([kept])[kept]
+        return Enrolment(kept, len(sorting.fresh), len(sorting.known), total, self._engine.lookalikes([kept]))
 
-        def add(contents: Contents) -> Contents:
-            nonlocal before
-            before = len(contents.entries)
-            return add_new(contents, rows)
-
-        self._take(self._change(add))
-        added = len(self._contents.entries) - before
-        alike = lookalikes(self._contents, [kept])
-        return Enrolment(kept, added, len(rows.entries) - added, self.people()[kept], alike)
-
-    def enrol_all(self, people: Iterable[Named]) -> Report:
+    def enrol_all(self, people: Iterable[Named], *, workers: int = 0) -> Report:
         """Enrol photos of many people, see `read_people`; those that cannot be used are left out and reported.
 
         It is saved as it goes: a run that breaks off can be begun again, and leaves out what is enrolled already.
 
+        Args:
+            people: who is in which photo.
+            workers: processes that look at the photos, through Ray; 0: this one does. The rows are the same.
+
         Raises:
-            GalleryError: a name cannot be used, or the gallery cannot be changed; what was saved before stays.
+            GalleryError: a name cannot be used, the gallery cannot be changed, or Ray is not installed; what was saved
+                before stays.
         """
-        contents, report = BulkEnrolment(self._looker, self._contents, self._change).run(people)
-        self._take(contents)
-        return report
+        looking = partial(look_in_passes, self._looker, self.terms.detect)
+        if workers:
+            looking = partial(look_with_workers, self._looker, self.terms.detect, workers)
+        return BulkEnrolment(self._engine, looking).run(people)
 
     def rename(self, name: str, new: str) -> None:
         """Give a person another name.
@@ -197,7 +217,7 @@ class Gallery:
             GalleryError: there is nobody of that name, the new one is taken or cannot be used, or the gallery cannot be
                 changed.
         """
-        self._take(store.change(self.folder, lambda contents: contents.renamed(check_name(name), check_name(new))))
+        self._engine.rename(check_name(name), check_name(new))
 
     def merge(self, name: str, into: str) -> None:
         """Give all photos of one person to another, as both are the same person.
@@ -205,7 +225,7 @@ class Gallery:
         Raises:
             GalleryError: there is nobody of one of the names, or the gallery cannot be changed.
         """
-        self._take(store.change(self.folder, lambda contents: contents.merged(check_name(name), check_name(into))))
+        self._engine.merge(check_name(name), check_name(into))
 
     def forget(self, name: str) -> None:
         """Remove a person: afterwards no file of the gallery holds the name or an embedding.
@@ -213,76 +233,54 @@ class Gallery:
         Raises:
             GalleryError: there is nobody of that name, or the gallery cannot be changed.
         """
-        self._take(store.change(self.folder, lambda contents: contents.without(check_name(name))))
-
-    def _change(self, edit: Callable[[Contents], Contents]) -> Contents:
-        """Change the folder by rows of this gallery's model, or begin it."""
-
-        def checked(contents: Contents) -> Contents:
-            check_model(self.folder, contents.terms, self._looker)
-            return edit(contents)
-
-        return store.change(self.folder, checked, start=self.terms)
-
-    def _take(self, contents: Contents) -> None:
-        self._contents = contents
-        self._index = TemplateIndex(contents.weighted(), contents.owners)
+        self._engine.forget(check_name(name))
 
 
-def open_gallery(folder: str | Path, *, model: str | Path | None = None) -> Gallery:
+def open_gallery(folder: str | Place, *, model: str | Path | None = None) -> Gallery:
     """Open a gallery with the model it was made with: by default the released weights or the pipeline's own.
+
+    Args:
+        folder: of the gallery, or its address in Milvus: `milvus:people.db`, `milvus:http://host:19530`.
+        model: the model's folder.
 
     Raises:
         GalleryError: the gallery is missing, damaged or made with another model.
         ModelError: the model is missing or damaged.
     """
-    contents = store.read(Path(folder))
-    return Gallery(Path(folder), contents, load_looker(own_model(contents.terms) if model is None else Path(model)))
+    engine = open_engine(place(folder))
+    return Gallery.upon(engine, load_looker(own_model(engine.terms) if model is None else Path(model)))
 
 
 def create_gallery(
-    folder: str | Path,
+    folder: str | Place,
     *,
     model: str | Path | None = None,
     calibration: str | Path | None = None,
 ) -> Gallery:
-    """Begin a gallery of your own; the folder is written with the first enrolment.
+    """Begin a gallery of your own; it is written with the first enrolment.
 
     Args:
-        folder: of the gallery.
+        folder: of the gallery, or its address in Milvus.
         model: the model's folder; by default the weights released with this package.
         calibration: the threshold; by default the `calibration.json` in the model's folder, or where there is none the
             one that the pipeline's evaluation wrote.
 
     Raises:
-        GalleryError: the folder holds something already, or the calibration is missing, damaged or another model's.
+        GalleryError: a gallery is there already, or the calibration is missing, damaged or another model's.
         ModelError: the model is missing or damaged.
     """
-    path = Path(folder)
-    if path.exists() and (not path.is_dir() or store.is_gallery(path)):
-        raise GalleryError(f"{path}: already holds something; name a folder that does not exist yet")
+    where = place(folder)
+    if is_gallery(where) or (isinstance(where, Path) and where.exists() and not where.is_dir()):
+        raise GalleryError(f"{where}: already holds something; name another, that does not exist yet")
     chosen = RELEASED if model is None else Path(model)
     if calibration is None:
         beside = chosen / "calibration.json"
         calibration = beside if beside.is_file() else PIPELINE_CALIBRATION
     looker = load_looker(chosen)
     terms = calibrated_terms(Path(calibration), looker.fingerprint, looker.embedding_size, managed=False)
-    return Gallery(path, empty(terms), looker)
+    return Gallery.upon(new_engine(where, terms), looker)
 
 
 def own_model(terms: Terms) -> Path:
     """The released weights or the pipeline's model, whichever a gallery was made with; the latter where neither was."""
     return RELEASED if terms.fingerprint == fingerprint(RELEASED) else PIPELINE_MODEL
-
-
-def check_model(folder: Path, terms: Terms, looker: Looker) -> None:
-    """Refuse a model other than the one a gallery was made with.
-
-    Raises:
-        GalleryError: it is another.
-    """
-    if (terms.fingerprint, terms.embedding_size) != (looker.fingerprint, looker.embedding_size):
-        raise GalleryError(
-            f"{folder}: made with model {terms.fingerprint[:12]}, this is model {looker.fingerprint[:12]}; embeddings "
-            "of two models cannot be compared: name its own model (--model), or enrol again in a new folder"
-        )

@@ -32,11 +32,13 @@ class Looker:
     Attributes:
         network: in evaluation mode while looking.
         fingerprint: hex SHA-256 of the model folder it came from, or an empty string.
+        folder: that folder, or None.
     """
 
-    def __init__(self, network: JointNetwork, fingerprint: str = "") -> None:
+    def __init__(self, network: JointNetwork, fingerprint: str = "", folder: Path | None = None) -> None:
         self.network = network
         self.fingerprint = fingerprint
+        self.folder = folder
 
     @property
     def embedding_size(self) -> int:
@@ -156,7 +158,8 @@ def load_looker(folder: Path) -> Looker:
     network = load_model(folder)
     fold_batch_norms(network)
     # Depthwise convolutions are faster with the channels innermost.
-    return Looker(network.to(memory_format=torch.channels_last), fingerprint(folder))  # type: ignore[call-overload]
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Looker(network, fingerprint(folder), folder)
 
 
 def starting_network(settings: Model) -> JointNetwork:

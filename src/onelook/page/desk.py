@@ -14,8 +14,9 @@ from onelook.data.photo import decode_photo, encode_photo
 from onelook.gallery.answers import IdentifiedFace
 from onelook.gallery.gallery import Enrolment, Gallery, create_gallery, open_gallery
 from onelook.gallery.names import photo_name
+from onelook.gallery.opening import is_gallery
+from onelook.gallery.place import Place
 from onelook.gallery.seen import SeenFace, see_face
-from onelook.gallery.store import is_gallery
 
 # Of a shown photo, in pixels: sharp on a large screen, and small in memory.
 _LONGEST_SIDE = 1600
@@ -69,7 +70,7 @@ class Person:
 class Desk:
     """A gallery at which several pages and threads may work: they take turns, and see what other processes changed."""
 
-    def __init__(self, folder: Path, *, model: Path | None = None) -> None:
+    def __init__(self, folder: Place, *, model: Path | None = None) -> None:
         """Open a gallery, or prepare to begin one with the first face that is named.
 
         Raises:

@@ -21,7 +21,6 @@ from filelock import FileLock, Timeout
 
 from onelook.errors import OnelookError
 from onelook.gallery.gallery import Gallery
-from onelook.gallery.layout import HEADER, parse_header
 from onelook.scale.film import Watch, film_lines
 from onelook.scale.journal import Journal, Line, current_lines
 from onelook.scale.photos import passes, photo_lines, read_ahead
@@ -106,11 +105,10 @@ def _fresh(sources: Iterable[Source], journal: Journal, told: Callable[[Source, 
 
 def _begin(out: Path, gallery: Gallery, every: int, pictures: bool) -> None:
     """Write down what the run is begun with, or refuse to go on with something else."""
-    header = gallery.folder / HEADER
     now = {
         "format": _FORMAT,
         "model": gallery.terms.fingerprint,
-        "gallery": parse_header(header, header.read_bytes()).checksum,
+        "gallery": gallery.revision(),
         "every": every,
         "pictures": pictures,
     }

@@ -1,0 +1,145 @@
+"""Does a gallery in Milvus answer as the folder does? LFW: one photo a person enrolled, all others named by both.
+
+    python benchmarks/milvus_against_faiss.py --data ../shared/data [--people 5749] [--seen FILE] [--url ADDRESS]
+
+The lowest-numbered photo of everybody is enrolled, in a folder and in milvus-lite (with --url in a gallery of that
+address, which must be new); the others are looked up in both. Then ten people are renamed, ten merged, ten forgotten,
+and all are looked up again; then the gallery in Milvus is moved into a folder. Prints a Markdown table. Times are
+medians of rounds that take turns. With --seen the embeddings are kept in a file, and read from it the next time.
+"""
+
+import argparse
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from lfw_verification import look_at
+
+from onelook.gallery import opening
+from onelook.gallery.answers import Answer
+from onelook.gallery.calibration import calibrated_terms
+from onelook.gallery.contents import Entry
+from onelook.gallery.engine import Engine
+from onelook.gallery.enrolment import Rows
+from onelook.gallery.gallery import Gallery
+from onelook.gallery.place import Place, place
+from onelook.model.look import load_looker
+from onelook.model.store import RELEASED
+
+TOLERANCE = 1e-6
+ROUNDS, BATCH, SINGLES, CHANGED = 5, 256, 100, 10
+
+
+def main() -> None:
+    """Embed, enrol in both, ask both, change both, ask again, move back."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/")
+    parser.add_argument("--people", type=int, default=5749, help="how many of LFW's people, the first by name")
+    parser.add_argument("--seen", type=Path, help="file the embeddings are kept in")
+    parser.add_argument("--url", help="address of a new gallery in Milvus; by default a temporary one")
+    arguments = parser.parse_args()
+    looker = load_looker(RELEASED)
+    photos, embeddings = seen_photos(arguments.data / "lfw" / "images", arguments.people, arguments.seen)
+    names = [photo.parent.name for photo in photos]
+    first = np.asarray([int(re.findall(r"\d+", photo.stem)[-1]) == 1 for photo in photos])
+    rows = rows_of([photos[i] for i in np.flatnonzero(first)], embeddings[first])
+    probes = embeddings[~first]
+    terms = calibrated_terms(RELEASED / "calibration.json", looker.fingerprint, looker.embedding_size, managed=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        address = place(arguments.url or f"milvus:{scratch}/lfw.db")
+        folder, milvus = (opening.new_engine(each, terms) for each in (Path(scratch, "folder"), address))
+        galleries = [Gallery.upon(engine, looker) for engine in (folder, milvus)]
+        enrolled = [timed(lambda engine=engine: engine.add(rows, whole=True)) for engine in (folder, milvus)]
+        print(f"{len(set(names)):,} people enrolled with {first.sum():,} photos, {len(probes):,} photos looked up\n")
+        print("| | same name | same nearest person | similarity within 1e-6 | largest difference |")
+        print("|---|---|---|---|---|")
+        print(agreement("as enrolled", *(gallery.name(probes) for gallery in galleries)))
+        times = [
+            rounds(galleries, lambda gallery: gallery.name(probes[:BATCH])),
+            [t / SINGLES for t in rounds(galleries, lambda gallery: [gallery.name(p[None]) for p in probes[:SINGLES]])],
+        ]
+        changed = [timed(lambda engine=engine: change(engine, sorted(set(names)))) for engine in (folder, milvus)]
+        print(agreement("after thirty changes", *(gallery.name(probes) for gallery in galleries)))
+        moved = Path(scratch, "moved")
+        took = timed(lambda: move(address, moved))
+        before, after = folder.contents(), opening.open_engine(moved).contents()
+        assert before.entries == after.entries and before.terms == after.terms
+        assert before.embeddings.tobytes() == after.embeddings.tobytes()
+    print(f"\nmoved from Milvus into a folder in {took:.1f} s: rows, measures, terms and every bit of the embeddings\n")
+    print("| | folder | Milvus | ratio |\n|---|---|---|---|")
+    for what, (one, other) in {
+        f"{BATCH} faces in one search, ms": times[0],
+        "one face, ms": times[1],
+        "enrolling everybody, ms": enrolled,
+        "a change, ms": [each / (3 * CHANGED) for each in changed],
+    }.items():
+        print(f"| {what} | {one * 1e3:.1f} | {other * 1e3:.1f} | {other / one:.1f} |")
+
+
+def seen_photos(root: Path, people: int, kept: Path | None) -> tuple[list[Path], np.ndarray]:
+    """The photos of the first so many people in which a face was found, and its embeddings (n, d) float32."""
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir())[:people]
+    photos = [photo for folder in folders for photo in sorted(folder.glob("*.jpg"))]
+    if kept is not None and kept.is_file():
+        embeddings = np.load(kept, allow_pickle=False)[: len(photos)]
+    else:
+        embeddings = look_at(load_looker(RELEASED), photos)[2]
+        if kept is not None:
+            np.save(kept, embeddings)
+    found = np.isfinite(embeddings[:, 0])
+    return [photo for photo, seen in zip(photos, found, strict=True) if seen], embeddings[found]
+
+
+def rows_of(photos: list[Path], embeddings: np.ndarray) -> Rows:
+    """Rows to enrol. The numbers stand for the photos' digests: which bytes they are does not matter here."""
+    entries = tuple(
+        Entry(person=photo.parent.name, photo=photo.name, sha256=f"{number:064x}")
+        for number, photo in enumerate(photos)
+    )
+    return Rows(entries, embeddings)
+
+
+def agreement(what: str, one: list[Answer], other: list[Answer]) -> str:
+    """A line of the table."""
+    assert len(one) == len(other)
+    apart = np.asarray([abs((a.similarity or 0) - (b.similarity or 0)) for a, b in zip(one, other, strict=True)])
+    cells = [
+        sum(a.name == b.name for a, b in zip(one, other, strict=True)),
+        sum(a.nearest == b.nearest for a, b in zip(one, other, strict=True)),
+        int((apart <= TOLERANCE).sum()),
+    ]
+    return f"| {what} | {' | '.join(f'{cell:,} of {len(one):,}' for cell in cells)} | {apart.max():.1e} |"
+
+
+def change(engine: Engine, names: list[str]) -> None:
+    """Rename, merge and forget some people."""
+    for i in range(CHANGED):
+        engine.rename(names[5 * i], f'{names[5 * i]} "renamed"')
+        engine.merge(names[5 * i + 1], names[5 * i + 2])
+        engine.forget(names[5 * i + 3])
+
+
+def move(source: Place, target: Place) -> None:
+    """As `onelook move`."""
+    opening.write(target, opening.open_engine(source).contents())
+
+
+def rounds(galleries: list[Gallery], ask: Callable[[Gallery], object]) -> list[float]:
+    """Median seconds of each gallery, rounds taking turns."""
+    taken = [[timed(lambda gallery=gallery: ask(gallery)) for gallery in galleries] for _ in range(ROUNDS)]
+    return [statistics.median(each) for each in zip(*taken, strict=True)]
+
+
+def timed(work: Callable[[], object]) -> float:
+    """How many seconds it takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The command that copies a gallery to another place: a folder, or Milvus."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from onelook.cli_parts import count
+from onelook.gallery.place import FORMS, place
+
+
+def move(
+    source: Annotated[
+        Any, typer.Argument(parser=place, metavar="FROM", help="the gallery's folder or address", show_default=False)
+    ],
+    target: Annotated[
+        Any,
+        typer.Argument(parser=place, metavar="TO", help=f"a new folder, or {FORMS}", show_default=False),
+    ],
+) -> None:
+    """Take a gallery to another place, a folder or Milvus, with every photo, measure and term; the old one stays.
+
+    The new one is there whole or not at all: if it breaks off, run it again.
+    """
+    from onelook.gallery.opening import open_engine, write
+
+    contents = open_engine(source).contents()
+    write(target, contents)
+    print(
+        f"{target}: {count(len(contents.people()), 'person', 'people')}, {count(len(contents.entries), 'photo')}; "
+        f"{source} is as it was"
+    )
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"move": move}

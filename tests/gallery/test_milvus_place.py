@@ -1,0 +1,54 @@
+"""Addresses of galleries: what they name, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from onelook.errors import GalleryError
+from onelook.gallery.place import MilvusAddress, place
+
+
+@pytest.mark.parametrize(
+    ("address", "uri", "name"),
+    [
+        ("milvus:people.db", "people.db", "gallery"),
+        ("milvus:/data/a.b/people.db/staff", "/data/a.b/people.db", "staff"),
+        ("milvus:http://host:19530", "http://host:19530", "gallery"),
+        ("milvus:https://host.example/", "https://host.example", "gallery"),
+        ("milvus:http://127.0.0.1:19530/staff_2", "http://127.0.0.1:19530", "staff_2"),
+    ],
+)
+def test_an_address_of_milvus(address: str, uri: str, name: str) -> None:
+    found = place(address)
+    assert found == MilvusAddress(uri, name)
+    assert found.embedded == (not uri.startswith("http"))
+    assert place(str(found)) == found
+    assert place(found) is found
+
+
+@pytest.mark.parametrize("folder", ["gallery", "/data/people.db", "http", "a/milvus:people.db"])
+def test_all_else_is_a_folder(folder: str) -> None:
+    assert place(folder) == Path(folder)
+    assert place(Path(folder)) == Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("milvus:people", "no address of Milvus"),
+        ("milvus:", "no address of Milvus"),
+        ("milvus:http://", "no address of Milvus"),
+        ("milvus:people.db/a b", "cannot name a gallery"),
+        ("milvus:people.db/1st", "cannot name a gallery"),
+        ("milvus:http://host:19530/a/b", "no address of Milvus"),
+    ],
+)
+def test_what_is_no_address_is_refused(address: str, said: str) -> None:
+    with pytest.raises(GalleryError, match=said):
+        place(address)
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(GalleryError, match="ONELOOK_MILVUS_TOKEN") as caught:
+        place("milvus:http://root:secret@host:19530")
+    assert "secret" not in str(caught.value)
