@@ -94,9 +94,9 @@ def list_people(gallery: ReadGallery = None) -> None:
     from onelook.gallery.opening import open_engine
 
     place = reading(gallery)
-    contents = open_engine(place).contents()
-    rows = [(name, str(len(rows)), ", ".join(row.photo for row in rows)) for name, rows in contents.people().items()]
-    terms = contents.terms
+    engine = open_engine(place)
+    rows = [(name, str(len(rows)), ", ".join(row.photo for row in rows)) for name, rows in engine.entries().items()]
+    terms = engine.terms
     title = (
         f"{place}: {count(len(rows), 'person', 'people')}, threshold {terms.threshold_for(len(rows)):.3f} "
         f"(false-positive identification rate {terms.target_fpir:.2g}), model {terms.fingerprint[:12]}"

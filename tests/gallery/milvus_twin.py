@@ -70,6 +70,7 @@ def check_same_answers(one: Engine, other: Engine) -> None:
         np.testing.assert_allclose(similarities, similarities2, atol=1e-6)
     assert one.people() == other.people()
     assert list(one.people()) == list(other.people())
+    assert one.entries() == other.entries()
     assert one.count_people() == other.count_people()
     assert one.count_photos() == other.count_photos()
     digests = [f"{number:064x}" for number in range(40)]

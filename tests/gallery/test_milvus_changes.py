@@ -18,8 +18,9 @@ from onelook.gallery.contents import Contents
 from onelook.gallery.enrolment import Rows
 from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.milvus_changes import take_turn
-from onelook.gallery.milvus_engine import MilvusEngine, write_gallery
+from onelook.gallery.milvus_engine import MilvusEngine
 from onelook.gallery.milvus_tables import Tables
+from onelook.gallery.milvus_whole import write_gallery
 from onelook.gallery.opening import is_gallery
 from onelook.gallery.place import MilvusAddress
 
@@ -117,7 +118,7 @@ def test_a_new_gallery_killed_before_any_write_is_whole_or_not_there(database: P
             if name == "onelook_new":
                 client.drop_collection(name)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("onelook.gallery.milvus_tables._connect", lambda _, w=writes: Mortal(client, w))
+            patch.setattr("onelook.gallery.milvus_tables.connect", lambda _, w=writes: Mortal(client, w))
             try:
                 write_gallery(address, started(), replace=False)
             except Killed:

@@ -8,7 +8,7 @@ import numpy as np
 
 from onelook.errors import GalleryError
 from onelook.gallery.alike import Alike
-from onelook.gallery.contents import Contents, Terms
+from onelook.gallery.contents import Contents, Entry, Terms
 from onelook.gallery.enrolment import Rows, Sorting
 from onelook.gallery.place import Place
 from onelook.gallery.search import Ranking
@@ -52,6 +52,9 @@ class Engine(Protocol):
 
     def people(self) -> dict[str, int]:
         """How many photos everyone is enrolled with, sorted by name."""
+
+    def entries(self) -> dict[str, list[Entry]]:
+        """What everyone is enrolled with, people sorted by name."""
 
     def known(self, names: Iterable[str]) -> dict[str, int]:
         """How many photos those of these people have who are enrolled."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from onelook.gallery import store
 from onelook.gallery.alike import Alike, lookalikes
-from onelook.gallery.contents import Contents, Terms, empty
+from onelook.gallery.contents import Contents, Entry, Terms, empty
 from onelook.gallery.engine import Nearest, check_model
 from onelook.gallery.enrolment import Rows, Sorting, add_fresh, refuse_taken, sort_rows
 from onelook.gallery.search import TemplateIndex
@@ -41,6 +41,10 @@ class FolderEngine:
     def people(self) -> dict[str, int]:
         """How many photos everyone is enrolled with, sorted by name."""
         return {name: self._people[name] for name in sorted(self._people)}
+
+    def entries(self) -> dict[str, list[Entry]]:
+        """What everyone is enrolled with, people sorted by name."""
+        return self._contents.people()
 
     def known(self, names: Iterable[str]) -> dict[str, int]:
         """How many photos those of these people have who are enrolled."""

@@ -105,7 +105,7 @@ class Gallery:
 
     def rows(self) -> dict[str, list[Entry]]:
         """What everyone is enrolled with, people sorted by name; all of it is read into memory."""
-        return self._engine.contents().people()
+        return self._engine.entries()
 
     def revision(self) -> str:
         """What tells the gallery as it is now from the gallery before and after any change."""

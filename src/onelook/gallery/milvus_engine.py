@@ -4,14 +4,13 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from onelook.errors import GalleryError
 from onelook.gallery.alike import Alike
-from onelook.gallery.contents import Contents, Terms, empty
+from onelook.gallery.contents import Contents, Entry, Terms
 from onelook.gallery.engine import Nearest, check_model
 from onelook.gallery.enrolment import Rows, Sorting, refuse_taken, sort_by_owner
 from onelook.gallery.milvus_changes import (
@@ -19,12 +18,12 @@ from onelook.gallery.milvus_changes import (
     PHOTO,
     TURN,
     Turn,
-    people_records,
     photo_record,
     read_entry,
     take_turn,
 )
-from onelook.gallery.milvus_tables import Tables, absent, digest
+from onelook.gallery.milvus_connection import absent
+from onelook.gallery.milvus_tables import Tables, digest
 from onelook.gallery.place import MilvusAddress
 from onelook.gallery.search import CANDIDATES, Ranking, rank_again
 
@@ -67,6 +66,13 @@ class MilvusEngine:
         if (held := self._held()) is None:
             return {}
         return dict(sorted((each["name"], each["photos"]) for each in self._tables.scan(held, "people", _COUNTED)))
+
+    def entries(self) -> dict[str, list[Entry]]:
+        """What everyone is enrolled with, people sorted by name."""
+        rows: dict[str, list[Entry]] = {}
+        for record, name in self._photos(("person", "number", "entry")):
+            rows.setdefault(name, []).append(read_entry(record, name))
+        return {name: rows[name] for name in sorted(rows)}
 
     def known(self, names: Iterable[str]) -> dict[str, int]:
         """How many photos those of these people have who are enrolled."""
@@ -170,16 +176,21 @@ class MilvusEngine:
 
     def contents(self) -> Contents:
         """All that the gallery holds."""
+        photos = self._photos(PHOTO)
+        embeddings = np.asarray([record["embedding"] for record, _ in photos], np.float32)
+        entries = tuple(read_entry(record, name) for record, name in photos)
+        return Contents(self.terms, entries, embeddings.reshape(len(photos), self.terms.embedding_size))
+
+    def _photos(self, fields: Sequence[str]) -> list[tuple[dict[str, Any], str]]:
+        """The photos' records in the order of enrolment, each with the person's name."""
         held = self._held()
         if held is None:
-            return empty(self.terms)
+            return []
         names = {record["id"]: record["name"] for record in self._tables.scan(held, "people", ("name",))}
         # Who has no template yet is being enrolled, or forgotten, at this moment.
-        photos = [record for record in self._tables.scan(held, "photos", PHOTO) if record["person"] in names]
+        photos = [record for record in self._tables.scan(held, "photos", fields) if record["person"] in names]
         photos.sort(key=lambda record: (record["number"], record["id"]))
-        embeddings = np.asarray([record["embedding"] for record in photos], np.float32)
-        entries = tuple(read_entry(record, names[record["person"]]) for record in photos)
-        return Contents(self.terms, entries, embeddings.reshape(len(photos), self.terms.embedding_size))
+        return [(record, names[record["person"]]) for record in photos]
 
     def _held(self) -> str | None:
         """The generation that holds now; None: the gallery is not begun."""
@@ -254,39 +265,6 @@ class MilvusEngine:
         if name not in found:
             raise GalleryError(f"{name}: nobody of that name is enrolled; `onelook gallery` lists who is")
         return found[name]
-
-
-def has_gallery(address: MilvusAddress) -> bool:
-    """Whether a gallery is there.
-
-    Raises:
-        GalleryError: Milvus cannot be used.
-    """
-    if address.embedded and not Path(address.uri).exists():
-        return False
-    return Tables(address).read_head() is not None
-
-
-def write_gallery(address: MilvusAddress, contents: Contents, *, replace: bool) -> None:
-    """Write all that a gallery holds into Milvus; it holds from the last call on, and before that nothing is there.
-
-    Raises:
-        GalleryError: a gallery is there already and is not to be replaced, two rows are of one photo, or Milvus cannot
-            be used.
-    """
-    tables = Tables(address, begin=True)
-    if not replace and tables.read_head() is not None:
-        raise GalleryError(f"{address}: already holds a gallery; name another")
-    if len({entry.sha256 for entry in contents.entries}) < len(contents.entries):
-        raise GalleryError(f"{address}: one photo is enrolled twice, Milvus keeps a photo once; enrol again there")
-    with TURN:
-        generation = tables.new_generation(contents.terms.embedding_size)
-        ids = {name: uuid.uuid4().hex for name in contents.people()}
-        rows = zip(contents.entries, contents.embeddings, strict=True)
-        photos = [photo_record(entry, ids[entry.person], i, row) for i, (entry, row) in enumerate(rows)]
-        tables.put(generation, "photos", photos)
-        tables.put(generation, "people", people_records(photos, {key: name for name, key in ids.items()}))
-        tables.write_head(generation, contents.terms.model_copy(update={"managed": False}))
 
 
 def _by_people(rows: Rows, chosen: Sequence[int]) -> Iterator[list[int]]:

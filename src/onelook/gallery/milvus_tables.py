@@ -11,12 +11,10 @@ No name is ever part of a filter: people are told by random numbers and by the S
 
 import hashlib
 import json
-import logging
-import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +23,9 @@ from pydantic import Field, ValidationError
 
 from onelook.errors import GalleryError
 from onelook.gallery.contents import Part, Terms
+from onelook.gallery.milvus_connection import absent, connect, told
 from onelook.gallery.place import MilvusAddress
 
-TOKEN = "ONELOOK_MILVUS_TOKEN"
 FORMAT: Literal["onelook milvus gallery 1"] = "onelook milvus gallery 1"
 TABLES = ("people", "photos", "changes")
 _HEAD = "gallery"
@@ -40,7 +38,8 @@ _FIELDS: dict[str, dict[str, int | None]] = {
 _LOOKED_UP = {"people": "name_key", "photos": "person"}
 _VECTOR = {"people": "template", "photos": "embedding"}
 _BATCH = 500
-_SECONDS = 60.0
+# Milvus makes no collection without a vector.
+_NOWHERE = [0.0, 0.0]
 
 
 class _Head(Part):
@@ -65,7 +64,7 @@ class Tables:
         self.address = address
         if address.embedded and not begin and not Path(address.uri).exists():
             raise GalleryError(absent(address))
-        self._client = _connect(address)
+        self._client = connect(address)
         self._head = f"onelook_{address.name}"
 
     def read_head(self) -> tuple[str, Terms] | None:
@@ -78,19 +77,20 @@ class Tables:
         if not found:
             return None
         try:
-            told = _Head.model_validate_json(found[0]["value"])
+            head = _Head.model_validate_json(found[0]["value"])
         except ValidationError as error:
             raise GalleryError(
                 f"{self.address}: its description is not one that this onelook reads; use the one that made it"
             ) from error
-        return told.generation, told.terms
+        return head.generation, head.terms
 
     def write_head(self, generation: str, terms: Terms) -> None:
         """Let a generation hold from now on, and remove every other."""
-        told = _Head(format=FORMAT, generation=generation, terms=terms)
+        head = _Head(format=FORMAT, generation=generation, terms=terms)
         with self._told():
             self._make(self._head, "head", 2)
-            self._client.upsert(self._head, [{"id": digest(_HEAD), "vector": [0, 0], "value": told.model_dump_json()}])
+            record = {"id": digest(_HEAD), "vector": _NOWHERE, "value": head.model_dump_json()}
+            self._client.upsert(self._head, [record])
         self.sweep(generation)
 
     def new_generation(self, size: int) -> str:
@@ -147,7 +147,7 @@ class Tables:
 
     def put(self, generation: str, table: str, records: Iterable[dict[str, Any]]) -> None:
         """Write records, in the place of those that have their ids."""
-        without = {} if table in _VECTOR else {"vector": [0, 0]}
+        without = {} if table in _VECTOR else {"vector": _NOWHERE}
         for some in _batches(records):
             with self._told():
                 self._client.upsert(self._full(generation, table), [{**record, **without} for record in some])
@@ -205,7 +205,6 @@ class Tables:
                 schema.add_field(field, DataType.INT64)
             else:
                 schema.add_field(field, DataType.VARCHAR, max_length=length)
-        # Milvus makes no collection without a vector.
         vector = _VECTOR.get(table, "vector")
         schema.add_field(vector, DataType.FLOAT_VECTOR, dim=size)
         indices = MilvusClient.prepare_index_params()
@@ -216,24 +215,13 @@ class Tables:
         self._client.create_index(collection, indices, sync=False)  # nothing is in it yet, there is nothing to wait for
         self._client.load_collection(collection)
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        from pymilvus.exceptions import MilvusException
-
-        try:
-            yield
-        except MilvusException as error:
-            raise GalleryError(f"{self.address}: Milvus says: {_one_line(error)}; mend that, then try again") from error
+    def _told(self) -> AbstractContextManager[None]:
+        return told(self.address)
 
 
 def digest(text: str) -> str:
     """Hex SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def absent(address: MilvusAddress) -> str:
-    """The line for a gallery that is not there."""
-    return f"{address}: no such gallery; `onelook enroll NAME PHOTO` starts one"
 
 
 def _among(field: str, keys: Iterable[str]) -> str:
@@ -246,31 +234,3 @@ def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
     rest = iter(items)
     while some := list(islice(rest, _BATCH)):
         yield some
-
-
-def _connect(address: MilvusAddress) -> Any:
-    try:
-        import pymilvus
-        from pymilvus.exceptions import MilvusException
-
-        if address.embedded:
-            import milvus_lite  # noqa: F401
-    except ImportError as error:
-        raise GalleryError(f"{address}: needs the packages of Milvus; `pip install 'onelook[milvus]'`") from error
-    for chatty in ("pymilvus", "milvus_lite"):  # they print a traceback for what is raised and told here in one line
-        logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
-    if address.embedded:
-        Path(address.uri).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return pymilvus.MilvusClient(address.uri, token=os.environ.get(TOKEN, ""), timeout=_SECONDS)
-    except MilvusException as error:
-        why = (
-            "another process has it open, one at a time can; end that one, or run a Milvus server"
-            if address.embedded
-            else f"{_one_line(error)}; is its address right, and {TOKEN} set?"
-        )
-        raise GalleryError(f"{address}: cannot be opened: {why}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(getattr(error, "message", error)).split())

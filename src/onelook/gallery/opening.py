@@ -14,7 +14,7 @@ def is_gallery(place: Place) -> bool:
         GalleryError: Milvus cannot be used.
     """
     if isinstance(place, MilvusAddress):
-        from onelook.gallery.milvus_engine import has_gallery
+        from onelook.gallery.milvus_whole import has_gallery
 
         return has_gallery(place)
     return store.is_gallery(place)
@@ -53,7 +53,7 @@ def write(place: Place, contents: Contents) -> None:
         GalleryError: something is there already, or it cannot be written.
     """
     if isinstance(place, MilvusAddress):
-        from onelook.gallery.milvus_engine import write_gallery
+        from onelook.gallery.milvus_whole import write_gallery
 
         write_gallery(place, contents, replace=False)
     else:
@@ -68,7 +68,7 @@ def restore(place: Place, contents: Contents) -> None:
         GalleryError: it cannot be written there, or is a gallery that the pipeline rebuilds.
     """
     if isinstance(place, MilvusAddress):
-        from onelook.gallery.milvus_engine import write_gallery
+        from onelook.gallery.milvus_whole import write_gallery
 
         write_gallery(place, contents, replace=True)
     else:
