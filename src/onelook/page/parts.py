@@ -11,6 +11,8 @@ from onelook.page.desk import Face, Look, Person
 
 Naming = Callable[[Face, str], Awaitable[None]]
 Forgetting = Callable[[str], Awaitable[None]]
+# What a name above a box takes of a photo's width and height, in per cent, about.
+_TAG = (16.0, 4.0)
 
 
 def box_style(box: np.ndarray, width: int, height: int) -> tuple[float, float, float, float]:
@@ -23,6 +25,7 @@ def show_photo(look: Look, source: str) -> None:
     """The photo with a box and a name on each face."""
     with ui.element("div").classes("photo").style(f"--ratio:{look.width / look.height}"):
         ui.element("img").props["src"] = source
+        tags: list[tuple[float, float]] = []
         for face in look.faces:
             left, top, width, height = box_style(face.answer.box, look.width, look.height)
             box = ui.element("div").classes("box").style(f"left:{left}%;top:{top}%;width:{width}%;height:{height}%")
@@ -30,8 +33,10 @@ def show_photo(look: Look, source: str) -> None:
                 tag = ui.label(_label(face.answer)).classes("tag")
             if face.answer.name is not None:
                 box.classes("known")
-            if top < 8:  # no room above it
+            if top < 8 or any(abs(left - x) < _TAG[0] and abs(top - y) < _TAG[1] for x, y in tags):
                 tag.classes("below")
+            else:
+                tags.append((left, top))
             if left > 75:
                 tag.classes("leftward")
 
@@ -72,7 +77,12 @@ def figures(answer: IdentifiedFace) -> str:
     said = f"similarity {answer.similarity:.2f}"
     if answer.name is None:
         return f"{said} with {answer.nearest}, who is the nearest: not enough for the name"
-    return said if answer.confidence is None else f"{said}, confidence {answer.confidence:.0%}"
+    if answer.confidence is None:
+        return said
+    # A calibration never knows that much: what rounds to 100 % is said otherwise.
+    return (
+        f"{said}, confidence {answer.confidence:.0%}" if answer.confidence < 0.995 else f"{said}, confidence over 99%"
+    )
 
 
 def _label(answer: IdentifiedFace) -> str:

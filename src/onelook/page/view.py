@@ -38,7 +38,7 @@ class View:
         script = _HERE.joinpath("intake.js").read_text(encoding="utf-8")
         ui.add_head_html(f"<script>{script}\ntakePhotos({client!r})</script>")
         ui.colors(primary="#2b76ad")
-        with ui.element("main").classes("page"):
+        with ui.element("div").classes("page"):
             self._build()
 
     def _build(self) -> None:
