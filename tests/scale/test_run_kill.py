@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from onelook.data.photo import write_photo
-from onelook.errors import OnelookError
+from onelook.errors import OnelookError, VideoError
 from onelook.gallery import store
 from onelook.gallery.contents import Contents, Entry, Terms
 from onelook.gallery.gallery import Gallery
+from onelook.scale.film_picture import draw_film
 from onelook.scale.run import run
 from onelook.scale.sources import find
 from onelook.scale.video import VideoWriter
@@ -97,7 +98,7 @@ def fill_the_disk(gallery: Gallery, root: Path, expected: dict[str, bytes]) -> N
     out = root / "full"
     film = max(len(data) for path, data in expected.items() if path.endswith(".mp4"))
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for limit in (0, 200, 1000, film - 100):
+    for limit in (0, 200, film // 4, film // 2):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         try:
             run(gallery, find([root / "in"], out), out, pictures=True)
@@ -105,6 +106,13 @@ def fill_the_disk(gallery: Gallery, root: Path, expected: dict[str, bytes]) -> N
             assert "\n" not in str(error) and "again" in str(error), error
         else:
             raise AssertionError(f"nothing was said of {limit} bytes")
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((root / "in/film.mp4").stat().st_size // 2, hard))
+    try:
+        draw_film(root / "film.mp4", root / "in/film.mp4", [])
+    except VideoError as error:
+        assert "cannot be written whole" in str(error)
+    else:
+        raise AssertionError("nothing was said of half a video")
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     run(gallery, find([root / "in"], out), out, pictures=True)
     assert everything(out) == expected
