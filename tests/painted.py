@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 120, 320
 
 
 class PaintedLooker(CodedLooker):
-    """Finds squares of the colours, each a person."""
+    """Finds squares of the colours, each a person; large ones look a little different."""
 
     def _look(self, photo: np.ndarray) -> Detections:
         distances = ((photo[:, :, None].astype(np.int64) - COLOURS) ** 2).sum(axis=-1)
@@ -24,7 +24,7 @@ class PaintedLooker(CodedLooker):
             if len(inside) > SIDE * SIDE / 3:
                 low, high = inside.min(axis=0), inside.max(axis=0) + 1
                 boxes.append([low[1], low[0], high[1], high[0]])
-                rows.append(direction(identity))
+                rows.append(direction(identity, int(high[0] - low[0] > 1.5 * SIDE)))
         corners = np.asarray(boxes, np.float32).reshape(-1, 4)
         return Detections(
             boxes=corners,
@@ -34,9 +34,9 @@ class PaintedLooker(CodedLooker):
         )
 
 
-def paint(*squares: tuple[int, float, float]) -> np.ndarray:
+def paint(*squares: tuple[int, float, float], side: int = SIDE) -> np.ndarray:
     """A frame with squares: identity, left, top."""
     frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for identity, left, top in squares:
-        frame[round(top) : round(top) + SIDE, round(left) : round(left) + SIDE] = COLOURS[identity]
+        frame[round(top) : round(top) + side, round(left) : round(left) + side] = COLOURS[identity]
     return frame

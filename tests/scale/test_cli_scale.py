@@ -73,13 +73,17 @@ def test_from_unknown_faces_to_named_people(run: Run) -> None:
     assert out == "again: 6 photos, 0 videos; 7 named, 3 unknown (a track of a video is one); 1 left out\n"
 
 
-def test_a_least_size_leaves_small_groups_out(run: Run) -> None:
+def test_small_groups_and_blurred_faces_are_left_out(run: Run) -> None:
     write_photo(Path("ada.png"), orl(2, 10))
     run("enroll", "Ada", "ada.png")
     for person, number in ((5, 1), (5, 2), (5, 3), (8, 1), (8, 2)):
         write_photo(Path(f"in/{person}-{number}.png"), orl(person, number))
+    write_photo(Path("in/0-blurred.png"), cv2.GaussianBlur(orl(8, 3), (0, 0), 11))
+    write_photo(Path("in/5-0-blurred.png"), cv2.GaussianBlur(orl(9, 1), (0, 0), 11))
     run("identify-all", "in", "--out", "found")
-    assert run("group", "found", "--least", "3")[1].startswith("found: 1 group of 3 faces; 2 in groups of fewer than 3")
+    assert run("group", "found", "--least", "3")[1] == (
+        "found: 1 group of 3 faces; 2 in groups of fewer than 3, 2 too unclear, small or blurred\n"
+    )
     assert [path.name for path in Path("found/groups").iterdir()] == ["001"]
 
 

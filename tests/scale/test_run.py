@@ -207,6 +207,17 @@ def test_faces_of_a_video_are_linked_and_named_once(painted: Gallery, video: Vid
     assert not (out / ".sightings.jsonl").exists()
 
 
+def test_a_track_is_the_mean_of_its_faces_by_their_quality(painted: Gallery, video: Video, tmp_path: Path) -> None:
+    """A stranger comes nearer: of the large faces each counts 64 / 40 times as much (`gallery.quality`)."""
+    video("in/a.mp4", [*[paint((3, 120, 40))] * 5, *[paint((3, 100, 20), side=80)] * 5])
+    run(painted, find([tmp_path / "in"], tmp_path / "out"), tmp_path / "out")
+    total = 40 / 64 * direction(3) + direction(3, 1)
+    (row,) = read_embeddings(tmp_path / "out", "a" * 64)
+    np.testing.assert_allclose(row, total / np.linalg.norm(total), atol=0.01)
+    (track,) = (line for line in lines_of(tmp_path / "out") if line["what"] == "track")
+    assert track["best"]["frame"] >= 5
+
+
 def test_of_a_video_every_so_many_frames_are_looked_at(painted: Gallery, video: Video, tmp_path: Path) -> None:
     video("in/a.mp4", [paint((1, 10 + 4 * t, 10)) for t in range(20)])
     watched: list[tuple[int, int]] = []

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from onelook.data.photo import write_photo
+from onelook.errors import OnelookError, VideoError
 from onelook.gallery import store
 from onelook.gallery.contents import Contents, Entry, Terms
 from onelook.gallery.gallery import Gallery
+from onelook.scale.film_picture import draw_film
 from onelook.scale.run import run
 from onelook.scale.sources import find
 from onelook.scale.video import VideoWriter
@@ -62,7 +65,10 @@ def die_at(event: int, gallery: Gallery, root: Path, out: Path) -> None:
 
 
 def kill_at_many_accesses(root: Path) -> None:
-    """Run in a process of its own, which forks: killed at one access after another, and twice in one run."""
+    """Run in a process of its own, which forks: killed at one access after another, and twice in one run.
+
+    Then the disk is full.
+    """
     gallery = prepare(root)
     whole = root / "whole"
     run(gallery, find([root / "in"], whole), whole, pictures=True)
@@ -84,6 +90,32 @@ def kill_at_many_accesses(root: Path) -> None:
         run(gallery, find([root / "in"], out), out, pictures=True)
         assert everything(out) == expected, event
     assert killed >= 6 and partly >= 4, (killed, partly)
+    fill_the_disk(gallery, root, expected)
+
+
+def fill_the_disk(gallery: Gallery, root: Path, expected: dict[str, bytes]) -> None:
+    """Ever larger limits on the size of a file stand for a disk that fills up, and is given more room."""
+    out = root / "full"
+    film = max(len(data) for path, data in expected.items() if path.endswith(".mp4"))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (0, 200, film // 4, film // 2):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            run(gallery, find([root / "in"], out), out, pictures=True)
+        except OnelookError as error:
+            assert "\n" not in str(error) and "again" in str(error), error
+        else:
+            raise AssertionError(f"nothing was said of {limit} bytes")
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((root / "in/film.mp4").stat().st_size // 2, hard))
+    try:
+        draw_film(root / "film.mp4", root / "in/film.mp4", [])
+    except VideoError as error:
+        assert "cannot be written whole" in str(error)
+    else:
+        raise AssertionError("nothing was said of half a video")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    run(gallery, find([root / "in"], out), out, pictures=True)
+    assert everything(out) == expected
 
 
 def test_killed_before_many_accesses_to_files(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from onelook.drawing import ORANGE, SKY, draw_faces
+from onelook.errors import VideoError
 from onelook.scale.journal import Line
 from onelook.scale.video import VideoReader, VideoWriter
 
@@ -33,6 +34,18 @@ def draw_film(path: Path, video: Path, lines: Iterable[Line]) -> None:
             if coming is not None and coming["frame"] == frame.number:
                 faces, coming = coming["faces"], next(rest, None)
             writer.write(_draw(frame.image, faces))
+    _check_whole(path, reader.read)
+
+
+def _check_whole(path: Path, frames: int) -> None:
+    """OpenCV does not say when a disk is full: what it wrote is opened again."""
+    try:
+        with VideoReader(path) as written:
+            whole = written.told == frames
+    except VideoError:
+        whole = False
+    if not whole:
+        raise VideoError(f"{path}: cannot be written whole; make room on the disk and run it again, it goes on")
 
 
 def _draw(image: np.ndarray, faces: list[Line]) -> np.ndarray:
