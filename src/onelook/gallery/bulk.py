@@ -16,7 +16,7 @@ from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.people_list import Named
 from onelook.model.look import Looker
 
-# Photos from one save to the next, and what share of the gallery they must be: a save writes the whole gallery (0.5 s
+# Photos from one save to the next, and what share of the gallery they must be: a save writes the whole gallery (0.6 s
 # with ten thousand faces), so that saves at a fixed distance would take ever more of the time; so they take a tenth.
 SAVE = 64
 SAVE_SHARE = 25
