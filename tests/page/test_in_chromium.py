@@ -33,8 +33,10 @@ NAMES = "MAP rebound.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The address of a page that takes photos of up to 1 MiB, and its gallery."""
-    folder = tmp_path_factory.mktemp("served") / "gallery"
+    """The address of a page that takes photos of up to 1 MiB, and its gallery; no photo stays on the disk."""
+    root = tmp_path_factory.mktemp("served")
+    folder = root / "gallery"
+    (root / "temporary").mkdir()
     command = [sys.executable, "-c", "from onelook.cli import main; main()", "serve", "--gallery", str(folder)]
     # NiceGUI starts otherwise where it takes itself to be under test.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
@@ -42,7 +44,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         [*command, "--port", "0", "--max-upload", "1"],
         stdout=subprocess.PIPE,
         text=True,
-        env=environment | {"OMP_NUM_THREADS": "1"},
+        env=environment | {"OMP_NUM_THREADS": "1", "TMPDIR": str(root / "temporary")},
     )
     assert server.stdout is not None
     line = server.stdout.readline()
@@ -51,6 +53,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     yield address[1], folder
     server.send_signal(signal.SIGINT)
     server.wait(20)
+    assert list((root / "temporary").iterdir()) == []
+    assert {path.name for path in root.iterdir()} == {"gallery", ".gallery.lock", "temporary"}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from onelook.gallery.people_list import Named
 from onelook.model.look import Looker
 from onelook.settings import Detect
 
-# Photos from one save to the next, and what share of the gallery they must be: a save writes a whole folder (0.4 s with
+# Photos from one save to the next, and what share of the gallery they must be: a save writes a whole folder (0.6 s with
 # ten thousand faces), so that saves at a fixed distance would take ever more of the time; so they take a tenth.
 SAVE = 64
 SAVE_SHARE = 25

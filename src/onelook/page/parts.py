@@ -74,7 +74,7 @@ def figures(answer: IdentifiedFace) -> str:
     """How sure an answer is, in words."""
     if answer.similarity is None:
         return "nobody is enrolled to compare with"
-    said = f"similarity {answer.similarity:.2f}"
+    said = f"similarity {answer.similarity:z.2f}"
     if answer.name is None:
         return f"{said} with {answer.nearest}, who is the nearest: not enough for the name"
     if answer.confidence is None:
@@ -86,7 +86,7 @@ def figures(answer: IdentifiedFace) -> str:
 
 
 def _label(answer: IdentifiedFace) -> str:
-    return UNKNOWN if answer.name is None else f"{answer.name} {answer.similarity:.2f}"
+    return UNKNOWN if answer.name is None else f"{answer.name} {answer.similarity:z.2f}"
 
 
 def _show_naming(face: Face, names: Sequence[str], name: Naming) -> None:

@@ -26,7 +26,7 @@ def serve(desk: Desk, *, host: str, port: int, max_upload: int) -> None:
     Raises:
         OnelookError: nothing can listen there.
     """
-    port = _free(host, port)
+    port = find_port(host, port)
     add_routes(desk, max_upload)
     app.add_middleware(OwnPagesOnly, host=host)
     address = urlunsplit(("http", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "", "", ""))
@@ -86,7 +86,7 @@ async def read_upload(request: Request, name: str, most: int) -> bytes:
     )
 
 
-def _free(host: str, port: int) -> int:
+def find_port(host: str, port: int) -> int:
     """The port, or a free one for 0; told before anything is started."""
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:

@@ -77,11 +77,11 @@ class View:
         async def looked() -> Look:
             return await asyncio.to_thread(self._desk.look, await read(), name)
 
-        look = await self._try(looked())
-        if mine != self._photos:
-            return
-        self._busy.visible = False
-        if look is not None:
+        try:
+            look = await self._try(looked())
+        finally:
+            self._busy.visible = mine != self._photos
+        if look is not None and mine == self._photos and not self._result.is_deleted:  # the tab may be closed by now
             self.look = look
             await self._draw_photo()
             if not look.faces:
