@@ -3,8 +3,8 @@
     python benchmarks/milvus_against_faiss.py --data ../shared/data [--people 5749] [--seen FILE] [--url ADDRESS]
 
 The lowest-numbered photo of everybody is enrolled, in a folder and in milvus-lite (with --url in a gallery of that
-address, which must be new); the others are looked up in both. Then three people are renamed, three merged, three forgotten,
-and all are looked up again; then the gallery in Milvus is moved into a folder. Prints a Markdown table. Times are
+address, which must be new); the others are looked up in both. Then three people are renamed, three merged, three
+forgotten, and all are looked up again; then the gallery in Milvus is moved into a folder. Prints tables. Times are
 medians of rounds that take turns. With --seen the embeddings are kept in a file, and read from it the next time.
 """
 
@@ -40,9 +40,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/")
     parser.add_argument("--people", type=int, default=5749, help="how many of LFW's people, the first by name")
     parser.add_argument("--seen", type=Path, help="file the embeddings are kept in")
-    parser.add_argument(
-        "--url", help="address of a new gallery in Milvus; by default a temporary one"
-    )
+    parser.add_argument("--url", help="address of a new gallery in Milvus; by default a temporary one")
     arguments = parser.parse_args()
     looker = load_looker(RELEASED)
     photos, embeddings = seen_photos(arguments.data / "lfw" / "images", arguments.people, arguments.seen)
