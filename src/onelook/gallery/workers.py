@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
-from onelook.data.progress import with_progress
 from onelook.errors import GalleryError, PhotoError
 from onelook.gallery.bulk import Seen
 from onelook.gallery.contents import Entry
@@ -49,7 +50,8 @@ def look_with_workers(looker: Looker, detect: Detect, workers: int, people: Iter
     if begun:
         _begin(ray, workers)
     try:
-        yield from zip(_with_bar(todo), _outcomes(ray, looker, looker.folder, detect, workers, todo), strict=True)
+        bar = track(todo, "photos", console=Console(stderr=True), disable=not sys.stderr.isatty())
+        yield from zip(bar, _outcomes(ray, looker, looker.folder, detect, workers, todo), strict=True)
     finally:
         if begun:
             ray.shutdown()
@@ -112,7 +114,3 @@ def _outcomes(
             yield PhotoError(os.fsdecode(row["problem"]))
         else:
             yield Entry.model_validate_json(row["entry"]), np.asarray(row["embedding"], np.float32)
-
-
-def _with_bar(people: list[Named]) -> Iterator[Named]:
-    yield from with_progress(people, "photos") if sys.stderr.isatty() else people
