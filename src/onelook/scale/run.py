@@ -9,6 +9,7 @@
 All photos of a pass, or a whole video, are written in one step; what a kill cut off is done again from that step on.
 """
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -106,11 +107,10 @@ def _fresh(sources: Iterable[Source], journal: Journal, told: Callable[[Source, 
 
 def _begin(out: Path, gallery: Gallery, every: int, pictures: bool) -> None:
     """Write down what the run is begun with, or refuse to go on with something else."""
-    header = gallery.folder / HEADER
     now = {
         "format": _FORMAT,
         "model": gallery.terms.fingerprint,
-        "gallery": parse_header(header, header.read_bytes()).checksum,
+        "gallery": _content(gallery),
         "every": every,
         "pictures": pictures,
     }
@@ -136,6 +136,15 @@ def _begin(out: Path, gallery: Gallery, every: int, pictures: bool) -> None:
     }
     for key in changed:
         raise OnelookError(f"{out}: was begun with {what[key]}; two kinds of results are not mixed: use a new --out")
+
+
+def _content(gallery: Gallery) -> str:
+    """What stands for all that a gallery holds; of one that is in no folder, for who has how many photos in it."""
+    header = gallery.folder / HEADER
+    if header.is_file():
+        return parse_header(header, header.read_bytes()).checksum
+    held = json.dumps([gallery.people(), gallery.terms.model_dump()], sort_keys=True)
+    return hashlib.sha256(held.encode()).hexdigest()
 
 
 @contextmanager
