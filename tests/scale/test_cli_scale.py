@@ -85,6 +85,7 @@ def test_small_groups_and_blurred_faces_are_left_out(run: Run) -> None:
         "found: 1 group of 3 faces; 2 in groups of fewer than 3, 2 too unclear, small or blurred\n"
     )
     assert [path.name for path in Path("found/groups").iterdir()] == ["001"]
+    assert sorted(path.name[:3] for path in Path("found/groups/001").iterdir()) == ["5-1", "5-2", "5-3"]
 
 
 def test_without_results_there_is_nothing_to_group(run: Run) -> None:

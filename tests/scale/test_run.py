@@ -14,6 +14,7 @@ from gallery.conftest import CodedLooker, direction
 from onelook.data.photo import read_photo, write_photo
 from onelook.errors import OnelookError
 from onelook.gallery import store
+from onelook.gallery.contents import Terms, empty
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.quality import Quality
 from onelook.scale.embedding_file import read_embeddings
@@ -154,6 +155,27 @@ def changed_model(known: Gallery, root: Path) -> Gallery:
     terms = contents.terms.model_copy(update={"fingerprint": "b" * 64})
     store.create(root / "model", type(contents)(terms, contents.entries, contents.embeddings))
     return Gallery(root / "model", store.read(root / "model"), CodedLooker("b" * 64))
+
+
+def test_lost_embeddings_are_told(known: Gallery, photo: Photo, tmp_path: Path) -> None:
+    photo(8, path="in/1.png")
+    run(known, find([tmp_path / "in"], tmp_path / "out"), tmp_path / "out")
+    file = tmp_path / "out/embeddings.safetensors"
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(OnelookError, match="lacks rows"):
+        run(known, [], tmp_path / "out")
+
+
+def test_a_gallery_in_no_folder_knows_nobody(terms: Terms, looker: CodedLooker, photo: Photo, tmp_path: Path) -> None:
+    photo(8, path="in/1.png")
+
+    def go(terms: Terms) -> object:
+        gallery = Gallery(tmp_path / "none", empty(terms), looker)
+        return run(gallery, find([tmp_path / "in"], tmp_path / "out"), tmp_path / "out")
+
+    assert go(terms) == {"photos": 1, "unknown": 1, "failed": 0}
+    with pytest.raises(OnelookError, match="held something else"):
+        go(terms.model_copy(update={"threshold": 0.7}))
 
 
 def test_strange_names_are_kept_and_found_again(known: Gallery, photo: Photo, tmp_path: Path) -> None:

@@ -22,9 +22,15 @@ class EmbeddingFile:
     """Rows (n, size) float32 on disk."""
 
     def __init__(self, path: Path, size: int, fingerprint: str, rows: int) -> None:
-        """Open or begin the file and cut it after so many rows; the fingerprint is that of the rows' model."""
+        """Open or begin the file and cut it after so many rows; the fingerprint is that of the rows' model.
+
+        Raises:
+            OnelookError: it has fewer rows.
+        """
         self._size = size
         self._fingerprint = fingerprint
+        if rows and (not path.exists() or path.stat().st_size < _START + rows * self._row_bytes):
+            raise OnelookError(f"{path}: lacks rows that the results name; name a new folder (--out)")
         self._stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
         self._stream.truncate(_START + rows * self._row_bytes)
         self._stream.seek(0, os.SEEK_END)
@@ -41,9 +47,8 @@ class EmbeddingFile:
         return self.rows - 1
 
     def flush(self) -> None:
-        """Bring the rows to disk."""
+        """Let other processes, and the next run after a kill, see the rows."""
         self._stream.flush()
-        os.fsync(self._stream.fileno())
 
     def close(self) -> None:
         """Bring the header up to date, so that the file can be read."""
@@ -51,7 +56,8 @@ class EmbeddingFile:
         header = json.dumps({"__metadata__": {"fingerprint": self._fingerprint}, "embeddings": tensor})
         self._stream.seek(0)
         self._stream.write(_HEADER.to_bytes(8, "little") + header.encode().ljust(_HEADER))
-        self.flush()
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
         self._stream.close()
 
 
