@@ -124,7 +124,7 @@ def change(engine: Engine, names: list[str]) -> None:
 
 
 def move(source: Place, target: Place) -> None:
-    """As `onelook move`."""
+    """As `onelook copy`."""
     opening.write(target, opening.open_engine(source).contents())
 
 

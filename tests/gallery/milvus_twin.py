@@ -9,7 +9,7 @@ from onelook.gallery.contents import Contents, Entry, Terms, empty
 from onelook.gallery.engine import Engine
 from onelook.gallery.enrolment import Rows
 from onelook.gallery.folder_engine import FolderEngine
-from onelook.gallery.milvus_engine import MilvusEngine
+from onelook.gallery.milvus.engine import MilvusEngine
 from onelook.gallery.place import MilvusAddress
 from onelook.gallery.quality import Quality
 from onelook.settings import Detect

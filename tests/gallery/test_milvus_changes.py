@@ -13,14 +13,14 @@ pytest.importorskip("pymilvus", reason="needs Milvus: pip install 'onelook[milvu
 from milvus_twin import SIZE, TERMS, check_same_answers, rows_of, same_contents
 
 from onelook.errors import GalleryError
-from onelook.gallery import milvus_changes
 from onelook.gallery.contents import Contents
 from onelook.gallery.enrolment import Rows
 from onelook.gallery.folder_engine import FolderEngine
-from onelook.gallery.milvus_changes import take_turn
-from onelook.gallery.milvus_engine import MilvusEngine
-from onelook.gallery.milvus_tables import Tables
-from onelook.gallery.milvus_whole import write_gallery
+from onelook.gallery.milvus import changes
+from onelook.gallery.milvus.changes import take_turn
+from onelook.gallery.milvus.engine import MilvusEngine
+from onelook.gallery.milvus.tables import Tables
+from onelook.gallery.milvus.whole import write_gallery
 from onelook.gallery.opening import is_gallery
 from onelook.gallery.place import MilvusAddress
 
@@ -118,7 +118,7 @@ def test_a_new_gallery_killed_before_any_write_is_whole_or_not_there(database: P
             if name == "onelook_new":
                 client.drop_collection(name)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("onelook.gallery.milvus_tables.connect", lambda _, w=writes: Mortal(client, w))
+            patch.setattr("onelook.gallery.milvus.tables.connect", lambda _, w=writes: Mortal(client, w))
             try:
                 write_gallery(address, started(), replace=False)
             except Killed:
@@ -162,7 +162,7 @@ def test_a_change_of_another_machine_is_waited_for(database: Path) -> None:
 def test_a_change_of_another_machine_that_stands_still_is_finished(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(milvus_changes, "PATIENCE", 0.3)
+    monkeypatch.setattr(changes, "PATIENCE", 0.3)
     address = MilvusAddress(str(database), "stale")
     write_gallery(address, started(), replace=True)
     engine = MilvusEngine(address)

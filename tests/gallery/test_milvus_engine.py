@@ -20,8 +20,8 @@ from onelook.gallery import store
 from onelook.gallery.contents import Contents, Entry
 from onelook.gallery.enrolment import Rows
 from onelook.gallery.gallery import Gallery, open_gallery
-from onelook.gallery.milvus_engine import MilvusEngine
-from onelook.gallery.milvus_whole import write_gallery
+from onelook.gallery.milvus.engine import MilvusEngine
+from onelook.gallery.milvus.whole import write_gallery
 from onelook.gallery.names import check_name
 from onelook.gallery.opening import is_gallery, open_engine, restore, write
 from onelook.gallery.place import MilvusAddress

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelook.gallery.search import CANDIDATES, MOST_FLAT, TemplateIndex, list_index, rank_again, templates
+from onelook.gallery.search import MOST_FLAT, TemplateIndex, list_index, templates, with_second_look
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -70,16 +70,17 @@ def photographed(rows: np.ndarray, seed: int) -> np.ndarray:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.integers(40, 120), st.integers(1, 20))
-def test_lists_that_are_all_visited_find_what_brute_force_finds(seed: int, people: int, probes: int) -> None:
+def test_lists_that_are_all_visited_hold_what_brute_force_finds(seed: int, people: int, probes: int) -> None:
     rows = crowd(people, seed)
     asked = photographed(rows[:probes], seed)
-    index = list_index(rows)
-    assert index.nprobe == index.nlist
-    _, places = index.search(asked, CANDIDATES)
-    found = rank_again(rows, asked, places, 2)
+    lists = list_index(rows)
+    lists.nprobe = lists.nlist
+    index = with_second_look(lists, rows)
+    index.k_factor = people  # every template of every list
+    similarities, places = index.search(asked, 2)
     expected = np.sort(asked @ rows.T, axis=1)[:, :-3:-1]
-    np.testing.assert_allclose(found.similarities, expected, atol=1e-6)
-    np.testing.assert_allclose(found.similarities, (asked[:, None] * rows[found.places]).sum(axis=2), atol=1e-6)
+    np.testing.assert_allclose(similarities, expected, atol=1e-6)
+    np.testing.assert_allclose(similarities, (asked[:, None] * rows[places]).sum(axis=2), atol=1e-6)
 
 
 def test_a_large_gallery_lies_in_lists_and_finds_nearly_all_that_flat_search_finds() -> None:
@@ -101,11 +102,3 @@ def test_the_same_rows_make_the_same_lists() -> None:
     rows = crowd(3000, 5)
     first, second = (faiss.serialize_index(list_index(rows)).tobytes() for _ in range(2))
     assert first == second
-
-
-def test_candidates_are_ranked_in_full_and_none_comes_last() -> None:
-    rows = np.eye(3, dtype=np.float32)
-    probes = np.asarray([[0.1, 0.7, 0.2], [0.5, 0.5, 0.6]], np.float32)
-    found = rank_again(rows, probes, np.asarray([[2, -1, 0, 1], [-1, -1, -1, 1]]), 2)
-    np.testing.assert_array_equal(found.places, [[1, 2], [1, -1]])
-    np.testing.assert_allclose(found.similarities, [[0.7, 0.2], [0.5, -np.inf]])

@@ -14,7 +14,7 @@ def is_gallery(place: Place) -> bool:
         GalleryError: Milvus cannot be used.
     """
     if isinstance(place, MilvusAddress):
-        from onelook.gallery.milvus_whole import has_gallery
+        from onelook.gallery.milvus.whole import has_gallery
 
         return has_gallery(place)
     return store.is_gallery(place)
@@ -27,7 +27,7 @@ def open_engine(place: Place) -> Engine:
         GalleryError: it is missing or damaged, or Milvus cannot be used.
     """
     if isinstance(place, MilvusAddress):
-        from onelook.gallery.milvus_engine import MilvusEngine
+        from onelook.gallery.milvus.engine import MilvusEngine
 
         return MilvusEngine(place)
     return FolderEngine(place, store.read(place))
@@ -40,7 +40,7 @@ def new_engine(place: Place, terms: Terms) -> Engine:
         GalleryError: Milvus cannot be used.
     """
     if isinstance(place, MilvusAddress):
-        from onelook.gallery.milvus_engine import MilvusEngine
+        from onelook.gallery.milvus.engine import MilvusEngine
 
         return MilvusEngine(place, terms)
     return FolderEngine(place, empty(terms))
@@ -53,7 +53,7 @@ def write(place: Place, contents: Contents) -> None:
         GalleryError: something is there already, or it cannot be written.
     """
     if isinstance(place, MilvusAddress):
-        from onelook.gallery.milvus_whole import write_gallery
+        from onelook.gallery.milvus.whole import write_gallery
 
         write_gallery(place, contents, replace=False)
     else:
@@ -68,7 +68,7 @@ def restore(place: Place, contents: Contents) -> None:
         GalleryError: it cannot be written there, or is a gallery that the pipeline rebuilds.
     """
     if isinstance(place, MilvusAddress):
-        from onelook.gallery.milvus_whole import write_gallery
+        from onelook.gallery.milvus.whole import write_gallery
 
         write_gallery(place, contents, replace=True)
     else:

@@ -2,11 +2,13 @@
 
 | people | index | why (`benchmarks/gallery_search.py`) |
 |---|---|---|
-| under 20,000 | flat: every template is compared | exact, nothing to build, a face costs a millisecond or two |
-| more | inverted lists of 8-bit templates, the best compared again in full | under one template in fifty is compared |
+| under 20,000 | flat: every template is compared | exact, and nothing to build |
+| more | inverted lists of product-quantised templates, the best compared again in full | a million: see the benchmark |
+| any, where FAISS has a GPU | flat | a GPU compares them all; never run here |
 
-A graph (HNSW) finds as well, but takes many times longer to build, and a gallery is rebuilt at every change. Inverted
-lists: Sivic and Zisserman, "Video Google", ICCV 2003; in FAISS: Douze et al., "The Faiss library", 2024, section 5.
+Inverted lists: Sivic and Zisserman, "Video Google", ICCV 2003. Product quantisation of four bits in registers: André,
+Kermarrec and Le Scouarnec, "Cache locality is not enough", VLDB 2015. In FAISS: Douze et al., "The Faiss library",
+2024, section 5.
 """
 
 from collections.abc import Sequence
@@ -17,9 +19,12 @@ import numpy as np
 
 MOST_FLAT = 20_000
 """From so many people on, templates lie in inverted lists."""
-CANDIDATES = 16
-"""Templates of the lists that are compared again with every bit."""
-_VISITED = 32
+# For every person asked for, so many templates of the lists are compared again with every bit.
+_CANDIDATES = 8
+# Every so many lists one is visited: the nearest ones.
+_VISITED = 8
+# Bits of the quantised numbers, which are pairs of the template's: half a byte a pair.
+_BITS = 4
 # k-means on more than this for each list makes no better lists (FAISS would warn under 39).
 _LEARNED_ON = 40
 _SEED = 0
@@ -67,18 +72,15 @@ class TemplateIndex:
     def __init__(self, embeddings: np.ndarray, owners: Sequence[str]) -> None:
         """Take the enrolled rows (n, d) float32 and whose each is."""
         self.names, rows = templates(embeddings, owners)
-        flat = len(rows) < MOST_FLAT
-        self._index = _on_gpu(flat_index(rows) if flat else list_index(rows))
-        self._rows = None if flat else rows  # a flat index holds them itself
+        on_gpu = faiss.get_num_gpus() > 0
+        flat = on_gpu or len(rows) < MOST_FLAT
+        index = flat_index(rows) if flat else with_second_look(list_index(rows), rows)
+        self._index = faiss.index_cpu_to_all_gpus(index) if on_gpu else index
 
     def search(self, probes: np.ndarray, count: int = 2) -> Ranking:
         """The `count` most similar people of every probe (m, d) float32, all probes in one call."""
-        probes = np.ascontiguousarray(probes, np.float32)
-        if self._rows is None:
-            similarities, places = self._index.search(probes, count)
-            return Ranking(places, np.where(places < 0, -np.inf, similarities).astype(np.float32, copy=False))
-        _, places = self._index.search(probes, max(count, CANDIDATES))
-        return rank_again(self._rows, probes, places, count)
+        similarities, places = self._index.search(np.ascontiguousarray(probes, np.float32), count)
+        return Ranking(places, np.where(places < 0, -np.inf, similarities).astype(np.float32, copy=False))
 
 
 def flat_index(rows: np.ndarray) -> faiss.Index:
@@ -89,28 +91,20 @@ def flat_index(rows: np.ndarray) -> faiss.Index:
 
 
 def list_index(rows: np.ndarray) -> faiss.Index:
-    """Rows (n, d) float32 in inverted lists, about 4 sqrt(n) of them, a byte a number; same rows, same index."""
-    lists = 2 ** max(1, round(np.log2(4 * np.sqrt(len(rows)))))
+    """Rows (n, d) float32, d even, in about 2 sqrt(n) inverted lists, d/4 bytes a row; same rows, same index."""
+    lists = 2 ** max(3, round(np.log2(2 * np.sqrt(len(rows)))))
     size = rows.shape[1]
-    index = faiss.IndexIVFScalarQuantizer(
-        faiss.IndexFlatIP(size), size, lists, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
-    )
+    index = faiss.IndexIVFPQFastScan(faiss.IndexFlatIP(size), size, lists, size // 2, _BITS, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed, index.cp.spherical = _SEED, True
     chosen = np.random.default_rng(_SEED).permutation(len(rows))[: _LEARNED_ON * lists]
     index.train(rows[np.sort(chosen)])
     index.add(rows)
-    index.nprobe = min(_VISITED, lists)
+    index.nprobe = lists // _VISITED
     return index
 
 
-def rank_again(rows: np.ndarray, probes: np.ndarray, places: np.ndarray, count: int) -> Ranking:
-    """The best `count` of candidates (m, c) int64, rows of `rows` (n, d), -1 for none, by their exact inner product."""
-    similarities = np.matmul(rows[places], probes[:, :, None])[:, :, 0]
-    similarities[places < 0] = -np.inf
-    order = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
-    return Ranking(np.take_along_axis(places, order, 1), np.take_along_axis(similarities, order, 1))
-
-
-def _on_gpu(index: faiss.Index) -> faiss.Index:
-    """The index on all GPUs, where this FAISS was built for them and there is one."""
-    return faiss.index_cpu_to_all_gpus(index) if faiss.get_num_gpus() > 0 else index
+def with_second_look(index: faiss.Index, rows: np.ndarray) -> faiss.Index:
+    """An index of the rows (n, d) float32 whose candidates are compared again by their exact inner product."""
+    refined = faiss.IndexRefineFlat(index, faiss.swig_ptr(rows))  # it copies them
+    refined.k_factor = _CANDIDATES
+    return refined

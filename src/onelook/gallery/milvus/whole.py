@@ -5,8 +5,8 @@ from pathlib import Path
 
 from onelook.errors import GalleryError
 from onelook.gallery.contents import Contents
-from onelook.gallery.milvus_changes import TURN, people_records, photo_record
-from onelook.gallery.milvus_tables import Tables
+from onelook.gallery.milvus.changes import TURN, people_records, photo_record
+from onelook.gallery.milvus.tables import Tables
 from onelook.gallery.place import MilvusAddress
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from onelook.cli_parts import count
+from onelook.cli.parts import count
 from onelook.gallery.place import FORMS, place
 
 
-def move(
+def copy(
     source: Annotated[
         Any, typer.Argument(parser=place, metavar="FROM", help="the gallery's folder or address", show_default=False)
     ],
@@ -18,7 +18,7 @@ def move(
         typer.Argument(parser=place, metavar="TO", help=f"a new folder, or {FORMS}", show_default=False),
     ],
 ) -> None:
-    """Take a gallery to another place, a folder or Milvus, with every photo, measure and term; the old one stays.
+    """Copy a gallery to another place, a folder or Milvus, with every photo, measure and term.
 
     The new one is there whole or not at all: if it breaks off, run it again.
     """
@@ -32,4 +32,4 @@ def move(
     )
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"move": move}
+COMMANDS: dict[str, Callable[..., None]] = {"copy": copy}

@@ -1,17 +1,13 @@
-"""The command `onelook`: identify, preset, and those of the other files `cli_…`.
-
-What needs torch or FAISS is imported inside the commands, so that help and mistyped commands answer at once.
-"""
+"""The command that says who is in a photo."""
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onelook import cli_gallery, cli_move, cli_page, cli_registry, cli_scale
-from onelook.cli_parts import Photos, ReadGallery, ReadModel, complain, opened, print_rows
+from onelook.cli.parts import Photos, ReadGallery, ReadModel, complain, opened, print_rows
 from onelook.errors import ModelError, OnelookError, PhotoError
 
 if TYPE_CHECKING:
@@ -19,18 +15,7 @@ if TYPE_CHECKING:
 
     from onelook.gallery.answers import IdentifiedFace
 
-PARAMS = Path("params.yaml")
 
-app = typer.Typer(
-    help="Find every face in a photo and say who it is.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
-@app.command()
 def identify(
     photos: Photos,
     gallery: ReadGallery = None,
@@ -89,39 +74,7 @@ def identify(
         raise typer.Exit(1)
 
 
-for part in (cli_gallery, cli_scale, cli_page, cli_registry, cli_move):
-    for name, command in part.COMMANDS.items():
-        app.command(name)(command)
-
-
-@app.command()
-def preset(
-    name: Annotated[str | None, typer.Argument(help="which preset; none: list them", metavar="[NAME]")] = None,
-) -> None:
-    """Write the settings of a paper into ./params.yaml, keeping its comments; without a name, list the presets."""
-    from onelook.preset import apply_preset, presets
-
-    if name is None:
-        print_rows("presets", ("preset", "what it is"), presets().items())
-        return
-    changes = apply_preset(name, PARAMS)
-    print_rows(f"{PARAMS}: {name}", ("key", "old", "new"), [(each.key, each.old, each.new) for each in changes])
-    if not changes:
-        print(f"{PARAMS}: {name} is set already", file=sys.stderr)
-
-
-def main() -> None:
-    """Run the command; an OnelookError ends it with its line on stderr and exit code 1, Ctrl-C with 130."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name that the terminal's encoding lacks is shown escaped instead of ending the command.
-        cast("TextIO", stream).reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
-    try:
-        app()
-    except OnelookError as error:
-        complain(error)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+COMMANDS: dict[str, Callable[..., None]] = {"identify": identify}
 
 
 def _print_faces(photo: str, image: "np.ndarray", faces: "list[IdentifiedFace]") -> None:

@@ -1,7 +1,4 @@
-"""The commands for folders and videos: everybody in them, and who the unknown ones are.
-
-What needs torch or FAISS is imported inside the commands, so that help and mistyped commands answer at once.
-"""
+"""The commands for folders and videos: everybody in them, and who the unknown ones are."""
 
 import sys
 from collections.abc import Callable
@@ -10,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onelook.cli_parts import ReadGallery, ReadModel, count, opened, reading
+from onelook.cli.parts import ReadGallery, ReadModel, count, opened, reading
 
 if TYPE_CHECKING:
     from rich.progress import Progress

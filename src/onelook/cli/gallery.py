@@ -1,7 +1,4 @@
-"""The commands that fill, change, copy and list a gallery.
-
-What needs torch or FAISS is imported inside the commands, so that help and mistyped commands answer at once.
-"""
+"""The commands that fill, change, copy and list a gallery."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -10,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onelook.cli_parts import (
+from onelook.cli.parts import (
     OWN_GALLERY,
     Calibration,
     ChangedGallery,

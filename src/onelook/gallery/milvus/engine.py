@@ -13,7 +13,7 @@ from onelook.gallery.alike import Alike
 from onelook.gallery.contents import Contents, Entry, Terms
 from onelook.gallery.engine import Nearest, check_model
 from onelook.gallery.enrolment import Rows, Sorting, refuse_taken, sort_by_owner
-from onelook.gallery.milvus_changes import (
+from onelook.gallery.milvus.changes import (
     MOST_PEOPLE,
     PHOTO,
     TURN,
@@ -22,10 +22,11 @@ from onelook.gallery.milvus_changes import (
     read_entry,
     take_turn,
 )
-from onelook.gallery.milvus_connection import absent
-from onelook.gallery.milvus_tables import Tables, digest
+from onelook.gallery.milvus.connection import absent
+from onelook.gallery.milvus.ranking import CANDIDATES, rank_again
+from onelook.gallery.milvus.tables import Tables, digest
 from onelook.gallery.place import MilvusAddress
-from onelook.gallery.search import CANDIDATES, Ranking, rank_again
+from onelook.gallery.search import Ranking
 
 # A probe's answer brings CANDIDATES templates with it: so many of 128 numbers are 1 MB in a message.
 _PROBES = 128

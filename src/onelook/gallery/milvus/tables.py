@@ -3,7 +3,7 @@
     onelook_NAME                     one record: the gallery's terms, and which generation of the others holds
     onelook_NAME_GENERATION_people   a record each: name, number of photos, template
     onelook_NAME_GENERATION_photos   a record each: whose, the entry, its number in the order of enrolment, embedding
-    onelook_NAME_GENERATION_changes  the changes under way, see `milvus_changes`
+    onelook_NAME_GENERATION_changes  the changes under way, see `changes`
 
 A gallery begins with the first one's record, and a new generation takes the place of the old one by it, in one step.
 No name is ever part of a filter: people are told by random numbers and by the SHA-256 of their names.
@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError
 
 from onelook.errors import GalleryError
 from onelook.gallery.contents import Part, Terms
-from onelook.gallery.milvus_connection import absent, connect, told
+from onelook.gallery.milvus.connection import absent, connect, told
 from onelook.gallery.place import MilvusAddress
 
 FORMAT: Literal["onelook milvus gallery 1"] = "onelook milvus gallery 1"

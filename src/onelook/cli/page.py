@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onelook.cli_parts import ModelFolder, ReadGallery, reading
+from onelook.cli.parts import ModelFolder, ReadGallery, reading
 from onelook.errors import OnelookError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")

@@ -10,11 +10,12 @@ from typer.testing import CliRunner
 pytest.importorskip("milvus_lite", reason="needs Milvus: pip install 'onelook[milvus]'")
 pytest.importorskip("pymilvus", reason="needs Milvus: pip install 'onelook[milvus]'")
 
+from test_cli import orl
+
 from onelook.cli import app
 from onelook.data.photo import write_photo
 from onelook.errors import GalleryError
 from onelook.gallery import store
-from test_cli import orl
 
 
 def run(*arguments: str) -> str:
@@ -45,9 +46,9 @@ def test_every_command_works_on_milvus(tmp_path: Path, monkeypatch: pytest.Monke
     run("restore", "before.zip", *milvus)
     run("export", "table", *milvus)
     assert (tmp_path / "table/faces.csv").read_text().count("\n") == 7
-    assert "2 people, 6 photos" in run("move", milvus[1], "gallery")
-    run("move", "gallery", "milvus:data/people.db/again")
-    run("move", "milvus:data/people.db/again", "back")
+    assert "2 people, 6 photos" in run("copy", milvus[1], "gallery")
+    run("copy", "gallery", "milvus:data/people.db/again")
+    run("copy", "milvus:data/people.db/again", "back")
     one, other = store.read(tmp_path / "gallery"), store.read(tmp_path / "back")
     assert one.entries == other.entries and one.terms == other.terms
     np.testing.assert_array_equal(one.embeddings, other.embeddings)
@@ -60,6 +61,6 @@ def test_a_place_that_is_taken_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     write_photo(tmp_path / "1.png", orl(1, 1))
     run("enroll", "Ada", "1.png")
-    run("move", "gallery", "milvus:people.db")
+    run("copy", "gallery", "milvus:people.db")
     with pytest.raises(GalleryError, match="already holds"):
-        run("move", "milvus:people.db", target)
+        run("copy", "milvus:people.db", target)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onelook.cli_parts import ModelFolder, ReadGallery, reading
+from onelook.cli.parts import ModelFolder, ReadGallery, reading
 from onelook.errors import GalleryError
 
 
@@ -26,7 +26,7 @@ def register(
 
     folder = reading(gallery)
     if not isinstance(folder, Path):
-        raise GalleryError(f"{folder}: only a folder can be registered; `onelook move` makes one of it")
+        raise GalleryError(f"{folder}: only a folder can be registered; `onelook copy` makes one of it")
     opened = open_gallery(folder, model=model)  # what cannot be opened is not registered
     version = registry.register(folder, own_model(opened.terms) if model is None else model, alias)
     named = "" if alias is None else f", models:/{registry.REGISTERED}@{alias}"

@@ -27,7 +27,7 @@ import numpy as np
 
 from onelook.errors import GalleryError
 from onelook.gallery.contents import Entry
-from onelook.gallery.milvus_tables import Tables, digest
+from onelook.gallery.milvus.tables import Tables, digest
 from onelook.gallery.search import templates
 
 PATIENCE = 60.0

@@ -1,0 +1,38 @@
+"""The command `onelook`, a file for every kind of command.
+
+What needs torch or FAISS is imported inside the commands, so that help and mistyped commands answer at once.
+"""
+
+import sys
+from typing import TextIO, cast
+
+import typer
+
+from onelook.cli import copy, gallery, identify, page, preset, registry, scale
+from onelook.cli.parts import complain
+from onelook.errors import OnelookError
+
+app = typer.Typer(
+    help="Find every face in a photo and say who it is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for part in (identify, gallery, scale, page, registry, copy, preset):
+    for name, command in part.COMMANDS.items():
+        app.command(name)(command)
+
+
+def main() -> None:
+    """Run the command; an OnelookError ends it with its line on stderr and exit code 1, Ctrl-C with 130."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is shown escaped instead of ending the command.
+        cast("TextIO", stream).reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
+    try:
+        app()
+    except OnelookError as error:
+        complain(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
