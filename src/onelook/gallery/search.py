@@ -2,10 +2,11 @@
 
 | people | index | why (`benchmarks/gallery_search.py`) |
 |---|---|---|
-| under 20,000 | flat: every template is compared | exact, and nothing to build |
-| more | inverted lists of product-quantised templates, the best compared again in full | a million: see the benchmark |
-| any, where FAISS has a GPU | flat | a GPU compares them all; never run here |
+| under 20,000 | flat: every template is compared | exact, nothing to build, 0.2 ms a face among 10,000 |
+| more | inverted lists, quantised; the best again in full | a million: 97 times as fast, recall@1 0.999 |
+| any, with FAISS on a GPU | flat | a GPU compares them all; never run here |
 
+A graph (HNSW) finds as well, and takes seven times as long to build: a gallery is indexed anew after every change.
 Inverted lists: Sivic and Zisserman, "Video Google", ICCV 2003. Product quantisation of four bits in registers: André,
 Kermarrec and Le Scouarnec, "Cache locality is not enough", VLDB 2015. In FAISS: Douze et al., "The Faiss library",
 2024, section 5.
