@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from onelook.gallery import store
@@ -232,3 +233,24 @@ def test_the_first_naming_starts_a_gallery(page: "playwright.Page", served: tupl
     page.get_by_role("button", name="Name").click()
     expect(page.locator(".face .name")).to_have_text("Carl")
     assert open_gallery(served[1]).people() == {"Carl": 1}
+
+
+def test_of_thousands_some_are_shown_and_each_is_found(page: "playwright.Page", served: tuple[str, Path]) -> None:
+    contents = store.read(served[1])
+    row = contents.entries[0]
+    entries = [
+        row.model_copy(update={"person": f"Person {number:04d}", "sha256": f"{number:064x}"}) for number in range(3000)
+    ]
+    many = Contents(contents.terms, (row, *entries), np.repeat(contents.embeddings, 3001, axis=0))
+    store.create(served[1], many, replace=True)
+    page.get_by_role("tab", name="People").click()
+    names = page.locator(".person .name")
+    expect(names).to_have_count(60)
+    expect(names.first).to_have_text("Ada")
+    page.get_by_role("button", name="2941 more").click()
+    expect(names).to_have_count(120)
+    expect(names.last).to_have_text("Person 0118")
+    page.get_by_label("Find somebody").fill("PERSON 2999")
+    expect(names).to_have_text(["Person 2999"])
+    page.get_by_label("Find somebody").fill("nobody")
+    expect(page.locator(".nothing:visible")).to_have_text("Nobody of that name is enrolled.")

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("nicegui", reason="the page needs NiceGUI (onelook[page])")
 
 from onelook.gallery.answers import IdentifiedFace
-from onelook.page.parts import box_style, figures
+from onelook.page.desk import Person
+from onelook.page.parts import box_style, figures, find_people
 
 
 def face(**answer: Any) -> IdentifiedFace:
@@ -38,3 +39,14 @@ def test_boxes_are_in_per_cent_and_stay_inside() -> None:
 )
 def test_figures_say_how_sure_an_answer_is(answer: dict[str, Any], said: str) -> None:
     assert figures(face(**answer)) == said
+
+
+def test_people_are_found_by_words_of_their_names() -> None:
+    people = [Person(name, ()) for name in ("Ada Lovelace", "Grace Hopper", "Ada Yonath", "İpek")]
+    found = {
+        sought: [person.name for person in find_people(people, sought)]
+        for sought in ("", " ", "ada", "love ADA", "İPEK", "x")
+    }
+    assert found[""] == found[" "] == [person.name for person in people]
+    assert found["ada"] == ["Ada Lovelace", "Ada Yonath"]
+    assert (found["love ADA"], found["İPEK"], found["x"]) == (["Ada Lovelace"], ["İpek"], [])

@@ -11,6 +11,7 @@ from onelook.page.desk import Face, Look, Person
 
 Naming = Callable[[Face, str], Awaitable[None]]
 Forgetting = Callable[[str], Awaitable[None]]
+_MOST_PICTURES = 12  # of a person
 # What a name above a box takes of a photo's width and height, in per cent, about.
 _TAG = (16.0, 4.0)
 
@@ -53,10 +54,14 @@ def show_faces(look: Look, names: Sequence[str], name: Naming | None) -> None:
                 _show_naming(face, names, name)
 
 
+def find_people(people: Sequence[Person], sought: str) -> list[Person]:
+    """Those in whose name every word stands, in capitals or not."""
+    words = sought.casefold().split()
+    return [person for person in people if all(word in person.name.casefold() for word in words)]
+
+
 def show_people(people: Sequence[Person], forget: Forgetting | None) -> None:
     """A card for each person: name, pictures of the enrolled faces, and a button to forget unless `forget` is None."""
-    if not people:
-        ui.label("Nobody is enrolled yet: show a photo, and name a face of it.").classes("nothing")
     for person in people:
         with ui.element("div").classes("person"):
             with ui.element("div").classes("who"):
@@ -66,8 +71,10 @@ def show_people(people: Sequence[Person], forget: Forgetting | None) -> None:
             if forget is not None:
                 ui.button("Forget", on_click=lambda name=person.name: _ask(name, forget)).props("flat no-caps")
             with ui.element("div").classes("thumbs"):
-                for photo, small in person.photos:
+                for photo, small in person.photos[:_MOST_PICTURES]:
                     _thumbnail(photo, small)
+                if len(person.photos) > _MOST_PICTURES:
+                    ui.label(f"and {len(person.photos) - _MOST_PICTURES} more").classes("figures")
 
 
 def figures(answer: IdentifiedFace) -> str:

@@ -1,7 +1,7 @@
 """The page in one browser tab: it shows what the desk says, and hands the desk what the user does."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,11 +9,12 @@ from nicegui import ui
 
 from onelook.errors import OnelookError
 from onelook.gallery.gallery import Enrolment
-from onelook.page.desk import Desk, Face, Look
-from onelook.page.parts import show_faces, show_people, show_photo
+from onelook.page.desk import Desk, Face, Look, Person
+from onelook.page.parts import find_people, show_faces, show_people, show_photo
 
 Answer = TypeVar("Answer")
 _HERE = Path(__file__).parent
+_CARDS = 60  # shown at a time
 _READ_ONLY = (
     "The pipeline rebuilds this gallery, so nobody can be named or forgotten here; "
     "start the page with --gallery and a folder of your own."
@@ -60,7 +61,9 @@ class View:
             self._busy = ui.label("Looking …").classes("busy")
             self._busy.visible = False
             self._result = ui.element("div")
-        self._people = ui.element("section").classes("people")
+        with ui.element("section") as self._people:
+            self._sought = ui.input("Find somebody", on_change=self._seek).props("outlined dense clearable")
+            self._cards = ui.element("div").classes("people")
         self._people.visible = False
         self._tabs.value = "Photo"
 
@@ -129,10 +132,33 @@ class View:
     async def _draw_people(self) -> None:
         people = await self._try(asyncio.to_thread(self._desk.people))
         if people is not None:
-            self._notice.visible = fixed = self._desk.read_only
-            self._people.clear()
-            with self._people:
-                show_people(people, None if fixed else self._forget)
+            self._notice.visible = self._desk.read_only
+            self._sought.visible = bool(people)
+            self._cards.clear()
+            with self._cards:
+                if people:
+                    self._show_some(find_people(people, self._sought.value or ""), 0)
+                else:
+                    ui.label("Nobody is enrolled yet: show a photo, and name a face of it.").classes("nothing")
+
+    async def _seek(self) -> None:
+        if self._people.visible:
+            await self._draw_people()
+
+    def _show_some(self, people: Sequence[Person], start: int) -> None:
+        """The next cards, and a button for those after them: a gallery may hold thousands."""
+        show_people(people[start : start + _CARDS], None if self._desk.read_only else self._forget)
+        rest = len(people) - start - _CARDS
+        if not people:
+            ui.label("Nobody of that name is enrolled.").classes("nothing")
+        elif rest > 0:
+
+            def more() -> None:
+                button.delete()
+                with self._cards:
+                    self._show_some(people, start + _CARDS)
+
+            button = ui.button(f"{rest} more", on_click=more).props("flat no-caps").classes("nothing")
 
     async def _try(self, doing: Awaitable[Answer]) -> Answer | None:
         """Await it; an error that the user can mend is said on the page instead of raised."""
