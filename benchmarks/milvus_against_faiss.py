@@ -4,7 +4,7 @@
 
 The lowest-numbered photo of everybody is enrolled, in a folder and in milvus-lite (with --url in a gallery of that
 address, which must be new); the others are looked up in both. Then three people are renamed, three merged, three
-forgotten, and all are looked up again; then the gallery in Milvus is moved into a folder. Prints tables. Times are
+forgotten, and all are looked up again; then the gallery in Milvus is copied into a folder. Prints tables. Times are
 medians of rounds that take turns. With --seen the embeddings are kept in a file, and read from it the next time.
 """
 
@@ -35,7 +35,7 @@ ROUNDS, BATCH, SINGLES, CHANGED = 5, 256, 100, 3
 
 
 def main() -> None:
-    """Embed, enrol in both, ask both, change both, ask again, move back."""
+    """Embed, enrol in both, ask both, change both, ask again, copy back."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/")
     parser.add_argument("--people", type=int, default=5749, help="how many of LFW's people, the first by name")
@@ -65,11 +65,11 @@ def main() -> None:
         changed = [timed(lambda engine=engine: change(engine, sorted(set(names)))) for engine in (folder, milvus)]
         print(agreement("after nine changes", *(gallery.name(probes) for gallery in galleries)))
         moved = Path(scratch, "moved")
-        took = timed(lambda: move(address, moved))
+        took = timed(lambda: copy(address, moved))
         before, after = folder.contents(), opening.open_engine(moved).contents()
         assert before.entries == after.entries and before.terms == after.terms
         assert before.embeddings.tobytes() == after.embeddings.tobytes()
-    print(f"\nmoved from Milvus into a folder in {took:.1f} s: rows, measures, terms and every bit of the embeddings\n")
+    print(f"\ncopied into a folder in {took:.1f} s: rows, measures, terms and every bit of the embeddings\n")
     print("| | folder | Milvus | ratio |\n|---|---|---|---|")
     for what, (one, other) in {
         f"{BATCH} faces in one search, ms": times[0],
@@ -123,7 +123,7 @@ def change(engine: Engine, names: list[str]) -> None:
         engine.forget(names[5 * i + 3])
 
 
-def move(source: Place, target: Place) -> None:
+def copy(source: Place, target: Place) -> None:
     """As `onelook copy`."""
     opening.write(target, opening.open_engine(source).contents())
 
