@@ -2,8 +2,8 @@
 
 python docs/pictures/make_tracks.py          # writes docs/pictures/tracks.png
 
-Two enrolled people pass each other; a stranger comes, is gone for ten frames, and comes back. The faces are the ORL database's
-(AT&T Laboratories Cambridge).
+Two enrolled people pass each other; a stranger comes, is gone for ten frames, and comes back. The faces are the ORL
+database's (AT&T Laboratories Cambridge).
 """
 
 import subprocess
