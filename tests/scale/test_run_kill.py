@@ -5,6 +5,8 @@ import os
 import resource
 import signal
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +50,26 @@ def everything(folder: Path) -> dict[str, bytes]:
     }
 
 
+def in_a_child(work: Callable[[], object]) -> bool:
+    """Do something in a forked child; False: it was killed.
+
+    Nothing that may start threads is done outside: a fork of threads that wait for each other waits for ever.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert status == 0 or os.WIFSIGNALED(status), "see the traceback above"
+    return status == 0
+
+
 def die_at(event: int, gallery: Gallery, root: Path, out: Path) -> None:
-    """In a forked child: run, and kill -9 the child before the given access to the file system."""
+    """Run, and kill -9 this process before the given access to the file system."""
     left = event
 
     def count(name: str, _: object) -> None:
@@ -61,33 +81,31 @@ def die_at(event: int, gallery: Gallery, root: Path, out: Path) -> None:
 
     sys.addaudithook(count)
     run(gallery, find([root / "in"], out), out, pictures=True)
-    os._exit(0)
 
 
 def kill_at_many_accesses(root: Path) -> None:
-    """Run in a process of its own, which forks: killed at one access after another, and twice in one run.
+    """In a process of its own, which forks: killed at one access after another, and twice in one run.
 
     Then the disk is full.
     """
-    gallery = prepare(root)
+    gallery = Gallery(root / "gallery", store.read(root / "gallery"), PaintedLooker())
+
+    def finish(out: Path) -> None:
+        run(gallery, find([root / "in"], out), out, pictures=True)
+
     whole = root / "whole"
-    run(gallery, find([root / "in"], whole), whole, pictures=True)
+    assert in_a_child(lambda: finish(whole))
     expected = everything(whole)
     assert len([path for path in expected if path.startswith("pictures")]) == 10
     killed = partly = 0
     for event in range(8, 1000, 12):
         out = root / f"out{event}"
-        statuses = []
-        for again in (event, 3 + event // 2):
-            child = os.fork()
-            if child == 0:
-                die_at(again, gallery, root, out)
-            statuses.append(os.WIFSIGNALED(os.waitpid(child, 0)[1]))
-        if not statuses[0]:
+        ended = [in_a_child(lambda at=at, out=out: die_at(at, gallery, root, out)) for at in (event, 3 + event // 2)]
+        if ended[0]:
             break
-        killed += sum(statuses)
+        killed += ended.count(False)
         partly += out.is_dir() and 0 < len(everything(out)) < len(expected)
-        run(gallery, find([root / "in"], out), out, pictures=True)
+        assert in_a_child(lambda out=out: finish(out)), event
         assert everything(out) == expected, event
     assert killed >= 6 and partly >= 4, (killed, partly)
     fill_the_disk(gallery, root, expected)
@@ -119,6 +137,7 @@ def fill_the_disk(gallery: Gallery, root: Path, expected: dict[str, bytes]) -> N
 
 
 def test_killed_before_many_accesses_to_files(tmp_path: Path) -> None:
+    prepare(tmp_path)
     process = SPAWN.Process(target=kill_at_many_accesses, args=(tmp_path,))
     process.start()
     process.join()
