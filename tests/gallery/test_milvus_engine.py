@@ -114,6 +114,25 @@ def same_face(names: list[str]) -> Rows:
     return Rows(entries, np.eye(1, SIZE, dtype=np.float32).repeat(len(names), axis=0))
 
 
+def test_every_change_and_nothing_else_is_another_revision(tmp_path: Path, database: Path) -> None:
+    changes = [
+        lambda engine: engine.add(rows_of(["anna", "bob"], 0), whole=True),
+        lambda engine: engine.add(rows_of(["anna"], 5), whole=True),
+        lambda engine: engine.rename("bob", "carl"),
+        lambda engine: engine.merge("anna", "carl"),
+        lambda engine: engine.forget("carl"),
+    ]
+    for engine in engines(tmp_path, database):
+        seen = [engine.revision()]
+        for change in changes:
+            change(engine)
+            seen.append(engine.revision())
+            engine.search(np.ones((1, SIZE), np.float32))
+            assert engine.revision() == seen[-1] == open_engine(engine.place).revision()
+        # The last change leaves nobody, as before the first.
+        assert len(set(seen[:-1])) == len(seen) - 1
+
+
 def test_of_the_equally_similar_the_same_are_always_named(tmp_path: Path, database: Path) -> None:
     _, milvus = engines(tmp_path / "ties", database)
     milvus.add(same_face(["b", "a", "c"]), whole=True)

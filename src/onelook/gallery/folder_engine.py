@@ -96,8 +96,9 @@ class FolderEngine:
         return self._contents
 
     def revision(self) -> str:
-        """The SHA-256 of gallery.json, which names the other files by their bytes."""
-        return hashlib.sha256(store.read_header(self.place) or b"").hexdigest()
+        """The SHA-256 of gallery.json, which names the other files by their bytes; of the terms where there is none."""
+        header = store.read_header(self.place)
+        return hashlib.sha256(self.terms.model_dump_json().encode() if header is None else header).hexdigest()
 
     def refresh(self) -> None:
         """Take what the folder holds now; nobody where there is none."""

@@ -163,14 +163,14 @@ class MilvusEngine:
         self._purge()
 
     def revision(self) -> str:
-        """The SHA-256 of who is enrolled, with how many photos, and of the templates."""
+        """The SHA-256 of the terms, of who is enrolled, with how many photos, and of the templates."""
         held = self._held()
         records = [] if held is None else self._tables.scan(held, "people", ("name", "photos", "template"))
         told = sorted(
             f"{digest(each['name'])} {each['photos']} {np.asarray(each['template'], np.float32).tobytes().hex()}"
             for each in records
         )
-        return digest("\n".join(told))
+        return digest("\n".join([self.terms.model_dump_json(), *told]))
 
     def refresh(self) -> None:
         """Nothing is to be done: every answer is from what Milvus holds."""
