@@ -113,6 +113,19 @@ def test_every_context_trains(tmp_path: Path, context: str) -> None:
     assert bool(offsets) == (context != "none") and all(bool(parameter.any()) for parameter in offsets)
 
 
+def test_offsets_learn_at_a_tenth_of_the_rate(tmp_path: Path) -> None:
+    settings = full_settings({"context": "deformable", "cascade": False}, epochs=1, tasks="detection")
+    network = starting_network(settings.model)
+    scenes = TrainingScenes(read_manifest(write_scenes(tmp_path)), settings.train.augment, 0)
+    trainer = Trainer(network, scenes, settings)
+    offsets = {id(parameter) for name, parameter in network.named_parameters() if ".offsets." in name}
+    shares: dict[bool, set[float]] = {True: set(), False: set()}
+    for group in trainer.optimiser.param_groups:
+        for parameter in group["params"]:
+            shares[id(parameter) in offsets].add(group["share"])
+    assert shares == {True: {0.1}, False: {1.0}}
+
+
 def test_a_trunk_from_imagenet_learns_at_its_share_and_the_rest_at_the_full_rate(tmp_path: Path) -> None:
     torch.manual_seed(1)
     torch.save(ResNet("resnet18").state_dict(), tmp_path / "resnet18.pth")

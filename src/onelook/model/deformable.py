@@ -13,6 +13,10 @@ except (ImportError, RuntimeError):  # absent, or built for another torch
     deform_conv2d = None
 
 
+OFFSETS_RATE = 0.1
+"""Share of the learning rate for what says offsets and weights (Zhu et al., section 3.2); without it they run away."""
+
+
 class DeformableConv(nn.Conv2d):
     """A 3x3 convolution of stride 1 with learned offsets and, if modulated, weights of its samples.
 

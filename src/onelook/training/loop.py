@@ -15,6 +15,7 @@ from onelook.data.basis import Basis, read_basis
 from onelook.data.batches import Batch, TrainingScenes, prefetch
 from onelook.data.faces import FaceBatch, TrainingFaces
 from onelook.errors import DataError, OnelookError
+from onelook.model.deformable import OFFSETS_RATE
 from onelook.model.joint import JointNetwork
 from onelook.objective.balance import TaskBalance
 from onelook.objective.identity import identity_loss
@@ -156,7 +157,7 @@ class Trainer:
             yield from self.scenes.batches(epoch * rounds + each, self.settings.batch)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Parameter groups: what detection starts from learns slower; norms and biases do not decay."""
+        """Parameter groups: what detection starts from learns slower, offsets too; norms and biases do not decay."""
         starts = {"nothing": None, "imagenet": "network.detector.trunk."}
         started = starts.get(self.network.settings.start, "network.detector.")
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -164,6 +165,7 @@ class Trainer:
             if parameter.requires_grad:
                 known = started is not None and name.startswith(started)
                 rate = self.settings.trunk_rate if known else 1.0
+                rate *= OFFSETS_RATE if ".offsets." in name else 1.0
                 decay = self.settings.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)
         return [
