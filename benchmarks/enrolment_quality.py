@@ -121,7 +121,9 @@ def look(looker: Looker, photo: np.ndarray, detect: Detect) -> tuple[np.ndarray,
         return None
     middles = found.boxes.reshape(-1, 2, 2).mean(axis=1)
     face = int(np.linalg.norm(middles - np.array(photo.shape[1::-1]) / 2, axis=1).argmin())
-    return found.embeddings[face], measure_face(photo, found, face, detect.longest_side)
+    return found.embeddings[face], measure_face(
+        photo, found.boxes[face], found.landmarks[face], found.scores[face], detect.longest_side
+    )
 
 
 if __name__ == "__main__":

@@ -116,7 +116,9 @@ def embed(looker, terms: Terms, root: Path) -> tuple[np.ndarray, np.ndarray, np.
                 continue
             middles = found.boxes.reshape(-1, 2, 2).mean(axis=1)
             face = int(np.linalg.norm(middles - np.array(image.shape[1::-1]) / 2, axis=1).argmin())
-            quality = measure_face(image, found, face, terms.detect.longest_side)
+            quality = measure_face(
+                image, found.boxes[face], found.landmarks[face], found.scores[face], terms.detect.longest_side
+            )
             rows.append(found.embeddings[face])
             weights.append(quality.weight)
             owners.append(name)

@@ -64,7 +64,7 @@ def test_the_size_is_the_one_the_network_sees(longest_side: int, size: float) ->
     photo = np.zeros((300, 400, 3), np.uint8)
     box = np.asarray([[10, 20, 10 + 25, 20 + 100]], np.float32)
     found = Detections(box, np.asarray([0.75], np.float32), at(50)[None], np.zeros((1, 4), np.float32))
-    quality = measure_face(photo, found, 0, longest_side)
+    quality = measure_face(photo, found.boxes[0], found.landmarks[0], found.scores[0], longest_side)
     assert (quality.size, quality.score) == (pytest.approx(size), 0.75)
 
 

@@ -30,7 +30,7 @@ def identify_all(
     In videos the faces of one appearance are linked, and named once. If it breaks off, run it again: what was looked at
     already takes no time; a video begins anew. Exit code 1: a photo or video could not be read, or shows no face.
     """
-    from onelook.gallery.names import photo_name
+    from onelook.gallery.names import one_line
     from onelook.scale.run import run
     from onelook.scale.sources import Source, find
 
@@ -43,7 +43,7 @@ def identify_all(
         def told(_: Source, error: str | None) -> None:
             progress.advance(bar)
             if error is not None:
-                print(f"left out: {photo_name(Path(error))}", file=sys.stderr)
+                print(f"left out: {one_line(error)}", file=sys.stderr)
 
         def watched(read: int, of: int) -> None:
             progress.update(film, completed=read, total=of, visible=read < of)

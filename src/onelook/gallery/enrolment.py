@@ -122,7 +122,7 @@ def rows_of_scenes(looker: Looker, detect: Detect, manifest: Manifest, split: Sp
                 missed.append(path)
                 continue
             nearest = int(overlaps.argmax())
-            quality = measure_face(image, found, nearest, detect.longest_side)
+            quality = _quality(image, found, nearest, detect)
             small = thumbnail(image, found.boxes[nearest])
             rows.append((_entry(check_name(face.identity), path, quality, small), found.embeddings[nearest]))
     if not rows:
@@ -201,8 +201,12 @@ def _only_face(path: Path, image: np.ndarray, found: Detections, detect: Detect)
         raise PhotoError(f"{path}: no face found; use a photo with one clear face")
     if len(found) > 1:
         raise PhotoError(f"{path}: {len(found)} faces found; use a photo with one face, or crop it")
-    quality = measure_face(image, found, 0, detect.longest_side)
+    quality = _quality(image, found, 0, detect)
     problem = shortcoming(quality)
     if problem is not None:
         raise PhotoError(f"{path}: {problem}")
     return quality
+
+
+def _quality(image: np.ndarray, found: Detections, face: int, detect: Detect) -> Quality:
+    return measure_face(image, found.boxes[face], found.landmarks[face], found.scores[face], detect.longest_side)

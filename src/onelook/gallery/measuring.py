@@ -5,7 +5,6 @@ import numpy as np
 
 from onelook.gallery.quality import Quality
 from onelook.geometry.alignment import align_crop
-from onelook.model.detections import Detections
 
 # Gray levels that vary by less than five are a surface and the rounding of its pixels, which would pass for detail.
 _LEAST_VARIANCE = 25.0
@@ -31,9 +30,11 @@ def sharpness(photo: np.ndarray, landmarks: np.ndarray) -> float:
     return float(edges[_INNER].var() / max(gray[_INNER].var(), _LEAST_VARIANCE))
 
 
-def measure_face(photo: np.ndarray, found: Detections, face: int, longest_side: int) -> Quality:
-    """The quality of one face found in a photo (H, W, 3) that the network saw with this longest side, in pixels."""
-    x1, y1, x2, y2 = found.boxes[face].astype(float)
+def measure_face(photo: np.ndarray, box: np.ndarray, landmarks: np.ndarray, score: float, longest_side: int) -> Quality:
+    """The quality of a face, box (4,) and landmarks (5, 2) in pixels of a photo (H, W, 3).
+
+    The photo is one that the network saw with this longest side, in pixels.
+    """
+    x1, y1, x2, y2 = box.astype(float)
     size = float(np.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0))) * min(1.0, longest_side / max(photo.shape[:2]))
-    score = float(found.scores[face])
-    return Quality(score=score, size=size, sharpness=sharpness(photo, found.landmarks[face]))
+    return Quality(score=float(score), size=size, sharpness=sharpness(photo, landmarks))

@@ -31,6 +31,11 @@ def check_name(name: str) -> str:
 
 
 def photo_name(path: Path) -> str:
-    """A path as text that can always be written as UTF-8 and in one line, whatever bytes the file's name has."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    """A path as text that can always be written, whatever bytes the file's name has."""
+    return one_line(str(path))
+
+
+def one_line(text: str) -> str:
+    """A text that may hold a path, as one that can always be written as UTF-8 and in one line."""
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -56,11 +56,15 @@ def templates(embeddings: np.ndarray, owners: Sequence[str]) -> tuple[list[str],
     """
     names = sorted(set(owners))
     position = {name: place for place, name in enumerate(names)}
-    sums = np.zeros((len(names), embeddings.shape[1]))
-    # Summed in double precision: the template of one photo is then that photo's embedding to the last bit but one.
-    np.add.at(sums, [position[owner] for owner in owners], embeddings.astype(np.float64))
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return names, (sums / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return names, mean_directions(embeddings, np.asarray([position[owner] for owner in owners], np.int64), len(names))
+
+
+def mean_directions(rows: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
+    """The direction (count, d) float32 of the sum of each group's rows (n, d), given the group (n,) of each."""
+    sums = np.zeros((count, rows.shape[1]))
+    # Summed in double precision: the direction of one row is then that row to the last bit but one.
+    np.add.at(sums, groups, rows.astype(np.float64))
+    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 class TemplateIndex:

@@ -13,7 +13,6 @@ from onelook.gallery.enrolment import Rows
 from onelook.gallery.measuring import measure_face
 from onelook.gallery.quality import Quality, shortcoming
 from onelook.gallery.thumbnail import thumbnail
-from onelook.model.detections import Detections
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +50,5 @@ class SeenFace:
 
 def see_face(image: np.ndarray, face: IdentifiedFace, longest_side: int, photo: str) -> SeenFace:
     """Keep a face of a photo (H, W, 3) that the network saw with this longest side, in pixels."""
-    found = Detections(face.box[None], np.asarray([face.score], np.float32), face.landmarks[None], face.embedding[None])
-    quality = measure_face(image, found, 0, longest_side)
+    quality = measure_face(image, face.box, face.landmarks, face.score, longest_side)
     return SeenFace(photo, face.embedding, quality, thumbnail(image, face.box))

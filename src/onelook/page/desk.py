@@ -13,7 +13,7 @@ import numpy as np
 from onelook.data.photo import decode_photo, encode_photo
 from onelook.gallery.answers import IdentifiedFace
 from onelook.gallery.gallery import Enrolment, Gallery, create_gallery, open_gallery
-from onelook.gallery.names import photo_name
+from onelook.gallery.names import one_line
 from onelook.gallery.opening import is_gallery
 from onelook.gallery.place import Place
 from onelook.gallery.seen import SeenFace, see_face
@@ -97,7 +97,7 @@ class Desk:
             PhotoError: it cannot be read, or is too large.
             GalleryError: the gallery cannot be read any more.
         """
-        called = photo_name(Path(name[-_LONGEST_NAME:]))
+        called = one_line(name[-_LONGEST_NAME:]) or "photo"
         with self._turn:  # decoding too: many large photos at once are more than a machine may hold
             image = decode_photo(data, called)
             answers = self._fresh().identify(image)

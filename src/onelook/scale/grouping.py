@@ -16,7 +16,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from onelook.gallery.contents import Terms
-from onelook.gallery.search import flat_index
+from onelook.gallery.search import flat_index, mean_directions
 
 # Rows compared with all others at once: their similar pairs are joined and forgotten before the next ones.
 _BLOCK = 512
@@ -38,7 +38,7 @@ def group_faces(embeddings: np.ndarray, weights: np.ndarray, terms: Terms) -> np
         if joined.max() + 1 == len(templates):
             break
         groups = joined[groups]
-        templates = _templates(weighted, groups)
+        templates = mean_directions(weighted, groups, groups.max() + 1)
     _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[numbers]
 
@@ -61,10 +61,3 @@ def _similar(index: faiss.Index, rows: np.ndarray, least: float) -> Iterator[tup
         block = rows[start : start + _BLOCK]
         limits, _, found = index.range_search(block, radius)
         yield np.repeat(np.arange(start, start + len(block)), np.diff(limits).astype(np.int64)), found
-
-
-def _templates(weighted: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The directions (g, d) float32 of the groups' sums."""
-    sums = np.zeros((groups.max() + 1, weighted.shape[1]))
-    np.add.at(sums, groups, weighted)
-    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)

@@ -12,7 +12,7 @@ from onelook.data.photo import write_photo
 from onelook.errors import OnelookError
 from onelook.files import replacing, replacing_folder
 from onelook.gallery.contents import Terms
-from onelook.gallery.names import photo_name
+from onelook.gallery.names import one_line, photo_name
 from onelook.scale.embedding_file import read_embeddings
 from onelook.scale.group_sheet import GroupSheet
 from onelook.scale.grouping import group_faces
@@ -91,7 +91,7 @@ def _sorted_groups(faces: list[Unnamed], numbers: np.ndarray, least: int) -> lis
 
 
 def _picture(group: int, face: Unnamed) -> Path:
-    return Path(f"{group:03d}") / f"{photo_name(Path(face.source.stem))}-{face.row}.png"
+    return Path(f"{group:03d}") / f"{one_line(face.source.stem)}-{face.row}.png"
 
 
 def _write_table(path: Path, groups: list[list[Unnamed]]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from onelook.errors import OnelookError
 from onelook.scale.embedding_file import NAME as EMBEDDINGS
 from onelook.scale.embedding_file import EmbeddingFile
-from onelook.scale.sources import Source, path_key
+from onelook.scale.sources import Source, path_key, stamp
 
 NAME = "faces.jsonl"
 
@@ -45,7 +45,7 @@ class Journal:
         for line, after in _whole_lines(path):
             seen = max([seen, *(row + 1 for row in _rows(line))])
             if line["what"] != "frame" and line["what"] != "track":
-                step[path_key(line["source"])] = _stamp(line)
+                step[path_key(line["source"])] = stamp(line["bytes"], line["mtime_ns"])
             if not line["more"]:
                 self._done.update(step)
                 step.clear()
@@ -123,7 +123,3 @@ def _rows(line: Line) -> list[int]:
     """Numbers of the embeddings that a line names."""
     faces = line["faces"] if line["what"] == "photo" else [line] if line["what"] == "track" else []
     return [face["row"] for face in faces if face["row"] is not None]
-
-
-def _stamp(line: Line) -> int:
-    return Source(Path(), "photo", line["bytes"], line["mtime_ns"]).stamp

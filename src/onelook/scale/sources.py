@@ -44,12 +44,17 @@ class Source:
     @property
     def stamp(self) -> int:
         """64 bits that change when the file does."""
-        return _short(f"{self.bytes} {self.mtime_ns}".encode())
+        return stamp(self.bytes, self.mtime_ns)
 
 
 def path_key(path: str) -> int:
     """64 bits that stand for a path."""
     return _short(os.fsencode(path))
+
+
+def stamp(length: int, mtime_ns: int) -> int:
+    """64 bits that stand for a file of this length, changed last at this time."""
+    return _short(f"{length} {mtime_ns}".encode())
 
 
 def find(sources: Sequence[Path], out: Path) -> Iterator[Source]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from onelook.gallery.names import photo_name
+from onelook.gallery.names import one_line
 from onelook.scale.journal import Line
 
 COLUMNS = (
@@ -39,11 +39,11 @@ def write_table(path: Path, lines: Iterable[Line]) -> Counter[str]:
 
 
 def _table_rows(line: Line) -> Iterator[dict[str, Any]]:
-    source = {"source": photo_name(Path(line["source"]))}
+    source = {"source": one_line(line["source"])}
     if line["what"] in ("photo", "frame"):
         for face in line["faces"]:
             corners = dict(zip(("x1", "y1", "x2", "y2"), face["box"], strict=True))
             copied = {key: face[key] for key in _COPIED if key in face}
             yield source | {key: line[key] for key in ("frame", "time") if key in line} | corners | copied
     if line.get("error") is not None:
-        yield source | {"error": photo_name(Path(line["error"]))}
+        yield source | {"error": one_line(line["error"])}
