@@ -37,6 +37,7 @@ from onelook.gallery.answers import IdentifiedFace
 from onelook.gallery.calibration import calibrated_terms
 from onelook.gallery.contents import Contents, Entry
 from onelook.gallery.enrolment import PASS
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.model.look import load_looker
 from onelook.model.store import RELEASED
@@ -102,7 +103,7 @@ def enrol(folder: Path, photos: Sequence[Path], model: Path) -> tuple[Gallery, i
                     embeddings.append(found.embeddings[nearest_middle(found.boxes)])
             progress.advance(task, len(some))
     store.change(folder, lambda kept: kept.adding(tuple(entries), np.array(embeddings)), start=terms)
-    gallery = Gallery(folder, store.read(folder), looker)
+    gallery = Gallery(FolderEngine(folder, store.read(folder)), looker)
     return gallery, alone, time.perf_counter() - start
 
 

@@ -52,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         address = place(arguments.url or f"milvus:{scratch}/lfw.db")
         folder, milvus = (opening.new_engine(each, terms) for each in (Path(scratch, "folder"), address))
-        galleries = [Gallery.upon(engine, looker) for engine in (folder, milvus)]
+        galleries = [Gallery(engine, looker) for engine in (folder, milvus)]
         enrolled = [timed(lambda engine=engine: engine.add(rows, whole=True)) for engine in (folder, milvus)]
         print(f"{len(set(names)):,} people enrolled with {first.sum():,} photos, {len(probes):,} photos looked up\n")
         print("| | same name | same nearest person | similarity within 1e-6 | largest difference |")

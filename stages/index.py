@@ -17,6 +17,7 @@ from onelook.gallery import store
 from onelook.gallery.calibration import calibrated_terms
 from onelook.gallery.contents import empty
 from onelook.gallery.enrolment import add_new, rows_of_scenes
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.picture import draw_identified
 from onelook.model.look import load_looker
@@ -50,7 +51,7 @@ def main() -> None:
         rows, missed = rows_of_scenes(looker, terms.detect, manifest, settings.index.split)
         contents = add_new(empty(terms), rows)
         store.create(arguments.out, contents, replace=True)
-        gallery = Gallery(arguments.out, contents, looker)
+        gallery = Gallery(FolderEngine(arguments.out, contents), looker)
         people = len(gallery.people())
         print(f"{arguments.out}: {people} people, {len(rows.entries)} photos; face not found in {len(missed)}")
         run.metrics({"people": people, "faces": len(rows.entries), "missed": len(missed)})

@@ -9,6 +9,7 @@ import pytest
 from onelook.errors import GalleryError
 from onelook.gallery import bulk, store
 from onelook.gallery.contents import Terms, empty
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.people_list import Named, read_people
 
@@ -17,11 +18,11 @@ Photo = Callable[..., Path]
 
 @pytest.fixture
 def gallery(tmp_path: Path, terms: Terms, looker) -> Gallery:
-    return Gallery(tmp_path / "gallery", empty(terms), looker)
+    return Gallery(FolderEngine(tmp_path / "gallery", empty(terms)), looker)
 
 
 def reopened(gallery: Gallery, looker) -> Gallery:
-    return Gallery(gallery.folder, store.read(gallery.folder), looker)
+    return Gallery(FolderEngine(gallery.folder, store.read(gallery.folder)), looker)
 
 
 def test_every_photo_is_enrolled_known_or_left_out_and_why(gallery: Gallery, photo: Photo, tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_every_photo_is_enrolled_known_or_left_out_and_why(gallery: Gallery, pho
 def test_the_rows_are_those_of_enrolling_one_by_one(
     gallery: Gallery, photo: Photo, tmp_path: Path, terms: Terms, looker
 ) -> None:
-    single = Gallery(tmp_path / "single", empty(terms), looker)
+    single = Gallery(FolderEngine(tmp_path / "single", empty(terms)), looker)
     people = [Named(name, photo(i, variant=v)) for i, name in enumerate("abcdef") for v in range(4)]
     gallery.enrol_all(people)
     for each in people:
@@ -130,4 +131,4 @@ def test_the_pipelines_gallery_is_not_filled_by_hand(tmp_path: Path, terms: Term
     managed = empty(terms.model_copy(update={"managed": True}))
     store.create(tmp_path / "g", managed)
     with pytest.raises(GalleryError, match="pipeline"):
-        Gallery(tmp_path / "g", managed, looker).enrol_all([Named("Anna", photo(1))])
+        Gallery(FolderEngine(tmp_path / "g", managed), looker).enrol_all([Named("Anna", photo(1))])

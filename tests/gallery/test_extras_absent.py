@@ -8,6 +8,7 @@ import pytest
 
 from onelook.errors import GalleryError
 from onelook.gallery.contents import Terms, empty
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.opening import open_engine
 from onelook.gallery.people_list import Named
@@ -25,7 +26,7 @@ def test_milvus(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_ray(tmp_path: Path, terms: Terms, looker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     looker.folder = tmp_path
-    gallery = Gallery(tmp_path / "gallery", empty(terms), looker)
+    gallery = Gallery(FolderEngine(tmp_path / "gallery", empty(terms)), looker)
     with pytest.raises(GalleryError, match=r"pip install 'onelook\[ray\]'"):
         gallery.enrol_all([Named("Anna", tmp_path / "anna.jpg")], workers=2)
 

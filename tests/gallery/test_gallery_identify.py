@@ -11,6 +11,7 @@ from onelook.data.photo import read_photo
 from onelook.errors import GalleryError, PhotoError
 from onelook.gallery import store
 from onelook.gallery.contents import Terms, empty
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.unknown import Unknown
 
@@ -19,7 +20,7 @@ Photo = Callable[..., Path]
 
 @pytest.fixture
 def gallery(tmp_path: Path, terms: Terms, looker) -> Gallery:
-    return Gallery(tmp_path / "gallery", empty(terms), looker)
+    return Gallery(FolderEngine(tmp_path / "gallery", empty(terms)), looker)
 
 
 def test_names_the_enrolled_and_no_one_else(gallery: Gallery, photo: Photo) -> None:
@@ -45,12 +46,12 @@ def test_similarity_is_with_the_weighted_normalised_mean(gallery: Gallery, photo
 
 def test_the_threshold_itself_is_a_name(tmp_path: Path, terms: Terms, looker, photo: Photo) -> None:
     probe = photo(1, variant=7)
-    first = Gallery(tmp_path / "first", empty(terms), looker)
+    first = Gallery(FolderEngine(tmp_path / "first", empty(terms)), looker)
     first.enrol("Anna", [photo(1)])
     similarity = first.identify(probe)[0].similarity
     for threshold, name in ((similarity, "Anna"), (np.nextafter(similarity, 2), None)):
         exact = terms.model_copy(update={"threshold": float(threshold)})
-        second = Gallery(tmp_path / str(threshold), empty(exact), looker)
+        second = Gallery(FolderEngine(tmp_path / str(threshold), empty(exact)), looker)
         second.enrol("Anna", [photo(1)])
         assert second.identify(probe)[0].name == name
         assert second.identify(probe)[0].nearest == "Anna"
@@ -58,7 +59,7 @@ def test_the_threshold_itself_is_a_name(tmp_path: Path, terms: Terms, looker, ph
 
 def test_the_threshold_follows_the_number_of_people(tmp_path: Path, terms: Terms, looker, photo: Photo) -> None:
     law = Unknown(mean=0.0, deviation=0.2, intercept=-1.0, slope=0.8)
-    gallery = Gallery(tmp_path / "own", store.empty(terms.model_copy(update={"unknown": law})), looker)
+    gallery = Gallery(FolderEngine(tmp_path / "own", store.empty(terms.model_copy(update={"unknown": law}))), looker)
     thresholds, sure = [], []
     for person in range(1, 5):
         gallery.enrol(f"p{person}", [photo(person)])
@@ -158,7 +159,7 @@ def test_another_model_is_refused(gallery: Gallery, photo: Photo, looker) -> Non
     gallery.enrol("Anna", [photo(1)])
     other = type(looker)("b" * 64)
     with pytest.raises(GalleryError, match="made with model aaaaaaaaaaaa, this is model bbbbbbbbbbbb"):
-        Gallery(gallery.folder, store.read(gallery.folder), other)
+        Gallery(FolderEngine(gallery.folder, store.read(gallery.folder)), other)
 
 
 def test_a_gallery_remade_with_another_model_meanwhile_is_not_mixed(
@@ -174,7 +175,7 @@ def test_a_gallery_remade_with_another_model_meanwhile_is_not_mixed(
 
 def test_two_that_opened_it_before_do_not_undo_each_other(gallery: Gallery, photo: Photo, looker) -> None:
     gallery.enrol("Anna", [photo(1)])
-    other = Gallery(gallery.folder, store.read(gallery.folder), looker)
+    other = Gallery(FolderEngine(gallery.folder, store.read(gallery.folder)), looker)
     gallery.enrol("Bob", [photo(2)])
     other.enrol("Carl", [photo(3)])
     assert other.people() == {"Anna": 1, "Bob": 1, "Carl": 1}

@@ -19,6 +19,7 @@ from onelook.errors import GalleryError
 from onelook.gallery import store
 from onelook.gallery.contents import Contents, Entry
 from onelook.gallery.enrolment import Rows
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery, open_gallery
 from onelook.gallery.milvus.engine import MilvusEngine
 from onelook.gallery.milvus.whole import write_gallery
@@ -152,8 +153,8 @@ def test_a_gallery_answers_as_a_folder_does(tmp_path: Path, database: Path, phot
     terms = terms.model_copy(update={"unknown": law})
     address = MilvusAddress(str(database), "whole")
     galleries = [
-        Gallery(tmp_path / "folder", Contents(terms, (), np.empty((0, 16), np.float32)), looker),
-        Gallery.upon(MilvusEngine(address, terms), looker),
+        Gallery(FolderEngine(tmp_path / "folder", Contents(terms, (), np.empty((0, 16), np.float32))), looker),
+        Gallery(MilvusEngine(address, terms), looker),
     ]
     for gallery in galleries:
         assert gallery.identify(photo(1))[0].nearest is None
@@ -178,10 +179,10 @@ def test_a_gallery_answers_as_a_folder_does(tmp_path: Path, database: Path, phot
 
 def test_another_model_is_refused(database: Path, photo: Photo, looker, terms) -> None:
     address = MilvusAddress(str(database), "model")
-    gallery = Gallery.upon(MilvusEngine(address, terms), looker)
+    gallery = Gallery(MilvusEngine(address, terms), looker)
     gallery.enrol("Anna", [photo(1)])
     with pytest.raises(GalleryError, match="made with model aaaaaaaaaaaa, this is model bbbbbbbbbbbb"):
-        Gallery.upon(MilvusEngine(address), type(looker)("b" * 64))
+        Gallery(MilvusEngine(address), type(looker)("b" * 64))
     other = terms.model_copy(update={"fingerprint": "b" * 64})
     write_gallery(address, Contents(other, (), np.empty((0, 16), np.float32)), replace=True)
     with pytest.raises(GalleryError, match="two models"):

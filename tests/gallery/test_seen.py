@@ -14,6 +14,7 @@ from onelook.errors import GalleryError, PhotoError
 from onelook.gallery import store
 from onelook.gallery.backup import read_backup, write_backup
 from onelook.gallery.contents import Terms, empty
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.seen import SeenFace, see_face
 from onelook.gallery.thumbnail import thumbnail
@@ -24,7 +25,7 @@ Files = Callable[[Path], dict[str, bytes]]
 
 @pytest.fixture
 def gallery(tmp_path: Path, terms: Terms, looker) -> Gallery:
-    return Gallery(tmp_path / "gallery", empty(terms), looker)
+    return Gallery(FolderEngine(tmp_path / "gallery", empty(terms)), looker)
 
 
 def see(gallery: Gallery, path: Path) -> list[SeenFace]:
@@ -104,7 +105,7 @@ def test_every_way_of_enrolling_leaves_a_picture_of_the_face(gallery: Gallery, p
 def test_refresh_sees_what_another_process_changed(gallery: Gallery, photo: Photo, looker, tmp_path: Path) -> None:
     gallery.refresh()
     assert gallery.people() == {}
-    other = Gallery(gallery.folder, empty(gallery.terms), looker)
+    other = Gallery(FolderEngine(gallery.folder, empty(gallery.terms)), looker)
     other.enrol("Anna", [photo(3)])
     assert gallery.people() == {}
     gallery.refresh()

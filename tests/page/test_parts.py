@@ -14,7 +14,9 @@ from onelook.page.parts import box_style, figures, find_people
 
 def face(**answer: Any) -> IdentifiedFace:
     plain = {"name": None, "similarity": None, "nearest": None}
-    return IdentifiedFace(np.zeros(4), np.zeros((5, 2)), 0.9, np.zeros(4), **(plain | answer))
+    return IdentifiedFace(
+        box=np.zeros(4), landmarks=np.zeros((5, 2)), score=0.9, embedding=np.zeros(4), **(plain | answer)
+    )
 
 
 def test_boxes_are_in_per_cent_and_stay_inside() -> None:

@@ -9,6 +9,7 @@ import pytest
 from gallery.conftest import SIZE, CodedLooker, direction, files, looker, photo, terms
 from onelook.gallery import store
 from onelook.gallery.contents import Contents, Entry, Terms
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.scale.video import VideoWriter
 from painted import HEIGHT, WIDTH, PaintedLooker
@@ -40,7 +41,7 @@ def gallery_of(tmp_path: Path, terms: Terms) -> Callable[..., Gallery]:
         rows = np.asarray([direction(i) for i in people.values()], np.float32).reshape(len(people), SIZE)
         contents = Contents(terms, entries, rows)
         store.create(tmp_path / folder, contents)
-        return Gallery(tmp_path / folder, contents, looker)
+        return Gallery(FolderEngine(tmp_path / folder, contents), looker)
 
     return make
 

@@ -15,6 +15,7 @@ from onelook.data.photo import read_photo, write_photo
 from onelook.errors import OnelookError
 from onelook.gallery import store
 from onelook.gallery.contents import Terms, empty
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.quality import Quality
 from onelook.scale.embedding_file import read_embeddings
@@ -154,7 +155,7 @@ def changed_model(known: Gallery, root: Path) -> Gallery:
     contents = store.read(known.folder)
     terms = contents.terms.model_copy(update={"fingerprint": "b" * 64})
     store.create(root / "model", type(contents)(terms, contents.entries, contents.embeddings))
-    return Gallery(root / "model", store.read(root / "model"), CodedLooker("b" * 64))
+    return Gallery(FolderEngine(root / "model", store.read(root / "model")), CodedLooker("b" * 64))
 
 
 def test_lost_embeddings_are_told(known: Gallery, photo: Photo, tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def test_a_gallery_in_no_folder_knows_nobody(terms: Terms, looker: CodedLooker, 
     photo(8, path="in/1.png")
 
     def go(terms: Terms) -> object:
-        gallery = Gallery(tmp_path / "none", empty(terms), looker)
+        gallery = Gallery(FolderEngine(tmp_path / "none", empty(terms)), looker)
         return run(gallery, find([tmp_path / "in"], tmp_path / "out"), tmp_path / "out")
 
     assert go(terms) == {"photos": 1, "unknown": 1, "failed": 0}

@@ -15,6 +15,7 @@ from onelook.data.photo import write_photo
 from onelook.errors import OnelookError, VideoError
 from onelook.gallery import store
 from onelook.gallery.contents import Contents, Entry, Terms
+from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.scale.film_picture import draw_film
 from onelook.scale.run import run
@@ -39,7 +40,7 @@ def prepare(root: Path) -> Gallery:
     with VideoWriter(root / "in/film.mp4", 10, (HEIGHT, WIDTH, 3)) as writer:
         for t in range(10):
             writer.write(paint((1, 10 + 12 * t, 10), (3, 250 - 12 * t, 60)))
-    return Gallery(root / "gallery", contents, PaintedLooker())
+    return Gallery(FolderEngine(root / "gallery", contents), PaintedLooker())
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -88,7 +89,7 @@ def kill_at_many_accesses(root: Path) -> None:
 
     Then the disk is full.
     """
-    gallery = Gallery(root / "gallery", store.read(root / "gallery"), PaintedLooker())
+    gallery = Gallery(FolderEngine(root / "gallery", store.read(root / "gallery")), PaintedLooker())
 
     def finish(out: Path) -> None:
         run(gallery, find([root / "in"], out), out, pictures=True)

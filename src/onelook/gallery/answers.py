@@ -9,41 +9,28 @@ from onelook.gallery.search import Ranking
 from onelook.unknown import Unknown
 
 
-@dataclass(frozen=True, eq=False)
-class IdentifiedFace:
-    """One face of a photo, and who it is.
+@dataclass(frozen=True)
+class Answer:
+    """Who a face is.
 
     Attributes:
-        box: (4,) float32, x1 y1 x2 y2 in pixels of the upright photo, half-open; may reach outside it.
-        landmarks: (5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the photo.
-        score: how sure the detector is that this is a face, 0..1.
-        embedding: (d,) float32 of length 1.
         name: who it is, or None: unknown, the similarity is below the gallery's threshold.
         similarity: with the most similar enrolled person, -1..1; None in a gallery without people.
         nearest: who that is, also where the name is unknown; None in a gallery without people.
         margin: by how much the second most similar person is less similar; None with fewer than two people.
         confidence: the probability that `nearest` is right if half of the faces shown are of enrolled people, 0..1;
             None in a gallery without people, or whose calibration could not tell.
-        mesh: (468, 3) float32, as in `Detections`; None where the model has no mesh head.
     """
 
-    box: np.ndarray
-    landmarks: np.ndarray
-    score: float
-    embedding: np.ndarray
     name: str | None
     similarity: float | None
     nearest: str | None
     margin: float | None = None
     confidence: float | None = None
-    mesh: np.ndarray | None = None
 
     def record(self) -> dict[str, object]:
-        """The face without its mesh and its embedding, for JSON: pixels to a thousandth, all else to a millionth."""
+        """For JSON: all to a millionth."""
         return {
-            "box": [round(float(c), 3) for c in self.box],
-            "landmarks": [[round(float(c), 3) for c in point] for point in self.landmarks],
-            "score": round(self.score, 6),
             "name": self.name,
             "similarity": _rounded(self.similarity),
             "nearest": self.nearest,
@@ -52,18 +39,35 @@ class IdentifiedFace:
         }
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Who a face is; the attributes are those of `IdentifiedFace`."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class IdentifiedFace(Answer):
+    """One face of a photo, and who it is.
 
-    name: str | None
-    similarity: float | None
-    nearest: str | None
-    margin: float | None
-    confidence: float | None
+    Attributes:
+        box: (4,) float32, x1 y1 x2 y2 in pixels of the upright photo, half-open; may reach outside it.
+        landmarks: (5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the photo.
+        score: how sure the detector is that this is a face, 0..1.
+        embedding: (d,) float32 of length 1.
+        mesh: (468, 3) float32, as in `Detections`; None where the model has no mesh head.
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray
+    score: float
+    embedding: np.ndarray
+    mesh: np.ndarray | None = None
+
+    def record(self) -> dict[str, object]:
+        """The face without its mesh and its embedding, for JSON: pixels to a thousandth, all else to a millionth."""
+        return {
+            "box": [round(float(c), 3) for c in self.box],
+            "landmarks": [[round(float(c), 3) for c in point] for point in self.landmarks],
+            "score": round(self.score, 6),
+            **super().record(),
+        }
 
 
-NOBODY = Answer(None, None, None, None, None)
+NOBODY = Answer(None, None, None)
 """What a gallery without people answers."""
 
 

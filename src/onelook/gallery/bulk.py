@@ -108,18 +108,21 @@ class BulkEnrolment:
     def _enough(self) -> int:
         return max(SAVE, self._engine.count_photos() // SAVE_SHARE)
 
-    def _unknown(self, some: Iterable[Named]) -> Iterator[Named]:
-        for each in some:
-            name, photo = check_name(each.name), photo_name(each.photo)
-            self._named.add(name)
-            digest = _digest(each.photo)
-            owner = self._engine.owners([digest]).get(digest)
-            if owner is None:
-                yield Named(name, each.photo)
-            elif owner == name:
-                self._known += 1
-            else:
-                self._leave_out(name, photo, _taken(photo, owner))
+    def _unknown(self, people: Iterable[Named]) -> Iterator[Named]:
+        rest = iter(people)
+        while some := list(islice(rest, PASS)):
+            digests = [_digest(each.photo) for each in some]
+            owners = self._engine.owners(digests)  # at once: of Milvus it is a call
+            for each, digest in zip(some, digests, strict=True):
+                name, photo = check_name(each.name), photo_name(each.photo)
+                self._named.add(name)
+                owner = owners.get(digest)
+                if owner is None:
+                    yield Named(name, each.photo)
+                elif owner == name:
+                    self._known += 1
+                else:
+                    self._leave_out(name, photo, _taken(photo, owner))
 
     def _save(self, seen: list[tuple[Entry, np.ndarray]]) -> None:
         if not seen:

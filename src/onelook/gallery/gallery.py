@@ -13,10 +13,9 @@ from onelook.gallery.alike import Alike
 from onelook.gallery.answers import NOBODY, Answer, IdentifiedFace, read_ranking
 from onelook.gallery.bulk import BulkEnrolment, Report, look_in_passes
 from onelook.gallery.calibration import calibrated_terms
-from onelook.gallery.contents import Contents, Entry, Terms
+from onelook.gallery.contents import Entry, Terms
 from onelook.gallery.engine import Engine, check_model
 from onelook.gallery.enrolment import Rows, rows_of_person
-from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.names import check_name
 from onelook.gallery.opening import is_gallery, new_engine, open_engine
 from onelook.gallery.people_list import Named
@@ -59,26 +58,12 @@ class Gallery:
         folder: its folder, or its address in Milvus.
     """
 
-    def __init__(self, folder: Path, contents: Contents, looker: Looker) -> None:
-        """Take what a gallery folder holds and the model; see `open_gallery` and `create_gallery`.
+    def __init__(self, engine: Engine, looker: Looker) -> None:
+        """Take what keeps and finds the people, and the model; see `open_gallery` and `create_gallery`.
 
         Raises:
             GalleryError: the gallery was made with another model.
         """
-        self._begin(FolderEngine(folder, contents), looker)
-
-    @classmethod
-    def upon(cls, engine: Engine, looker: Looker) -> "Gallery":
-        """A gallery upon any engine, and the model.
-
-        Raises:
-            GalleryError: the gallery was made with another model.
-        """
-        gallery = cls.__new__(cls)
-        gallery._begin(engine, looker)
-        return gallery
-
-    def _begin(self, engine: Engine, looker: Looker) -> None:
         check_model(engine.place, engine.terms, looker)
         self.folder = engine.place
         self._engine = engine
@@ -248,7 +233,7 @@ def open_gallery(folder: str | Place, *, model: str | Path | None = None) -> Gal
         ModelError: the model is missing or damaged.
     """
     engine = open_engine(place(folder))
-    return Gallery.upon(engine, load_looker(own_model(engine.terms) if model is None else Path(model)))
+    return Gallery(engine, load_looker(own_model(engine.terms) if model is None else Path(model)))
 
 
 def create_gallery(
@@ -278,7 +263,7 @@ def create_gallery(
         calibration = beside if beside.is_file() else PIPELINE_CALIBRATION
     looker = load_looker(chosen)
     terms = calibrated_terms(Path(calibration), looker.fingerprint, looker.embedding_size, managed=False)
-    return Gallery.upon(new_engine(where, terms), looker)
+    return Gallery(new_engine(where, terms), looker)
 
 
 def own_model(terms: Terms) -> Path:

@@ -128,6 +128,15 @@ class Desk:
         with self._turn:
             return self._fresh().enrol_face(name, face.seen)
 
+    def names(self) -> list[str]:
+        """The names of who is enrolled, sorted.
+
+        Raises:
+            GalleryError: the gallery cannot be read any more.
+        """
+        with self._turn:
+            return list(self._fresh().people())
+
     def people(self) -> list[Person]:
         """Who is enrolled, sorted by name.
 

@@ -120,14 +120,14 @@ class View:
             self._say(said)
 
     async def _draw_photo(self) -> None:
-        people = await self._try(asyncio.to_thread(self._desk.people)) or []
+        names = await self._try(asyncio.to_thread(self._desk.names)) or []
         look = self.look
         assert look is not None
         self._notice.visible = fixed = self._desk.read_only
         self._result.clear()
         with self._result:
             show_photo(look, f"/photos/{self.client}/{self._photos}")
-            show_faces(look, [person.name for person in people], None if fixed else self._name)
+            show_faces(look, names, None if fixed else self._name)
 
     async def _draw_people(self) -> None:
         people = await self._try(asyncio.to_thread(self._desk.people))

@@ -130,13 +130,12 @@ def _best(frame: int, records: list[Line], face: int) -> Line:
 
 def _named(gallery: Gallery, track: Track, keep: Keep) -> Line:
     answer = gallery.name(track.template[None])[0]
-    rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in vars(answer).items()}
     return {
         "track": track.number,
         "faces": track.faces,
         "first": {"frame": track.first[0], "time": track.first[1]},
         "last": {"frame": track.last[0], "time": track.last[1]},
-        **rounded,
+        **answer.record(),
         "best": track.best.told,
         "row": keep(track.template) if answer.name is None else None,
     }
