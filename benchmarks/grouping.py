@@ -27,10 +27,10 @@ from onelook.gallery.calibration import calibrated_terms
 from onelook.gallery.contents import Terms
 from onelook.gallery.measuring import measure_face
 from onelook.gallery.quality import shortcoming
+from onelook.media.grouping import group_faces, join_similar
+from onelook.media.unnamed import LEAST_SCORE
 from onelook.model.look import load_looker
 from onelook.model.store import RELEASED
-from onelook.scale.grouping import group_faces, join_similar
-from onelook.scale.unnamed import LEAST_SCORE
 
 PASS = 8
 TRIED = np.arange(0.30, 0.66, 0.025)

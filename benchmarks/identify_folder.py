@@ -18,8 +18,8 @@ from rich.progress import track
 
 from onelook.data.photo import read_photo
 from onelook.gallery.gallery import Gallery, create_gallery, open_gallery
-from onelook.scale.run import run
-from onelook.scale.sources import find
+from onelook.media.run import run
+from onelook.media.sources import find
 
 COUNTS = (200, 2000)
 ROUNDS = 3

@@ -17,7 +17,7 @@ from onelook.data.orl import read_orl
 from onelook.data.photo import write_photo
 from onelook.drawing import tile
 from onelook.gallery.gallery import create_gallery
-from onelook.scale.video import VideoReader, VideoWriter
+from onelook.media.video import VideoReader, VideoWriter
 
 HEIGHT, WIDTH, FRAMES, RATE = 400, 720, 150, 25.0
 ENROLLED, STRANGER = ("orl-s1", "orl-s2"), "orl-s4"

@@ -17,10 +17,10 @@ from onelook.gallery import store
 from onelook.gallery.contents import Contents, Entry, Terms
 from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
-from onelook.scale.film_picture import draw_film
-from onelook.scale.run import run
-from onelook.scale.sources import find
-from onelook.scale.video import VideoWriter
+from onelook.media.film_picture import draw_film
+from onelook.media.run import run
+from onelook.media.sources import find
+from onelook.media.video import VideoWriter
 from onelook.settings import Detect
 from painted import HEIGHT, WIDTH, PaintedLooker, direction, paint
 

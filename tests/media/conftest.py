@@ -11,7 +11,7 @@ from onelook.gallery import store
 from onelook.gallery.contents import Contents, Entry, Terms
 from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
-from onelook.scale.video import VideoWriter
+from onelook.media.video import VideoWriter
 from painted import HEIGHT, WIDTH, PaintedLooker
 
 __all__ = ["files", "looker", "photo", "terms"]  # fixtures of the gallery's tests

@@ -31,8 +31,8 @@ def identify_all(
     already takes no time; a video begins anew. Exit code 1: a photo or video could not be read, or shows no face.
     """
     from onelook.gallery.names import one_line
-    from onelook.scale.run import run
-    from onelook.scale.sources import Source, find
+    from onelook.media.run import run
+    from onelook.media.sources import Source, find
 
     looking = opened(gallery, model)
     with _progress() as progress:
@@ -70,7 +70,7 @@ def group(
     Move the groups you know into a folder, each under the person's name, and give that folder to `onelook enroll-all`.
     """
     from onelook.gallery.opening import open_engine
-    from onelook.scale.groups import write_groups
+    from onelook.media.groups import write_groups
 
     with _progress() as progress:
         terms = open_engine(reading(gallery)).terms

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from onelook.errors import VideoError
-from onelook.scale.video import VideoReader
+from onelook.media.video import VideoReader
 from painted import HEIGHT, SIDE, WIDTH, paint
 
 Video = Callable[..., Path]

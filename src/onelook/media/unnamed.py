@@ -11,8 +11,8 @@ import numpy as np
 from onelook.data.photo import read_photo
 from onelook.errors import OnelookError
 from onelook.gallery.quality import Quality, shortcoming
-from onelook.scale.journal import Line
-from onelook.scale.video import VideoReader
+from onelook.media.journal import Line
+from onelook.media.video import VideoReader
 
 # Shares of the face that are left around it: the widest that shows no neighbour, as an enrolled photo has one face.
 _MARGINS = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1)

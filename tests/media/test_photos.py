@@ -8,8 +8,8 @@ import numpy as np
 from onelook.data.photo import write_photo
 from onelook.errors import PhotoError
 from onelook.gallery.enrolment import PASS
-from onelook.scale.photos import MOST_BYTES, passes, picture_path, read_ahead
-from onelook.scale.sources import Source
+from onelook.media.photos import MOST_BYTES, passes, picture_path, read_ahead
+from onelook.media.sources import Source
 
 
 def test_photos_come_in_order_and_few_are_read_ahead(tmp_path: Path) -> None:

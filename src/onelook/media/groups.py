@@ -13,11 +13,11 @@ from onelook.errors import OnelookError
 from onelook.files import replacing, replacing_folder
 from onelook.gallery.contents import Terms
 from onelook.gallery.names import one_line, photo_name
-from onelook.scale.embedding_file import read_embeddings
-from onelook.scale.group_sheet import GroupSheet
-from onelook.scale.grouping import group_faces
-from onelook.scale.journal import current_lines
-from onelook.scale.unnamed import Cut, Unnamed, cut_out, unnamed
+from onelook.media.embedding_file import read_embeddings
+from onelook.media.group_sheet import GroupSheet
+from onelook.media.grouping import group_faces
+from onelook.media.journal import current_lines
+from onelook.media.unnamed import Cut, Unnamed, cut_out, unnamed
 
 FOLDER = "groups"
 COLUMNS = ("group", "source", "frame", "x1", "y1", "x2", "y2", "size", "sharpness", "picture")

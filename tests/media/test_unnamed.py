@@ -9,7 +9,7 @@ import pytest
 from onelook.data.photo import read_photo, write_photo
 from onelook.errors import OnelookError
 from onelook.gallery.quality import Quality
-from onelook.scale.unnamed import LEAST_SCORE, Unnamed, crop, cut_out
+from onelook.media.unnamed import LEAST_SCORE, Unnamed, crop, cut_out
 from painted import COLOURS, SIDE, paint
 
 GOOD = Quality(score=1, size=100, sharpness=1)

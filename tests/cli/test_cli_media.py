@@ -11,7 +11,7 @@ import pytest
 
 from onelook import cli
 from onelook.data.photo import read_photo, write_photo
-from onelook.scale.table import COLUMNS
+from onelook.media.table import COLUMNS
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.scale.tracks import GAP_SECONDS, LEAST_IOU, Sighting, Track, Tracker, link
+from onelook.media.tracks import GAP_SECONDS, LEAST_IOU, Sighting, Track, Tracker, link
 
 SAME, SURE = 0.3, 0.8
 AXES = np.eye(4, dtype=np.float32)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from onelook.scale.sources import find
+from onelook.media.sources import find
 
 
 def fill(root: Path, *names: str) -> None:

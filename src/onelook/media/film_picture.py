@@ -8,8 +8,8 @@ import numpy as np
 
 from onelook.drawing import ORANGE, SKY, draw_faces
 from onelook.errors import VideoError
-from onelook.scale.journal import Line
-from onelook.scale.video import VideoReader, VideoWriter
+from onelook.media.journal import Line
+from onelook.media.video import VideoReader, VideoWriter
 
 
 def draw_film(path: Path, video: Path, lines: Iterable[Line]) -> None:

@@ -12,9 +12,9 @@ from onelook.errors import PhotoError
 from onelook.gallery.enrolment import PASS
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.picture import draw_identified
-from onelook.scale.journal import Line
-from onelook.scale.quality import measure_faces, measured
-from onelook.scale.sources import Source
+from onelook.media.journal import Line
+from onelook.media.quality import measure_faces, measured
+from onelook.media.sources import Source
 
 # Bytes of pixels after which a pass is full: eight photos of 12 megapixels would take three times as much.
 MOST_BYTES = 96 * 2**20

@@ -15,13 +15,13 @@ from onelook.errors import VideoError
 from onelook.gallery.answers import Answer, IdentifiedFace
 from onelook.gallery.enrolment import PASS
 from onelook.gallery.gallery import Gallery
-from onelook.scale.film_picture import draw_film
-from onelook.scale.journal import Line
-from onelook.scale.photos import MOST_BYTES, picture_path
-from onelook.scale.quality import measure_faces, measured
-from onelook.scale.sources import Source
-from onelook.scale.tracks import Sighting, Track, Tracker
-from onelook.scale.video import Frame, VideoReader
+from onelook.media.film_picture import draw_film
+from onelook.media.journal import Line
+from onelook.media.photos import MOST_BYTES, picture_path
+from onelook.media.quality import measure_faces, measured
+from onelook.media.sources import Source
+from onelook.media.tracks import Sighting, Track, Tracker
+from onelook.media.video import Frame, VideoReader
 
 # The similarity needed of a face somewhere else is that of a gallery of so many people: nobody else resembles so much.
 _SURE_AMONG = 1000

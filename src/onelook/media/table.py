@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from onelook.gallery.names import one_line
-from onelook.scale.journal import Line
+from onelook.media.journal import Line
 
 COLUMNS = (
     *("source", "frame", "time", "track", "x1", "y1", "x2", "y2", "score", "size", "sharpness"),

@@ -21,11 +21,11 @@ from filelock import FileLock, Timeout
 
 from onelook.errors import OnelookError
 from onelook.gallery.gallery import Gallery
-from onelook.scale.film import Watch, film_lines
-from onelook.scale.journal import Journal, Line, current_lines
-from onelook.scale.photos import passes, photo_lines, read_ahead
-from onelook.scale.sources import Source
-from onelook.scale.table import write_table
+from onelook.media.film import Watch, film_lines
+from onelook.media.journal import Journal, Line, current_lines
+from onelook.media.photos import passes, photo_lines, read_ahead
+from onelook.media.sources import Source
+from onelook.media.table import write_table
 
 BEGUN = "run.json"
 _FORMAT = "onelook identify-all 1"

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onelook.gallery.contents import Terms
-from onelook.scale import grouping
-from onelook.scale.grouping import group_faces, join_similar
+from onelook.media import grouping
+from onelook.media.grouping import group_faces, join_similar
 from onelook.settings import Detect
 from onelook.unknown import Unknown
 

@@ -18,11 +18,11 @@ from onelook.gallery.contents import Terms, empty
 from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.quality import Quality
-from onelook.scale.embedding_file import read_embeddings
-from onelook.scale.journal import current_lines
-from onelook.scale.quality import measure_faces
-from onelook.scale.run import run
-from onelook.scale.sources import find
+from onelook.media.embedding_file import read_embeddings
+from onelook.media.journal import current_lines
+from onelook.media.quality import measure_faces
+from onelook.media.run import run
+from onelook.media.sources import find
 from painted import paint
 
 Photo = Callable[..., Path]
