@@ -27,10 +27,15 @@ repro: $(INSTALLED) ## run the pipeline: scenes, training, evaluation, gallery (
 test: $(INSTALLED) ## run the tests
 	OMP_NUM_THREADS=2 python -m pytest
 
+# Benchmarks are written for the eye: what is checked is that they call what is there.
+BENCHMARKS_TYPES := --allow-untyped-defs \
+	$(addprefix --disable-error-code=,misc operator return-value call-overload)
+
 check: $(INSTALLED) ## look for mistakes without running anything: ruff, its formatter, mypy
 	ruff check
 	ruff format --check
 	mypy
+	MYPYPATH=src:benchmarks:tests/evaluation mypy $(BENCHMARKS_TYPES) benchmarks/*.py docs/pictures/*.py
 
 format: $(INSTALLED) ## mend what ruff can mend
 	ruff check --fix

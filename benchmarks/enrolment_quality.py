@@ -84,9 +84,10 @@ def compare_templates(looker: Looker, root: Path, calibration: Calibration) -> N
     good = [each for each in enrolled if shortcoming(each[1]) is None]
     for what, rows, weighted in (("plain", enrolled, False), ("weighted", enrolled, True), ("as enroll", good, True)):
         scaled = np.stack([row * (quality.weight if weighted else 1) for _, quality, row in rows])
-        best = TemplateIndex(scaled, [name for name, _, _ in rows]).best(asked)
-        right = np.array([answer == owner for (answer, _), owner in zip(best, owners, strict=True)])
-        named = np.array([similarity >= calibration.threshold for _, similarity in best])
+        index = TemplateIndex(scaled, [name for name, _, _ in rows])
+        best = index.search(asked)
+        right = np.array([index.names[place] == owner for place, owner in zip(best.places[:, 0], owners, strict=True)])
+        named = best.similarities[:, 0] >= calibration.threshold
         print(f"| {what} | {right.mean():.3f} | {(right & named).mean():.3f} | {(~right & named).mean():.3f} |")
 
 

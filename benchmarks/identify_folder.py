@@ -38,7 +38,8 @@ def main() -> None:
         for number in range(1, int(count) + 1)
     ]
     with tempfile.TemporaryDirectory() as place:
-        gallery = create_gallery(Path(place) / "gallery")
+        folder = Path(place) / "gallery"
+        gallery = create_gallery(folder)
         for name in [name for name, count in lines if int(count) >= 5][:5]:
             gallery.enrol(name, [root / "images" / name / f"{name}_0001.jpg"])
         figures: dict[tuple[str, int], list[tuple[float, float]]] = {}
@@ -46,7 +47,7 @@ def main() -> None:
             for count in COUNTS:
                 for how in ("identify-all", "loop"):
                     out = Path(place) / f"{how}-{count}-{turn}"
-                    figures.setdefault((how, count), []).append(measure(how, gallery.folder, photos[:count], out))
+                    figures.setdefault((how, count), []).append(measure(how, folder, photos[:count], out))
     print("| photos | identify-all, photos/s | one by one, photos/s | ratio | peak memory, MB | one by one, MB |")
     print("|---|---|---|---|---|---|")
     for count in COUNTS:

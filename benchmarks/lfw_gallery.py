@@ -64,7 +64,7 @@ def main() -> None:
         print(f"{alone} of the photos show one face alone\n")
         faces, seconds = identify(gallery, others)
         rate, single = len(others) / seconds, ONE_BY_ONE / timed_one_by_one(gallery, others[:ONE_BY_ONE])
-        contents = store.read(gallery.folder)
+        contents = store.read(Path(folder) / "gallery")
     print(
         f"{len(others)} photos identified: {rate:.1f} photos/s in passes of {PASS}; one by one {single:.1f}, ratio ",
         end="",

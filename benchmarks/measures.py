@@ -18,6 +18,7 @@ from onelook.data.photo import read_photo
 from onelook.evaluation.folds import fold_accuracy, tar_at_far
 from onelook.geometry.alignment import TEMPLATE
 from onelook.model.detections import Detections
+from onelook.model.joint import Detector
 from onelook.model.look import Looker, public_detector
 from onelook.settings import Detect
 
@@ -86,9 +87,10 @@ class Bench:
 @torch.inference_mode()
 def context_features(detector: Looker, photos: Sequence[Path]) -> np.ndarray:
     """What the detector's heads read, at the five points of the middle face: (n, 5 points x levels x channels)."""
-    rows = np.full((len(photos), 5 * len(detector.network.detector.levels) * 64), np.nan)
-    _, landmarks, _ = look_at(detector, photos)
     network = detector.network.detector
+    assert isinstance(network, Detector)  # the public detector's kind
+    rows = np.full((len(photos), 5 * len(network.levels) * 64), np.nan)
+    _, landmarks, _ = look_at(detector, photos)
     for row, path in enumerate(track(photos, description="last layer", transient=True)):
         if not np.isfinite(landmarks[row]).all():
             continue
