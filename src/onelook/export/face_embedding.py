@@ -41,7 +41,8 @@ class FaceEmbedding(nn.Module):
         head, projection = self.head, self.head.fuse[0]
         assert isinstance(projection, nn.Conv2d)
         dense, plain = self.dense(landmarks), self.plain(landmarks)
-        spacing = (dense[:, 1] - dense[:, 0]).square().sum(-1).sqrt()
+        step = dense[:, 1] - dense[:, 0]
+        spacing = step.square().sum(-1).sqrt()
         halvings = torch.log2(spacing / head.strides[0]).round().clamp(0, _MOST_HALVINGS).long()
         finest, *others = (maps[place] for place in head.places)
         side, channels = _DENSER * head.sampled, int(finest.shape[1])
