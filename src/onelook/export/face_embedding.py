@@ -43,7 +43,7 @@ class FaceEmbedding(nn.Module):
         dense, plain = self.dense(landmarks), self.plain(landmarks)
         step = dense[:, 1] - dense[:, 0]
         spacing = step.square().sum(-1).sqrt()
-        halvings = torch.log2(spacing / head.strides[0]).round().clamp(0, _MOST_HALVINGS).long()
+        halvings = torch.log2(spacing / head.strides[0]).round().clamp(0, _MOST_HALVINGS)
         finest, *others = (maps[place] for place in head.places)
         side, channels = _DENSER * head.sampled, int(finest.shape[1])
         samples = sample_levels(halved_maps(finest, _MOST_HALVINGS), head.strides[0], halvings, dense, owners)

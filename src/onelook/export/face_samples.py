@@ -24,8 +24,8 @@ def sample_levels(levels: list[Tensor], stride: int, chosen: Tensor, points: Ten
     Args:
         levels: of one map, (B, c, H, W), each half as large as the one before it.
         stride: of the first level, in pixels.
-        chosen: (n,) int64, the level that each face asks for; it gets one before it where a map of one row or column
-            could not be halved.
+        chosen: (n,) float, a whole number, the level that each face asks for; it gets one before it where a map of one
+            row or column could not be halved.
         points: (n, p, 2) x and y in pixels.
         owners: (n,) int64, the image each face lies in.
 
@@ -35,7 +35,7 @@ def sample_levels(levels: list[Tensor], stride: int, chosen: Tensor, points: Ten
     # (levels, 4): images, channels, height and width of each.
     sizes = torch.stack([torch._shape_as_tensor(level) for level in levels])
     halvable = (sizes[:-1, 2:].amin(1) > 1).long().sum()
-    level = torch.minimum(chosen, halvable)
+    level = torch.minimum(chosen, halvable.float()).long()
     cells = sizes[:, 0] * sizes[:, 2] * sizes[:, 3]
     height, width = sizes[:, 2][level][:, None], sizes[:, 3][level][:, None]
     first = (cells.cumsum(0) - cells)[level][:, None] + owners[:, None] * height * width
@@ -43,15 +43,17 @@ def sample_levels(levels: list[Tensor], stride: int, chosen: Tensor, points: Ten
     places = points / strides[:, None, None] - 0.5
     lows = places.floor()
     shares = places - lows
-    column, row = lows[..., 0].long(), lows[..., 1].long()
+    # Compared as floats: OpenCV's reader cannot compare whole numbers.
+    right_end, low_end = width.float(), height.float()
     table = torch.cat([each.permute(0, 2, 3, 1).flatten(0, 2) for each in levels])
     sampled: Tensor | None = None
     for down in (0, 1):
         for right in (0, 1):
-            x, y = column + right, row + down
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            x, y = lows[..., 0] + right, lows[..., 1] + down
+            inside = (x >= 0) & (x < right_end) & (y >= 0) & (y < low_end)
             weight = _share(shares[..., 0], right) * _share(shares[..., 1], down) * inside
-            at = first + y.clamp(min=0).minimum(height - 1) * width + x.clamp(min=0).minimum(width - 1)
+            column, row = x.clamp(min=0).minimum(right_end - 1), y.clamp(min=0).minimum(low_end - 1)
+            at = first + row.long() * width + column.long()
             part = functional.embedding(at, table) * weight[..., None]
             sampled = part if sampled is None else sampled + part
     assert sampled is not None
