@@ -106,6 +106,24 @@ def test_enroll_identify_list_forget(run: Run, place: Path) -> None:
     assert run("identify", "s1.png")[1].split("\t")[2] == "unknown"
 
 
+def test_an_exported_model_names_as_its_folder_does(run: Run, place: Path) -> None:
+    run("enroll", "Çağla", "s1.png")
+    code, out, err = run("export-model", "out/model.onnx", "--model", "build/model")
+    fingerprint = load_looker(place / "build/model").fingerprint
+    assert (code, err) == (0, "") and out.startswith(f"out/model.onnx: model {fingerprint[:12]}, ")
+    folder, file = (
+        json.loads(run("identify", "both.png", "--json", "--model", model)[1])[0]["faces"]
+        for model in ("build/model", "out/model.onnx")
+    )
+    assert {face["name"] for face in file} == {"Çağla", None}
+    for one, other in zip(folder, file, strict=True):
+        assert one["name"] == other["name"]
+        np.testing.assert_allclose(one["box"], other["box"], atol=0.01)
+    assert run("identify", "s1.png", "--model", "none.onnx")[2].startswith("error: none.onnx: missing; write it with")
+    assert run("export-model", "model.bin")[::2] == (1, "error: model.bin: name a file that ends in .onnx\n")
+    assert run("identify", "s1.png", "--meshes", "meshes", "--model", "out/model.onnx")[0] == 1
+
+
 def test_meshes_are_written_a_file_a_face_and_drawn(run: Run, place: Path) -> None:
     assert run("identify", "s1.png", "--meshes", "meshes")[::2] == (
         1,

@@ -8,7 +8,7 @@ from typing import TextIO, cast
 
 import typer
 
-from onelook.cli import copy, gallery, identify, media, page, preset, registry
+from onelook.cli import copy, export_model, gallery, identify, media, page, preset, registry
 from onelook.cli.parts import complain
 from onelook.errors import OnelookError
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (identify, gallery, media, page, registry, copy, preset):
+for part in (identify, gallery, media, page, registry, copy, preset, export_model):
     for name, command in part.COMMANDS.items():
         app.command(name)(command)
 

@@ -29,7 +29,8 @@ ReadModel = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        help="the model's folder, or models:/onelook@ALIAS in MLflow's registry, which brings its gallery  "
+        help="the model's folder, its exported file, or models:/onelook@ALIAS in MLflow's registry, "
+        "which brings its gallery  "
         "[default: the gallery's own]",
     ),
 ]

@@ -13,9 +13,9 @@ from onelook.gallery.alike import Alike
 from onelook.gallery.contents import Entry
 from onelook.gallery.engine import Engine
 from onelook.gallery.enrolment import PASS, look_alone, stack_rows
+from onelook.gallery.looking import Looks
 from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.people_list import Named
-from onelook.model.look import Looker
 from onelook.settings import Detect
 
 # Photos from one save to the next, and what share of the gallery they must be: a save writes a whole folder (0.6 s with
@@ -64,7 +64,7 @@ Looking = Callable[[Iterator[Named]], Iterator[Seen]]
 """Looks at photos, in their order."""
 
 
-def look_in_passes(looker: Looker, detect: Detect, people: Iterator[Named]) -> Iterator[Seen]:
+def look_in_passes(looker: Looks, detect: Detect, people: Iterator[Named]) -> Iterator[Seen]:
     """Look at photos that each show one person alone, a few at a time; no more of them are taken than are looked at."""
     while some := list(islice(people, PASS)):
         yield from zip(some, look_alone(looker, detect, [(each.name, each.photo) for each in some]), strict=True)

@@ -11,13 +11,11 @@ from onelook.data.scene import Manifest, Split
 from onelook.errors import GalleryError, PhotoError
 from onelook.files import sha256
 from onelook.gallery.contents import Contents, Entry
-from onelook.gallery.measuring import measure_face
+from onelook.gallery.looking import Looks
 from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.quality import Quality, shortcoming
 from onelook.gallery.thumbnail import thumbnail
-from onelook.geometry.boxes import pairwise_iou
 from onelook.model.detections import Detections
-from onelook.model.look import Looker
 from onelook.settings import Detect
 
 # The usual bar of detection benchmarks (PASCAL VOC): under it a detection is not the labelled face.
@@ -49,7 +47,7 @@ class Sorting:
     taken: tuple[tuple[int, str], ...]
 
 
-def rows_of_person(looker: Looker, detect: Detect, name: str, photos: Sequence[Path]) -> Rows:
+def rows_of_person(looker: Looks, detect: Detect, name: str, photos: Sequence[Path]) -> Rows:
     """Look at photos that each show one person alone.
 
     Raises:
@@ -67,7 +65,7 @@ def rows_of_person(looker: Looker, detect: Detect, name: str, photos: Sequence[P
 
 
 def look_alone(
-    looker: Looker, detect: Detect, people: Sequence[tuple[str, Path]]
+    looker: Looks, detect: Detect, people: Sequence[tuple[str, Path]]
 ) -> list[tuple[Entry, np.ndarray] | PhotoError]:
     """Look in one pass at photos that each show one person alone.
 
@@ -96,7 +94,7 @@ def look_alone(
     return seen
 
 
-def rows_of_scenes(looker: Looker, detect: Detect, manifest: Manifest, split: Split) -> tuple[Rows, list[Path]]:
+def rows_of_scenes(looker: Looks, detect: Detect, manifest: Manifest, split: Split) -> tuple[Rows, list[Path]]:
     """Look at the labelled enrolment photos of a split; in each, the labelled people are taken and others left out.
 
     The labels say who is meant, so small and blurred faces are taken too; they count little in the template.
@@ -108,6 +106,8 @@ def rows_of_scenes(looker: Looker, detect: Detect, manifest: Manifest, split: Sp
         PhotoError: a photo cannot be read.
         GalleryError: nobody's face was found.
     """
+    from onelook.geometry.boxes import pairwise_iou
+
     rows: list[tuple[Entry, np.ndarray]] = []
     missed: list[Path] = []
     for scene in manifest.select(split, "enrol"):
@@ -209,4 +209,6 @@ def _only_face(path: Path, image: np.ndarray, found: Detections, detect: Detect)
 
 
 def _quality(image: np.ndarray, found: Detections, face: int, detect: Detect) -> Quality:
+    from onelook.gallery.measuring import measure_face  # it needs torch, and a gallery that is only asked does not
+
     return measure_face(image, found.boxes[face], found.landmarks[face], found.scores[face], detect.longest_side)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,14 +17,15 @@ from onelook.gallery.calibration import calibrated_terms
 from onelook.gallery.contents import Entry, Terms
 from onelook.gallery.engine import Engine, check_model
 from onelook.gallery.enrolment import Rows, rows_of_person
+from onelook.gallery.looking import Looks, open_looker
 from onelook.gallery.names import check_name
 from onelook.gallery.opening import is_gallery, new_engine, open_engine
 from onelook.gallery.people_list import Named
 from onelook.gallery.place import Place, place
-from onelook.gallery.seen import SeenFace
 from onelook.gallery.workers import look_with_workers
-from onelook.model.look import Looker, load_looker
-from onelook.model.store import RELEASED, fingerprint
+
+if TYPE_CHECKING:
+    from onelook.gallery.seen import SeenFace
 
 PIPELINE_MODEL = Path("build/model")
 PIPELINE_CALIBRATION = Path("build/evaluation/calibration.json")
@@ -58,7 +60,7 @@ class Gallery:
         folder: its folder, or its address in Milvus.
     """
 
-    def __init__(self, engine: Engine, looker: Looker) -> None:
+    def __init__(self, engine: Engine, looker: Looks) -> None:
         """Take what keeps and finds the people, and the model; see `open_gallery` and `create_gallery`.
 
         Raises:
@@ -161,7 +163,7 @@ class Gallery:
         rows = rows_of_person(self._looker, self.terms.detect, name, [Path(photo) for photo in photos])
         return self._enrol(check_name(name), rows)
 
-    def enrol_face(self, name: str, face: SeenFace) -> Enrolment:
+    def enrol_face(self, name: str, face: "SeenFace") -> Enrolment:
         """Enrol one face of a photo that may show others, as `see_face` kept it.
 
         Raises:
@@ -226,14 +228,14 @@ def open_gallery(folder: str | Place, *, model: str | Path | None = None) -> Gal
 
     Args:
         folder: of the gallery, or its address in Milvus: `milvus:people.db`, `milvus:http://host:19530`.
-        model: the model's folder.
+        model: the model's folder, or a file that `onelook export-model` wrote: then torch is not even imported.
 
     Raises:
         GalleryError: the gallery is missing, damaged or made with another model.
         ModelError: the model is missing or damaged.
     """
     engine = open_engine(place(folder))
-    return Gallery(engine, load_looker(own_model(engine.terms) if model is None else Path(model)))
+    return Gallery(engine, open_looker(own_model(engine.terms) if model is None else Path(model)))
 
 
 def create_gallery(
@@ -246,7 +248,7 @@ def create_gallery(
 
     Args:
         folder: of the gallery, or its address in Milvus.
-        model: the model's folder; by default the weights released with this package.
+        model: the model's folder, or its exported file; by default the weights released with this package.
         calibration: the threshold; by default the `calibration.json` in the model's folder, or where there is none the
             one that the pipeline's evaluation wrote.
 
@@ -254,18 +256,22 @@ def create_gallery(
         GalleryError: a gallery is there already, or the calibration is missing, damaged or another model's.
         ModelError: the model is missing or damaged.
     """
+    from onelook.model.store import RELEASED
+
     where = place(folder)
     if is_gallery(where) or (isinstance(where, Path) and where.exists() and not where.is_dir()):
         raise GalleryError(f"{where}: already holds something; name another, that does not exist yet")
     chosen = RELEASED if model is None else Path(model)
     if calibration is None:
-        beside = chosen / "calibration.json"
+        beside = (chosen.parent if chosen.suffix == ".onnx" else chosen) / "calibration.json"
         calibration = beside if beside.is_file() else PIPELINE_CALIBRATION
-    looker = load_looker(chosen)
+    looker = open_looker(chosen)
     terms = calibrated_terms(Path(calibration), looker.fingerprint, looker.embedding_size, managed=False)
     return Gallery(new_engine(where, terms), looker)
 
 
 def own_model(terms: Terms) -> Path:
     """The released weights or the pipeline's model, whichever a gallery was made with; the latter where neither was."""
+    from onelook.model.store import RELEASED, fingerprint
+
     return RELEASED if terms.fingerprint == fingerprint(RELEASED) else PIPELINE_MODEL

@@ -20,15 +20,15 @@ from onelook.errors import GalleryError, PhotoError
 from onelook.gallery.bulk import Seen
 from onelook.gallery.contents import Entry
 from onelook.gallery.enrolment import PASS, look_alone
+from onelook.gallery.looking import Looks, open_looker
 from onelook.gallery.people_list import Named
-from onelook.model.look import Looker, load_looker
 from onelook.settings import Detect
 
 # Of shared memory for what comes back: an entry and an embedding a photo are about a kilobyte.
 _STORE_BYTES = 200 * 2**20
 
 
-def look_with_workers(looker: Looker, detect: Detect, workers: int, people: Iterator[Named]) -> Iterator[Seen]:
+def look_with_workers(looker: Looks, detect: Detect, workers: int, people: Iterator[Named]) -> Iterator[Seen]:
     """Look at photos that each show one person alone, by so many processes; in the order of the photos.
 
     Raises:
@@ -62,7 +62,7 @@ class _Actor:
 
     def __init__(self, model: str, fingerprint: str, detect: str, folder: str) -> None:
         os.chdir(folder)  # photos may be named from there
-        self._looker = load_looker(Path(model))
+        self._looker = open_looker(Path(model))
         if self._looker.fingerprint != fingerprint:
             raise GalleryError(f"{model}: another model than the one that enrols; copy that one to every machine")
         self._detect = Detect.model_validate_json(detect)
@@ -92,7 +92,7 @@ def _begin(ray: Any, workers: int) -> None:
 
 
 def _outcomes(
-    ray: Any, looker: Looker, model: Path, detect: Detect, workers: int, people: list[Named]
+    ray: Any, looker: Looks, model: Path, detect: Detect, workers: int, people: list[Named]
 ) -> Iterator[tuple[Entry, np.ndarray] | PhotoError]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

@@ -1,6 +1,5 @@
 """Looking at photos: the joint network with its preprocessing, decoding and non-maximum suppression."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from onelook.errors import ModelError
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
 from onelook.geometry.mesh import VERTICES, decode_mesh
+from onelook.model.by_size import look_by_size, shrink
 from onelook.model.dense import DenseFaces
 from onelook.model.detections import Detections
 from onelook.model.folding import fold_batch_norms
@@ -23,7 +23,7 @@ from onelook.model.store import fingerprint, load_model, load_released
 from onelook.settings import Detect, Embedding, Grid, Model
 
 # More candidates than this before suppression means a photo of noise, not of faces.
-_MOST_CANDIDATES = 5000
+MOST_CANDIDATES = 5000
 
 
 class Looker:
@@ -63,16 +63,7 @@ class Looker:
             Detections per photo, in pixels of the photo as given.
         """
         self.network.eval()
-        scaled = [_shrink(photo, detect.longest_side) for photo in photos]
-        same_size = defaultdict(list)
-        for i, photo in enumerate(scaled):
-            same_size[photo.shape].append(i)
-        found: dict[int, Detections] = {}
-        for members in same_size.values():
-            results = self._look_batch(np.stack([scaled[i] for i in members]), detect, embed)
-            for i, detections in zip(members, results, strict=True):
-                found[i] = _enlarge(detections, scaled[i], photos[i])
-        return [found[i] for i in range(len(photos))]
+        return look_by_size(photos, detect.longest_side, lambda batch: self._look_batch(batch, detect, embed))
 
     @torch.inference_mode()
     def embed(self, photo: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -92,7 +83,7 @@ class Looker:
         if dense is None:
             raise ModelError("this model has no dense head; train one with model.dense: true")
         self.network.eval()
-        shown = _shrink(photo, detect.longest_side)
+        shown = shrink(photo, detect.longest_side)
         shared = self.network(_to_tensor(shown[None]))
         starts = shared.starts(self.network.detector.anchors(*shown.shape[:2]))[0]
         boxes, _, landmarks, rows = keep_best(shared.anchors, 0, starts, detect.score, detect.nms)
@@ -139,7 +130,7 @@ def keep_best(
     """
     scores = outputs.logits[image].softmax(-1)[:, 1]
     candidates = (scores >= score).nonzero()[:, 0]
-    candidates = candidates[scores[candidates].argsort(descending=True, stable=True)][:_MOST_CANDIDATES]
+    candidates = candidates[scores[candidates].argsort(descending=True, stable=True)][:MOST_CANDIDATES]
     boxes = decode_boxes(outputs.boxes[image, candidates], anchors[candidates])
     corner_and_size = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
     rectangles, confidences = corner_and_size.detach().numpy(), scores[candidates].detach().numpy()
@@ -216,26 +207,6 @@ def public_detector() -> Looker:
         embedding=embedding,
     )
     return Looker(starting_network(settings).eval())
-
-
-def _shrink(photo: np.ndarray, longest_side: int) -> np.ndarray:
-    height, width = photo.shape[:2]
-    factor = longest_side / max(height, width)
-    if factor >= 1:
-        return photo
-    shape = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(photo, shape, interpolation=cv2.INTER_AREA)
-
-
-def _enlarge(detections: Detections, shown: np.ndarray, photo: np.ndarray) -> Detections:
-    """From pixels of the scaled photo to pixels of the photo as given."""
-    if shown is photo:
-        return detections
-    ratio = np.array([photo.shape[1] / shown.shape[1], photo.shape[0] / shown.shape[0]], np.float32)
-    # Depth, which no side of the photo measures, grows as its width does: the two differ by less than a pixel.
-    meshes = None if detections.meshes is None else detections.meshes * ratio[[0, 1, 0]]
-    boxes, landmarks = detections.boxes * np.tile(ratio, 2), detections.landmarks * ratio
-    return Detections(boxes, detections.scores, landmarks, detections.embeddings, meshes)
 
 
 def _to_tensor(photos: np.ndarray) -> Tensor:

@@ -1,0 +1,20 @@
+from pathlib import Path
+
+import pytest
+
+from onelook.export.writer import write_onnx
+from onelook.model.look import Looker, load_looker
+from onelook.model.store import RELEASED
+
+
+@pytest.fixture(scope="session")
+def released() -> Looker:
+    return load_looker(RELEASED)
+
+
+@pytest.fixture(scope="session")
+def exported(released: Looker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The released weights as one ONNX file."""
+    file = tmp_path_factory.mktemp("exported") / "released.onnx"
+    write_onnx(file, released.network, released.fingerprint)
+    return file

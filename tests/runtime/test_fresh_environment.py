@@ -1,0 +1,117 @@
+"""The exported file in an environment that holds onnxruntime, NumPy and OpenCV, and nothing else."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from onelook.data.photo import decode_photo
+from onelook.gallery.gallery import create_gallery
+from onelook.model.look import Looker
+from onelook.settings import Detect
+from portraits import group
+
+# What the file takes: photos as they are, and the two terms of a look.
+_BARE = """
+import json, sys
+import cv2, numpy, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+photo = cv2.cvtColor(cv2.imread(sys.argv[2]), cv2.COLOR_BGR2RGB)
+terms = {"score": numpy.float32([0.5]), "nms": numpy.float32([0.4])}
+answers = [session.run(None, {"photos": numpy.stack([photo] * n), **terms}) for n in (1, 2)]
+"""
+_TELL = """
+print(json.dumps({"faces": [[each.tolist() for each in told] for told in answers], "modules": sorted(sys.modules)}))
+"""
+_WITH_RUNTIME = """
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+import cv2
+from onelook.runtime.looker import ExportedLooker
+photo = cv2.cvtColor(cv2.imread(sys.argv[2]), cv2.COLOR_BGR2RGB)
+found = ExportedLooker(Path(sys.argv[1])).look([photo], SimpleNamespace(score=0.5, nms=0.4, longest_side=1280))[0]
+answers = [[found.scores * 0, found.boxes, found.scores, found.landmarks, found.embeddings]]
+"""
+_ALLOWED = ("onnxruntime", "numpy", "opencv-python-headless")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """A folder of packages with what the three distributions installed, as links."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    for name in _ALLOWED:
+        files = distribution(name).files or []
+        for top in {file.parts[0] for file in files} - {"..", "bin"}:
+            source = Path(str(distribution(name).locate_file(top)))
+            if source.exists() and not (folder / top).exists():
+                (folder / top).symlink_to(source)
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    file = tmp_path / "photo.png"
+    file.write_bytes(group((3, 1), (8, 2)))
+    return file
+
+
+def run(program: str, path: list[Path], *arguments: Path) -> dict:
+    """A program in a Python that finds its own library and `path`: no site, no user folder, no variables."""
+    begin = f"import sys; sys.path[1:1] = {[str(each) for each in path]!r}\n"
+    command = [sys.executable, "-I", "-S", "-c", begin + program + _TELL, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("program", [_BARE, _WITH_RUNTIME], ids=["file alone", "onelook.runtime"])
+def test_faces_are_those_that_torch_finds(
+    program: str, environment: Path, photo: Path, exported: Path, released: Looker
+) -> None:
+    source = Path(__file__).resolve().parents[2] / "src"
+    own = [] if program is _BARE else [source]
+    told = run(program, [environment, *own], exported, photo)
+    expected = released.look([cv2.imread(str(photo))[:, :, ::-1]], Detect(score=0.5, nms=0.4, longest_side=1280))[0]
+    assert len(expected) == 2
+    for number, (images, boxes, scores, landmarks, embeddings) in enumerate(told["faces"], start=1):
+        assert images == sorted([*range(number)] * 2)
+        for name, values in zip(
+            ("boxes", "scores", "landmarks", "embeddings"), (boxes, scores, landmarks, embeddings), strict=True
+        ):
+            wanted = np.concatenate([getattr(expected, name)] * number)
+            np.testing.assert_allclose(values, wanted, atol=1e-4 * max(1, float(np.abs(wanted).max())))
+    imported = {module.split(".")[0] for module in told["modules"]}
+    assert not imported & {"torch", "onnx", "pydantic", "safetensors", "faiss", "PIL"}
+
+
+def test_the_environment_has_no_torch(environment: Path) -> None:
+    with pytest.raises(AssertionError, match="No module named 'torch'"):
+        run("import json, torch", [environment])
+
+
+def test_identify_imports_no_torch(tmp_path: Path, photo: Path, exported: Path) -> None:
+    """The command, with a gallery that was made in torch."""
+    gallery = create_gallery(tmp_path / "people")
+    for person in (3, 8):
+        (tmp_path / f"{person}.png").write_bytes(group((person, 4)))
+        gallery.enrol(f"person {person}", [tmp_path / f"{person}.png"])
+    program = (
+        "import sys; sys.modules['torch'] = None; from onelook.cli import main; "
+        f"sys.argv = ['onelook', 'identify', {str(photo)!r}, '--gallery', {str(tmp_path / 'people')!r}, "
+        f"'--model', {str(exported)!r}]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = [line.split("\t") for line in done.stdout.splitlines()]
+    faces = gallery.identify(decode_photo(photo.read_bytes(), "photo"))
+    assert [(name, float(similarity)) for _, _, name, similarity, _ in told] == [
+        (face.name, pytest.approx(face.similarity, abs=1e-3)) for face in faces
+    ]
+    assert {row[2] for row in told} == {"person 3", "person 8"}
