@@ -1,7 +1,9 @@
 """Starting the processes that train together on this machine, as torchrun does."""
 
 import logging
+import os
 import sys
+from uuid import uuid4
 
 from torch.distributed import is_torchelastic_launched
 from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -19,11 +21,13 @@ def launched(processes: int) -> bool:
     """
     if processes == 1 or is_torchelastic_launched():
         return False
-    # The processes tell what went wrong themselves.
+    # The processes tell what went wrong themselves; that a step used every head is nothing to be warned of.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
+        run_id=uuid4().hex,
         nproc_per_node=processes,
         rdzv_backend="c10d",
         rdzv_endpoint=_NEAR,

@@ -1,5 +1,6 @@
 """The losses of a step, in one process or as one of several that train together."""
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor, nn
@@ -41,11 +42,11 @@ def shared(losses: StepLosses) -> StepLosses | DistributedDataParallel:
     """The same losses, whose gradients are the mean over the processes where there are several."""
     if processes() == 1:
         return losses
-    # A group of its own: while it sums gradients, batch norms sum theirs, and the two may come in any order. Statistics
-    # are the same everywhere, so nothing is broadcast; a batch may leave a head unused.
-    return DistributedDataParallel(
-        losses, process_group=new_group(), broadcast_buffers=False, find_unused_parameters=True
-    )
+    # A 1x1 kernel's strides can be told in two ways: copying one into the other is no matter.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    # A group of its own: while it sums gradients, batch norms sum theirs, and the two may come in any order. A batch
+    # may leave a head unused.
+    return DistributedDataParallel(losses, process_group=new_group(), find_unused_parameters=True)
 
 
 def keeping_gradients(losses: StepLosses | DistributedDataParallel, whole: bool) -> AbstractContextManager[None]:
