@@ -1,29 +1,36 @@
 """Two gloo processes train what one does: the same losses, epoch by epoch, in every form of training."""
 
+import copy
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from test_dense_training import write_dome
 from test_loop import write_scenes
+from torch import nn
 from trainings import KINDS
 
-History = list[dict[str, float]]
+from onelook.training.batch_norm import SharedBatchNorm, share_batch_norms
+
+Told = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def histories(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, History]]:
-    """Of each kind of training, by the number of processes."""
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Told]:
+    """The histories of each kind of training and what batch norms say, by the number of processes."""
     root = tmp_path_factory.mktemp("together")
     scenes = write_scenes(root / "scenes")
     write_dome(scenes)
     return {processes: run(scenes, root / str(processes), processes) for processes in (1, 2)}
 
 
-def run(scenes: Path, out: Path, processes: int) -> dict[str, History]:
+def run(scenes: Path, out: Path, processes: int) -> Told:
     out.mkdir()
     program = [str(Path(__file__).with_name("trainings.py")), str(scenes), str(out)]
     torchrun = (
@@ -37,17 +44,39 @@ def run(scenes: Path, out: Path, processes: int) -> dict[str, History]:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads((out / "histories.json").read_text())
+    return json.loads((out / "told.json").read_text())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_have_the_losses_of_one(histories: dict[int, dict[str, History]], kind: str) -> None:
-    one, two = histories[1][kind], histories[2][kind]
-    assert len(one) == len(two) > 0
+def test_two_processes_have_the_losses_of_one(told: dict[int, Told], kind: str) -> None:
+    one, two = (told[processes]["histories"][kind] for processes in (1, 2))
+    assert len(one) == len(two) == 2
     for alone, shared in zip(one, two, strict=True):
         assert shared == pytest.approx(alone, rel=1e-4, abs=1e-4)
         assert any(name.startswith("loss.") and value > 0.01 for name, value in alone.items())
 
 
-def test_two_processes_go_on_where_they_were_interrupted(histories: dict[int, dict[str, History]]) -> None:
-    assert histories[2]["interrupted"] == histories[2]["scenes"]
+def test_two_processes_go_on_where_they_were_interrupted(told: dict[int, Told]) -> None:
+    assert told[2]["histories"]["interrupted"] == told[2]["histories"]["scenes"]
+
+
+def test_batch_norms_know_the_whole_batch_where_a_process_has_none_of_it(told: dict[int, Told]) -> None:
+    one, two = (told[processes]["norms"] for processes in (1, 2))
+    assert one.keys() == two.keys()
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(nn.BatchNorm1d, (5, 3)), (nn.BatchNorm2d, (4, 3, 2, 5))])
+def test_a_shared_batch_norm_alone_is_torchs(kind: type[nn.Module], shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    wanted = nn.Sequential(kind(3))
+    nn.init.normal_(wanted[0].weight)
+    found = copy.deepcopy(wanted)
+    share_batch_norms(found)
+    assert isinstance(found[0], SharedBatchNorm) and list(found.state_dict()) == list(wanted.state_dict())
+    for mode in (True, True, False):
+        rows = torch.randn(shape)
+        torch.testing.assert_close(found.train(mode)(rows), wanted.train(mode)(rows))
+    for name, value in wanted.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], value)

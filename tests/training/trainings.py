@@ -9,39 +9,38 @@ import torch
 from test_dense_training import dense_settings
 from test_grid_form import grid_settings
 from test_loop import face_settings, tiny_settings, with_loss
+from torch import nn
 
 from onelook.data.batches import TrainingScenes
 from onelook.data.faces import TrainingFaces
 from onelook.data.scene import read_manifest
 from onelook.model.look import starting_network
 from onelook.settings import Settings
-from onelook.together import joined, rank
+from onelook.together import gathered, joined, processes, rank, summed
+from onelook.training.batch_norm import share_batch_norms
 from onelook.training.loop import Trainer, Watchers
 
 # Few steps of a low rate: hard examples and norms over few faces make of a rounding a difference that grows.
 LOW = {"learning_rate": 3e-4, "epochs": 2}
 
 
-def from_nothing(**model: object) -> Settings:
-    """A network whose batch norms all learn, by one step: the second begins with the first's roundings grown."""
-    tree = tiny_settings(learning_rate=1e-4, epochs=1, batch=6).model_dump()
-    tree["model"] |= {"start": "nothing", **model}
+def from_nothing() -> Settings:
+    """A cascade whose batch norms all learn."""
+    tree = tiny_settings(learning_rate=1e-5, epochs=2, batch=6, tasks="detection").model_dump()
+    tree["model"] |= {"start": "nothing", "cascade": True}
     return Settings.model_validate(tree)
 
 
 KINDS: dict[str, Callable[[], Settings]] = {
-    "scenes": lambda: tiny_settings(**LOW, batch=5),
-    "a face or none in each process": lambda: tiny_settings(**LOW),
-    "learned balance": lambda: tiny_settings(**LOW, batch=5, balance="learned"),
-    "detection": lambda: tiny_settings(**LOW, batch=5, tasks="detection", optimiser="sgd"),
-    "recognition": lambda: tiny_settings(**LOW, batch=6, tasks="recognition"),
-    "accumulated": lambda: tiny_settings(**LOW, batch=3, accumulate=2),
+    "scenes": lambda: tiny_settings(**LOW, batch=5, balance="learned"),
+    "a face or none in each process": lambda: tiny_settings(**LOW, tasks="recognition"),
+    "accumulated": lambda: tiny_settings(**LOW, batch=3, accumulate=2, optimiser="sgd"),
     "faces and scenes": lambda: face_settings(batch=3, trunk_rate=0.1, **LOW),
-    "from nothing": from_nothing,
-    "cascade": lambda: from_nothing(cascade=True),
-    "grid": lambda: grid_settings((5,), **LOW, batch=6),
+    "cascade": from_nothing,
+    "grid": lambda: grid_settings((5,), learning_rate=1e-5, epochs=2, batch=6),
     "rendered faces": lambda: dense_settings(**LOW),
-    **{loss: lambda loss=loss: with_loss(loss, **LOW, batch=5) for loss in ("triplet", "centre", "oim")},
+    "triplet": lambda: with_loss("triplet", **LOW, batch=5),
+    "oim": lambda: with_loss("oim", **LOW, batch=5),
 }
 
 
@@ -65,8 +64,28 @@ def train(scenes: Path, out: Path, name: str, epochs: int | None = None) -> list
     return trainer.run(out / name, "k", watchers).history
 
 
+def norms() -> dict[str, list[float]]:
+    """Of a shared batch norm over six rows, the first three and none among them: what it gives, learns and keeps."""
+    draw = torch.Generator().manual_seed(3)
+    whole, weights = torch.randn(6, 2, 3, 3, generator=draw), torch.randn(6, 2, 3, 3, generator=draw)
+    norm = nn.Sequential(nn.BatchNorm2d(2))
+    share_batch_norms(norm)
+    found: dict[str, list[float]] = {}
+    for name, ends in (("three", (3, 6)), ("none", (0, 6))):
+        rows = slice(0, 6) if processes() == 1 else slice(0 if rank() == 0 else ends[0], ends[rank()])
+        part = whole[rows].clone().requires_grad_()
+        given = norm(part)
+        (given * weights[rows]).sum().backward()
+        assert part.grad is not None
+        for what, value in {"given": given.detach(), "gradient": part.grad}.items():
+            found[f"{what}, {name}"] = gathered(value).flatten().tolist()
+    found["learned"] = torch.cat([summed(each.grad) for each in norm.parameters() if each.grad is not None]).tolist()
+    found["kept"] = torch.cat([norm[0].running_mean, norm[0].running_var]).tolist()
+    return found
+
+
 def main() -> None:
-    """Write the history of each kind, that of an interrupted one, and what is said of a batch too small."""
+    """Write the history of each kind, that of an interrupted one, and what shared batch norms make of numbers."""
     scenes, out = Path(sys.argv[1]), Path(sys.argv[2])
     torch.use_deterministic_algorithms(True)
     with joined():
@@ -75,8 +94,9 @@ def main() -> None:
             train(scenes, out / "interrupted", "scenes", epochs=1)
         except KeyboardInterrupt:
             histories["interrupted"] = train(scenes, out / "interrupted", "scenes")
+        normed = norms()
         if rank() == 0:
-            (out / "histories.json").write_text(json.dumps(histories))
+            (out / "told.json").write_text(json.dumps({"histories": histories, "norms": normed}))
 
 
 if __name__ == "__main__":
