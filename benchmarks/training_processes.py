@@ -2,8 +2,8 @@
 
     python benchmarks/training_processes.py [--scenes build/scenes] [--batch 12] [--steps 4] [--rounds 5]
 
-The training of params.yaml. Two processes share each batch, with a thread each; one has a thread, or two. The forms take
-turns, and medians are over the turns; waiting is that of the first process. Prints a Markdown table.
+The training of params.yaml. Two processes share each batch, with a thread each; one has a thread, or two. The forms
+take turns, and medians are over the turns; waiting is that of the first process. Prints a Markdown table.
 """
 
 import argparse

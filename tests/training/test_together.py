@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import trainings
 from test_dense_training import write_dome
 from test_loop import write_scenes
 from torch import nn
-from trainings import KINDS
 
 from onelook.training.batch_norm import SharedBatchNorm, share_batch_norms
 
@@ -27,18 +27,15 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Told]:
     root = tmp_path_factory.mktemp("together")
     scenes = write_scenes(root / "scenes")
     write_dome(scenes)
-    return {processes: run(scenes, root / str(processes), processes) for processes in (1, 2)}
+    return {1: trainings.told(scenes, root / "one"), 2: told_by_two(scenes, root / "two")}
 
 
-def run(scenes: Path, out: Path, processes: int) -> Told:
+def told_by_two(scenes: Path, out: Path) -> Told:
     out.mkdir()
-    program = [str(Path(__file__).with_name("trainings.py")), str(scenes), str(out)]
-    torchrun = (
-        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
-    )
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [sys.executable, *torchrun, *program],
+        [*torchrun, str(Path(trainings.__file__)), str(scenes), str(out)],
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -47,10 +44,10 @@ def run(scenes: Path, out: Path, processes: int) -> Told:
     return json.loads((out / "told.json").read_text())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", trainings.KINDS)
 def test_two_processes_have_the_losses_of_one(told: dict[int, Told], kind: str) -> None:
     one, two = (told[processes]["histories"][kind] for processes in (1, 2))
-    assert len(one) == len(two) == 2
+    assert len(one) == len(two) > 0
     for alone, shared in zip(one, two, strict=True):
         assert shared == pytest.approx(alone, rel=1e-4, abs=1e-4)
         assert any(name.startswith("loss.") and value > 0.01 for name, value in alone.items())
