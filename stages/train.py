@@ -1,10 +1,13 @@
 """Train the joint network on prepared scenes: `python stages/train.py --scenes build/scenes --out build/model ...`.
 
-Interrupt it whenever you like: it goes on from its last checkpoint.
+Interrupt it whenever you like: it goes on from its last checkpoint. With train.processes above 1 it starts that many of
+itself; on several machines start it yourself, with folders that all of them share:
+`torchrun --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint HOST:29500 stages/train.py --scenes ...`.
 """
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
@@ -24,11 +27,13 @@ from onelook.model.look import Looker, starting_network
 from onelook.model.recogniser import start_tail
 from onelook.model.store import save_model
 from onelook.reproducible import make_reproducible
-from onelook.settings import load_settings
+from onelook.settings import Settings, load_settings
+from onelook.together import joined, rank
 from onelook.tracking import stage_main, stage_run
 from onelook.training.checkpoint import training_key
 from onelook.training.grid_sizes import measure_sizes
 from onelook.training.history import TrainingDisplay, write_history
+from onelook.training.launch import launched
 from onelook.training.loop import Trainer, Watchers
 
 MEASURED = 300
@@ -44,12 +49,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the model folder")
     arguments = parser.parse_args()
     settings = load_settings(Path("params.yaml"))
-    told = settings
+    if launched(settings.train.processes):
+        return
+    with joined():
+        train(arguments, settings)
+
+
+def train(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Train, alone or as one of several processes, of which the first alone tells and writes."""
+    told, first = settings, rank() == 0
     drawn = settings.base.model_copy(update={"seed": settings.base.seed + settings.train.repeat})
     settings = settings.model_copy(update={"base": drawn})
     make_reproducible(settings.base)
     manifest = read_manifest(arguments.scenes)
-    with stage_run("train", told, inputs=[arguments.scenes], outputs=[arguments.out, arguments.history]) as run:
+    outputs = [arguments.out, arguments.history]
+    with stage_run("train", told, inputs=[arguments.scenes], outputs=outputs) if first else nullcontext() as run:
         scenes = TrainingScenes(manifest, settings.train.augment, settings.base.seed)
         faces = None
         if settings.train.faces.batch > 0:
@@ -68,6 +82,9 @@ def main() -> None:
         files = [arguments.scenes / name for name in (MANIFEST, TEACHINGS, MESHES, BASIS)]
         data = [sha256(path) for path in files if path.exists()]
         key = training_key(*(part.model_dump(mode="json") for part in sections), *data)
+        if run is None:
+            trainer.run(arguments.checkpoints, key, Watchers(validate=lambda network: {"figure": 0.0}))
+            return
         with TrainingDisplay(settings.train.epochs, trainer.steps()) as display:
 
             def epoch_done(epoch: int, figures: dict[str, float]) -> None:

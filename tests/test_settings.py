@@ -31,7 +31,7 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
-        ({"train": {"epochz": 3}}, "train.epochz: unknown key; known here: augment, balance, batch"),
+        ({"train": {"epochz": 3}}, "train.epochz: unknown key; known here: accumulate, augment, balance"),
         ({"train": {"epochs": "many"}}, "train.epochs: 'many' is impossible"),
         ({"train": {"epochs": 0}}, "train.epochs: 0 is impossible: Input should be greater than 0"),
         ({"train": {"balance": "fair"}}, "Input should be 'fixed' or 'learned'"),
@@ -79,6 +79,7 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"train": {"steps": {"drops": [68, 55]}}}, "drops: each once, the smallest first, none within warm_up"),
         ({"train": {"steps": {"drops": [3, 55]}}}, "drops: each once, the smallest first, none within warm_up"),
         ({"train": {"weights": {"landmarks": -1}}}, "train.weights.landmarks: -1 is impossible"),
+        ({"train": {"batch": 3, "processes": 4}}, "processes is more than batch or faces.batch"),
         ({"detect": {"nms": float("nan")}}, "detect.nms"),
         ({"mlflow": {}}, "mlflow: unknown key; known here: base, detect, evaluate"),
     ],

@@ -502,6 +502,16 @@ class Train(_Section):
     )
     epochs: PositiveInt
     batch: NonNegativeInt = Field(description="scenes in a batch; 0: batches of faces alone")
+    accumulate: PositiveInt = Field(
+        description="batches in a step: their gradients' mean is what is learned from; for steps larger than memory"
+    )
+    processes: PositiveInt = Field(
+        description="processes of this machine that share each batch, with base.threads each; the result is the same "
+        "but for rounding"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        description="of the detector's pass in training; weights, embedding head and losses are float32"
+    )
     faces: Faces
     optimiser: Literal["adamw", "sgd"] = Field(description="sgd: with momentum")
     momentum: float = Field(ge=0, lt=1, description="of sgd")
@@ -533,6 +543,8 @@ class Train(_Section):
             raise ValueError("tasks is detection: that is trained on scenes, so batch must not be 0, and faces.batch 0")
         if self.identity.loss == "triplet" and 0 < self.faces.batch < 3:
             raise ValueError("faces.batch is less than 3: there is no triplet in it")
+        if any(0 < batch < self.processes for batch in (self.batch, self.faces.batch)):
+            raise ValueError("processes is more than batch or faces.batch: some would have nothing to do")
         return self
 
 

@@ -5,8 +5,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from onelook.data.batches import Batch, TrainingScenes
+from onelook.data.batches import Batch, TrainingScenes, part_of
 from onelook.data.scene import Face, Scene, read_manifest, write_manifest
 from onelook.data.teaching import training_scenes, write_teachings
 from onelook.errors import DataError
@@ -129,3 +131,15 @@ def test_scenes_in_which_nobody_has_a_name_are_batches_too(root: Path) -> None:
     write_manifest(root, nobody)
     scenes = TrainingScenes(read_manifest(root), SETTINGS, 0)
     assert scenes.identities == [] and len(list(scenes.batches(0, 2))) == 3
+
+
+@given(count=st.integers(1, 40), parts=st.integers(1, 40))
+def test_the_parts_of_a_batch_are_the_batch_in_its_order_and_about_as_long(count: int, parts: int) -> None:
+    batch = np.arange(count)[::-1]
+    if count < parts:
+        with pytest.raises(DataError, match=f"a batch of {count} cannot be shared by {parts} processes"):
+            part_of(batch, (0, parts))
+        return
+    each = [part_of(batch, (number, parts)) for number in range(parts)]
+    assert np.concatenate(each).tolist() == batch.tolist()
+    assert max(map(len, each)) - min(map(len, each)) <= 1

@@ -405,3 +405,38 @@ def test_detection_is_trained_where_nobody_has_a_name_and_recognition_is_refused
             TrainingScenes(read_manifest(scenes), settings.train.augment, 0),
             settings,
         )
+
+
+def test_bfloat16_says_about_the_same_and_leaves_weights_in_float32(scenes: Path, tmp_path: Path) -> None:
+    told = {
+        precision: train(scenes, tmp_path / precision, tiny_settings(batch=6, precision=precision))
+        for precision in ("float32", "bfloat16")
+    }
+    exact, rough = (progress.history[0] for progress, _ in told.values())
+    # Of 8 binary digits: near, and not the same.
+    assert exact != rough and rough == pytest.approx(exact, rel=0.1, abs=0.1)
+    assert all(parameter.dtype == torch.float32 for parameter in told["bfloat16"][1].parameters())
+
+
+def test_a_step_of_two_batches_learns_from_the_mean_of_their_gradients(scenes: Path) -> None:
+    def trainer(**changes: object) -> Trainer:
+        torch.manual_seed(0)
+        plain = {"batch": 3, "optimiser": "sgd", "momentum": 0.0, "weight_decay": 0.0, "clip": 1e9}
+        settings = tiny_settings(**{**plain, **changes})
+        manifest = read_manifest(scenes)
+        return Trainer(starting_network(settings.model), TrainingScenes(manifest, settings.train.augment, 7), settings)
+
+    accumulating, one_by_one = trainer(accumulate=2), trainer()
+    assert (accumulating.steps(), one_by_one.steps()) == (1, 2)
+    before = {name: value.clone() for name, value in one_by_one.learned.state_dict().items()}
+    one_by_one.network.train()
+    for batch, some in enumerate(one_by_one.scenes.batches(0, 3)):  # gradients add up
+        one_by_one.step_losses(some, None, 0, batch)["total"].backward()
+    sums = {name: each.grad for name, each in one_by_one.learned.named_parameters() if each.grad is not None}
+    accumulating._epoch(0, lambda epoch, step: None)
+    rates = {id(each): group["lr"] for group in accumulating.optimiser.param_groups for each in group["params"]}
+    moved = {name: each for name, each in accumulating.learned.named_parameters() if name in sums}
+    for name, each in moved.items():
+        wanted = before[name] - rates[id(each)] * sums[name] / 2
+        torch.testing.assert_close(each.detach(), wanted, atol=1e-6, rtol=1e-5)
+    assert any(not each.equal(before[name]) for name, each in moved.items())

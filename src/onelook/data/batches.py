@@ -42,6 +42,26 @@ class Batch:
     ignored: list[Tensor] | None = None
 
 
+Part = tuple[int, int]
+"""Which part of a batch, from 0, and of how many: processes that train together share each batch."""
+WHOLE: Part = (0, 1)
+
+
+def part_of(batch: np.ndarray, part: Part) -> np.ndarray:
+    """One part (k,) of a batch (n,) of numbers: a piece as long as the others, or by one longer.
+
+    Raises:
+        DataError: nothing is left for a part.
+    """
+    number, parts = part
+    if len(batch) < parts:
+        raise DataError(
+            f"a batch of {len(batch)} cannot be shared by {parts} processes; set train.batch and train.faces.batch to "
+            f"{parts} or more and prepare as many photos, or train.processes to fewer"
+        )
+    return np.array_split(batch, parts)[number]
+
+
 class TrainingScenes:
     """The training scenes of a manifest; nobody of another split can be among them.
 
@@ -75,11 +95,15 @@ class TrainingScenes:
         """Length of the teacher's embeddings; None without a teacher."""
         return None if self._taught is None else self._taught.shape[1]
 
-    def batches(self, epoch: int, size: int) -> Iterator[Batch]:
-        """The batches of one epoch, in a random order of its own; the last, smaller one is left out."""
+    def batches(self, epoch: int, size: int, part: Part = WHOLE) -> Iterator[Batch]:
+        """The batches of one epoch, in a random order of its own; the last, smaller one is left out.
+
+        Raises:
+            DataError: a batch has fewer scenes than there are parts.
+        """
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self.scenes))
         for start in range(0, self.count(size) * size, size):
-            chosen = order[start : start + size]
+            chosen = part_of(order[start : start + size], part)
             samples, taught = zip(*[self._sample(int(i), epoch) for i in chosen], strict=True)
             yield _collate(samples, None if self._taught is None else list(taught))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from onelook.data.augment import Sample, mirror, photometric
-from onelook.data.batches import read_sample
+from onelook.data.batches import WHOLE, Part, part_of, read_sample
 from onelook.data.scene import Manifest, Scene
 from onelook.data.teaching import read_teachings, training_scenes
 from onelook.geometry.alignment import CROP, TEMPLATE, apply_transform, similarity_transform
@@ -84,8 +84,12 @@ class TrainingFaces:
         """Batches in an epoch; at least one."""
         return max(1, (len(self._named) + self._others()) // self._settings.batch)
 
-    def batches(self, epoch: int) -> Iterator[FaceBatch]:
-        """The batches of one epoch, in a random order of its own; the last, smaller one is left out."""
+    def batches(self, epoch: int, part: Part = WHOLE) -> Iterator[FaceBatch]:
+        """The batches of one epoch, in a random order of its own; the last, smaller one is left out.
+
+        Raises:
+            DataError: a batch has fewer faces than there are parts.
+        """
         rng = np.random.default_rng([self._seed, epoch, 2])
         drawn = rng.permutation(np.resize(rng.permutation(len(self._nameless)), self._others()))
         others = [self._nameless[i] for i in drawn]
@@ -94,7 +98,7 @@ class TrainingFaces:
         entries = [self._named[i] for i in named] + others
         size = self._settings.batch
         for start in range(0, self.count() * size, size):
-            chosen = order[start : start + size]
+            chosen = part_of(order[start : start + size], part)
             yield self._collate([entries[i] for i in chosen], [[self._seed, epoch, 3, int(i)] for i in chosen])
 
     def _balanced(self, rng: np.random.Generator) -> list[int]:

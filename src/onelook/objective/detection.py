@@ -10,6 +10,7 @@ from torch.nn import functional
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import encode_boxes, encode_landmarks
 from onelook.objective.matching import Matches
+from onelook.together import normaliser, total
 
 
 class DetectionLosses(NamedTuple):
@@ -30,6 +31,8 @@ def detection_losses(
 ) -> DetectionLosses:
     """The three losses over a batch, each divided by the positives it counts (at least 1), five points being one.
 
+    The positives are those of all processes that train together.
+
     Args:
         outputs: of the heads, for B images.
         anchors: (n, 4), or (B, n, 4) where each image has its own, centre and size.
@@ -44,17 +47,18 @@ def detection_losses(
     classification = _mined_softmax(outputs.logits, labels, negatives, negatives_per_positive)
     anchors = anchors.expand(len(matches), -1, -1)
     image, anchor = labels.nonzero(as_tuple=True)
-    if len(image) == 0:
+    if total(len(image)) == 0:
         nothing = outputs.boxes.sum() * 0
         return DetectionLosses(classification, nothing, nothing)
     faces = [match.faces[match.positive] for match in matches]
     wanted_boxes = encode_boxes(torch.cat([b[f] for b, f in zip(boxes, faces, strict=True)]), anchors[image, anchor])
-    box = functional.smooth_l1_loss(outputs.boxes[image, anchor], wanted_boxes, reduction="sum") / len(image)
+    found_boxes = outputs.boxes[image, anchor]
+    box = functional.smooth_l1_loss(found_boxes, wanted_boxes, reduction="sum") / normaliser(len(image))
     points = torch.cat([p[f] for p, f in zip(landmarks, faces, strict=True)])
     present = points.isfinite().all(-1)
     wanted_points = encode_landmarks(points, anchors[image, anchor]).view_as(points)[present]
     found = outputs.landmarks[image, anchor].view_as(points)[present]
-    point = functional.smooth_l1_loss(found, wanted_points, reduction="sum") / max(1, int(present.sum()) / 5)
+    point = functional.smooth_l1_loss(found, wanted_points, reduction="sum") / normaliser(int(present.sum()) / 5)
     return DetectionLosses(classification, box, point)
 
 
@@ -66,4 +70,4 @@ def _mined_softmax(logits: Tensor, positives: Tensor, negatives: Tensor, ratio: 
         counts = (positives.sum(1).clip(min=1) * ratio).long()
         ranks = losses.masked_fill(~negatives, -torch.inf).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
         kept = positives | (negatives & (ranks < counts[:, None]))
-    return losses[kept].sum() / positives.sum().clip(min=1)
+    return losses[kept].sum() / normaliser(int(positives.sum()))

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from onelook.geometry.anchors import AnchorOutputs
+from onelook.together import normaliser
 
 # Background anchors far outnumber faces; those the teacher is this sure of teach nothing more.
 _SURE_BACKGROUND = 0.01
@@ -19,11 +20,11 @@ def keeping_loss(outputs: AnchorOutputs, teacher: AnchorOutputs) -> Tensor:
 
     The Kullback-Leibler divergence of face against background over the anchors either network takes for a possible
     face, plus the smooth-L1 distance of box and landmark offsets weighted by the teacher's face probability, both per
-    unit of that probability (at least 1).
+    unit of that probability (at least 1) in all processes that train together.
     """
     with torch.no_grad():
         sure = teacher.logits.softmax(-1)[..., 1]
-        mass = sure.sum().clip(min=1)
+        mass = normaliser(float(sure.sum()))
         doubtful = (sure > _SURE_BACKGROUND) | (outputs.logits.softmax(-1)[..., 1] > _SURE_BACKGROUND)
     divergence = functional.kl_div(
         outputs.logits[doubtful].log_softmax(-1),

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from onelook.geometry.mesh import POINTS_68, VERTICES, edges, edges_68, encode_mesh
 from onelook.objective.matching import Matches
+from onelook.together import normaliser
 
 EDGE_WEIGHT = 1.0
 """The paper's lambda_0."""
@@ -45,18 +46,18 @@ def two_meshes_loss(found: Tensor, wanted: Tensor) -> Tensor:
 def mesh_loss(found: Tensor, wanted: Tensor, edges: Tensor, edge_weight: float) -> Tensor:
     """L_vert + edge_weight * L_edge, a scalar; 0 without a face.
 
-    L_vert is the mean L1 distance of the vertices, L_edge the mean absolute difference of the lengths of the edges.
+    L_vert is the mean L1 distance of the vertices, L_edge the mean absolute difference of the lengths of the edges,
+    over the faces of all processes that train together.
 
     Args:
         found, wanted: (n, v, 3) vertices as offsets from their anchors.
         edges: (k, 2) int64, the two vertices of each edge.
         edge_weight: the paper's lambda_0, 1 there.
     """
-    if len(found) == 0:
-        return found.sum() * 0
-    vertices = (found - wanted).abs().sum(-1).mean()
+    faces = normaliser(len(found))
+    vertices = (found - wanted).abs().sum(-1).sum() / (faces * found.shape[1])
     lengths = [_lengths(each, edges) for each in (found, wanted)]
-    return vertices + edge_weight * (lengths[0] - lengths[1]).abs().mean()
+    return vertices + edge_weight * (lengths[0] - lengths[1]).abs().sum() / (faces * len(edges))
 
 
 def _lengths(vertices: Tensor, edges: Tensor) -> Tensor:

@@ -4,25 +4,28 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, repeat
-from math import ceil
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from onelook.data.basis import Basis, read_basis
 from onelook.data.batches import Batch, TrainingScenes, prefetch
 from onelook.data.faces import FaceBatch, TrainingFaces
-from onelook.errors import DataError, OnelookError
+from onelook.errors import DataError, ModelError, OnelookError
 from onelook.model.deformable import OFFSETS_RATE
 from onelook.model.joint import JointNetwork
 from onelook.objective.balance import TaskBalance
 from onelook.objective.identity import identity_loss
-from onelook.settings import Settings, Train
+from onelook.settings import Settings
+from onelook.together import means, processes, rank
+from onelook.training.batch_norm import share_batch_norms
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 from onelook.training.losses import TaskLosses
+from onelook.training.needs import check_labels, known_basis
 from onelook.training.schedule import one_cycle, stepped
+from onelook.training.step import StepLosses, keeping_gradients, shared
 
 Figures = dict[str, float]
 
@@ -54,7 +57,8 @@ class Progress:
 class Trainer:
     """Joint training of one network on scenes, on single faces cut out of them, or on both in every step.
 
-    Everything random comes from the seed, epoch and step.
+    Everything random comes from the seed, epoch and step. Processes that train together share each batch; their
+    networks are the same after every step, and those of one process with that batch but for rounding.
     """
 
     def __init__(
@@ -66,7 +70,9 @@ class Trainer:
             DataError: the teacher's embeddings have another length than the network's, or a task that is trained has
                 nothing to learn from.
         """
-        _check_labels(network, scenes, settings.train)
+        check_labels(network, scenes, settings.train)
+        if processes() > 1:
+            share_batch_norms(network)
         # Depthwise convolutions train a third faster with the channels innermost.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scenes = scenes
@@ -81,7 +87,7 @@ class Trainer:
                     f"set model.embedding.size to {taught}"
                 )
         if network.dense is not None:
-            network.dense.decoder.set_basis(*map(torch.from_numpy, _known_basis(scenes, settings.train)))
+            network.dense.decoder.set_basis(*map(torch.from_numpy, known_basis(scenes, settings.train)))
         identity: nn.Module = nn.Identity()  # detection alone may have nobody to know
         if self.settings.tasks != "detection":
             identity = identity_loss(self.settings.identity, size, len(scenes.identities))
@@ -94,14 +100,17 @@ class Trainer:
             if self.settings.optimiser == "adamw"
             else torch.optim.SGD(self._groups(), lr=0.0, momentum=self.settings.momentum)
         )
+        self.step_losses = shared(StepLosses(self.learned, self.losses, self.balance))
 
     def run(self, checkpoints: Path, key: str, watchers: Watchers) -> Progress:
         """Train to the last epoch, from the checkpoint of the same `key` if there is one.
 
-        The network ends with the weights of its best epoch.
+        The network ends with the weights of its best epoch. Of several processes the first alone writes checkpoints;
+        what the others validate has no effect.
 
         Raises:
             OnelookError: a loss stopped being finite; the last checkpoint stays.
+            ModelError: the checkpoint is damaged, or not all processes see it.
         """
         progress = self._resume(checkpoints, key)
         for epoch in range(len(progress.history), self.settings.epochs):
@@ -112,49 +121,62 @@ class Trainer:
             if not progress.best or figures["figure"] >= progress.best["figure"]:
                 progress.best = {"epoch": epoch + 1, **figures}
                 progress.best_state = copy.deepcopy(self.network.state_dict())
-            self._save(checkpoints, key, progress)
+            if rank() == 0:
+                self._save(checkpoints, key, progress)
             watchers.epoch_done(epoch + 1, figures)
         self.network.load_state_dict(progress.best_state)
         return progress
 
     def _epoch(self, epoch: int, step_done: Callable[[int, int], None]) -> Figures:
         self.network.train()
-        count = self.steps()
+        count, parts = self.steps(), self.settings.accumulate
         sums: Figures = {}
-        for step, (scenes, faces) in enumerate(prefetch(self._batches(epoch))):
-            self._set_rates(epoch * count + step, count)
-            losses: dict[str, Tensor] = {}
-            if scenes is not None:
-                losses |= self.losses.of_scenes(scenes, epoch, step)
-            if faces is not None:
-                losses |= self.losses.of_faces(faces)
-            total = self.balance(losses)
-            if not bool(torch.isfinite(total)):
-                raise OnelookError(_not_finite(epoch, step, losses))
-            if total.requires_grad:  # with a frozen detector, scenes without a person to know teach nothing
+        for number, (scenes, faces) in enumerate(prefetch(self._batches(epoch))):
+            step, part = divmod(number, parts)
+            if part == 0:
+                self._set_rates(epoch * count + step, count)
                 self.optimiser.zero_grad(set_to_none=True)
-                total.backward()
+            whole = part == parts - 1
+            with keeping_gradients(self.step_losses, whole):
+                losses = self.step_losses(scenes, faces, epoch, number)
+                figures = means(losses)
+                if not isfinite(figures["total"]):
+                    raise OnelookError(_not_finite(epoch, step, figures))
+                if losses["total"].requires_grad:  # a frozen detector learns nothing of scenes without people to know
+                    (losses["total"] / parts).backward()
+            for name, value in figures.items():
+                sums[f"loss.{name}"] = sums.get(f"loss.{name}", 0.0) + value / (count * parts)
+            if whole:
                 nn.utils.clip_grad_norm_(self.learned.parameters(), self.settings.clip)
                 self.optimiser.step()
-            for name, value in {**losses, "total": total}.items():
-                sums[f"loss.{name}"] = sums.get(f"loss.{name}", 0.0) + float(value.detach()) / count
-            step_done(epoch + 1, step + 1)
+                step_done(epoch + 1, step + 1)
         return sums | {f"weight.{name}": value for name, value in self.balance.weights().items()}
 
     def steps(self) -> int:
         """Steps in an epoch: every face with a name is seen once, or every scene where faces have no batches."""
-        return self.scenes.count(self.settings.batch) if self.faces is None else self.faces.count()
+        batches = self.scenes.count(self.settings.batch) if self.faces is None else self.faces.count()
+        return max(1, batches // self.settings.accumulate)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch | None, FaceBatch | None]]:
         scenes = repeat(None) if self.settings.batch == 0 else self._scene_batches(epoch)
-        faces = repeat(None) if self.faces is None else self.faces.batches(epoch)
-        return islice(zip(scenes, faces, strict=False), self.steps())
+        faces = repeat(None) if self.faces is None else self._face_batches(epoch)
+        return islice(zip(scenes, faces, strict=False), self._batches_needed())
+
+    def _batches_needed(self) -> int:
+        return self.steps() * self.settings.accumulate
 
     def _scene_batches(self, epoch: int) -> Iterator[Batch]:
-        """As many rounds over the scenes as an epoch has steps for, each in an order of its own."""
-        rounds = ceil(self.steps() / self.scenes.count(self.settings.batch))
+        """As many rounds over the scenes as an epoch has batches for, each in an order of its own."""
+        rounds = ceil(self._batches_needed() / self.scenes.count(self.settings.batch))
         for each in range(rounds):
-            yield from self.scenes.batches(epoch * rounds + each, self.settings.batch)
+            yield from self.scenes.batches(epoch * rounds + each, self.settings.batch, (rank(), processes()))
+
+    def _face_batches(self, epoch: int) -> Iterator[FaceBatch]:
+        """One round over the faces, or as many as the batches of a single step take."""
+        assert self.faces is not None
+        rounds = ceil(self._batches_needed() / self.faces.count())
+        for each in range(rounds):
+            yield from self.faces.batches(epoch * rounds + each, (rank(), processes()))
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameter groups: what detection starts from learns slower, offsets too; norms and biases do not decay."""
@@ -187,6 +209,9 @@ class Trainer:
 
     def _resume(self, folder: Path, key: str) -> Progress:
         state = load_checkpoint(folder, key)
+        done = torch.tensor(0.0 if state is None else len(state["history"]))
+        if means({"done": done})["done"] != float(done):
+            raise ModelError(f"{folder}: not all processes see the same checkpoint; give them a folder that all share")
         if state is None:
             return Progress()
         self.learned.load_state_dict(state["learned"])
@@ -194,34 +219,8 @@ class Trainer:
         return Progress(state["history"], state["best"], state["best_state"])
 
 
-def _check_labels(network: JointNetwork, scenes: TrainingScenes, settings: Train) -> None:
-    """Raises DataError where a task that is to be trained has nothing to learn from."""
-    if settings.tasks != "detection" and not scenes.identities:
-        raise DataError(
-            f"{scenes.manifest.root}: no training scene holds a person; set train.tasks: detection, or "
-            "prepare more photos"
-        )
-    on_scenes = settings.batch > 0 and settings.tasks != "recognition"
-    if network.mesh is not None and not (scenes.meshes and on_scenes):
-        raise DataError(
-            "model.mesh: true needs meshes to learn from: set prepare.meshes: true, train.batch above 0 and "
-            "train.tasks: both or detection"
-        )
-
-
-def _known_basis(scenes: TrainingScenes, settings: Train) -> Basis:
-    """What the dense head starts from. Raises DataError without one, or without scenes to learn on."""
-    basis = read_basis(scenes.manifest)
-    if basis is None or settings.batch == 0 or settings.tasks == "recognition":
-        raise DataError(
-            "model.dense: true needs a basis to start from: set prepare.meshes and prepare.basis: true, train.batch "
-            "above 0 and train.tasks: both or detection"
-        )
-    return basis
-
-
-def _not_finite(epoch: int, step: int, losses: dict[str, Tensor]) -> str:
-    parts = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
+def _not_finite(epoch: int, step: int, losses: Figures) -> str:
+    parts = ", ".join(f"{name} {value:.4g}" for name, value in losses.items() if name != "total")
     return (
         f"training: the loss is not finite in epoch {epoch + 1}, step {step + 1} ({parts}); "
         "lower train.learning_rate or train.weights; the last checkpoint is kept"

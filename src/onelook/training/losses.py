@@ -1,7 +1,7 @@
 """What a batch costs: the losses of the tasks that are trained, on whole scenes and on single faces."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -9,17 +9,22 @@ from torch import Tensor, nn
 
 from onelook.data.batches import Batch
 from onelook.data.faces import FaceBatch
+from onelook.geometry.anchors import AnchorOutputs
 from onelook.model.joint import JointNetwork, SharedPass
 from onelook.objective.distilling import distillation_loss
 from onelook.objective.identities import NO_IDENTITY
 from onelook.objective.joint import Stage, anchor_losses, predicted_landmarks
 from onelook.objective.mesh import labelled_positives, two_meshes_loss
 from onelook.settings import Settings
+from onelook.together import gathered, rank
 from onelook.training.dense import rendering_loss
 
 
 class TaskLosses:
     """The losses of detection, of recognition, or of both, by the names of their weights.
+
+    Of processes that train together each sees a part of the batch, and their mean is the loss of the whole: what is
+    said of anchors is summed up by each for its own, embeddings are compared by all with all.
 
     Attributes:
         starting: the network as training starts, kept as it is; None where that finds no faces yet.
@@ -42,9 +47,10 @@ class TaskLosses:
     def of_faces(self, batch: FaceBatch) -> dict[str, Tensor]:
         """Recognition on single faces."""
         embeddings = self.network.embed(self._maps(batch.images), batch.landmarks.split(1))
-        losses = {"identity": self.identity(embeddings, batch.identities)}
+        everyone = gathered(embeddings)
+        losses = {"identity": self.identity(everyone, gathered(batch.identities))}
         if batch.taught is not None:
-            losses["distil"] = distillation_loss(embeddings, batch.taught)
+            losses["distil"] = distillation_loss(everyone, gathered(batch.taught))
         return losses
 
     def of_scenes(self, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
@@ -54,12 +60,12 @@ class TaskLosses:
             return self._recognition(self._maps(batch.images), None, batch, landmarks, wanted)
         images = batch.images.contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled(not self.frozen):
-            shared = self.network(images)
+            shared = self._pass(self.network, images)
         anchors = self.network.detector.anchors(*batch.images.shape[2:])
         start = None
         if self.starting is not None:
             with torch.no_grad():
-                start = shared if self.frozen else self.starting(images)
+                start = shared if self.frozen else self._pass(self.starting, images)
         stages = self._stages(shared, anchors)
         losses, matches = anchor_losses(
             stages,
@@ -97,8 +103,22 @@ class TaskLosses:
         ]
 
     def _maps(self, images: Tensor) -> list[Tensor]:
-        with torch.set_grad_enabled(not self.frozen):
-            return self.network.detector.shared_maps(images.contiguous(memory_format=torch.channels_last))
+        with torch.set_grad_enabled(not self.frozen), self._precision():
+            maps = self.network.detector.shared_maps(images.contiguous(memory_format=torch.channels_last))
+        return _floats(maps)
+
+    def _pass(self, network: JointNetwork, images: Tensor) -> SharedPass:
+        with self._precision():
+            told: SharedPass = network(images)
+        return SharedPass(
+            anchors=AnchorOutputs(*_floats(told.anchors)),
+            maps=_floats(told.maps),
+            features=_floats(told.features),
+            first=None if told.first is None else AnchorOutputs(*_floats(told.first)),
+        )
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
     def _recognition(
         self,
@@ -112,18 +132,18 @@ class TaskLosses:
 
         What those know of faces is to be kept, as what they know of where faces are.
         """
-        identities = torch.cat([who[mask] for who, mask in zip(batch.identities, wanted, strict=True)])
+        identities = gathered(torch.cat([who[mask] for who, mask in zip(batch.identities, wanted, strict=True)]))
         if len(identities) < 2:  # batch statistics need two faces
             return {"identity": maps[0].sum() * 0}
-        embeddings = self.network.embed(maps, landmarks)
+        embeddings = gathered(self.network.embed(maps, landmarks))
         losses = {"identity": self.identity(embeddings, identities)}
         if batch.taught is not None:
             taught = torch.cat([rows[mask] for rows, mask in zip(batch.taught, wanted, strict=True)])
-            losses["distil"] = distillation_loss(embeddings, taught)
+            losses["distil"] = distillation_loss(embeddings, gathered(taught))
         elif self.starting is not None and self.knows_faces and starting_maps is not None:
             with torch.no_grad():
                 known = self.starting.embed(starting_maps, landmarks)
-            losses["distil"] = distillation_loss(embeddings, known)
+            losses["distil"] = distillation_loss(embeddings, gathered(known))
         return losses
 
     def _points(
@@ -137,12 +157,16 @@ class TaskLosses:
         rng = np.random.default_rng([self.seed, epoch, step, 1])
         augment = self.settings.augment
         share = augment.predicted_share * epoch / max(1, self.settings.epochs - 1)
+        # The draws of the images of earlier processes come first.
+        counts = gathered(torch.tensor([len(labelled) for labelled in batch.landmarks])).tolist()
+        first = gathered(torch.tensor([len(batch.landmarks)]))[: rank()].sum()
+        draws = [_draws(count, rng, predicted is not None) for count in counts][int(first) :]
         chosen = []
         for image, (boxes, labelled) in enumerate(zip(batch.boxes, batch.landmarks, strict=True)):
-            noise = torch.from_numpy(rng.standard_normal(labelled.shape, np.float32))
+            noise, chance = draws[image]
             points = labelled + noise * augment.landmark_jitter * _sizes(boxes)[:, None, None]
             if predicted is not None:
-                guess = torch.from_numpy(rng.random(len(points)) < share)
+                guess = chance < share
                 points = torch.where(guess[:, None, None], predicted(image, points), points)
             chosen.append(points)
         return chosen
@@ -168,6 +192,16 @@ class TaskLosses:
             chosen.append(points[image][wanted])
             masks.append(wanted)
         return chosen, masks
+
+
+def _floats(tensors: Iterable[Tensor]) -> list[Tensor]:
+    return [tensor.float() for tensor in tensors]
+
+
+def _draws(count: int, rng: np.random.Generator, guessing: bool) -> tuple[Tensor, Tensor]:
+    """The noise (n, 5, 2) on the landmarks of an image's faces and, where some are guessed, their chances (n,)."""
+    noise = rng.standard_normal((count, 5, 2), np.float32)
+    return torch.from_numpy(noise), torch.from_numpy(rng.random(count if guessing else 0))
 
 
 def _sizes(boxes: Tensor) -> Tensor:

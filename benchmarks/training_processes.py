@@ -1,0 +1,87 @@
+"""How many images a second do one and two processes train on, and how long do they wait for the loader?
+
+    python benchmarks/training_processes.py [--scenes build/scenes] [--batch 12] [--steps 4] [--rounds 5]
+
+The training of params.yaml. Two processes share each batch, with a thread each; one has a thread, or two. The forms
+take turns, and medians are over the turns; waiting is that of the first process. Prints a Markdown table.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from training_throughput import Ours
+
+from onelook.data.batches import TrainingScenes
+from onelook.data.scene import read_manifest
+from onelook.model.look import starting_network
+from onelook.reproducible import make_reproducible
+from onelook.settings import Settings, load_settings
+from onelook.together import joined, rank
+
+FORMS = ((1, 1), (1, 2), (2, 1))  # processes, threads of each
+
+
+def main() -> None:
+    """Time the forms in turns and print the table; as one of the processes, train and write what was timed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=Path, default=Path("build/scenes"), help="folder that prepare wrote")
+    parser.add_argument("--batch", type=int, default=12, help="scenes in a batch")
+    parser.add_argument("--steps", type=int, default=4, help="timed in a turn, after one to warm up")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each form")
+    parser.add_argument("--threads", type=int, default=0, help="of a process that trains; for the benchmark's own use")
+    parser.add_argument("--out", type=Path, help="where it writes; for the benchmark's own use")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        train(arguments)
+        return
+    turns = [form for _ in range(arguments.rounds) for form in FORMS]
+    paces: dict[tuple[int, int], list[dict[str, float]]] = {form: [] for form in FORMS}
+    for form in track(turns, description="training", console=Console(stderr=True)):
+        paces[form].append(turn(*form))
+    print("| processes | threads of each | images/s | waiting for the loader |\n|---|---|---|---|")
+    for (processes, threads), each in paces.items():
+        images, waiting = (statistics.median(pace[name] for pace in each) for name in ("images", "waiting"))
+        print(f"| {processes} | {threads} | {images:.2f} | {waiting:.1%} |")
+
+
+def turn(processes: int, threads: int) -> dict[str, float]:
+    """Train in processes of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "pace.json"
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        subprocess.run(
+            [sys.executable, *torchrun, *sys.argv, "--threads", str(threads), "--out", str(out)],
+            env={**os.environ, "TORCH_CPP_LOG_LEVEL": "ERROR"},
+            check=True,
+        )
+        pace: dict[str, float] = json.loads(out.read_text())
+        return pace
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Time some steps as one of the processes; the first writes the pace."""
+    tree = load_settings(Path("params.yaml")).model_dump()
+    tree["base"]["threads"] = arguments.threads
+    tree["train"]["batch"] = arguments.batch
+    settings = Settings.model_validate(tree)
+    make_reproducible(settings.base)
+    with joined():
+        scenes = TrainingScenes(read_manifest(arguments.scenes), settings.train.augment, settings.base.seed)
+        ours = Ours(starting_network(settings.model), scenes, settings, 1)
+        ours.turn(0)
+        ours.few = arguments.steps
+        pace = ours.turn(1)
+        if rank() == 0:
+            arguments.out.write_text(json.dumps(pace._asdict()))
+
+
+if __name__ == "__main__":
+    main()

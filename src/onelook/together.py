@@ -1,0 +1,112 @@
+"""What processes that train together tell each other; one process alone says nothing, and its numbers stay as they are.
+
+Each process has a part of the batch, the first the first, and computes losses whose mean over the processes is that of
+the whole batch: DistributedDataParallel takes the mean of the gradients. Every process must ask the same questions in
+the same order.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+# The first process validates alone, and the others wait for it.
+_PATIENCE = timedelta(hours=12)
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Meet the other processes that torchrun started, on this machine and others; alone without it."""
+    if not dist.is_torchelastic_launched():
+        yield
+        return
+    dist.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def processes() -> int:
+    """How many train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this one, from 0; only the first writes and prints."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def total(count: float) -> float:
+    """A count summed over the processes."""
+    if processes() == 1:
+        return count
+    counted = torch.tensor(count, dtype=torch.float64)
+    dist.all_reduce(counted)
+    return float(counted)
+
+
+def normaliser(count: float) -> float:
+    """What a process divides a sum by, for the mean over the processes to be the whole batch's sum per count.
+
+    `count` is this process's; a whole batch without any counts as 1.
+    """
+    return max(1, total(count)) / processes()
+
+
+def means(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Scalars by name, the same names in all processes, each the mean over the processes."""
+    if processes() > 1:
+        stacked = torch.stack([value.detach().double() for value in values.values()])
+        dist.all_reduce(stacked)
+        values = dict(zip(values, stacked / processes(), strict=True))
+    return {name: float(value.detach()) for name, value in values.items()}
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """The rows (n, ...) of all processes, those of the first first; gradients find their way back."""
+    return rows if processes() == 1 else _Gathered.apply(rows)
+
+
+def summed(values: Tensor) -> Tensor:
+    """The sum of the values (of one shape) over the processes; gradients find their way back."""
+    return values if processes() == 1 else _Summed.apply(values)
+
+
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        counts = [torch.zeros((), dtype=torch.int64) for _ in range(processes())]
+        dist.all_gather(counts, torch.tensor(len(rows)))
+        lengths = [int(count) for count in counts]
+        context.lengths = lengths
+        # Gloo gathers tensors of one shape.
+        padded = rows.new_zeros(max(lengths), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in lengths]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        whole = gradients[0].contiguous().clone()
+        dist.all_reduce(whole)
+        return whole.split(context.lengths)[rank()]
+
+
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        whole = values.contiguous().clone()
+        dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        whole = gradients[0].contiguous().clone()
+        dist.all_reduce(whole)
+        return whole
