@@ -22,6 +22,8 @@ from pydantic import model_validator as check
 
 from onelook.errors import SettingsError
 
+Precision = Literal["float32", "bfloat16"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
@@ -509,7 +511,7 @@ class Train(_Section):
         description="processes of this machine that share each batch, with base.threads each; the result is the same "
         "but for rounding"
     )
-    precision: Literal["float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         description="of the detector's pass in training; weights, embedding head and losses are float32"
     )
     faces: Faces

@@ -21,7 +21,7 @@ def test_samples_and_their_gradients_are_those_of_grid_sample(seed: int) -> None
     grids.requires_grad_()
     size = torch.tensor([x.shape[-1], x.shape[-2]]) * 4
     theirs = torch.nn.functional.grid_sample(x[owners], grids * 2 / size - 1, align_corners=False)
-    ours = bilinear(x.to(memory_format=torch.channels_last), 4, grids, owners)
+    ours = bilinear([x.to(memory_format=torch.channels_last)], [4], torch.zeros_like(owners), grids, owners)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     direction = torch.randn(ours.shape, generator=torch.Generator().manual_seed(seed))
     gradients = [torch.autograd.grad((each * direction).sum(), (x, grids)) for each in (ours, theirs)]
@@ -30,5 +30,20 @@ def test_samples_and_their_gradients_are_those_of_grid_sample(seed: int) -> None
 
 
 def test_no_faces_give_no_samples() -> None:
-    sampled = bilinear(torch.zeros(2, 3, 5, 5), 4, torch.zeros(0, 7, 7, 2), torch.zeros(0, dtype=torch.int64))
+    nobody = torch.zeros(0, dtype=torch.int64)
+    sampled = bilinear([torch.zeros(2, 3, 5, 5)], [4], nobody, torch.zeros(0, 7, 7, 2), nobody)
     assert sampled.shape == (0, 3, 7, 7)
+
+
+@given(st.integers(0, 2**31))
+def test_each_face_reads_the_level_chosen_for_it(seed: int) -> None:
+    x, grids, owners = cases(seed)
+    levels, strides = [x, torch.nn.functional.avg_pool2d(x, 2, ceil_mode=True)], [4, 8]
+    chosen = torch.randint(0, 2, (len(grids),), generator=torch.Generator().manual_seed(seed))
+    together = bilinear(levels, strides, chosen, grids, owners)
+    for face, level in enumerate(chosen.tolist()):
+        rows = slice(face, face + 1)
+        alone = bilinear(
+            [levels[level]], [strides[level]], torch.zeros(1, dtype=torch.int64), grids[rows], owners[rows]
+        )
+        torch.testing.assert_close(together[rows], alone, rtol=0, atol=0)

@@ -21,14 +21,14 @@ def export_model(
     """
     from onelook.errors import ModelError
     from onelook.export.writer import write_onnx
-    from onelook.model.look import load_looker
-    from onelook.model.store import RELEASED
+    from onelook.model.store import RELEASED, fingerprint, load_model
 
     if file.suffix != ".onnx":
         raise ModelError(f"{file}: name a file that ends in .onnx")
-    looker = load_looker(RELEASED if model is None else model)
-    write_onnx(file, looker.network, looker.fingerprint)
-    print(f"{file}: model {looker.fingerprint[:12]}, {file.stat().st_size / 1e6:.1f} MB")
+    folder = RELEASED if model is None else model
+    known = fingerprint(folder)
+    write_onnx(file, load_model(folder), known)
+    print(f"{file}: model {known[:12]}, {file.stat().st_size / 1e6:.1f} MB")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"export-model": export_model}

@@ -34,7 +34,7 @@ class Looks(Protocol):
 
 
 def open_looker(model: Path) -> Looks:
-    """The model of a folder, or of a file that `onelook export-model` wrote.
+    """The model of a folder, as fast as this processor looks, or of a file that `onelook export-model` wrote.
 
     Raises:
         ModelError: it is missing or damaged.
@@ -44,6 +44,7 @@ def open_looker(model: Path) -> Looks:
         from onelook.runtime.looker import ExportedLooker
 
         return ExportedLooker(model)
+    from onelook.model.fused import fastest_precision
     from onelook.model.look import load_looker
 
-    return load_looker(model)
+    return load_looker(model, fastest_precision())

@@ -105,8 +105,11 @@ def sampling_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tenso
     """
     template = torch.from_numpy(TEMPLATE).to(landmarks)
     transforms = similarity_transform(template.expand(len(landmarks), 5, 2), landmarks)
-    points = _square(landmarks, samples, extent).expand(len(landmarks), -1, 2)
-    return apply_transform(transforms, points).unflatten(1, (samples, samples))
+    steps = _steps(landmarks, samples, extent)
+    # The sum of a row and a column, for x and for y: a product of matrices with so small a side is slow.
+    rows = transforms[:, :, 0, None] * steps + transforms[:, :, 2, None]
+    columns = transforms[:, :, 1, None] * steps
+    return (rows[:, :, None] + columns[..., None]).permute(0, 2, 3, 1)
 
 
 def upright_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tensor:
@@ -128,10 +131,15 @@ def centre_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tensor:
 
 def _square(like: Tensor, samples: int, extent: float) -> Tensor:
     """The samples (1, samples * samples, 2) in pixels of the aligned crop, row by row."""
-    steps = (torch.arange(samples, dtype=like.dtype, device=like.device) + 0.5) / samples
-    steps = CROP * ((steps - 0.5) * extent + 0.5)
+    steps = _steps(like, samples, extent)
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     return torch.stack([x, y], -1).reshape(1, -1, 2)
+
+
+def _steps(like: Tensor, samples: int, extent: float) -> Tensor:
+    """The samples (samples,) along a side of the aligned crop, in its pixels."""
+    steps = (torch.arange(samples, dtype=like.dtype, device=like.device) + 0.5) / samples
+    return CROP * ((steps - 0.5) * extent + 0.5)
 
 
 def _longer_side(points: Tensor) -> Tensor:

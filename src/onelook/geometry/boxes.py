@@ -49,11 +49,12 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
     )
 
 
-def decode_boxes(offsets: Tensor, anchors: Tensor) -> Tensor:
+def decode_boxes(offsets: Array, anchors: Array) -> Array:
     """Boxes (..., 4; x1 y1 x2 y2) that offsets (..., 4) lead to from anchors (..., 4): undoes `encode_boxes`."""
+    xp = torch if isinstance(offsets, Tensor) else np
     centres = anchors[..., :2] + offsets[..., :2] * CENTRE_VARIANCE * anchors[..., 2:]
-    halves = anchors[..., 2:] * torch.exp(offsets[..., 2:] * SIZE_VARIANCE) / 2
-    return torch.cat([centres - halves, centres + halves], dim=-1)
+    halves = anchors[..., 2:] * xp.exp(offsets[..., 2:] * SIZE_VARIANCE) / 2
+    return xp.concatenate([centres - halves, centres + halves], -1)
 
 
 def encode_landmarks(landmarks: Tensor, anchors: Tensor) -> Tensor:
@@ -62,7 +63,7 @@ def encode_landmarks(landmarks: Tensor, anchors: Tensor) -> Tensor:
     return offsets.flatten(1)
 
 
-def decode_landmarks(offsets: Tensor, anchors: Tensor) -> Tensor:
+def decode_landmarks(offsets: Array, anchors: Array) -> Array:
     """Landmarks (n, 5, 2) that offsets (n, 10) lead to from anchors (n, 4); the inverse of `encode_landmarks`."""
-    points = offsets.unflatten(-1, (5, 2)) * CENTRE_VARIANCE * anchors[:, None, 2:]
+    points = offsets.reshape(-1, 5, 2) * CENTRE_VARIANCE * anchors[:, None, 2:]
     return anchors[:, None, :2] + points

@@ -25,6 +25,38 @@ _DENSER = 2
 _GRIDS = {"warp": sampling_grid, "roi": upright_grid, "centre": centre_grid}
 
 
+class SplitProjection(nn.Conv2d):
+    """A 1x1 convolution of all maps' samples side by side, which are never put side by side.
+
+    Args:
+        inputs: channels of the maps, the finest first, of which it takes 2x2 samples at a time.
+        outputs: channels it puts out.
+    """
+
+    def __init__(self, inputs: Sequence[int], outputs: int) -> None:
+        super().__init__(inputs[0] * _DENSER**2 + sum(inputs[1:]), outputs, 1, bias=False)
+        self.parts = tuple(inputs)
+
+    def split(self) -> tuple[Tensor, list[Tensor]]:
+        """The finest map's kernel (outputs, c, 2, 2), and the other maps' matrices (c, outputs)."""
+        finest, *others = self.weight.split([self.parts[0] * _DENSER**2, *self.parts[1:]], 1)
+        return finest.reshape(-1, self.parts[0], _DENSER, _DENSER), [other.flatten(1).T for other in others]
+
+    def forward(self, parts: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        """Samples (n, c, s, s) of each map, of the finest (n, c, 2 s, 2 s) -> (n, outputs, s, s)."""
+        kernel, matrices = self.split()
+        return add_projected(functional.conv2d(parts[0], kernel, self.bias, stride=_DENSER), parts[1:], matrices)
+
+
+def add_projected(x: Tensor, parts: Sequence[Tensor], matrices: Sequence[Tensor]) -> Tensor:
+    """x (n, outputs, s, s) and parts (n, c, s, s) times matrices (c, outputs), all summed."""
+    x = x.permute(0, 2, 3, 1)
+    rows = x.flatten(0, 2)
+    for part, matrix in zip(parts, matrices, strict=True):
+        rows.addmm_(part.permute(0, 2, 3, 1).flatten(0, 2), matrix)
+    return rows.view(x.shape).permute(0, 3, 1, 2)
+
+
 class EmbeddingHead(nn.Module):
     """Five-point similarity warp of the fused map, then the second half of MobileFaceNet (Chen et al. 2018, table 1).
 
@@ -47,9 +79,8 @@ class EmbeddingHead(nn.Module):
         self.samples = settings.grid
         self.sampled = 1 if settings.sampling == "centre" else settings.grid
         self.extent = settings.extent
-        inputs = [widths[stride] for stride in self.strides]
         self.fuse = nn.Sequential(
-            nn.Conv2d(inputs[0] * _DENSER**2 + sum(inputs[1:]), settings.channels, 1, bias=False),
+            SplitProjection([widths[stride] for stride in self.strides], settings.channels),
             nn.BatchNorm2d(settings.channels),
             nn.PReLU(settings.channels),
         )
@@ -76,7 +107,7 @@ class EmbeddingHead(nn.Module):
         Returns:
             (sum of n_i, size) L2-normalised, image by image.
         """
-        x = self.fuse[1:](self._project(self.sample(maps, landmarks)))
+        x = self.fuse(self.sample(maps, landmarks))
         x = x.expand(-1, -1, self.samples, self.samples)
         x = self.out(self.gather(self.widen(self.tail(x))))
         return functional.normalize(x.flatten(1))
@@ -87,59 +118,54 @@ class EmbeddingHead(nn.Module):
         Of all shared `maps` those are sampled that the settings name. Channels are innermost in memory; outside an
         image there are zeros.
         """
-        maps = [maps[place] for place in self.places]
         points = torch.cat(list(landmarks))
         counts = torch.tensor([len(each) for each in landmarks], device=points.device)
         owners = torch.arange(len(landmarks), device=points.device).repeat_interleave(counts)
         dense = self.grid(points, _DENSER * self.sampled, self.extent)
-        grids = [dense, *[self.grid(points, self.sampled, self.extent)] * (len(maps) - 1)]
+        # The grids are even: halfway between two dense samples along the diagonal is the sample of the cell.
+        plain = (dense[:, ::2, ::2] + dense[:, 1::2, 1::2]) / 2
         # A large face is sampled more coarsely than the finest map: halved maps keep it from aliasing. The samples of
         # a single point have no spacing, so the maps stay as they are.
         spacing = (dense[:, 0, 1] - dense[:, 0, 0]).norm(dim=-1)
         halvings = torch.log2(spacing / self.strides[0]).round().clamp(0, _MOST_HALVINGS)
-        each = halvings.unique().tolist()
-        if len(each) < 2:
-            return self._sample_alike(maps, grids, owners, int(each[0]) if each else 0)
-        chosen = [(halvings == halving).nonzero()[:, 0] for halving in each]
-        parts = [
-            self._sample_alike(maps, [grid[rows] for grid in grids], owners[rows], int(halving))
-            for halving, rows in zip(each, chosen, strict=True)
-        ]
-        order = torch.cat(chosen).argsort()
-        return [torch.cat(of_map)[order] for of_map in zip(*parts, strict=True)]
-
-    def _sample_alike(
-        self, maps: Sequence[Tensor], grids: Sequence[Tensor], owners: Tensor, halving: int
-    ) -> list[Tensor]:
-        """`sample` for faces for which the finest map is halved equally often, `owners` (n,) ascending."""
-        images, places = owners.unique_consecutive(return_inverse=True)
+        each, of_face = halvings.unique(return_inverse=True)
         parts = []
-        for i, (x, stride, grid) in enumerate(zip(maps, self.strides, grids, strict=True)):
+        for i, (place, stride) in enumerate(zip(self.places, self.strides, strict=True)):
             # The other maps are sampled half as densely as the finest, so they may stay twice as fine.
-            coarsest = self.strides[0] * 2**halving * (_DENSER if i else 1)
-            x, reached = _halved(x if len(images) == len(x) else x[images], stride, coarsest)
-            parts.append(bilinear(x, reached, grid, places))
+            coarsest = [self.strides[0] * 2 ** int(halving) * (_DENSER if i else 1) for halving in each.tolist()]
+            levels, strides, used = _halved(maps[place], stride, coarsest)
+            chosen = torch.tensor(used, dtype=torch.int64)[of_face]
+            parts.append(bilinear(levels, strides, chosen, plain if i else dense, owners))
         return parts
 
-    def _project(self, parts: Sequence[Tensor]) -> Tensor:
-        """All samples projected to the fused map's channels and summed: one convolution, without joining its input."""
-        projection = self.fuse[0]
-        assert isinstance(projection, nn.Conv2d)
-        finest, *others = projection.weight.split([parts[0].shape[1] * _DENSER**2, *(x.shape[1] for x in parts[1:])], 1)
-        kernel = finest.reshape(-1, parts[0].shape[1], _DENSER, _DENSER)
-        x = functional.conv2d(parts[0], kernel, projection.bias, stride=_DENSER).permute(0, 2, 3, 1)
-        rows = x.flatten(0, 2)
-        for part, weight in zip(parts[1:], others, strict=True):
-            rows.addmm_(part.permute(0, 2, 3, 1).flatten(0, 2), weight.flatten(1).T)
-        return rows.view(x.shape).permute(0, 3, 1, 2)
+
+def _halved(x: Tensor, stride: int, coarsest: Sequence[int]) -> tuple[list[Tensor], list[int], list[int]]:
+    """Maps (B, c, H, W) averaged down to strides, ascending, as far as their size allows.
+
+    Returns:
+        The maps that are needed and the stride of each, and for each stride asked for which of them it is.
+    """
+    levels: list[Tensor] = []
+    strides: list[int] = []
+    used: list[int] = []
+    for wanted in coarsest or [stride]:
+        before = stride
+        while stride < wanted and min(x.shape[-2:]) > 1:
+            x, stride = _halve(x), stride * 2
+        if not levels or stride > before:
+            levels.append(x)
+            strides.append(stride)
+        used.append(len(levels) - 1)
+    return levels, strides, used
 
 
-def _halved(x: Tensor, stride: int, coarsest: int) -> tuple[Tensor, int]:
-    """Maps (B, c, H, W) averaged down to a stride, as far as their size allows, and the stride reached."""
-    while stride < coarsest and min(x.shape[-2:]) > 1:
-        x = functional.avg_pool2d(x, 2, ceil_mode=True)
-        stride *= 2
-    return x, stride
+def _halve(x: Tensor) -> Tensor:
+    """Means of 2x2 cells, or of what is there of them at the end of a row or column of odd length."""
+    if x.shape[-1] % 2 or x.shape[-2] % 2:
+        return functional.avg_pool2d(x, 2, ceil_mode=True)
+    # As a depthwise convolution it is faster, with the channels innermost.
+    channels = x.shape[1]
+    return functional.conv2d(x, x.new_full((channels, 1, 2, 2), 0.25), stride=2, groups=channels)
 
 
 def _tail(settings: Embedding) -> nn.Sequential:

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from onelook.geometry.anchors import AnchorLevel, AnchorOutputs
 
+# What is told of an anchor: background and face; place and size; five points.
+HEAD_SIZES = (2, 4, 10)
+
 
 class DetectionHeads(nn.Module):
     """One 1x1 convolution per level and output; the levels share nothing."""
@@ -14,16 +17,14 @@ class DetectionHeads(nn.Module):
     def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
         super().__init__()
         counts = [len(level.sizes) for level in levels]
-        self.logits = nn.ModuleList(nn.Conv2d(channels, 2 * count, 1) for count in counts)
-        self.boxes = nn.ModuleList(nn.Conv2d(channels, 4 * count, 1) for count in counts)
-        self.landmarks = nn.ModuleList(nn.Conv2d(channels, 10 * count, 1) for count in counts)
+        logits, boxes, landmarks = HEAD_SIZES
+        self.logits = nn.ModuleList(nn.Conv2d(channels, logits * count, 1) for count in counts)
+        self.boxes = nn.ModuleList(nn.Conv2d(channels, boxes * count, 1) for count in counts)
+        self.landmarks = nn.ModuleList(nn.Conv2d(channels, landmarks * count, 1) for count in counts)
 
     def forward(self, maps: Sequence[Tensor]) -> AnchorOutputs:
-        return AnchorOutputs(
-            _per_anchor(self.logits, maps, 2),
-            _per_anchor(self.boxes, maps, 4),
-            _per_anchor(self.landmarks, maps, 10),
-        )
+        heads = zip((self.logits, self.boxes, self.landmarks), HEAD_SIZES, strict=True)
+        return AnchorOutputs(*(_per_anchor(convs, maps, size) for convs, size in heads))
 
 
 def _per_anchor(convs: nn.ModuleList, maps: Sequence[Tensor], size: int) -> Tensor:

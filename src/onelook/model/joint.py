@@ -39,6 +39,10 @@ class SharedPass(NamedTuple):
     features: Sequence[Tensor] = ()
     first: AnchorOutputs | None = None
 
+    def float_features(self) -> list[Tensor]:
+        """`features` in float32, whatever the pass computed in."""
+        return [each.float() for each in self.features]
+
     def starts(self, anchors: Tensor) -> Tensor:
         """What the offsets of `anchors` lead from, (B, n, 4; centre x, centre y, width, height) in pixels.
 

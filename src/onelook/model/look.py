@@ -6,21 +6,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from scipy.special import expit, logit
 from torch import Tensor
 
 from onelook.errors import ModelError
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
 from onelook.geometry.mesh import VERTICES, decode_mesh
+from onelook.memory import keep_freed_memory
 from onelook.model.by_size import look_by_size, shrink
 from onelook.model.dense import DenseFaces
 from onelook.model.detections import Detections
-from onelook.model.folding import fold_batch_norms
+from onelook.model.fused import make_ready
 from onelook.model.imagenet import load_imagenet
 from onelook.model.joint import Detector, JointNetwork, SharedPass
 from onelook.model.public_weights import load_checkpoint, load_wheel
 from onelook.model.store import fingerprint, load_model, load_released
-from onelook.settings import Detect, Embedding, Grid, Model
+from onelook.settings import Detect, Embedding, Grid, Model, Precision
 
 # More candidates than this before suppression means a photo of noise, not of faces.
 MOST_CANDIDATES = 5000
@@ -62,7 +64,8 @@ class Looker:
         Returns:
             Detections per photo, in pixels of the photo as given.
         """
-        self.network.eval()
+        if self.network.training:  # asking is quicker than telling every module
+            self.network.eval()
         return look_by_size(photos, detect.longest_side, lambda batch: self._look_batch(batch, detect, embed))
 
     @torch.inference_mode()
@@ -86,8 +89,9 @@ class Looker:
         shown = shrink(photo, detect.longest_side)
         shared = self.network(_to_tensor(shown[None]))
         starts = shared.starts(self.network.detector.anchors(*shown.shape[:2]))[0]
-        boxes, _, landmarks, rows = keep_best(shared.anchors, 0, starts, detect.score, detect.nms)
-        faces = dense(shared.features, torch.zeros_like(rows), rows, landmarks)
+        kept = keep_best(shared.anchors, 0, starts, detect.score, detect.nms)
+        boxes, _, landmarks, rows = (torch.from_numpy(each) for each in kept)
+        faces = dense(shared.float_features(), torch.zeros_like(rows), rows, landmarks)
         ratio = torch.tensor([photo.shape[1] / shown.shape[1], photo.shape[0] / shown.shape[0], 1])
         return boxes * ratio[[0, 1, 0, 1]], faces._replace(vertices=faces.vertices * ratio)
 
@@ -96,15 +100,15 @@ class Looker:
         anchors = self.network.detector.anchors(*photos.shape[1:3])
         starts = shared.starts(anchors)
         kept = [keep_best(shared.anchors, i, starts[i], detect.score, detect.nms) for i in range(len(photos))]
-        landmarks = [points for _, _, points, _ in kept]
+        landmarks = [torch.from_numpy(points) for _, _, points, _ in kept]
         counts = [len(points) for points in landmarks]
         if embed and any(counts):
             embeddings = self.network.embed(shared.maps, landmarks)
         else:
             embeddings = torch.zeros(sum(counts), self.embedding_size if embed else 0)
-        meshes = self._meshes(shared, starts, [rows for *_, rows in kept])
+        meshes = self._meshes(shared, starts, [torch.from_numpy(rows) for *_, rows in kept])
         return [
-            Detections(boxes.numpy(), scores.numpy(), points.numpy(), known.numpy(), mesh)
+            Detections(boxes, scores, points, known.numpy(), mesh)
             for (boxes, scores, points, _), known, mesh in zip(kept, embeddings.split(counts), meshes, strict=True)
         ]
 
@@ -114,43 +118,50 @@ class Looker:
             return [None] * len(rows)
         counts = torch.tensor([len(each) for each in rows])
         images, anchors = torch.arange(len(rows)).repeat_interleave(counts), torch.cat(rows)
-        offsets = self.network.mesh(shared.features, images, anchors)[:, :VERTICES]
+        offsets = self.network.mesh(shared.float_features(), images, anchors)[:, :VERTICES]
         meshes = decode_mesh(offsets, starts[images, anchors])
         return [mesh.numpy() for mesh in meshes.split(counts.tolist())]
 
 
 def keep_best(
     outputs: AnchorOutputs, image: int, anchors: Tensor, score: float, nms: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Decode one image's outputs from what they start from, anchors (n, 4), and suppress doubles.
 
     Returns:
         boxes (n, 4), scores (n,) and landmarks (n, 5, 2), best score first, in pixels of the network's input, and the
         anchors (n,) int64 that they come from.
     """
-    scores = outputs.logits[image].softmax(-1)[:, 1]
-    candidates = (scores >= score).nonzero()[:, 0]
-    candidates = candidates[scores[candidates].argsort(descending=True, stable=True)][:MOST_CANDIDATES]
-    boxes = decode_boxes(outputs.boxes[image, candidates], anchors[candidates])
-    corner_and_size = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
-    rectangles, confidences = corner_and_size.detach().numpy(), scores[candidates].detach().numpy()
-    keep = cv2.dnn.NMSBoxes(rectangles, confidences, score, nms)  # type: ignore[arg-type]
-    rows = torch.as_tensor(np.asarray(keep, np.int64).reshape(-1))
+    logits = outputs.logits[image].numpy()
+    # Most anchors see no face: the few that may are found before anything else is computed. Of two logits the softmax
+    # is the logistic function of their difference.
+    margins = logits[:, 1] - logits[:, 0]
+    candidates = np.flatnonzero(margins >= np.float32(logit(score)))
+    candidates = candidates[np.argsort(-margins[candidates], kind="stable")][:MOST_CANDIDATES]
+    scores = expit(margins[candidates])
+    starts = anchors.numpy()[candidates]
+    boxes = decode_boxes(outputs.boxes[image].numpy()[candidates], starts)
+    corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+    keep = cv2.dnn.NMSBoxes(corner_and_size, scores, score, nms)  # type: ignore[arg-type]
+    rows = np.asarray(keep, np.int64).reshape(-1)
     kept = candidates[rows]
-    return boxes[rows], scores[kept], decode_landmarks(outputs.landmarks[image, kept], anchors[kept]), kept
+    landmarks = decode_landmarks(outputs.landmarks[image].numpy()[kept], starts[rows])
+    return boxes[rows], scores[rows], landmarks, kept
 
 
-def load_looker(folder: Path) -> Looker:
+def load_looker(folder: Path, precision: Precision = "float32") -> Looker:
     """The looker of a model folder; its network looks, and cannot be trained on.
+
+    Args:
+        folder: of the model.
+        precision: what most of the network computes in. float32 gives the same answers on every processor but for
+            rounding; bfloat16 is faster where `onelook.model.fused.fastest_precision` says so.
 
     Raises:
         ModelError: the folder is missing or damaged.
     """
-    network = load_model(folder)
-    fold_batch_norms(network)
-    # Depthwise convolutions are faster with the channels innermost.
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Looker(network, fingerprint(folder), folder)
+    keep_freed_memory()
+    return Looker(make_ready(load_model(folder), precision), fingerprint(folder), folder)
 
 
 def starting_network(settings: Model) -> JointNetwork:
@@ -210,4 +221,5 @@ def public_detector() -> Looker:
 
 
 def _to_tensor(photos: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(photos.transpose(0, 3, 1, 2)))
+    """Photos (B, H, W, 3) as (B, 3, H, W), in memory as they were: the colours innermost."""
+    return torch.from_numpy(np.ascontiguousarray(photos)).permute(0, 3, 1, 2)

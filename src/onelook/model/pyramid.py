@@ -43,15 +43,15 @@ class Context(nn.Module):
     def __init__(self, channels: int, *, sampling: Sampling = "plain") -> None:
         super().__init__()
         half, quarter = channels // 2, channels // 4
-        self.near = ConvNorm(channels, half, leak=None, sampling=sampling)
+        self.near = ConvNorm(channels, half, leak=0, sampling=sampling)
         self.step = ConvNorm(channels, quarter, sampling=sampling)
-        self.middle = ConvNorm(quarter, quarter, leak=None, sampling=sampling)
+        self.middle = ConvNorm(quarter, quarter, leak=0, sampling=sampling)
         self.far_step = ConvNorm(quarter, quarter, sampling=sampling)
-        self.far = ConvNorm(quarter, quarter, leak=None, sampling=sampling)
+        self.far = ConvNorm(quarter, quarter, leak=0, sampling=sampling)
 
     def forward(self, x: Tensor) -> Tensor:
         step = self.step(x)
-        return functional.relu(torch.cat([self.near(x), self.middle(step), self.far(self.far_step(step))], dim=1))
+        return torch.cat([self.near(x), self.middle(step), self.far(self.far_step(step))], dim=1)
 
 
 def context_modules(settings: Model, levels: int) -> nn.ModuleList:
