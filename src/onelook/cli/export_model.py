@@ -21,8 +21,8 @@ def export_model(
     """
     from onelook.errors import ModelError
     from onelook.export.writer import write_onnx
+    from onelook.model.folder import RELEASED
     from onelook.model.look import load_looker
-    from onelook.model.store import RELEASED
 
     if file.suffix != ".onnx":
         raise ModelError(f"{file}: name a file that ends in .onnx")

@@ -19,7 +19,7 @@ class Looks(Protocol):
 
     @property
     def folder(self) -> Path | None:
-        """The model folder, if it came from one."""
+        """The model folder or the exported file, if it came from one."""
 
     @property
     def embedding_size(self) -> int:

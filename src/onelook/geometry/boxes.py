@@ -1,36 +1,11 @@
-"""Boxes as x1 y1 x2 y2, half-open, in pixels: overlap, and the offsets a network regresses from anchors."""
+"""Boxes as x1 y1 x2 y2, half-open, in pixels, and the offsets a network regresses to them from anchors."""
 
-from typing import TypeVar
-
-import numpy as np
 import torch
 from torch import Tensor
-
-Array = TypeVar("Array", np.ndarray, Tensor)
 
 # SSD's variances (Liu et al. 2016): offsets of centres are divided by the first, of log sizes by the second.
 CENTRE_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
-
-
-def pairwise_iou(a: Array, b: Array) -> Array:
-    """Intersection over union of every box of `a` (n, 4) with every box of `b` (m, 4), as (n, m); 0 for empty boxes."""
-    inner = pairwise_intersection(a, b)
-    outer = areas(a)[:, None] + areas(b)[None, :] - inner
-    return inner / outer.clip(1e-9)
-
-
-def pairwise_intersection(a: Array, b: Array) -> Array:
-    """Area of the intersection of every box of `a` (n, 4) with every box of `b` (m, 4), as (n, m)."""
-    xp = torch if isinstance(a, Tensor) else np
-    corner_1 = xp.maximum(a[:, None, :2], b[None, :, :2])
-    corner_2 = xp.minimum(a[:, None, 2:], b[None, :, 2:])
-    return (corner_2 - corner_1).clip(0).prod(-1)
-
-
-def areas(boxes: Array) -> Array:
-    """Areas (n,) of boxes (n, 4), in square pixels; 0 where a box is turned inside out."""
-    return (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(-1)
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:

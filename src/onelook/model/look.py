@@ -11,15 +11,17 @@ from torch import Tensor
 from onelook.errors import ModelError
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
-from onelook.geometry.mesh import VERTICES, decode_mesh
+from onelook.geometry.mesh import VERTICES
+from onelook.geometry.mesh_offsets import decode_mesh
 from onelook.model.by_size import look_by_size, shrink
 from onelook.model.dense import DenseFaces
 from onelook.model.detections import Detections
+from onelook.model.folder import fingerprint
 from onelook.model.folding import fold_batch_norms
 from onelook.model.imagenet import load_imagenet
 from onelook.model.joint import Detector, JointNetwork, SharedPass
 from onelook.model.public_weights import load_checkpoint, load_wheel
-from onelook.model.store import fingerprint, load_model, load_released
+from onelook.model.store import load_model, load_released
 from onelook.settings import Detect, Embedding, Grid, Model
 
 # More candidates than this before suppression means a photo of noise, not of faces.
