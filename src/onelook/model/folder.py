@@ -18,6 +18,21 @@ FORMAT = 2
 RELEASED = Path(__file__).resolve().parent.parent / "released"
 
 
+def exported_file(folder: Path) -> Path:
+    """Where galleries look for a model folder exported: beside it, as DVC keeps what the folder holds."""
+    whole = folder.resolve()
+    return whole.with_name(f"{whole.name}.onnx")
+
+
+def tells_meshes(folder: Path) -> bool:
+    """Whether the network of a model folder has a mesh head.
+
+    Raises:
+        ModelError: its settings are missing or damaged.
+    """
+    return bool(read_description(folder)["model"].get("mesh"))
+
+
 def fingerprint(folder: Path) -> str:
     """Hex SHA-256 over the model's weights and settings.
 
