@@ -61,6 +61,12 @@ def test_unseen_people_are_found_where_they_are_and_known(file: Path, looker: Lo
         assert (np.diag(alike) > 0.95).all() and not np.allclose(np.diag(alike), 1, atol=1e-4)
 
 
+def test_photos_of_any_size_with_and_without_faces(file: Path, examples: list[np.ndarray]) -> None:
+    wall = np.full((336, 592, 3), 90, np.uint8)
+    photos = [wall, examples[0], wall[:1, :1], examples[0][:, :301], wall[:33, :500], wall]
+    assert [len(each) for each in ExportedLooker(file).look(photos, DETECT)] == [0, 2, 0, 1, 0, 0]
+
+
 def test_the_costly_convolutions_are_in_8_bits_and_the_others_are_not(file: Path) -> None:
     graph = onnx.load(file).graph
     maker = {output: node for node in graph.node for output in node.output}

@@ -68,6 +68,7 @@ def quantise(graph: onnx.ModelProto, examples: Sequence[np.ndarray]) -> onnx.Mod
                 _Inputs(examples),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
+                reduce_range=True,  # weights of 7 bits, whose products no processor's short sums overflow
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
                 op_types_to_quantize=["Conv"],
