@@ -35,7 +35,7 @@ def export_model(
     out. The other commands run a model by the file beside its folder, through onnxruntime, or by the one that
     `--model FILE` names. (`onelook export` is another command: it writes a gallery's table.)
     """
-    from onelook.errors import ModelError
+    from onelook.errors import ModelError, OnelookError
     from onelook.export.int8 import read_examples
     from onelook.export.writer import write_onnx
     from onelook.media.sources import find
@@ -55,7 +55,12 @@ def export_model(
         examples = read_examples(found, looker)
         if not examples:
             raise ModelError(f"{int8}: no photo with a face to measure by; name a folder of some dozens")
-    write_onnx(chosen, looker.network, looker.fingerprint, examples)
+    try:
+        write_onnx(chosen, looker.network, looker.fingerprint, examples)
+    except OnelookError as error:
+        if file is not None or isinstance(error, ModelError):
+            raise
+        raise OnelookError(f"{error}; name a FILE elsewhere, and name it to the other commands by --model") from error
     print(f"{chosen}: model {looker.fingerprint[:12]}, {chosen.stat().st_size / 1e6:.1f} MB")
 
 
