@@ -18,8 +18,8 @@ import onnxruntime
 import torch
 
 from onelook.geometry.alignment import TEMPLATE, align_crop
+from onelook.model.folder import RELEASED
 from onelook.model.look import load_looker
-from onelook.model.store import RELEASED
 
 FACES, ROUNDS = 32, 30
 HEIGHT, WIDTH = 480, 640

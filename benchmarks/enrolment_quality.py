@@ -22,8 +22,8 @@ from onelook.gallery.calibration import Calibration, read_calibration
 from onelook.gallery.measuring import measure_face
 from onelook.gallery.quality import Quality, shortcoming
 from onelook.gallery.search import TemplateIndex
+from onelook.model.folder import RELEASED
 from onelook.model.look import Looker, load_looker
-from onelook.model.store import RELEASED
 from onelook.settings import Detect
 
 SIZES = (108, 56, 36, 30, 24)

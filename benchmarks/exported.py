@@ -16,8 +16,8 @@ from rich.progress import track
 
 from onelook.data.photo import read_photo
 from onelook.export.writer import write_onnx
+from onelook.model.folder import RELEASED
 from onelook.model.look import load_looker
-from onelook.model.store import RELEASED
 from onelook.runtime.looker import ExportedLooker
 from onelook.settings import Detect
 

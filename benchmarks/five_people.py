@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from onelook.data.lfw import read_lfw
-from onelook.model.store import RELEASED
+from onelook.model.folder import RELEASED
 from onelook.settings import Lfw
 
 PEOPLE = ("Alvaro_Uribe", "Jacques_Chirac", "Jennifer_Capriati", "Kofi_Annan", "Winona_Ryder")

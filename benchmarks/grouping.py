@@ -29,8 +29,8 @@ from onelook.gallery.measuring import measure_face
 from onelook.gallery.quality import shortcoming
 from onelook.media.grouping import group_faces, join_similar
 from onelook.media.unnamed import LEAST_SCORE
+from onelook.model.folder import RELEASED
 from onelook.model.look import load_looker
-from onelook.model.store import RELEASED
 
 PASS = 8
 TRIED = np.arange(0.30, 0.66, 0.025)

@@ -39,8 +39,8 @@ from onelook.gallery.contents import Contents, Entry
 from onelook.gallery.enrolment import PASS
 from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
+from onelook.model.folder import RELEASED
 from onelook.model.look import load_looker
-from onelook.model.store import RELEASED
 from onelook.settings import Lfw
 
 ONE_BY_ONE = 500

@@ -25,9 +25,9 @@ from onelook.evaluation.curves import OF_PAIRS, draw_rates, draw_similarities, s
 from onelook.evaluation.eigenfaces import SIDE, Eigenfaces
 from onelook.evaluation.folds import best_threshold, fold_accuracy, right, tar_at_far
 from onelook.geometry.alignment import CROP, align_crop
+from onelook.model.folder import RELEASED
 from onelook.model.look import Looker, load_looker
 from onelook.model.recogniser import Recogniser
-from onelook.model.store import RELEASED
 from onelook.settings import Detect, Lfw, Teacher
 
 DETECT = Detect(score=0.5, nms=0.4, longest_side=1280)

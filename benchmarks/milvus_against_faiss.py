@@ -27,8 +27,8 @@ from onelook.gallery.engine import Engine
 from onelook.gallery.enrolment import Rows
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.place import Place, place
+from onelook.model.folder import RELEASED
 from onelook.model.look import load_looker
-from onelook.model.store import RELEASED
 
 TOLERANCE = 1e-6
 ROUNDS, BATCH, SINGLES, CHANGED = 5, 256, 100, 3

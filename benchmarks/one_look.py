@@ -35,8 +35,9 @@ from onelook.gallery.folder_engine import FolderEngine
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.looking import Looks, open_looker
 from onelook.gallery.quality import Quality
+from onelook.model.folder import RELEASED, fingerprint
 from onelook.model.look import load_looker
-from onelook.model.store import RELEASED, fingerprint, load_model
+from onelook.model.store import load_model
 from onelook.settings import Detect, Lfw
 
 HEIGHT, WIDTH = 480, 640

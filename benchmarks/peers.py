@@ -1,6 +1,7 @@
 """What people would pick instead of one look: detect, crop, embed, by well-known models. No benchmark by itself."""
 
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Dlib:
     """dlib's pipeline: its detector of gradients or its network, five points, its residual network, nearest person."""
 
     def __init__(self, *, network: bool) -> None:
-        import dlib
+        dlib = import_module("dlib")  # only who asks for it needs it
 
         spec = find_spec(MODELS)
         assert spec is not None and spec.submodule_search_locations
@@ -129,7 +130,7 @@ def mobilefacenet(data: Path, threads: int, *, batched: bool) -> Embedder:
     name = run.get_inputs()[0].name
 
     def embed(crops: np.ndarray) -> np.ndarray:
-        pixels = (crops.astype(np.float32) - np.float32(MEAN)) / np.float32(DEVIATION)
+        pixels = (crops.astype(np.float32) - np.asarray(MEAN, np.float32)) / np.asarray(DEVIATION, np.float32)
         pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         if batched:
             return run.run(None, {name: pixels})[0].reshape(len(crops), -1)

@@ -15,7 +15,7 @@ from rich.progress import track
 from onelook.data.photo import read_photo
 from onelook.evaluation.average_precision import judge_detections
 from onelook.files import inside
-from onelook.geometry.boxes import pairwise_iou
+from onelook.geometry.overlap import pairwise_iou
 from onelook.model.detections import Detections
 from onelook.model.look import Looker, load_looker, public_detector
 from onelook.settings import Detect

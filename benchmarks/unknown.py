@@ -33,8 +33,8 @@ from onelook.evaluation.identification import (
 )
 from onelook.evaluation.reliability import reliability
 from onelook.evaluation.strangers import fit_unknown, shown_trials
+from onelook.model.folder import RELEASED
 from onelook.model.look import load_looker
-from onelook.model.store import RELEASED
 from onelook.settings import Lfw, People
 from onelook.unknown import Unknown
 

@@ -13,7 +13,7 @@ import numpy as np
 from retinaface import detect_faces
 
 from onelook.data.photo import read_photo
-from onelook.geometry.boxes import pairwise_iou
+from onelook.geometry.overlap import pairwise_iou
 from onelook.model.look import public_detector
 from onelook.settings import Detect
 

@@ -24,8 +24,8 @@ from onelook.evaluation.wider_files import write_predictions
 from onelook.evaluation.wider_truth import SETTINGS, WiderPhoto, read_wider_truth
 from onelook.files import inside
 from onelook.model.detections import Detections
+from onelook.model.folder import RELEASED
 from onelook.model.look import Looker, load_looker, public_detector
-from onelook.model.store import RELEASED
 from onelook.settings import Detect
 
 SCALES = {"640": 640, "1024": 1024, "original size": 8192}  # a photo is scaled down to it, never up

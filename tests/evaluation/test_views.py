@@ -8,7 +8,7 @@ from onelook.data.annotate import enlarge
 from onelook.data.orl import read_orl
 from onelook.evaluation.views import look_in_views, mirror_detections
 from onelook.evaluation.voting import merge_by_voting
-from onelook.geometry.boxes import pairwise_iou
+from onelook.geometry.overlap import pairwise_iou
 from onelook.model.detections import Detections
 from onelook.model.look import Looker, public_detector
 from onelook.settings import Detect

@@ -42,6 +42,7 @@ def faces(sides: list[float], height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize("name", HEADS)
 @torch.inference_mode()
 def test_every_head_says_what_it_says_without(name: str) -> None:
+    torch.manual_seed(5)  # no two faces so far outside that they look the same
     shown = maps(2, 150, 210)
     sides = [9.0, 20.0, 37.0, 60.0, 115.0, 200.0, 390.0, 800.0]
     landmarks = faces(sides, 150, 210)

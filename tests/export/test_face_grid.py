@@ -3,7 +3,7 @@ import torch
 
 from networks import tiny_embedding
 from onelook.export.face_grid import FaceGrid
-from onelook.geometry.alignment import centre_grid, sampling_grid, upright_grid
+from onelook.geometry.face_grids import centre_grid, sampling_grid, upright_grid
 from onelook.model.embedding import EmbeddingHead
 
 GRIDS = {"warp": sampling_grid, "roi": upright_grid, "centre": centre_grid}

@@ -7,7 +7,8 @@ from networks import light_model, tiny_embedding
 from onelook.data.annotate import enlarge
 from onelook.data.orl import read_orl
 from onelook.geometry.anchors import AnchorOutputs
-from onelook.geometry.boxes import encode_boxes, encode_landmarks, pairwise_iou
+from onelook.geometry.boxes import encode_boxes, encode_landmarks
+from onelook.geometry.overlap import pairwise_iou
 from onelook.model.look import Looker, keep_best, starting_network
 from onelook.settings import Detect
 

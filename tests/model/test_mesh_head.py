@@ -6,7 +6,8 @@ from torch.nn import functional
 
 from networks import light_model, tiny_embedding
 from onelook.geometry.anchors import FULL_LEVELS, LIGHT_LEVELS, AnchorLevel, make_anchors
-from onelook.geometry.mesh import NOSE_TIP, POINTS_68, VERTICES, encode_mesh
+from onelook.geometry.mesh import NOSE_TIP, POINTS_68, VERTICES
+from onelook.geometry.mesh_offsets import encode_mesh
 from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker
 from onelook.model.mesh import MeshHead

@@ -7,8 +7,9 @@ import torch
 
 from networks import light_model, tiny_embedding
 from onelook.errors import ModelError
+from onelook.model.folder import SETTINGS, WEIGHTS, fingerprint
 from onelook.model.joint import JointNetwork
-from onelook.model.store import SETTINGS, WEIGHTS, fingerprint, load_model, save_model
+from onelook.model.store import load_model, save_model
 
 EMBEDDING = tiny_embedding(8)
 MODEL = light_model(EMBEDDING, pyramid=16)

@@ -10,7 +10,8 @@ from retinaface.weights import WEIGHTS
 from networks import light_model, tiny_embedding
 from onelook.errors import ModelError
 from onelook.geometry.anchors import LIGHT_LEVELS, make_anchors
-from onelook.geometry.boxes import decode_boxes, decode_landmarks, pairwise_iou
+from onelook.geometry.boxes import decode_boxes, decode_landmarks
+from onelook.geometry.overlap import pairwise_iou
 from onelook.model.look import Looker, public_detector, starting_network
 from onelook.settings import Detect
 

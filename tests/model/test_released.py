@@ -10,9 +10,10 @@ from onelook.data.annotate import enlarge
 from onelook.data.orl import read_orl
 from onelook.errors import ModelError
 from onelook.gallery.gallery import create_gallery
+from onelook.model.folder import RELEASED
 from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker, load_looker, public_detector, starting_network
-from onelook.model.store import RELEASED, load_model, load_released
+from onelook.model.store import load_model, load_released
 from onelook.settings import Detect, load_settings
 
 DETECT = Detect(score=0.5, nms=0.4, longest_side=640)

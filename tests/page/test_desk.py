@@ -10,7 +10,7 @@ from onelook.data.photo import decode_photo, encode_photo
 from onelook.errors import GalleryError, PhotoError
 from onelook.gallery import store
 from onelook.gallery.gallery import create_gallery, open_gallery
-from onelook.model.store import RELEASED
+from onelook.model.folder import RELEASED
 from onelook.page.desk import Desk, Look
 from portraits import group
 

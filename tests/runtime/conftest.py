@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from onelook.export.writer import write_onnx
+from onelook.model.folder import RELEASED
 from onelook.model.look import Looker, load_looker
-from onelook.model.store import RELEASED
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from onelook.data.photo import decode_photo
-from onelook.gallery.gallery import create_gallery
+from onelook.gallery.gallery import create_gallery, open_gallery
 from onelook.model.look import Looker
 from onelook.settings import Detect
 from portraits import group
@@ -96,22 +96,58 @@ def test_the_environment_has_no_torch(environment: Path) -> None:
         run("import json, torch", [environment])
 
 
-def test_identify_imports_no_torch(tmp_path: Path, photo: Path, exported: Path) -> None:
-    """The command, with a gallery that was made in torch."""
-    gallery = create_gallery(tmp_path / "people")
+def test_a_gallery_is_filled_and_asked_without_torch(tmp_path: Path, exported: Path) -> None:
+    """The commands one after the other, in a Python that cannot import torch; the answers are those with torch."""
     for person in (3, 8):
+        (tmp_path / f"many/person {person}").mkdir(parents=True)
+        (tmp_path / f"many/person {person}/5.png").write_bytes(group((person, 5)))
         (tmp_path / f"{person}.png").write_bytes(group((person, 4)))
-        gallery.enrol(f"person {person}", [tmp_path / f"{person}.png"])
-    program = (
-        "import sys; sys.modules['torch'] = None; from onelook.cli import main; "
-        f"sys.argv = ['onelook', 'identify', {str(photo)!r}, '--gallery', {str(tmp_path / 'people')!r}, "
-        f"'--model', {str(exported)!r}]; main()"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    for name in ("photo", "party/1", "party/2"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.png").write_bytes(group((3, 1), (8, 2), (20, 1 + name.count("2"))))
+    model = ["--model", str(exported)]
+    commands = [
+        ["enroll", "person 3", "3.png", *model],
+        ["enroll-all", "many", *model],
+        ["identify", "photo.png", "--json", "--pictures", "drawn", *model],
+        ["identify-all", "party", "--out", "out", "--pictures", *model],
+        ["group", "out"],
+    ]
+    program = f"""
+import sys; sys.modules["torch"] = None
+from pathlib import Path
+from onelook.cli import main
+from onelook.page.desk import Desk
+for command in {commands!r}:
+    sys.argv = ["onelook", *command]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, command
+desk = Desk(Path("gallery"), model=Path({str(exported)!r}))
+shown = desk.look(Path("8.png").read_bytes(), "8.png")
+print(desk.name(shown.faces[0], "person 8").total)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    told = [line.split("\t") for line in done.stdout.splitlines()]
-    faces = gallery.identify(decode_photo(photo.read_bytes(), "photo"))
-    assert [(name, float(similarity)) for _, _, name, similarity, _ in told] == [
+    first, *_, last = done.stdout.splitlines()
+    assert (first, last) == ("person 3: 1 photo enrolled, 1 in all, in gallery", "2")
+    assert len(list((tmp_path / "out/groups").iterdir())) == 1  # the stranger of both party photos
+
+    told = json.loads(done.stdout[done.stdout.index("[\n") : done.stdout.index("\n]") + 2])[0]["faces"]
+    gallery = create_gallery(tmp_path / "with torch")
+    for person in (3, 8):
+        gallery.enrol(f"person {person}", [tmp_path / f"many/person {person}/5.png"])
+    gallery.enrol("person 3", [tmp_path / "3.png"])
+    faces = gallery.identify(decode_photo((tmp_path / "photo.png").read_bytes(), "photo"))
+    assert [(face["name"], face["similarity"]) for face in told] == [
         (face.name, pytest.approx(face.similarity, abs=1e-3)) for face in faces
     ]
-    assert {row[2] for row in told} == {"person 3", "person 8"}
+    assert {face.name for face in faces} == {"person 3", "person 8", None}
+    mine, theirs = (
+        {row.sha256: row.quality for rows in each.rows().values() for row in rows}
+        for each in (gallery, open_gallery(tmp_path / "gallery"))
+    )
+    assert len(mine) == 3
+    for photo, quality in mine.items():
+        assert theirs[photo].model_dump() == pytest.approx(quality.model_dump(), rel=1e-3)

@@ -14,8 +14,8 @@ from onelook.data.batches import TrainingScenes
 from onelook.data.meshes import write_meshes
 from onelook.data.scene import read_manifest, write_manifest
 from onelook.errors import DataError
-from onelook.geometry.boxes import pairwise_iou
 from onelook.geometry.mesh import NOSE_TIP, VERTICES
+from onelook.geometry.overlap import pairwise_iou
 from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker, load_looker, starting_network
 from onelook.model.resnet import ResNet

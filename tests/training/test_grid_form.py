@@ -12,7 +12,7 @@ from test_loop import tiny_settings, write_scenes
 from onelook.data.batches import TrainingScenes
 from onelook.data.scene import read_manifest, write_manifest
 from onelook.errors import DataError
-from onelook.geometry.boxes import pairwise_iou
+from onelook.geometry.overlap import pairwise_iou
 from onelook.model.grid import GridDetector
 from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker, load_looker, starting_network

@@ -8,27 +8,61 @@ import typer
 
 
 def export_model(
-    file: Annotated[Path, typer.Argument(help="the file to write, .onnx", metavar="FILE", show_default=False)],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="the file to write, .onnx  [default: beside the model's folder, where the other commands look for it]",
+            metavar="[FILE]",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         Path | None, typer.Option("--model", help="the model's folder  [default: the released weights]")
+    ] = None,
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            "--int8",
+            help="whole numbers of 8 bits where they cost little, for half the size and less time; a folder of photos "
+            "with faces, some dozens, to measure by",
+            metavar="PHOTOS",
+        ),
     ] = None,
 ) -> None:
     """Write a model as one ONNX file, for photos of any size and number.
 
     All of a look is in it: photos (batch, height, width, 3; RGB uint8) in, faces with boxes, landmarks and embeddings
-    out. `--model FILE` of the other commands then takes it, and onnxruntime does the work. (`onelook export` is
-    another command: it writes a gallery's table.)
+    out. The other commands run a model by the file beside its folder, through onnxruntime, or by the one that
+    `--model FILE` names. (`onelook export` is another command: it writes a gallery's table.)
     """
-    from onelook.errors import ModelError
+    from onelook.errors import ModelError, OnelookError
+    from onelook.export.int8 import read_examples
     from onelook.export.writer import write_onnx
-    from onelook.model.store import RELEASED, fingerprint, load_model
+    from onelook.media.sources import find
+    from onelook.model.folder import RELEASED, exported_file, fingerprint, tells_meshes
+    from onelook.model.look import load_looker
+    from onelook.model.store import load_model
 
-    if file.suffix != ".onnx":
-        raise ModelError(f"{file}: name a file that ends in .onnx")
     folder = RELEASED if model is None else model
+    chosen = exported_file(folder) if file is None else file
+    if chosen.suffix != ".onnx":
+        raise ModelError(f"{chosen}: name a file that ends in .onnx")
     known = fingerprint(folder)
-    write_onnx(file, load_model(folder), known)
-    print(f"{file}: model {known[:12]}, {file.stat().st_size / 1e6:.1f} MB")
+    if file is None and tells_meshes(folder):
+        raise ModelError(f"{folder}: its mesh head stays in torch, and so do the commands; name a FILE, and do without")
+    examples = []
+    if int8 is not None:
+        found = [source.path for source in find([int8], chosen) if source.kind == "photo" and source.why is None]
+        examples = read_examples(found, load_looker(folder))
+        if not examples:
+            raise ModelError(f"{int8}: no photo with a face to measure by; name a folder of some dozens")
+    try:
+        write_onnx(chosen, load_model(folder), known, examples)
+    except OnelookError as error:
+        if file is not None or isinstance(error, ModelError):
+            raise
+        raise OnelookError(f"{error}; name a FILE elsewhere, and name it to the other commands by --model") from error
+    print(f"{chosen}: model {known[:12]}, {chosen.stat().st_size / 1e6:.1f} MB")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"export-model": export_model}

@@ -23,7 +23,9 @@ Photos = Annotated[list[Path], typer.Argument(help="photos", metavar="PHOTO", sh
 Name = Annotated[str, typer.Argument(help="the person's name", metavar="NAME", show_default=False)]
 ModelFolder = Annotated[
     Path | None,
-    typer.Option("--model", help="the model's folder  [default: the gallery's own, or the released weights]"),
+    typer.Option(
+        "--model", help="the model's folder or its exported file  [default: the gallery's own, or the released weights]"
+    ),
 ]
 ReadModel = Annotated[
     Path | None,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from onelook.data.scene import Face
-from onelook.geometry.boxes import pairwise_iou
+from onelook.geometry.overlap import pairwise_iou
 
 if TYPE_CHECKING:
     from onelook.model.detections import Detections

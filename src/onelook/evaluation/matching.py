@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from onelook.geometry.boxes import pairwise_iou
+from onelook.geometry.overlap import pairwise_iou
 
 NO_FACE = -1
 

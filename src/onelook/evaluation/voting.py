@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from onelook.geometry.boxes import pairwise_iou
+from onelook.geometry.overlap import pairwise_iou
 from onelook.model.detections import Detections
 
 

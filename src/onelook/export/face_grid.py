@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from onelook.geometry.alignment import TEMPLATE, upright_grid
+from onelook.geometry.alignment import TEMPLATE
+from onelook.geometry.face_grids import upright_grid
 from onelook.model.embedding import EmbeddingHead
 
 

@@ -2,11 +2,14 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 
+from onelook.export.int8 import quantise
 from onelook.export.whole_pass import Faces, WholePass
 from onelook.files import replacing
 from onelook.model.joint import JointNetwork
@@ -17,19 +20,22 @@ _INPUTS = ("photos", "score", "nms")
 _AXES = {"photos": {0: "batch", 1: "height", 2: "width"}} | {name: {0: "faces"} for name in Faces._fields}
 
 
-def write_onnx(file: Path, network: JointNetwork, fingerprint: str) -> None:
+def write_onnx(file: Path, network: JointNetwork, fingerprint: str, examples: Sequence[np.ndarray] = ()) -> None:
     """Write the whole pass; the file tells which model it was made of, and needs nothing beside it.
 
     Args:
         file: `.onnx`; one that is there is replaced in one step.
         network: in evaluation mode.
         fingerprint: of the model, kept in the file: galleries ask for it.
+        examples: photos that show faces, for a file in 8 bits: see `onelook.export.int8`.
 
     Raises:
-        ModelError: the network is a grid of cells.
+        ModelError: the network is a grid of cells, or there are examples and no onnxruntime.
         OnelookError: the disk is full or the folder cannot be written.
     """
     graph = onnx.load_from_string(_recorded(WholePass(network)))
+    if examples:
+        graph = quantise(graph, examples)
     size = str(network.settings.embedding.size)
     onnx.helper.set_model_props(graph, {"fingerprint": fingerprint, "embedding_size": size})
     onnx.checker.check_model(graph)

@@ -12,9 +12,11 @@ from onelook.errors import GalleryError, PhotoError
 from onelook.files import sha256
 from onelook.gallery.contents import Contents, Entry
 from onelook.gallery.looking import Looks
+from onelook.gallery.measuring import measure_face
 from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.quality import Quality, shortcoming
 from onelook.gallery.thumbnail import thumbnail
+from onelook.geometry.overlap import pairwise_iou
 from onelook.model.detections import Detections
 from onelook.settings import Detect
 
@@ -106,8 +108,6 @@ def rows_of_scenes(looker: Looks, detect: Detect, manifest: Manifest, split: Spl
         PhotoError: a photo cannot be read.
         GalleryError: nobody's face was found.
     """
-    from onelook.geometry.boxes import pairwise_iou
-
     rows: list[tuple[Entry, np.ndarray]] = []
     missed: list[Path] = []
     for scene in manifest.select(split, "enrol"):
@@ -209,6 +209,4 @@ def _only_face(path: Path, image: np.ndarray, found: Detections, detect: Detect)
 
 
 def _quality(image: np.ndarray, found: Detections, face: int, detect: Detect) -> Quality:
-    from onelook.gallery.measuring import measure_face  # it needs torch, and a gallery that is only asked does not
-
     return measure_face(image, found.boxes[face], found.landmarks[face], found.scores[face], detect.longest_side)

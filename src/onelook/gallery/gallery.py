@@ -23,6 +23,7 @@ from onelook.gallery.opening import is_gallery, new_engine, open_engine
 from onelook.gallery.people_list import Named
 from onelook.gallery.place import Place, place
 from onelook.gallery.workers import look_with_workers
+from onelook.model.folder import RELEASED, fingerprint
 
 if TYPE_CHECKING:
     from onelook.gallery.seen import SeenFace
@@ -249,29 +250,32 @@ def create_gallery(
     Args:
         folder: of the gallery, or its address in Milvus.
         model: the model's folder, or its exported file; by default the weights released with this package.
-        calibration: the threshold; by default the `calibration.json` in the model's folder, or where there is none the
-            one that the pipeline's evaluation wrote.
+        calibration: the threshold; by default the `calibration.json` in the model's folder or beside its exported file,
+            or where there is none that of the released weights for these, and for others the one that the pipeline's
+            evaluation wrote.
 
     Raises:
         GalleryError: a gallery is there already, or the calibration is missing, damaged or another model's.
         ModelError: the model is missing or damaged.
     """
-    from onelook.model.store import RELEASED
-
     where = place(folder)
     if is_gallery(where) or (isinstance(where, Path) and where.exists() and not where.is_dir()):
         raise GalleryError(f"{where}: already holds something; name another, that does not exist yet")
     chosen = RELEASED if model is None else Path(model)
-    if calibration is None:
-        beside = (chosen.parent if chosen.suffix == ".onnx" else chosen) / "calibration.json"
-        calibration = beside if beside.is_file() else PIPELINE_CALIBRATION
     looker = open_looker(chosen)
-    terms = calibrated_terms(Path(calibration), looker.fingerprint, looker.embedding_size, managed=False)
+    told = _calibration(chosen, looker.fingerprint) if calibration is None else Path(calibration)
+    terms = calibrated_terms(told, looker.fingerprint, looker.embedding_size, managed=False)
     return Gallery(new_engine(where, terms), looker)
 
 
 def own_model(terms: Terms) -> Path:
     """The released weights or the pipeline's model, whichever a gallery was made with; the latter where neither was."""
-    from onelook.model.store import RELEASED, fingerprint
-
     return RELEASED if terms.fingerprint == fingerprint(RELEASED) else PIPELINE_MODEL
+
+
+def _calibration(model: Path, made_of: str) -> Path:
+    """Where the threshold of a model, in a folder or exported, is to be found; of that fingerprint."""
+    beside = (model.parent if model.suffix == ".onnx" else model) / "calibration.json"
+    if beside.is_file():
+        return beside
+    return RELEASED / "calibration.json" if made_of == fingerprint(RELEASED) else PIPELINE_CALIBRATION

@@ -32,7 +32,7 @@ def look_with_workers(looker: Looks, detect: Detect, workers: int, people: Itera
     """Look at photos that each show one person alone, by so many processes; in the order of the photos.
 
     Raises:
-        GalleryError: Ray is not installed, or the model came from no folder that the processes could read.
+        GalleryError: Ray is not installed, or the model came from nowhere that the processes could read.
     """
     if looker.folder is None:
         raise GalleryError("workers load the model from its folder, and this one came from none; leave --workers out")

@@ -1,16 +1,19 @@
-"""Bringing a face upright: similarity transforms from five landmarks, aligned crops and sampling grids.
+"""Bringing a face upright: similarity transforms from five landmarks, and aligned crops.
 
 Points are continuous coordinates: pixel k covers [k, k + 1), its centre is k + 0.5.
 """
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
-Array = TypeVar("Array", np.ndarray, Tensor)
+from onelook.geometry.library import library_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
 
 CROP = 112
 # Where the five landmarks lie in an aligned crop of 112 pixels (ArcFace, Deng et al. 2019, as in its public code).
@@ -29,7 +32,6 @@ def similarity_transform(source: Array, target: Array) -> Array:
         (..., 2, 3): A such that A @ (x, y, 1) is the moved point; least squares (Umeyama 1991, in the plane, where the
         best rotation and scaling are one complex number).
     """
-    xp = torch if isinstance(source, Tensor) else np
     centre_s = source.mean(-2)
     centre_t = target.mean(-2)
     s = source - centre_s[..., None, :]
@@ -39,8 +41,8 @@ def similarity_transform(source: Array, target: Array) -> Array:
     imaginary = (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0]).sum(-1) / norm
     shift_x = centre_t[..., 0] - real * centre_s[..., 0] + imaginary * centre_s[..., 1]
     shift_y = centre_t[..., 1] - imaginary * centre_s[..., 0] - real * centre_s[..., 1]
-    rows = [xp.stack([real, -imaginary, shift_x], -1), xp.stack([imaginary, real, shift_y], -1)]
-    return xp.stack(rows, -2)
+    stack = library_of(source).stack
+    return stack([stack([real, -imaginary, shift_x], -1), stack([imaginary, real, shift_y], -1)], -2)
 
 
 def apply_transform(transform: Array, points: Array) -> Array:
@@ -90,61 +92,6 @@ def cut_square(photo: np.ndarray, box: np.ndarray, extent: float, size: int) -> 
     # OpenCV puts pixel centres at whole numbers.
     to_centres = np.array([[0, 0, 1], [0, 0, 1]]) * (scale - 1) / 2
     return cv2.warpAffine(photo, transform + to_centres, (size, size), flags=cv2.INTER_LINEAR), transform
-
-
-def sampling_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tensor:
-    """Where in the photo an aligned face is sampled.
-
-    Args:
-        landmarks: (n, 5, 2) in pixels of the photo.
-        samples: samples along each side of the aligned square.
-        extent: side of that square, in sides of the crop that `TEMPLATE` belongs to; they share their centre.
-
-    Returns:
-        (n, samples, samples, 2) x and y in pixels of the photo, row by row of the aligned square.
-    """
-    template = torch.from_numpy(TEMPLATE).to(landmarks)
-    transforms = similarity_transform(template.expand(len(landmarks), 5, 2), landmarks)
-    steps = _steps(landmarks, samples, extent)
-    # The sum of a row and a column, for x and for y: a product of matrices with so small a side is slow.
-    rows = transforms[:, :, 0, None] * steps + transforms[:, :, 2, None]
-    columns = transforms[:, :, 1, None] * steps
-    return (rows[:, :, None] + columns[..., None]).permute(0, 2, 3, 1)
-
-
-def upright_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tensor:
-    """As `sampling_grid`, but along the photo's own axes, however the face is turned: the square of a region.
-
-    The square lies about the mean of the five points, and grows with the longer side of the box around them, as the
-    crop does in `TEMPLATE`: for points that are the template, moved and scaled, it is the grid of `sampling_grid`.
-    """
-    template = torch.from_numpy(TEMPLATE).to(landmarks)
-    scale = _longer_side(landmarks) / _longer_side(template)
-    points = (_square(landmarks, samples, extent) - template.mean(0)) * scale[:, None, None]
-    return (points + landmarks.mean(1, keepdim=True)).unflatten(1, (samples, samples))
-
-
-def centre_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tensor:
-    """As `sampling_grid`, but every sample is taken at the mean of the five points; `extent` changes nothing."""
-    return landmarks.mean(1)[:, None, None].expand(-1, samples, samples, 2)
-
-
-def _square(like: Tensor, samples: int, extent: float) -> Tensor:
-    """The samples (1, samples * samples, 2) in pixels of the aligned crop, row by row."""
-    steps = _steps(like, samples, extent)
-    y, x = torch.meshgrid(steps, steps, indexing="ij")
-    return torch.stack([x, y], -1).reshape(1, -1, 2)
-
-
-def _steps(like: Tensor, samples: int, extent: float) -> Tensor:
-    """The samples (samples,) along a side of the aligned crop, in its pixels."""
-    steps = (torch.arange(samples, dtype=like.dtype, device=like.device) + 0.5) / samples
-    return CROP * ((steps - 0.5) * extent + 0.5)
-
-
-def _longer_side(points: Tensor) -> Tensor:
-    """Of the box around points (..., k, 2)."""
-    return (points.amax(-2) - points.amin(-2)).amax(-1)
 
 
 def mirror_landmarks(landmarks: np.ndarray, width: float) -> np.ndarray:

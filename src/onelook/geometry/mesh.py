@@ -1,4 +1,4 @@
-"""Face meshes: 468 vertices in fixed places of a face, the triangles between them, and their offsets from anchors.
+"""Face meshes: 468 vertices in fixed places of a face, and the triangles between them.
 
 Vertices are x and y in pixels of the photo and z in the same unit, growing away from the camera. Which vertex is where
 is fixed by the network that labels them; the triangles were made once, by `benchmarks/mesh_topology.py`.
@@ -9,8 +9,6 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-import torch
-from torch import Tensor
 
 VERTICES = 468
 # Of a coloured mesh: x, y, z and red, green, blue of each vertex, and the shape-and-texture parameters it is told by
@@ -66,22 +64,6 @@ def five_points(vertices: np.ndarray) -> np.ndarray:
     return np.stack(points, -2)
 
 
-def encode_mesh(vertices: Tensor, anchors: Tensor) -> Tensor:
-    """Offsets (n, 468, 3) that lead from anchors (n, 4; centre, size) to vertices (n, 468, 3).
-
-    x and y from the anchor's centre and z from the nose tip's, all in sides of the anchor: z is 0 at the nose tip
-    (RetinaFace, CVPR 2020, section 3.2).
-    """
-    origin = torch.cat([anchors[:, None, :2], vertices[:, NOSE_TIP : NOSE_TIP + 1, 2:]], dim=-1)
-    return (vertices - origin) / _sides(anchors)
-
-
-def decode_mesh(offsets: Tensor, anchors: Tensor) -> Tensor:
-    """Vertices (n, 468, 3) that offsets lead to from anchors (n, 4): undoes `encode_mesh`, with the nose tip at z 0."""
-    origin = torch.cat([anchors[:, :2], torch.zeros_like(anchors[:, :1])], dim=-1)
-    return offsets * _sides(anchors) + origin[:, None]
-
-
 def mirror_mesh(vertices: np.ndarray, width: float) -> np.ndarray:
     """Vertices (..., 468, 3) after the photo of `width` pixels is flipped left to right: twins swap places."""
     mirrored: np.ndarray = vertices[..., twins(), :].copy()
@@ -101,7 +83,3 @@ def to_obj(vertices: np.ndarray) -> str:
     lines = [f"v {x:.4f} {-y:.4f} {-z:.4f}" for x, y, z in vertices]
     lines += [f"f {a} {b} {c}" for a, b, c in triangles() + 1]
     return "\n".join(lines) + "\n"
-
-
-def _sides(anchors: Tensor) -> Tensor:
-    return anchors[:, None, [2, 3, 2]]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from onelook.geometry.boxes import pairwise_iou
+from onelook.geometry.overlap import pairwise_iou
 
 LEAST_IOU = 0.1
 """Overlap under which a face is elsewhere: then it must resemble the track as nobody else would."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.geometry.alignment import centre_grid, sampling_grid, upright_grid
+from onelook.geometry.face_grids import centre_grid, sampling_grid, upright_grid
 from onelook.model.layers import ConvNorm, InvertedResidual
 from onelook.model.sampling import bilinear
 from onelook.settings import Embedding

@@ -12,16 +12,18 @@ from torch import Tensor
 from onelook.errors import ModelError
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
-from onelook.geometry.mesh import VERTICES, decode_mesh
-from onelook.memory import keep_freed_memory
+from onelook.geometry.mesh import VERTICES
+from onelook.geometry.mesh_offsets import decode_mesh
 from onelook.model.by_size import look_by_size, shrink
 from onelook.model.dense import DenseFaces
 from onelook.model.detections import Detections
+from onelook.model.folder import fingerprint
 from onelook.model.fused import make_ready
 from onelook.model.imagenet import load_imagenet
 from onelook.model.joint import Detector, JointNetwork, SharedPass
+from onelook.model.memory import keep_freed_memory
 from onelook.model.public_weights import load_checkpoint, load_wheel
-from onelook.model.store import fingerprint, load_model, load_released
+from onelook.model.store import load_model, load_released
 from onelook.settings import Detect, Embedding, Grid, Model, Precision
 
 # More candidates than this before suppression means a photo of noise, not of faces.

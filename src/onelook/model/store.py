@@ -1,11 +1,5 @@
-"""A model folder: the weights and the settings that rebuild the network around them.
+"""Writing a network into a model folder, and rebuilding it."""
 
-`model.safetensors` holds every parameter and statistic, the preprocessing among them; `model.json` the settings and the
-weights' checksum. The model's fingerprint is the SHA-256 of both.
-"""
-
-import hashlib
-import json
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,16 +8,12 @@ from safetensors.torch import load_file, save
 
 from onelook.errors import ModelError
 from onelook.files import replacing_folder, sha256, write_json
+from onelook.model.folder import FORMAT, RELEASED, SETTINGS, WEIGHTS, read_description
 from onelook.model.joint import JointNetwork
 from onelook.settings import Model
 
-WEIGHTS = "model.safetensors"
-SETTINGS = "model.json"
-_FORMAT = 2
 # Heads that a network has or not, and nothing else reads.
 _FURTHER_HEADS = ("mesh.", "dense.")
-# The model folder inside the package.
-RELEASED = Path(__file__).resolve().parent.parent / "released"
 
 
 def save_model(folder: Path, network: JointNetwork) -> None:
@@ -38,7 +28,7 @@ def save_model(folder: Path, network: JointNetwork) -> None:
     with replacing_folder(folder) as temporary:
         (temporary / WEIGHTS).write_bytes(save(state))
         description = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "model": network.settings.model_dump(mode="json"),
             "weights_sha256": sha256(temporary / WEIGHTS),
         }
@@ -51,7 +41,7 @@ def load_model(folder: Path) -> JointNetwork:
     Raises:
         ModelError: a file is missing or damaged, or the two do not belong together.
     """
-    description = _read_description(folder)
+    description = read_description(folder)
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise ModelError(f"{weights}: missing; train again with `dvc repro`, or restore the folder")
@@ -81,31 +71,3 @@ def load_released(network: JointNetwork) -> None:
             "model.start: released fits a network of the released shape alone; leave the rest of model as it was, "
             "or set model.start: wheel"
         ) from error
-
-
-def fingerprint(folder: Path) -> str:
-    """Hex SHA-256 over the model's weights and settings.
-
-    Raises:
-        ModelError: a file is missing.
-    """
-    try:
-        digests = [sha256(folder / name) for name in (SETTINGS, WEIGHTS)]
-    except OSError as error:
-        raise ModelError(f"{error.filename}: missing; run `dvc repro`, or name another by --model") from error
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def _read_description(folder: Path) -> dict:
-    path = folder / SETTINGS
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{folder}: not a model folder (no {SETTINGS}); run `dvc repro`, or name another") from error
-    except ValueError as error:
-        raise ModelError(f"{path}: damaged (not JSON); train again or restore it") from error
-    if not isinstance(description, dict) or not {"model", "weights_sha256"} <= description.keys():
-        raise ModelError(f"{path}: damaged (keys are missing); train again or restore it")
-    if description.get("format") != _FORMAT:
-        raise ModelError(f"{path}: made by another version of onelook ; train again")
-    return description

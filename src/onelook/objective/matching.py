@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from onelook.geometry.boxes import areas, pairwise_intersection, pairwise_iou
+from onelook.geometry.overlap import areas, pairwise_intersection, pairwise_iou
 from onelook.settings import Thresholds
 
 BACKGROUND = -1

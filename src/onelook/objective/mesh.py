@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from onelook.geometry.mesh import POINTS_68, VERTICES, edges, edges_68, encode_mesh
+from onelook.geometry.mesh import POINTS_68, VERTICES, edges, edges_68
+from onelook.geometry.mesh_offsets import encode_mesh
 from onelook.objective.matching import Matches
 from onelook.together import normaliser
 

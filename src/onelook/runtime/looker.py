@@ -21,11 +21,10 @@ class ExportedLooker:
         fingerprint: of the model that was exported.
         embedding_size: length of an embedding.
         tells_meshes: False, as the file has no mesh head.
-        folder: None, as the file is no model folder.
+        folder: the file, which stands for its model's folder.
     """
 
     tells_meshes = False
-    folder = None
 
     def __init__(self, file: Path) -> None:
         """Open the file.
@@ -34,6 +33,7 @@ class ExportedLooker:
             ModelError: it is missing, damaged or not written by this program, or onnxruntime is not installed.
         """
         self._session = _open(file)
+        self.folder = file
         described = self._session.get_modelmeta().custom_metadata_map
         try:
             self.fingerprint: str = described["fingerprint"]

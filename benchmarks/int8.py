@@ -1,0 +1,94 @@
+"""What 8-bit whole numbers cost an exported model, and what they bring.
+
+    python benchmarks/int8.py --data ../shared/data [--model build/model]
+
+The file in 8 bits is measured by web photos; AP is that on WIDER FACE photos, verification that on LFW's pairs of test
+people, each with one model throughout and with one side looked at in float, as in a gallery made before. A photo of the
+timing is a web photo of 640 x 480 pixels; the models take turns. Prints a Markdown table.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+import numpy as np
+from lfw_verification import look_at
+from measures import WIDER_SIDE, Bench
+from real_photos import wider_ap
+
+from onelook.data.photo import read_photo
+from onelook.evaluation.folds import fold_accuracy, tar_at_far
+from onelook.export.int8 import read_examples
+from onelook.export.writer import write_onnx
+from onelook.gallery.looking import Looks
+from onelook.model.detections import Detections
+from onelook.model.folder import RELEASED, WEIGHTS
+from onelook.model.look import load_looker
+from onelook.runtime.looker import ExportedLooker
+from onelook.settings import Detect
+
+DETECT = Detect(score=0.5, nms=0.4, longest_side=640)
+TIMED, ROUNDS = 20, 5  # photos, and how often each is looked at
+
+
+class Exported(ExportedLooker):
+    """An exported model where a benchmark asks for boxes alone: the file has no way without embeddings."""
+
+    def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
+        """As `ExportedLooker.look`."""
+        return super().look(photos, detect)
+
+
+def main() -> None:
+    """Export twice, measure all three, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds scenes/, widerface/ and lfw/")
+    parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
+    arguments = parser.parse_args()
+    looker = load_looker(arguments.model)
+    web = sorted((arguments.data / "scenes/images").glob("*.jpg"))
+    with TemporaryDirectory() as folder:
+        whole, small = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
+        write_onnx(whole, looker.network, looker.fingerprint)
+        write_onnx(small, looker.network, looker.fingerprint, read_examples(web, looker))
+        files = {"torch, float32": arguments.model / WEIGHTS, "onnxruntime, float32": whole, "onnxruntime, int8": small}
+        sizes = {name: file.stat().st_size / 1e6 for name, file in files.items()}
+        lookers: dict[str, Any] = {
+            name: looker if name.startswith("torch") else Exported(file) for name, file in files.items()
+        }
+    times = time_each(list(lookers.values()), web[:: len(web) // TIMED][:TIMED])
+    bench = Bench(arguments.data)
+    print("| | file | a VGA photo | WIDER AP | LFW accuracy | TAR at 1 % FAR | against float: accuracy | TAR |")
+    print("|---|---|---|---|---|---|---|---|")
+    first = None
+    for (name, each), took in zip(lookers.items(), times, strict=True):
+        embeddings = look_at(each, bench.photos)[2]
+        first = embeddings if first is None else first
+        cells = [f"{sizes[name]:.1f} MB", f"{took:.1f} ms", f"{wider_ap(each, bench.wider, WIDER_SIDE):.3f}"]
+        for other in (embeddings, first):
+            similarities = (embeddings[bench.places[:, 0]] * other[bench.places[:, 1]]).sum(axis=1)
+            cells.append(f"{fold_accuracy(similarities, bench.same).mean:.3f}")
+            cells.append(f"{tar_at_far(similarities, bench.same, 0.01):.3f}")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def time_each(lookers: Sequence[Looks], files: Sequence[Path]) -> list[float]:
+    """Median milliseconds a photo of each."""
+    photos = [cv2.resize(read_photo(file), (640, 480), interpolation=cv2.INTER_AREA) for file in files]
+    took = np.zeros((ROUNDS + 1, len(photos), len(lookers)))
+    for round_ in took:
+        for row, photo in zip(round_, photos, strict=True):
+            for column, looker in enumerate(lookers):
+                start = time.perf_counter()
+                looker.look([photo], DETECT)
+                row[column] = 1000 * (time.perf_counter() - start)
+    medians: list[float] = np.median(took[1:], axis=(0, 1)).tolist()  # the first round warms up
+    return medians
+
+
+if __name__ == "__main__":
+    main()
