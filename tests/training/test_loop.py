@@ -38,8 +38,8 @@ def tiny_settings(**train: object) -> Settings:
     return Settings.model_validate(tree)
 
 
-def write_scenes(root: Path) -> Path:
-    """Six training scenes of two painted people, and one of nobody."""
+def write_scenes(root: Path, people: int = 2) -> Path:
+    """Six training scenes of so many painted people, and one of nobody."""
     rng = np.random.default_rng(0)
     scenes = []
     (root / "images").mkdir(parents=True)
@@ -54,7 +54,7 @@ def write_scenes(root: Path) -> Path:
             image[dark, 24:60] //= 4
             for x, y in landmarks:
                 cv2.circle(image, (int(x), int(y)), 2, (20, 20, 20), -1)
-            faces = (Face(np.array([24, 16, 60, 64], np.float32), landmarks, identity=f"p{i % 2}"),)
+            faces = (Face(np.array([24, 16, 60, 64], np.float32), landmarks, identity=f"p{i % people}"),)
         cv2.imwrite(str(root / f"images/{i}.png"), image)
         scenes.append(Scene(f"images/{i}.png", 96, 80, "train", "scene", faces, "painted", "none"))
     write_manifest(root, scenes)

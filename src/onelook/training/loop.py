@@ -25,6 +25,7 @@ from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 from onelook.training.losses import TaskLosses
 from onelook.training.needs import check_labels, known_basis
 from onelook.training.schedule import one_cycle, stepped
+from onelook.training.split import alike, clip_gradients, take_state, whole_state
 from onelook.training.step import StepLosses, keeping_gradients, shared
 
 Figures = dict[str, float]
@@ -58,7 +59,9 @@ class Trainer:
     """Joint training of one network on scenes, on single faces cut out of them, or on both in every step.
 
     Everything random comes from the seed, epoch and step. Processes that train together share each batch; their
-    networks are the same after every step, and those of one process with that batch but for rounding.
+    networks are the same after every step, and those of one process with that batch but for rounding. Of a classifier
+    with a margin each has the centres of its share of the identities; a checkpoint holds all, for any number of
+    processes to go on from.
     """
 
     def __init__(
@@ -100,7 +103,7 @@ class Trainer:
             if self.settings.optimiser == "adamw"
             else torch.optim.SGD(self._groups(), lr=0.0, momentum=self.settings.momentum)
         )
-        self.step_losses = shared(StepLosses(self.learned, self.losses, self.balance))
+        self.step_losses = shared(StepLosses(alike(self.learned), self.losses, self.balance))
 
     def run(self, checkpoints: Path, key: str, watchers: Watchers) -> Progress:
         """Train to the last epoch, from the checkpoint of the same `key` if there is one.
@@ -121,8 +124,7 @@ class Trainer:
             if not progress.best or figures["figure"] >= progress.best["figure"]:
                 progress.best = {"epoch": epoch + 1, **figures}
                 progress.best_state = copy.deepcopy(self.network.state_dict())
-            if rank() == 0:
-                self._save(checkpoints, key, progress)
+            self._save(checkpoints, key, progress)
             watchers.epoch_done(epoch + 1, figures)
         self.network.load_state_dict(progress.best_state)
         return progress
@@ -147,7 +149,7 @@ class Trainer:
             for name, value in figures.items():
                 sums[f"loss.{name}"] = sums.get(f"loss.{name}", 0.0) + value / (count * parts)
             if whole:
-                nn.utils.clip_grad_norm_(self.learned.parameters(), self.settings.clip)
+                clip_gradients(self.learned, self.settings.clip)
                 self.optimiser.step()
                 step_done(epoch + 1, step + 1)
         return sums | {f"weight.{name}": value for name, value in self.balance.weights().items()}
@@ -204,8 +206,9 @@ class Trainer:
             group["lr"] = self.settings.learning_rate * group["share"] * share
 
     def _save(self, folder: Path, key: str, progress: Progress) -> None:
-        state = {"learned": self.learned.state_dict(), "optimiser": self.optimiser.state_dict(), **vars(progress)}
-        save_checkpoint(folder, key, state)
+        learned, optimiser = whole_state(self.learned, self.optimiser)
+        if rank() == 0:
+            save_checkpoint(folder, key, {"learned": learned, "optimiser": optimiser, **vars(progress)})
 
     def _resume(self, folder: Path, key: str) -> Progress:
         state = load_checkpoint(folder, key)
@@ -214,8 +217,7 @@ class Trainer:
             raise ModelError(f"{folder}: not all processes see the same checkpoint; give them a folder that all share")
         if state is None:
             return Progress()
-        self.learned.load_state_dict(state["learned"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        take_state(self.learned, self.optimiser, state["learned"], state["optimiser"])
         return Progress(state["history"], state["best"], state["best_state"])
 
 
