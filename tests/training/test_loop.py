@@ -244,7 +244,7 @@ def test_the_trunk_learns_at_its_share_of_the_rate(scenes: Path) -> None:
     network = starting_network(settings.model)
     trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 0), settings)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    trainer._epoch(0, lambda epoch, step: None)
+    trainer._epoch(0, trainer.loader([0]), lambda epoch, step: None)
     moved = {name for name, value in network.state_dict().items() if not value.equal(before[name])}
     assert moved and not any(name.startswith("detector.") for name in moved)
 
@@ -433,7 +433,7 @@ def test_a_step_of_two_batches_learns_from_the_mean_of_their_gradients(scenes: P
     for batch, some in enumerate(one_by_one.scenes.batches(0, 3)):  # gradients add up
         one_by_one.step_losses(some, None, 0, batch)["total"].backward()
     sums = {name: each.grad for name, each in one_by_one.learned.named_parameters() if each.grad is not None}
-    accumulating._epoch(0, lambda epoch, step: None)
+    accumulating._epoch(0, accumulating.loader([0]), lambda epoch, step: None)
     rates = {id(each): group["lr"] for group in accumulating.optimiser.param_groups for each in group["params"]}
     moved = {name: each for name, each in accumulating.learned.named_parameters() if name in sums}
     for name, each in moved.items():

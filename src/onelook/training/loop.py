@@ -1,9 +1,10 @@
 """The training loop: every epoch a pass over the scenes, a validation and a checkpoint."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from math import ceil, isfinite
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from onelook.training.split import alike, clip_gradients, take_state, whole_stat
 from onelook.training.step import StepLosses, keeping_gradients, shared
 
 Figures = dict[str, float]
+_Both = tuple[Batch | None, FaceBatch | None]
 
 
 @dataclass
@@ -116,24 +118,30 @@ class Trainer:
             ModelError: the checkpoint is damaged, or not all processes see it.
         """
         progress = self._resume(checkpoints, key)
-        for epoch in range(len(progress.history), self.settings.epochs):
-            figures = self._epoch(epoch, watchers.step_done)
-            figures |= watchers.validate(self.network)
-            progress.history.append({"epoch": epoch + 1, **figures})
-            # Of equals the later: it has seen more.
-            if not progress.best or figures["figure"] >= progress.best["figure"]:
-                progress.best = {"epoch": epoch + 1, **figures}
-                progress.best_state = copy.deepcopy(self.network.state_dict())
-            self._save(checkpoints, key, progress)
-            watchers.epoch_done(epoch + 1, figures)
+        epochs = range(len(progress.history), self.settings.epochs)
+        with closing(self.loader(epochs)) as batches:
+            for epoch in epochs:
+                figures = self._epoch(epoch, batches, watchers.step_done)
+                figures |= watchers.validate(self.network)
+                progress.history.append({"epoch": epoch + 1, **figures})
+                # Of equals the later: it has seen more.
+                if not progress.best or figures["figure"] >= progress.best["figure"]:
+                    progress.best = {"epoch": epoch + 1, **figures}
+                    progress.best_state = copy.deepcopy(self.network.state_dict())
+                self._save(checkpoints, key, progress)
+                watchers.epoch_done(epoch + 1, figures)
         self.network.load_state_dict(progress.best_state)
         return progress
 
-    def _epoch(self, epoch: int, step_done: Callable[[int, int], None]) -> Figures:
+    def loader(self, epochs: Iterable[int]) -> Generator[_Both]:
+        """The batches of epochs, counted from 0, made ahead of the steps: an epoch's first ones during validation."""
+        return prefetch(chain.from_iterable(map(self._batches, epochs)))
+
+    def _epoch(self, epoch: int, batches: Iterator[_Both], step_done: Callable[[int, int], None]) -> Figures:
         self.network.train()
         count, parts = self.steps(), self.settings.accumulate
         sums: Figures = {}
-        for number, (scenes, faces) in enumerate(prefetch(self._batches(epoch))):
+        for number, (scenes, faces) in enumerate(islice(batches, self._batches_needed())):
             step, part = divmod(number, parts)
             if part == 0:
                 self._set_rates(epoch * count + step, count)
@@ -159,7 +167,7 @@ class Trainer:
         batches = self.scenes.count(self.settings.batch) if self.faces is None else self.faces.count()
         return max(1, batches // self.settings.accumulate)
 
-    def _batches(self, epoch: int) -> Iterator[tuple[Batch | None, FaceBatch | None]]:
+    def _batches(self, epoch: int) -> Iterator[_Both]:
         scenes = repeat(None) if self.settings.batch == 0 else self._scene_batches(epoch)
         faces = repeat(None) if self.faces is None else self._face_batches(epoch)
         return islice(zip(scenes, faces, strict=False), self._batches_needed())
