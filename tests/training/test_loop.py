@@ -2,8 +2,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import get_args
 
 import cv2
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from onelook.data.batches import Batch, TrainingScenes
+from onelook.data.batches import WHOLE, Batch, Part, TrainingScenes
 from onelook.data.faces import TrainingFaces
 from onelook.data.scene import Face, Scene, read_manifest, write_manifest
 from onelook.data.teaching import training_scenes, write_teachings
@@ -237,6 +239,29 @@ def test_training_learns_the_two_painted_people(scenes: Path, tmp_path: Path) ->
     first, last = (np.mean([row["loss.identity"] for row in rows]) for rows in (history[:3], history[-5:]))
     assert last < 0.3 * first
     assert history[-1]["loss.box"] < history[0]["loss.box"]
+
+
+class Asked(TrainingScenes):
+    """Scenes that note which epochs were asked for."""
+
+    def batches(self, epoch: int, size: int, part: Part = WHOLE) -> Iterator[Batch]:
+        if epoch == 1:
+            self.second.set()
+        return super().batches(epoch, size, part)
+
+
+def test_the_next_epochs_batches_are_made_while_one_is_validated(scenes: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(epochs=2)
+    asked = Asked(read_manifest(scenes), settings.train.augment, 0)
+    asked.second = Event()
+    waited: list[bool] = []
+
+    def validate(network: JointNetwork) -> dict[str, float]:
+        waited.append(asked.second.wait(timeout=20))
+        return {"figure": 0.0}
+
+    Trainer(starting_network(settings.model), asked, settings).run(tmp_path, "k", Watchers(validate=validate))
+    assert waited == [True, True]
 
 
 def test_the_trunk_learns_at_its_share_of_the_rate(scenes: Path) -> None:
