@@ -64,7 +64,7 @@ class PlainLoop:
 
     def loss(self, batch: Batch) -> Tensor:
         """The weighted sum of the losses of all stages."""
-        shared = self.network(batch.images)
+        shared = self.network(batch.images.contiguous())
         matching = self.settings.matching
         stages: list[tuple[AnchorOutputs, Thresholds]] = [(shared.anchors, matching)]
         if shared.first is not None:

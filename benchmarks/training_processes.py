@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=Path, default=Path("build/scenes"), help="folder that prepare wrote")
     parser.add_argument("--batch", type=int, default=12, help="scenes in a batch")
-    parser.add_argument("--steps", type=int, default=4, help="timed in a turn, after one to warm up")
+    parser.add_argument("--steps", type=int, default=4, help="timed in a turn, after as many to warm up")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each form")
     parser.add_argument("--threads", type=int, default=0, help="of a process that trains; for the benchmark's own use")
     parser.add_argument("--out", type=Path, help="where it writes; for the benchmark's own use")
@@ -75,9 +75,8 @@ def train(arguments: argparse.Namespace) -> None:
     make_reproducible(settings.base)
     with joined():
         scenes = TrainingScenes(read_manifest(arguments.scenes), settings.train.augment, settings.base.seed)
-        ours = Ours(starting_network(settings.model), scenes, settings, 1)
+        ours = Ours(starting_network(settings.model), scenes, settings, arguments.steps)
         ours.turn(0)
-        ours.few = arguments.steps
         pace = ours.turn(1)
         if rank() == 0:
             arguments.out.write_text(json.dumps(pace._asdict()))

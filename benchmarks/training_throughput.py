@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,13 @@ FORMS: tuple[tuple[str, dict[str, Any], int], ...] = (
 
 
 class Ours(Trainer):
-    """The trainer, for a few steps an epoch, with a note of when each of them begins."""
+    """The trainer, for a few steps an epoch, with a note of when each of them begins; epochs are asked for in turn."""
 
     def __init__(self, network: JointNetwork, scenes: TrainingScenes, settings: Settings, steps: int) -> None:
         super().__init__(network, scenes, settings)
         self.few = steps
         self.began: list[float] = []
+        self.ahead = self.loader(count())
 
     def steps(self) -> int:
         return self.few
@@ -58,7 +60,7 @@ class Ours(Trainer):
     def turn(self, epoch: int) -> Pace:
         """Train for an epoch."""
         self.began, ended = [], [time.perf_counter()]
-        self._epoch(epoch, lambda epoch, step: ended.append(time.perf_counter()))
+        self._epoch(epoch, self.ahead, lambda epoch, step: ended.append(time.perf_counter()))
         waited = sum(begin - end for begin, end in zip(self.began, ended, strict=False))
         return Pace.of(self.few * self.settings.batch, ended[-1] - ended[0], waited)
 

@@ -81,7 +81,8 @@ def train(arguments: argparse.Namespace, settings: Settings) -> None:
         sections = (settings.base, settings.teacher, settings.model, settings.train)
         files = [arguments.scenes / name for name in (MANIFEST, TEACHINGS, MESHES, BASIS)]
         data = [sha256(path) for path in files if path.exists()]
-        key = training_key(*(part.model_dump(mode="json") for part in sections), *data)
+        trees = [part.model_dump(mode="json", exclude={"processes"}) for part in sections]  # any number may go on
+        key = training_key(*trees, *data)
         if run is None:
             trainer.run(arguments.checkpoints, key, Watchers(validate=lambda network: {"figure": 0.0}))
             return

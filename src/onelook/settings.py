@@ -402,6 +402,12 @@ class Identity(_Section):
     scale: PositiveFloat = Field(
         description="scale s of the cosines: arcface, cosface, sphereface, combined, normalised"
     )
+    sample: float = Field(
+        gt=0,
+        le=1,
+        description="of these losses: share of the identities that a step tells its faces from, drawn anew each time, "
+        "those of the faces among them; 1: all; less is for hundreds of thousands (Partial FC, An et al. 2021)",
+    )
     arcface: ArcFaceMargin
     cosface: CosFaceMargin
     sphereface: SphereFaceMargin

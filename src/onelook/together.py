@@ -58,6 +58,13 @@ def normaliser(count: float) -> float:
     return max(1, total(count)) / processes()
 
 
+def share(count: int) -> range:
+    """Which of `count` things are this process's: as many as another's, or one more."""
+    each, more = divmod(count, processes())
+    first = rank() * each + min(rank(), more)
+    return range(first, first + each + (rank() < more))
+
+
 def means(values: Mapping[str, Tensor]) -> dict[str, float]:
     """Scalars by name, the same names in all processes, each the mean over the processes."""
     if processes() > 1:
@@ -75,6 +82,26 @@ def gathered(rows: Tensor) -> Tensor:
 def summed(values: Tensor) -> Tensor:
     """The sum of the values (of one shape) over the processes; gradients find their way back."""
     return values if processes() == 1 else _Summed.apply(values)
+
+
+def highest(values: Tensor) -> Tensor:
+    """The largest of the values (of one shape) in any process, which no gradient comes back from."""
+    largest = values.detach().clone()
+    if processes() > 1:
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return largest
+
+
+def collected(rows: Tensor) -> Tensor:
+    """The rows (n, ...) of all processes, those of the first first, in the first; the others keep their own alone."""
+    lengths = gathered(torch.tensor([len(rows)])).tolist()
+    if rank() > 0:
+        dist.send(rows.contiguous(), 0)
+        return rows
+    parts = [rows, *(rows.new_empty(length, *rows.shape[1:]) for length in lengths[1:])]
+    for source, part in enumerate(parts[1:], 1):
+        dist.recv(part, source)
+    return torch.cat(parts)
 
 
 class _Gathered(torch.autograd.Function):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.data.batches import Batch, TrainingScenes, part_of
+from onelook.data.batches import Batch, TrainingScenes, part_of, stacked
 from onelook.data.scene import Face, Scene, read_manifest, write_manifest
 from onelook.data.teaching import training_scenes, write_teachings
 from onelook.errors import DataError
@@ -143,3 +143,14 @@ def test_the_parts_of_a_batch_are_the_batch_in_its_order_and_about_as_long(count
     each = [part_of(batch, (number, parts)) for number in range(parts)]
     assert np.concatenate(each).tolist() == batch.tolist()
     assert max(map(len, each)) - min(map(len, each)) <= 1
+
+
+def test_stacked_images_keep_their_channels_innermost() -> None:
+    images = list(np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), dtype=np.uint8))
+    batch = stacked(images)
+    assert batch.shape == (2, 3, 4, 5) and batch.is_contiguous(memory_format=torch.channels_last)
+    assert all(
+        batch[i, channel].equal(torch.from_numpy(image[..., channel]))
+        for i, image in enumerate(images)
+        for channel in range(3)
+    )

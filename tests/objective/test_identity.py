@@ -15,7 +15,7 @@ from onelook.objective.triplet import triplet_loss
 from onelook.settings import Identity, load_settings
 
 NAMES = get_args(Identity.model_fields["loss"].annotation)
-OTHERS = {"scale": 20, "cosface": {"margin": 0.4}, "sphereface": {"margin": 3}, "triplet": {"margin": 1.5}}
+OTHERS = {"scale": 20, "sample": 1, "cosface": {"margin": 0.4}, "sphereface": {"margin": 3}, "triplet": {"margin": 1.5}}
 OTHERS |= {"combined": {"multiplicative": 1.2, "angular": 0.1, "cosine": 0.2}, "arcface": {"margin": 0.2}}
 OTHERS |= {"centre": {"weight": 0.5, "rate": 0.3}, "oim": {"queue": 3, "momentum": 0.2, "temperature": 0.3}}
 

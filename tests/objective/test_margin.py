@@ -183,3 +183,30 @@ def test_gradients_of_the_family_are_finite_where_the_cosine_is_one_or_minus_one
     head(embeddings, torch.tensor([0])).backward()
     assert embeddings.grad is not None and bool(embeddings.grad.isfinite().all())
     assert head.centres.grad is not None and bool(head.centres.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("settings", FAMILY)
+def test_a_softmax_over_some_identities_is_that_of_a_classifier_which_has_no_others(settings: dict[str, float]) -> None:
+    torch.manual_seed(0)
+    head, small = MarginSoftmax(16, 7, scale=24, **settings), MarginSoftmax(16, 3, scale=24, **settings)
+    classes = torch.tensor([1, 4, 6])
+    small.load_state_dict({"centres": head.centres[classes].detach()})
+    embeddings, identities = functional.normalize(torch.randn(8, 16)), classes[torch.arange(8) % 3]
+    identities[5] = -1
+    loss = head(embeddings, identities, classes)
+    twin = small(embeddings, torch.where(identities < 0, -1, torch.searchsorted(classes, identities)))
+    torch.testing.assert_close(loss, twin, rtol=0, atol=0)
+    for each in (loss, twin):
+        each.backward()
+    assert head.centres.grad is not None and small.centres.grad is not None
+    assert head.centres.grad[classes].equal(small.centres.grad)
+    assert not bool(head.centres.grad[[0, 2, 3, 5]].any())
+
+
+def test_a_softmax_over_some_identities_by_hand() -> None:
+    """Cosines .6 to the face's own centre, .3 to another of the softmax, .7 to one that is left out."""
+    head = ArcFace(3, 3, margin=0.5, scale=8)
+    with torch.no_grad():
+        head.centres.copy_(torch.eye(3))
+    loss = head(torch.tensor([[0.7, 0.6, 0.3]]), torch.tensor([1]), torch.tensor([1, 2])).item()
+    assert loss == pytest.approx(math.log1p(math.exp(8 * (0.3 - math.cos(math.acos(0.6) + 0.5)))), rel=1e-5)

@@ -2,8 +2,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import get_args
 
 import cv2
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from onelook.data.batches import Batch, TrainingScenes
+from onelook.data.batches import WHOLE, Batch, Part, TrainingScenes
 from onelook.data.faces import TrainingFaces
 from onelook.data.scene import Face, Scene, read_manifest, write_manifest
 from onelook.data.teaching import training_scenes, write_teachings
@@ -38,8 +40,8 @@ def tiny_settings(**train: object) -> Settings:
     return Settings.model_validate(tree)
 
 
-def write_scenes(root: Path) -> Path:
-    """Six training scenes of two painted people, and one of nobody."""
+def write_scenes(root: Path, people: int = 2) -> Path:
+    """Six training scenes of so many painted people, and one of nobody."""
     rng = np.random.default_rng(0)
     scenes = []
     (root / "images").mkdir(parents=True)
@@ -54,7 +56,7 @@ def write_scenes(root: Path) -> Path:
             image[dark, 24:60] //= 4
             for x, y in landmarks:
                 cv2.circle(image, (int(x), int(y)), 2, (20, 20, 20), -1)
-            faces = (Face(np.array([24, 16, 60, 64], np.float32), landmarks, identity=f"p{i % 2}"),)
+            faces = (Face(np.array([24, 16, 60, 64], np.float32), landmarks, identity=f"p{i % people}"),)
         cv2.imwrite(str(root / f"images/{i}.png"), image)
         scenes.append(Scene(f"images/{i}.png", 96, 80, "train", "scene", faces, "painted", "none"))
     write_manifest(root, scenes)
@@ -239,12 +241,35 @@ def test_training_learns_the_two_painted_people(scenes: Path, tmp_path: Path) ->
     assert history[-1]["loss.box"] < history[0]["loss.box"]
 
 
+class Asked(TrainingScenes):
+    """Scenes that note which epochs were asked for."""
+
+    def batches(self, epoch: int, size: int, part: Part = WHOLE) -> Iterator[Batch]:
+        if epoch == 1:
+            self.second.set()
+        return super().batches(epoch, size, part)
+
+
+def test_the_next_epochs_batches_are_made_while_one_is_validated(scenes: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(epochs=2)
+    asked = Asked(read_manifest(scenes), settings.train.augment, 0)
+    asked.second = Event()
+    waited: list[bool] = []
+
+    def validate(network: JointNetwork) -> dict[str, float]:
+        waited.append(asked.second.wait(timeout=20))
+        return {"figure": 0.0}
+
+    Trainer(starting_network(settings.model), asked, settings).run(tmp_path, "k", Watchers(validate=validate))
+    assert waited == [True, True]
+
+
 def test_the_trunk_learns_at_its_share_of_the_rate(scenes: Path) -> None:
     settings = tiny_settings(trunk_rate=0.0)
     network = starting_network(settings.model)
     trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 0), settings)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    trainer._epoch(0, lambda epoch, step: None)
+    trainer._epoch(0, trainer.loader([0]), lambda epoch, step: None)
     moved = {name for name, value in network.state_dict().items() if not value.equal(before[name])}
     assert moved and not any(name.startswith("detector.") for name in moved)
 
@@ -433,7 +458,7 @@ def test_a_step_of_two_batches_learns_from_the_mean_of_their_gradients(scenes: P
     for batch, some in enumerate(one_by_one.scenes.batches(0, 3)):  # gradients add up
         one_by_one.step_losses(some, None, 0, batch)["total"].backward()
     sums = {name: each.grad for name, each in one_by_one.learned.named_parameters() if each.grad is not None}
-    accumulating._epoch(0, lambda epoch, step: None)
+    accumulating._epoch(0, accumulating.loader([0]), lambda epoch, step: None)
     rates = {id(each): group["lr"] for group in accumulating.optimiser.param_groups for each in group["params"]}
     moved = {name: each for name, each in accumulating.learned.named_parameters() if name in sums}
     for name, each in moved.items():

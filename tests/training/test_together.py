@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +28,15 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Told]:
     root = tmp_path_factory.mktemp("together")
     scenes = write_scenes(root / "scenes")
     write_dome(scenes)
-    return {1: trainings.told(scenes, root / "one"), 2: told_by_two(scenes, root / "two")}
+    write_scenes(root / "people", people=5)
+    one = trainings.told(scenes, root / "one")
+    shutil.copytree(root / "one/left", root / "two/taken")
+    two = told_by_two(scenes, root / "two")
+    one["histories"]["taken"] = trainings.train(scenes, root / "two/left", trainings.LEFT)
+    return {1: one, 2: two}
 
 
 def told_by_two(scenes: Path, out: Path) -> Told:
-    out.mkdir()
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
@@ -55,6 +60,24 @@ def test_two_processes_have_the_losses_of_one(told: dict[int, Told], kind: str) 
 
 def test_two_processes_go_on_where_they_were_interrupted(told: dict[int, Told]) -> None:
     assert told[2]["histories"]["interrupted"] == told[2]["histories"]["scenes"]
+
+
+def test_any_number_of_processes_goes_on_from_anothers_checkpoint(told: dict[int, Told]) -> None:
+    whole = told[1]["histories"][trainings.LEFT]
+    for taken in (told[processes]["histories"]["taken"] for processes in (1, 2)):
+        assert taken == [pytest.approx(row, rel=1e-4, abs=1e-4) for row in whole]
+        assert len(taken) == 2
+
+
+def test_split_centres_learn_what_whole_ones_do(told: dict[int, Told]) -> None:
+    """Losses, clipped gradients of layer and centres, and the optimiser's memory of them; in float32."""
+    one, two = (told[processes]["classifier"] for processes in (1, 2))
+    assert one.keys() == two.keys()
+    for name, values in one.items():
+        assert values["losses"][0] > 0.1 and len(values["identity.centres"]) == 7 * 8
+        assert values.keys() == two[name].keys()
+        for what in values:
+            np.testing.assert_allclose(two[name][what], values[what], rtol=1e-4, atol=1e-5, err_msg=f"{name}, {what}")
 
 
 def test_batch_norms_know_the_whole_batch_where_a_process_has_none_of_it(told: dict[int, Told]) -> None:

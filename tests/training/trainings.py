@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,18 @@ from test_dense_training import dense_settings
 from test_grid_form import grid_settings
 from test_loop import face_settings, tiny_settings, with_loss
 from torch import nn
+from torch.nn import functional
 
 from onelook.data.batches import TrainingScenes
 from onelook.data.faces import TrainingFaces
 from onelook.data.scene import read_manifest
 from onelook.model.look import starting_network
+from onelook.objective.margin import ArcFace
 from onelook.settings import Settings
-from onelook.together import gathered, joined, processes, rank, summed
+from onelook.together import gathered, joined, processes, rank, share, summed
 from onelook.training.batch_norm import share_batch_norms
 from onelook.training.loop import Trainer, Watchers
+from onelook.training.split import clip_gradients, whole_state
 
 # Few steps of a low rate: hard examples and norms over few faces make of a rounding a difference that grows.
 LOW = {"learning_rate": 3e-4, "epochs": 2}
@@ -32,6 +36,13 @@ def from_nothing() -> Settings:
     return Settings.model_validate(tree)
 
 
+def sampled(settings: Settings, share: float) -> Settings:
+    """The same, told from so many of the identities."""
+    tree = settings.model_dump()
+    tree["train"]["identity"]["sample"] = share
+    return Settings.model_validate(tree)
+
+
 KINDS: dict[str, Callable[[], Settings]] = {
     "scenes": lambda: tiny_settings(**LOW, batch=5, balance="learned"),
     "a face or none in each process": lambda: tiny_settings(**LOW, tasks="recognition"),
@@ -41,9 +52,14 @@ KINDS: dict[str, Callable[[], Settings]] = {
     # Its cells see the painted faces all but alike, and its norms make much of the little that is between them.
     "grid": lambda: grid_settings((5,), epochs=1, batch=6),
     "rendered faces": lambda: dense_settings(**LOW),
+    "few of the identities": lambda: sampled(with_loss("cosface", **LOW, batch=3), 0.7),
     "triplet": lambda: with_loss("triplet", **LOW, batch=5),
     "oim": lambda: with_loss("oim", **LOW, batch=5),
 }
+
+
+LEFT = "few of the identities"
+"""Of scenes of more people than two, which lie beside the others."""
 
 
 def train(scenes: Path, out: Path, name: str, epochs: int | None = None) -> list[dict[str, float]]:
@@ -51,7 +67,7 @@ def train(scenes: Path, out: Path, name: str, epochs: int | None = None) -> list
     settings = KINDS[name]()
     torch.manual_seed(settings.base.seed)
     torch.set_num_threads(1)
-    manifest = read_manifest(scenes)
+    manifest = read_manifest(scenes.with_name("people") if name == LEFT else scenes)
     training = TrainingScenes(manifest, settings.train.augment, settings.base.seed)
     faces = None
     if settings.train.faces.batch:
@@ -86,14 +102,53 @@ def norms() -> dict[str, list[float]]:
     return found
 
 
+def classifier() -> dict[str, dict[str, list[float]]]:
+    """Three steps of a layer and a classifier of seven identities: losses, and all that a checkpoint has of both."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, drawn in {"all": None, "some": [0, 1, 4, 6], "of the first process": [0, 1]}.items():
+        torch.manual_seed(5)
+        layer, rows = nn.Linear(4, 8), torch.randn(6, 4)
+        learned = nn.ModuleDict({"layer": layer, "identity": ArcFace(8, 7, margin=0.3, scale=16)})
+        who = torch.tensor([0, 1, -1, 1, 0, 0] if name == "of the first process" else [6, 0, -1, 4, 0, 6])
+        optimiser = torch.optim.AdamW(learned.parameters(), lr=0.05)
+        losses = []
+        for _ in range(3):
+            optimiser.zero_grad()
+            own = share(6)
+            embeddings = gathered(functional.normalize(layer(rows[own.start : own.stop])))
+            loss = learned["identity"](embeddings, who, None if drawn is None else torch.tensor(drawn))
+            loss.backward()
+            for parameter in layer.parameters():
+                assert parameter.grad is not None
+                parameter.grad = summed(parameter.grad) / processes()
+            clip_gradients(learned, 0.5)
+            optimiser.step()
+            losses.append(loss.item())
+        weights, steps = whole_state(learned, optimiser)
+        kept = {f"{what} {i}": value for i, each in steps["state"].items() for what, value in each.items()}
+        found[name] = {what: value.flatten().tolist() for what, value in {**weights, **kept}.items()}
+        found[name]["losses"] = losses
+    return found
+
+
+def interrupt(scenes: Path, out: Path, name: str) -> None:
+    """Leave a training after its first epoch."""
+    with suppress(KeyboardInterrupt):
+        train(scenes, out, name, epochs=1)
+
+
 def told(scenes: Path, out: Path) -> dict[str, dict[str, Any]]:
-    """The history of each kind, that of an interrupted one, and what shared batch norms make of numbers."""
+    """The history of each kind, that of an interrupted one, and what shared norms and classifiers make of numbers.
+
+    A training that was begun in OUT/taken is gone on with; one is left in OUT/left.
+    """
     histories = {name: train(scenes, out, name) for name in KINDS}
-    try:
-        train(scenes, out / "interrupted", "scenes", epochs=1)
-    except KeyboardInterrupt:
-        histories["interrupted"] = train(scenes, out / "interrupted", "scenes")
-    return {"histories": histories, "norms": norms()}
+    interrupt(scenes, out / "interrupted", "scenes")
+    histories["interrupted"] = train(scenes, out / "interrupted", "scenes")
+    interrupt(scenes, out / "left", LEFT)
+    if (out / "taken").exists():
+        histories["taken"] = train(scenes, out / "taken", LEFT)
+    return {"histories": histories, "norms": norms(), "classifier": classifier()}
 
 
 def main() -> None:

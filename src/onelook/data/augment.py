@@ -99,7 +99,7 @@ def mirror(sample: Sample) -> Sample:
     boxes, ignored = sample.boxes.copy(), sample.ignored.copy()
     for each in (boxes, ignored):
         each[:, [0, 2]] = width - each[:, [2, 0]]
-    image = np.ascontiguousarray(sample.image[:, ::-1])
+    image = cv2.flip(sample.image, 1)  # several times as fast as a copy of the reversed array
     meshes = None if sample.meshes is None else mirror_mesh(sample.meshes, width)
     return Sample(image, boxes, mirror_landmarks(sample.landmarks, width), sample.identities, ignored, meshes)
 

@@ -1,7 +1,7 @@
 """Scenes as batches: decoded, augmented and shuffled, each from its own seed, so that any epoch can be replayed."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -130,7 +130,7 @@ class TrainingScenes:
 Item = TypeVar("Item")
 
 
-def prefetch(batches: Iterator[Item], depth: int = 3) -> Iterator[Item]:
+def prefetch(batches: Iterator[Item], depth: int = 3) -> Generator[Item]:
     """The same batches in the same order, made in a thread of their own while earlier ones are worked on."""
     with ThreadPoolExecutor(1) as pool:
         pending = deque(pool.submit(next, batches, None) for _ in range(depth))
@@ -157,10 +157,15 @@ def read_sample(manifest: Manifest, scene: Scene, index: dict[str, int]) -> Samp
     )
 
 
+def stacked(images: Sequence[np.ndarray]) -> Tensor:
+    """Images (side, side, 3) as (B, 3, side, side), the channels still innermost in memory, as networks train."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
 def _collate(samples: Sequence[Sample], taught: list[Tensor] | None) -> Batch:
     meshes = [torch.from_numpy(sample.meshes) for sample in samples if sample.meshes is not None]
     return Batch(
-        images=torch.from_numpy(np.stack([sample.image for sample in samples]).transpose(0, 3, 1, 2).copy()),
+        images=stacked([sample.image for sample in samples]),
         boxes=[torch.from_numpy(sample.boxes) for sample in samples],
         landmarks=[torch.from_numpy(sample.landmarks) for sample in samples],
         identities=[torch.from_numpy(sample.identities) for sample in samples],

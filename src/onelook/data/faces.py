@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from onelook.data.augment import Sample, mirror, photometric
-from onelook.data.batches import WHOLE, Part, part_of, read_sample
+from onelook.data.batches import WHOLE, Part, part_of, read_sample, stacked
 from onelook.data.scene import Manifest, Scene
 from onelook.data.teaching import read_teachings, training_scenes
 from onelook.geometry.alignment import CROP, TEMPLATE, apply_transform, similarity_transform
@@ -126,7 +126,7 @@ class TrainingFaces:
         samples = [self._sample(entry, np.random.default_rng(seed)) for entry, seed in zip(entries, seeds, strict=True)]
         taught = None if self._taught is None else self._taught[[entry.row for entry in entries]]
         return FaceBatch(
-            images=torch.from_numpy(np.stack([sample.image for sample in samples]).transpose(0, 3, 1, 2).copy()),
+            images=stacked([sample.image for sample in samples]),
             landmarks=torch.from_numpy(np.concatenate([sample.landmarks for sample in samples])),
             identities=torch.from_numpy(np.concatenate([sample.identities for sample in samples])),
             taught=None if taught is None else torch.from_numpy(taught),

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onelook.objective.identities import with_identity
+from onelook.objective.split_softmax import cross_entropy
+from onelook.together import processes, share
 
 
 class MarginSoftmax(nn.Module):
@@ -20,6 +22,15 @@ class MarginSoftmax(nn.Module):
     Where m1 theta + m2 passes pi and its cosine would rise again, the logit goes on falling. With m1 = 1 it goes on as
     cos theta - m2 sin m2 (ArcFace's public code), otherwise as (-1)^k cos(m1 theta + m2) - 2k with k whole turns of pi
     (SphereFace's psi, equation 7).
+
+    The identities are split among processes that train together, each of which has and learns the centres of its own
+    (An et al., Partial FC, ICCV workshops 2021). All are asked about the same faces. Their losses are the
+    same, and the gradients of embeddings are those that `gathered` sums up.
+
+    Attributes:
+        identities: how many there are.
+        held: the identities whose centres are here, as numbers.
+        centres: (k, size), a row each.
     """
 
     def __init__(
@@ -37,21 +48,32 @@ class MarginSoftmax(nn.Module):
         self.multiplicative = multiplicative
         self.angular = angular
         self.cosine = cosine
-        self.centres = nn.Parameter(torch.empty(identities, size))
-        nn.init.normal_(self.centres, std=0.01)
+        self.identities = identities
+        self.held = share(identities)
+        whole = nn.init.normal_(torch.empty(identities, size), std=0.01)
+        self.centres = nn.Parameter(whole[self.held.start : self.held.stop].clone())
+        # Every process has the whole loss: backward sums them up, where other gradients are a mean.
+        self.centres.register_hook(lambda gradient: gradient / processes())
 
-    def forward(self, embeddings: Tensor, identities: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, identities: Tensor, classes: Tensor | None = None) -> Tensor:
         """Mean loss of embeddings (n, size), L2-normalised, whose identities (n,) are known.
 
-        Faces without an identity never reach the classifier; without any other face the loss is 0.
+        Faces without an identity never reach the classifier; without any other face the loss is 0. The softmax is over
+        `classes`, in rising order and those of the faces among them; over all without.
         """
         faces, truth = with_identity(embeddings, identities)
         if len(truth) == 0:
             return faces.sum()
-        cosines = faces @ functional.normalize(self.centres.float()).T
-        own = cosines.gather(1, truth[:, None])
-        logits = cosines.scatter(1, truth[:, None], self._with_margin(own)) * self.scale
-        return functional.cross_entropy(logits, truth)
+        centres: Tensor = self.centres
+        here = torch.arange(self.held.start, self.held.stop)
+        if classes is not None:
+            here = classes[(classes >= self.held.start) & (classes < self.held.stop)]
+            centres = centres[here - self.held.start]
+        cosines = faces @ functional.normalize(centres.float()).T
+        rows = ((truth >= self.held.start) & (truth < self.held.stop)).nonzero()[:, 0]
+        columns = torch.searchsorted(here, truth[rows])
+        own = self._with_margin(cosines[rows, columns])
+        return cross_entropy(cosines.index_put((rows, columns), own) * self.scale, rows, columns)
 
     def _with_margin(self, cosine: Tensor) -> Tensor:
         # The floor keeps the gradients of square root and angle finite at cos = +-1.

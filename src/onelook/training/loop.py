@@ -1,9 +1,10 @@
 """The training loop: every epoch a pass over the scenes, a validation and a checkpoint."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from math import ceil, isfinite
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 from onelook.training.losses import TaskLosses
 from onelook.training.needs import check_labels, known_basis
 from onelook.training.schedule import one_cycle, stepped
+from onelook.training.split import alike, clip_gradients, take_state, whole_state
 from onelook.training.step import StepLosses, keeping_gradients, shared
 
 Figures = dict[str, float]
+_Both = tuple[Batch | None, FaceBatch | None]
 
 
 @dataclass
@@ -58,7 +61,9 @@ class Trainer:
     """Joint training of one network on scenes, on single faces cut out of them, or on both in every step.
 
     Everything random comes from the seed, epoch and step. Processes that train together share each batch; their
-    networks are the same after every step, and those of one process with that batch but for rounding.
+    networks are the same after every step, and those of one process with that batch but for rounding. Of a classifier
+    with a margin each has the centres of its share of the identities; a checkpoint holds all, for any number of
+    processes to go on from.
     """
 
     def __init__(
@@ -100,7 +105,7 @@ class Trainer:
             if self.settings.optimiser == "adamw"
             else torch.optim.SGD(self._groups(), lr=0.0, momentum=self.settings.momentum)
         )
-        self.step_losses = shared(StepLosses(self.learned, self.losses, self.balance))
+        self.step_losses = shared(StepLosses(alike(self.learned), self.losses, self.balance))
 
     def run(self, checkpoints: Path, key: str, watchers: Watchers) -> Progress:
         """Train to the last epoch, from the checkpoint of the same `key` if there is one.
@@ -113,25 +118,30 @@ class Trainer:
             ModelError: the checkpoint is damaged, or not all processes see it.
         """
         progress = self._resume(checkpoints, key)
-        for epoch in range(len(progress.history), self.settings.epochs):
-            figures = self._epoch(epoch, watchers.step_done)
-            figures |= watchers.validate(self.network)
-            progress.history.append({"epoch": epoch + 1, **figures})
-            # Of equals the later: it has seen more.
-            if not progress.best or figures["figure"] >= progress.best["figure"]:
-                progress.best = {"epoch": epoch + 1, **figures}
-                progress.best_state = copy.deepcopy(self.network.state_dict())
-            if rank() == 0:
+        epochs = range(len(progress.history), self.settings.epochs)
+        with closing(self.loader(epochs)) as batches:
+            for epoch in epochs:
+                figures = self._epoch(epoch, batches, watchers.step_done)
+                figures |= watchers.validate(self.network)
+                progress.history.append({"epoch": epoch + 1, **figures})
+                # Of equals the later: it has seen more.
+                if not progress.best or figures["figure"] >= progress.best["figure"]:
+                    progress.best = {"epoch": epoch + 1, **figures}
+                    progress.best_state = copy.deepcopy(self.network.state_dict())
                 self._save(checkpoints, key, progress)
-            watchers.epoch_done(epoch + 1, figures)
+                watchers.epoch_done(epoch + 1, figures)
         self.network.load_state_dict(progress.best_state)
         return progress
 
-    def _epoch(self, epoch: int, step_done: Callable[[int, int], None]) -> Figures:
+    def loader(self, epochs: Iterable[int]) -> Generator[_Both]:
+        """The batches of epochs, counted from 0, made ahead of the steps: an epoch's first ones during validation."""
+        return prefetch(chain.from_iterable(map(self._batches, epochs)))
+
+    def _epoch(self, epoch: int, batches: Iterator[_Both], step_done: Callable[[int, int], None]) -> Figures:
         self.network.train()
         count, parts = self.steps(), self.settings.accumulate
         sums: Figures = {}
-        for number, (scenes, faces) in enumerate(prefetch(self._batches(epoch))):
+        for number, (scenes, faces) in enumerate(islice(batches, self._batches_needed())):
             step, part = divmod(number, parts)
             if part == 0:
                 self._set_rates(epoch * count + step, count)
@@ -147,7 +157,7 @@ class Trainer:
             for name, value in figures.items():
                 sums[f"loss.{name}"] = sums.get(f"loss.{name}", 0.0) + value / (count * parts)
             if whole:
-                nn.utils.clip_grad_norm_(self.learned.parameters(), self.settings.clip)
+                clip_gradients(self.learned, self.settings.clip)
                 self.optimiser.step()
                 step_done(epoch + 1, step + 1)
         return sums | {f"weight.{name}": value for name, value in self.balance.weights().items()}
@@ -157,7 +167,7 @@ class Trainer:
         batches = self.scenes.count(self.settings.batch) if self.faces is None else self.faces.count()
         return max(1, batches // self.settings.accumulate)
 
-    def _batches(self, epoch: int) -> Iterator[tuple[Batch | None, FaceBatch | None]]:
+    def _batches(self, epoch: int) -> Iterator[_Both]:
         scenes = repeat(None) if self.settings.batch == 0 else self._scene_batches(epoch)
         faces = repeat(None) if self.faces is None else self._face_batches(epoch)
         return islice(zip(scenes, faces, strict=False), self._batches_needed())
@@ -204,8 +214,9 @@ class Trainer:
             group["lr"] = self.settings.learning_rate * group["share"] * share
 
     def _save(self, folder: Path, key: str, progress: Progress) -> None:
-        state = {"learned": self.learned.state_dict(), "optimiser": self.optimiser.state_dict(), **vars(progress)}
-        save_checkpoint(folder, key, state)
+        learned, optimiser = whole_state(self.learned, self.optimiser)
+        if rank() == 0:
+            save_checkpoint(folder, key, {"learned": learned, "optimiser": optimiser, **vars(progress)})
 
     def _resume(self, folder: Path, key: str) -> Progress:
         state = load_checkpoint(folder, key)
@@ -214,8 +225,7 @@ class Trainer:
             raise ModelError(f"{folder}: not all processes see the same checkpoint; give them a folder that all share")
         if state is None:
             return Progress()
-        self.learned.load_state_dict(state["learned"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        take_state(self.learned, self.optimiser, state["learned"], state["optimiser"])
         return Progress(state["history"], state["best"], state["best_state"])
 
 

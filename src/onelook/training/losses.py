@@ -12,8 +12,10 @@ from onelook.data.faces import FaceBatch
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.model.joint import JointNetwork, SharedPass
 from onelook.objective.distilling import distillation_loss
+from onelook.objective.drawn_classes import drawn_classes
 from onelook.objective.identities import NO_IDENTITY
 from onelook.objective.joint import Stage, anchor_losses, predicted_landmarks
+from onelook.objective.margin import MarginSoftmax
 from onelook.objective.mesh import labelled_positives, two_meshes_loss
 from onelook.settings import Settings
 from onelook.together import gathered, rank
@@ -44,11 +46,11 @@ class TaskLosses:
         self.knows_faces = start.start == "released"
         self.frozen = self.starting is not None and self.settings.trunk_rate == 0
 
-    def of_faces(self, batch: FaceBatch) -> dict[str, Tensor]:
-        """Recognition on single faces."""
+    def of_faces(self, batch: FaceBatch, epoch: int, step: int) -> dict[str, Tensor]:
+        """Recognition on single faces; `epoch` and `step`, both from 0, choose what is random."""
         embeddings = self.network.embed(self._maps(batch.images), batch.landmarks.split(1))
         everyone = gathered(embeddings)
-        losses = {"identity": self.identity(everyone, gathered(batch.identities))}
+        losses = {"identity": self._identity(everyone, gathered(batch.identities), epoch, step)}
         if batch.taught is not None:
             losses["distil"] = distillation_loss(everyone, gathered(batch.taught))
         return losses
@@ -57,7 +59,7 @@ class TaskLosses:
         """The trained tasks on scenes; `epoch` and `step`, both from 0, choose what is random."""
         if self.settings.tasks == "recognition":
             landmarks, wanted = self._faces_to_embed(batch, self._points(batch, epoch, step))
-            return self._recognition(self._maps(batch.images), None, batch, landmarks, wanted)
+            return self._recognition(self._maps(batch.images), None, batch, landmarks, wanted, epoch, step)
         images = batch.images.contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled(not self.frozen):
             shared = self._pass(self.network, images)
@@ -90,7 +92,8 @@ class TaskLosses:
             return predicted_landmarks(shared.anchors, image, stages[-1].anchors[image], matches[image], labelled)
 
         landmarks, wanted = self._faces_to_embed(batch, self._points(batch, epoch, step, predicted))
-        return losses | self._recognition(shared.maps, None if start is None else start.maps, batch, landmarks, wanted)
+        starting_maps = None if start is None else start.maps
+        return losses | self._recognition(shared.maps, starting_maps, batch, landmarks, wanted, epoch, step)
 
     def _stages(self, shared: SharedPass, anchors: Tensor) -> list[Stage]:
         """The heads' outputs with what each starts from and is matched by; two of a cascade."""
@@ -127,6 +130,8 @@ class TaskLosses:
         batch: Batch,
         landmarks: list[Tensor],
         wanted: list[Tensor],
+        epoch: int,
+        step: int,
     ) -> dict[str, Tensor]:
         """Identity, and what a teacher says of the faces; without one, what the released weights said of them.
 
@@ -136,7 +141,7 @@ class TaskLosses:
         if len(identities) < 2:  # batch statistics need two faces
             return {"identity": maps[0].sum() * 0}
         embeddings = gathered(self.network.embed(maps, landmarks))
-        losses = {"identity": self.identity(embeddings, identities)}
+        losses = {"identity": self._identity(embeddings, identities, epoch, step)}
         if batch.taught is not None:
             taught = torch.cat([rows[mask] for rows, mask in zip(batch.taught, wanted, strict=True)])
             losses["distil"] = distillation_loss(embeddings, gathered(taught))
@@ -145,6 +150,15 @@ class TaskLosses:
                 known = self.starting.embed(starting_maps, landmarks)
             losses["distil"] = distillation_loss(embeddings, gathered(known))
         return losses
+
+    def _identity(self, embeddings: Tensor, identities: Tensor, epoch: int, step: int) -> Tensor:
+        """The identity loss of the faces of all processes."""
+        asked = [embeddings, identities]
+        if isinstance(self.identity, MarginSoftmax) and self.settings.identity.sample < 1:
+            rng = np.random.default_rng([self.seed, epoch, step, 3])
+            asked.append(drawn_classes(identities, self.identity.identities, self.settings.identity.sample, rng))
+        told: Tensor = self.identity(*asked)
+        return told
 
     def _points(
         self, batch: Batch, epoch: int, step: int, predicted: Callable[[int, Tensor], Tensor] | None = None

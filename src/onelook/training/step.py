@@ -18,7 +18,7 @@ class StepLosses(nn.Module):
     """The losses of scenes and faces by name, with their weighted sum as `total`.
 
     Args:
-        learned: all that has parameters, the balance among it.
+        learned: all that has parameters which are the same in all processes, the balance among it.
         losses: of the tasks, over the same modules.
     """
 
@@ -34,7 +34,7 @@ class StepLosses(nn.Module):
         if scenes is not None:
             losses |= self._losses.of_scenes(scenes, epoch, batch)
         if faces is not None:
-            losses |= self._losses.of_faces(faces)
+            losses |= self._losses.of_faces(faces, epoch, batch)
         return losses | {"total": self._balance(losses)}
 
 
