@@ -32,7 +32,7 @@ bench: $(INSTALLED) ## run all benchmarks and rewrite the tables of benchmarks/R
 	python benchmarks/suite.py --data $(DATA) $(if $(ONLY),--only $(ONLY))
 
 # Benchmarks are written for the eye: what is checked is that they call what is there.
-BENCHMARKS_TYPES := --allow-untyped-defs \
+BENCHMARKS_TYPES := --allow-untyped-defs --no-warn-unused-ignores \
 	$(addprefix --disable-error-code=,misc operator return-value call-overload)
 
 check: $(INSTALLED) ## look for mistakes without running anything: ruff, its formatter, mypy
