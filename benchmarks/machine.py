@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import subprocess
 from importlib import import_module
 from pathlib import Path
@@ -39,6 +40,18 @@ def version(name: str) -> str:
         return str(import_module(name).__version__)
     except ImportError:
         return "–"
+
+
+def busy_seconds() -> float:
+    """What this machine's processors have worked, all of them and for whomever, since it was started."""
+    times = psutil.cpu_times()
+    return sum(getattr(times, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq", "steal"))
+
+
+def own_seconds() -> float:
+    """What of it this process and its children that have ended took."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def this_commit(root: Path, but: Path) -> str:

@@ -3,9 +3,10 @@
     python benchmarks/suite.py --data ../shared/data [--only NAME ...]
 
 Each command that the document names (`blocks.py` says how) runs in a process of its own, one after the other, with two
-threads. What it prints takes the place of its table at once, with a line that tells the machine, the duration, the day
-and the commit: Ctrl-C keeps the tables that are done. Where a command fails its table stays as it was, a line says why,
-and in the end the exit code is 1. Tables that need research data, or what `make repro` leaves, are left out without it.
+threads. What it prints takes the place of its table at once, with a line that tells the machine, the duration, how much
+other work there was beside it, the day and the commit: Ctrl-C keeps the tables that are done. Where a command fails its
+table stays as it was, a line says why, and in the end the exit code is 1. Tables that need research data, or what
+`make repro` leaves, are left out without it.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blocks import Block, read_blocks, with_table
-from machine import this_commit, this_machine
+from machine import busy_seconds, own_seconds, this_commit, this_machine
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -26,6 +27,7 @@ from onelook.errors import OnelookError
 from onelook.files import write_text
 
 THREADS = 2
+QUIET = 0.05  # of the processors' time for other work
 
 
 class Suite:
@@ -79,14 +81,17 @@ class Suite:
         return failed
 
     def make_one(self, block: Block) -> str:
-        """Make a table and write it; how long that took.
+        """Make a table and write it; how long that took, and what else the machine did meanwhile.
 
         Raises:
             OnelookError: it could not be made, or not be written.
         """
-        began = time.monotonic()
+        began, others = time.monotonic(), busy_seconds() - own_seconds()
         printed = self.printed_by(block)
-        took = duration(time.monotonic() - began)
+        seconds, others = time.monotonic() - began, busy_seconds() - own_seconds() - others
+        took, share = duration(seconds), others / (seconds * (os.cpu_count() or 1))
+        if share > QUIET:
+            took += f" while other work took {share:.0%} of the processors"
         told = f"{took}, {time.strftime('%Y-%m-%d')}, {self.commit}"
         text = with_table(self.text(), block.command, printed, self.machine, told, self.folder)
         write_text(self.document, text)
