@@ -142,6 +142,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the research data: folder of lfw/, widerface/, ...")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="benchmarks to run; by default all")
     arguments = parser.parse_args()
+    for stopping in (signal.SIGINT, signal.SIGTERM):  # said, as a shell's background jobs ignore the first
+        signal.signal(stopping, signal.default_int_handler)
     try:
         suite = Suite(Path(__file__).resolve().parent, arguments.data.resolve(), Console(stderr=True))
         failed = suite.make(suite.chosen(arguments.only))

@@ -114,8 +114,9 @@ def test_failures_leave_their_tables_and_say_why_and_the_others_go_on(tmp_path: 
         assert why in line
 
 
-def test_an_interrupt_keeps_the_tables_that_are_done(tmp_path: Path) -> None:
-    interrupting = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(60)\n"
+@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_keeps_the_tables_that_are_done(tmp_path: Path, stop: str) -> None:
+    interrupting = f"import os, signal, time\nos.kill(os.getppid(), signal.{stop})\ntime.sleep(60)\n"
     code, document, said = run(write(tmp_path, second=interrupting))
     assert code == 130 and "interrupted after 1 of 2 tables" in said
     assert "| 1 | x |" in inside(document, "first.py") and outside(document) == outside(DOCUMENT)
