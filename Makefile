@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 5000
+DATA ?= ../shared/data
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
@@ -14,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check format released ui
+.PHONY: help install repro test bench check format released ui
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -27,8 +28,11 @@ repro: $(INSTALLED) ## run the pipeline: scenes, training, evaluation, gallery (
 test: $(INSTALLED) ## run the tests
 	OMP_NUM_THREADS=2 python -m pytest
 
+bench: $(INSTALLED) ## run all benchmarks and rewrite the tables of benchmarks/README.md; ONLY="thumbnails wider", DATA=...
+	python benchmarks/suite.py --data $(DATA) $(if $(ONLY),--only $(ONLY))
+
 # Benchmarks are written for the eye: what is checked is that they call what is there.
-BENCHMARKS_TYPES := --allow-untyped-defs \
+BENCHMARKS_TYPES := --allow-untyped-defs --no-warn-unused-ignores \
 	$(addprefix --disable-error-code=,misc operator return-value call-overload)
 
 check: $(INSTALLED) ## look for mistakes without running anything: ruff, its formatter, mypy

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from onelook.data.photo import read_photo
@@ -43,7 +44,7 @@ def main() -> None:
         files = sorted((arguments.data / name / "images").rglob("*.jpg"))
         chosen = files[:: max(1, len(files) // arguments.photos)][: arguments.photos]
         counts, apart, times = [], dict.fromkeys(TOLD, 0.0), []
-        for path in track([*chosen[:WARM_UP], *chosen], name, transient=True):
+        for path in track([*chosen[:WARM_UP], *chosen], name, transient=True, console=Console(stderr=True)):
             photo = read_photo(path)
             start = time.perf_counter()
             expected = looker.look([photo], DETECT)[0]

@@ -60,9 +60,10 @@ def main() -> None:
         batch, single = batches[name], singles[name] / 20
         times = f"{batch:.1f} | {batches['FAISS flat'] / batch:.1f} | {single:.2f} | "
         times += f"{singles['FAISS flat'] / 20 / single:.1f}"
-        print(f"| {name} | {built[name]:.1f} | {sizes[name] / 1e6:.0f} | {times} | {recall:.4f} |")
+        told = f"**{name}**" if name == "onelook" else name
+        print(f"| {told} | {built[name]:.1f} | {sizes[name] / 1e6:.0f} | {times} | {recall:.4f} |")
     raw = "FAISS flat" if people < MOST_FLAT else "FAISS lists, raw"
-    print(f"\nour layer over the raw call ({raw}), 1,000 probes: {batches['onelook'] / batches[raw] - 1:+.1%}")
+    print(f"\nOur layer over the raw call ({raw}), 1,000 probes: {batches['onelook'] / batches[raw] - 1:+.1%}")
 
 
 def crowd(people: int, rng: np.random.Generator) -> np.ndarray:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import track
 
 from onelook.data.photo import read_photo
@@ -43,7 +44,7 @@ def main() -> None:
         for name in [name for name, count in lines if int(count) >= 5][:5]:
             gallery.enrol(name, [root / "images" / name / f"{name}_0001.jpg"])
         figures: dict[tuple[str, int], list[tuple[float, float]]] = {}
-        for turn in track(range(ROUNDS), description="rounds", transient=True):
+        for turn in track(range(ROUNDS), description="rounds", transient=True, console=Console(stderr=True)):
             for count in COUNTS:
                 for how in ("identify-all", "loop"):
                     out = Path(place) / f"{how}-{count}-{turn}"

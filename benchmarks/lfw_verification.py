@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from onelook.data.lfw import photo_path, read_lfw, read_pairs
@@ -85,7 +86,7 @@ def look_at(looker: Looker, photos: Sequence[Path]) -> tuple[np.ndarray, np.ndar
     """Of each photo's face nearest the middle: found (n,) bool, landmarks (n, 5, 2), embeddings (n, d); NaN if none."""
     landmarks = np.full((len(photos), 5, 2), np.nan, np.float32)
     embeddings = np.full((len(photos), looker.embedding_size), np.nan, np.float32)
-    for row, path in enumerate(track(photos, description="onelook", transient=True)):
+    for row, path in enumerate(track(photos, description="onelook", transient=True, console=Console(stderr=True))):
         seen = looker.look([read_photo(path)], DETECT)[0]
         if len(seen):
             centres = seen.boxes.reshape(-1, 2, 2).mean(axis=1)
@@ -128,7 +129,7 @@ def by_crops(
 ) -> np.ndarray:
     """What `embed` says of aligned crops (1, side, side, 3) of the faces found; rows of NaN for the others."""
     rows: list[np.ndarray] = []
-    for row in track(np.flatnonzero(found), description=name, transient=True):
+    for row in track(np.flatnonzero(found), description=name, transient=True, console=Console(stderr=True)):
         rows.append(embed(align_crop(read_photo(photos[row]), landmarks[row], side)[None])[0])
     vectors = np.full((len(photos), len(rows[0])), np.nan, np.float32)
     vectors[found] = rows

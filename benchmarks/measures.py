@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from lfw_verification import look_at, training_photos
 from real_photos import wider_ap, wider_photos
+from rich.console import Console
 from rich.progress import track
 from sklearn.decomposition import PCA
 
@@ -91,7 +92,7 @@ def context_features(detector: Looker, photos: Sequence[Path]) -> np.ndarray:
     assert isinstance(network, Detector)  # the public detector's kind
     rows = np.full((len(photos), 5 * len(network.levels) * 64), np.nan)
     _, landmarks, _ = look_at(detector, photos)
-    for row, path in enumerate(track(photos, description="last layer", transient=True)):
+    for row, path in enumerate(track(photos, description="last layer", transient=True, console=Console(stderr=True))):
         if not np.isfinite(landmarks[row]).all():
             continue
         image = torch.from_numpy(read_photo(path).transpose(2, 0, 1)[None].copy())

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import Delaunay
@@ -62,7 +63,8 @@ def mean_face(root: Path) -> np.ndarray:
     official = reading.official or {}
     own = [portrait for portrait in reading.portraits if official[portrait.identity] == "train"]
     faces = []
-    for portrait in track(own[:: max(1, len(own) // PHOTOS)][:PHOTOS], description="meshes"):
+    own = own[:: max(1, len(own) // PHOTOS)][:PHOTOS]
+    for portrait in track(own, description="meshes", console=Console(stderr=True)):
         photo = portrait.read()
         found = looker.look([photo], detect, embed=False)[0]
         for box, landmarks in zip(found.boxes[:1], found.landmarks[:1], strict=True):

@@ -1,8 +1,9 @@
 """Is real-photo detection kept? WIDER FACE AP and the share of LFW faces found, before and after joint training.
 
-    python benchmarks/real_photos.py --data ../shared/data --model build/model
+    python benchmarks/real_photos.py --data ../shared/data [--model build/model]
 
-The starting weights and the trained ones look at the same photos at the same scale. Prints a Markdown table.
+The public detector, the released weights and those that `make repro` left look at the same photos at the same scale.
+Prints a Markdown table.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from onelook.data.photo import read_photo
@@ -18,6 +20,7 @@ from onelook.files import inside
 from onelook.geometry.overlap import pairwise_iou
 from onelook.model.detections import Detections
 from onelook.model.look import Looker, load_looker, public_detector
+from onelook.model.store import RELEASED
 from onelook.settings import Detect
 
 LFW_PHOTOS = 500
@@ -25,12 +28,14 @@ SMALLEST = 10  # pixels of the photo as it is looked at; smaller faces are ignor
 
 
 def main() -> None:
-    """Measure both networks and print the table."""
+    """Measure the networks and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds widerface/ and lfw/")
-    parser.add_argument("--model", type=Path, required=True, help="folder that train wrote")
+    parser.add_argument("--model", type=Path, help="folder that train wrote")
     arguments = parser.parse_args()
-    lookers = {"starting weights": public_detector(), "after joint training": load_looker(arguments.model)}
+    lookers = {"starting weights": public_detector(), "the released weights": load_looker(RELEASED)}
+    if arguments.model is not None:
+        lookers["after joint training"] = load_looker(arguments.model)
     photos = list(wider_photos(arguments.data / "widerface"))
     print("| network | WIDER AP .5, longest side 640 | WIDER AP .5, longest side 1024 | LFW faces found |")
     print("|---|---|---|---|")
@@ -59,7 +64,7 @@ def wider_ap(looker: Looker, photos: list[tuple[Path, np.ndarray]], longest_side
     detect = Detect(score=0.02, nms=0.4, longest_side=longest_side)
     seen: list[Detections] = []
     ignored = []
-    for path, boxes in track(photos, description=f"WIDER {longest_side}", transient=True):
+    for path, boxes in track(photos, description=f"WIDER {longest_side}", transient=True, console=Console(stderr=True)):
         photo = read_photo(path)
         seen += looker.look([photo], detect, embed=False)
         scale = min(1.0, longest_side / max(photo.shape[:2]))
@@ -78,7 +83,7 @@ def lfw_found(looker: Looker, root: Path) -> tuple[int, int]:
     # Deep-funneled LFW photos hold the face in this middle part.
     middle = np.array([[65, 55, 185, 195]], np.float32)
     found = 0
-    for path in track(photos, description="LFW", transient=True):
+    for path in track(photos, description="LFW", transient=True, console=Console(stderr=True)):
         boxes = looker.look([read_photo(path)], detect, embed=False)[0].boxes
         found += bool(len(boxes) and pairwise_iou(boxes, middle).max() >= 0.3)
     return found, len(photos)

@@ -1,9 +1,9 @@
 """What thumbnails cost a gallery: seconds of a change and of a reading of ten thousand rows, with and without them.
 
-python benchmarks/thumbnails.py
+    python benchmarks/thumbnails.py
 
 The pictures are those of the embedded default data (ORL database of faces, AT&T Laboratories Cambridge), the embeddings
-random.
+random. Prints a Markdown table; times are medians.
 """
 
 import statistics
@@ -25,18 +25,24 @@ ROWS, SIZE, TIMES = 10_000, 128, 9
 
 
 def main() -> None:
-    """Print a line for each of the two galleries."""
+    """Time a gallery without them and one with them, and print the table."""
     pictures = [thumbnail(each.read(), np.asarray([10, 20, 80, 100], np.float32)) for each in read_orl().portraits]
-    print(f"a thumbnail: {statistics.mean(map(len, pictures)):.0f} characters")
-    for name, chosen in (("without", None), ("with", pictures)):
+    characters = statistics.mean(map(len, pictures))
+    rows = []
+    for chosen in (None, pictures):
         contents = _contents(chosen)
         with tempfile.TemporaryDirectory() as root:
             folder = Path(root) / "gallery"
             store.create(folder, contents)
             change = _median(lambda folder=folder: store.change(folder, lambda held: held))
             read = _median(lambda folder=folder: store.read(folder))
-            size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-        print(f"{name} thumbnails: {size:.0f} MB, a change {change:.2f} s, a reading {read:.2f} s")
+            rows.append((sum(path.stat().st_size for path in folder.iterdir()) / 1e6, change, read))
+    print(f"| {ROWS:,} rows | on the disk | a change | a reading |\n|---|---|---|---|")
+    for name, (size, change, read) in zip(
+        ("without thumbnails", f"with one in each row, {characters:,.0f} characters"), rows, strict=True
+    ):
+        print(f"| {name} | {size:.0f} MB | {change:.2f} s | {read:.2f} s |")
+    print(f"| ratio | {' | '.join(f'{more / less:.1f}' for less, more in zip(*rows, strict=True))} |")
 
 
 def _contents(pictures: list[str] | None) -> Contents:

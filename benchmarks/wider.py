@@ -52,7 +52,8 @@ def main() -> None:
     print(f"{len(photos)} of {len(truth)} photos; faces to find: {faces}\n")
     print("| network | longest side | easy | medium | hard |")
     print("|---|---|---|---|---|")
-    networks = {"public detector": public_detector(), arguments.model.resolve().name: load_looker(arguments.model)}
+    own = "the released weights" if arguments.model == RELEASED else arguments.model.resolve().name
+    networks = {"public detector": public_detector(), own: load_looker(arguments.model)}
     errors = Console(stderr=True)  # the progress bar would leave blank lines in the table
     for network, looker in networks.items():
         for scale, look in looks(looker):
