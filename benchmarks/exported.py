@@ -19,6 +19,7 @@ from onelook.data.photo import read_photo
 from onelook.export.writer import write_onnx
 from onelook.model.folder import RELEASED
 from onelook.model.look import load_looker
+from onelook.model.store import load_model
 from onelook.runtime.looker import ExportedLooker
 from onelook.settings import Detect
 
@@ -37,7 +38,7 @@ def main() -> None:
     looker = load_looker(arguments.model)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        write_onnx(file, looker.network, looker.fingerprint)
+        write_onnx(file, load_model(arguments.model), looker.fingerprint)
         exported = ExportedLooker(file)
     print(f"| photos | faces | largest difference of {', '.join(TOLD)} | torch | onnxruntime |\n|---|---|---|---|---|")
     for name in ("scenes", "lfw"):

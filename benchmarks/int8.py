@@ -28,6 +28,7 @@ from onelook.gallery.looking import Looks
 from onelook.model.detections import Detections
 from onelook.model.folder import RELEASED, WEIGHTS
 from onelook.model.look import load_looker
+from onelook.model.store import load_model
 from onelook.runtime.looker import ExportedLooker
 from onelook.settings import Detect
 
@@ -53,8 +54,8 @@ def main() -> None:
     web = sorted((arguments.data / "scenes/images").glob("*.jpg"))
     with TemporaryDirectory() as folder:
         whole, small = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        write_onnx(whole, looker.network, looker.fingerprint)
-        write_onnx(small, looker.network, looker.fingerprint, read_examples(web, looker))
+        write_onnx(whole, load_model(arguments.model), looker.fingerprint)
+        write_onnx(small, load_model(arguments.model), looker.fingerprint, read_examples(web, looker))
         files = {"torch, float32": arguments.model / WEIGHTS, "onnxruntime, float32": whole, "onnxruntime, int8": small}
         sizes = {name: file.stat().st_size / 1e6 for name, file in files.items()}
         lookers: dict[str, Any] = {

@@ -144,4 +144,6 @@ def session(model: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # what is said of a batch made free is known
+    # Threads that spin while they wait would keep a processor from the detector.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options)

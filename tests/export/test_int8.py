@@ -14,6 +14,7 @@ from onelook.export.writer import write_onnx
 from onelook.geometry.overlap import pairwise_iou
 from onelook.model.folder import RELEASED
 from onelook.model.look import Looker, load_looker
+from onelook.model.store import load_model
 from onelook.runtime.looker import ExportedLooker
 from onelook.settings import Detect
 from portraits import group
@@ -41,7 +42,7 @@ def examples(looker: Looker, tmp_path_factory: pytest.TempPathFactory) -> list[n
 @pytest.fixture(scope="module")
 def file(looker: Looker, examples: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = tmp_path_factory.mktemp("int8") / "int8.onnx"
-    write_onnx(written, looker.network, looker.fingerprint, examples)
+    write_onnx(written, load_model(RELEASED), looker.fingerprint, examples)
     return written
 
 
@@ -88,5 +89,5 @@ def test_without_onnxruntime_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ModelError, match=r"pip install 'onelook\[onnx\]'"):
-        write_onnx(tmp_path / "int8.onnx", looker.network, looker.fingerprint, examples)
+        write_onnx(tmp_path / "int8.onnx", load_model(RELEASED), looker.fingerprint, examples)
     assert not list(tmp_path.iterdir())

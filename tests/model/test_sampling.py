@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.model.sampling import bilinear
+from onelook.model.sampling import Levels, bilinear
 
 
 def cases(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -21,7 +21,7 @@ def test_samples_and_their_gradients_are_those_of_grid_sample(seed: int) -> None
     grids.requires_grad_()
     size = torch.tensor([x.shape[-1], x.shape[-2]]) * 4
     theirs = torch.nn.functional.grid_sample(x[owners], grids * 2 / size - 1, align_corners=False)
-    ours = bilinear([x.to(memory_format=torch.channels_last)], [4], torch.zeros_like(owners), grids, owners)
+    (ours,) = bilinear([Levels([x.to(memory_format=torch.channels_last)], [4], owners * 0)], grids, owners)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     direction = torch.randn(ours.shape, generator=torch.Generator().manual_seed(seed))
     gradients = [torch.autograd.grad((each * direction).sum(), (x, grids)) for each in (ours, theirs)]
@@ -31,19 +31,20 @@ def test_samples_and_their_gradients_are_those_of_grid_sample(seed: int) -> None
 
 def test_no_faces_give_no_samples() -> None:
     nobody = torch.zeros(0, dtype=torch.int64)
-    sampled = bilinear([torch.zeros(2, 3, 5, 5)], [4], nobody, torch.zeros(0, 7, 7, 2), nobody)
+    (sampled,) = bilinear([Levels([torch.zeros(2, 3, 5, 5)], [4], nobody)], torch.zeros(0, 7, 7, 2), nobody)
     assert sampled.shape == (0, 3, 7, 7)
 
 
 @given(st.integers(0, 2**31))
-def test_each_face_reads_the_level_chosen_for_it(seed: int) -> None:
+def test_each_face_reads_the_level_chosen_for_it_of_each_map(seed: int) -> None:
     x, grids, owners = cases(seed)
-    levels, strides = [x, torch.nn.functional.avg_pool2d(x, 2, ceil_mode=True)], [4, 8]
+    smaller = torch.nn.functional.avg_pool2d(x, 2, ceil_mode=True)
     chosen = torch.randint(0, 2, (len(grids),), generator=torch.Generator().manual_seed(seed))
-    together = bilinear(levels, strides, chosen, grids, owners)
+    maps = [Levels([x, smaller], [4, 8], chosen), Levels([smaller.repeat(1, 2, 1, 1)], [8], chosen * 0)]
+    first, second = bilinear(maps, grids, owners)
     for face, level in enumerate(chosen.tolist()):
-        rows = slice(face, face + 1)
-        alone = bilinear(
-            [levels[level]], [strides[level]], torch.zeros(1, dtype=torch.int64), grids[rows], owners[rows]
-        )
-        torch.testing.assert_close(together[rows], alone, rtol=0, atol=0)
+        rows, here = slice(face, face + 1), torch.zeros(1, dtype=torch.int64)
+        (alone,) = bilinear([Levels([[x, smaller][level]], [[4, 8][level]], here)], grids[rows], owners[rows])
+        torch.testing.assert_close(first[rows], alone, rtol=0, atol=0)
+        (alone,) = bilinear([Levels([smaller], [8], here)], grids[rows], owners[rows])
+        torch.testing.assert_close(second[rows], alone.repeat(1, 2, 1, 1), rtol=0, atol=0)

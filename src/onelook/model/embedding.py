@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from onelook.geometry.face_grids import centre_grid, sampling_grid, upright_grid
 from onelook.model.layers import ConvNorm, InvertedResidual
-from onelook.model.sampling import bilinear
+from onelook.model.sampling import Levels, bilinear
 from onelook.settings import Embedding
 
 # Beyond this many halvings a face fills any photo the detector is shown.
@@ -129,21 +129,18 @@ class EmbeddingHead(nn.Module):
         spacing = (dense[:, 0, 1] - dense[:, 0, 0]).norm(dim=-1)
         halvings = torch.log2(spacing / self.strides[0]).round().clamp(0, _MOST_HALVINGS)
         each, of_face = halvings.unique(return_inverse=True)
-        parts = []
-        for i, (place, stride) in enumerate(zip(self.places, self.strides, strict=True)):
-            # The other maps are sampled half as densely as the finest, so they may stay twice as fine.
-            coarsest = [self.strides[0] * 2 ** int(halving) * (_DENSER if i else 1) for halving in each.tolist()]
-            levels, strides, used = _halved(maps[place], stride, coarsest)
-            chosen = torch.tensor(used, dtype=torch.int64)[of_face]
-            parts.append(bilinear(levels, strides, chosen, plain if i else dense, owners))
-        return parts
+        # The other maps are sampled half as densely as the finest, so they may stay twice as fine.
+        finest, *others = (
+            _halved(maps[place], stride, [self.strides[0] * 2 ** int(n) * (_DENSER if i else 1) for n in each], of_face)
+            for i, (place, stride) in enumerate(zip(self.places, self.strides, strict=True))
+        )
+        return [*bilinear([finest], dense, owners), *(bilinear(others, plain, owners) if others else [])]
 
 
-def _halved(x: Tensor, stride: int, coarsest: Sequence[int]) -> tuple[list[Tensor], list[int], list[int]]:
+def _halved(x: Tensor, stride: int, coarsest: Sequence[int], of_face: Tensor) -> Levels:
     """Maps (B, c, H, W) averaged down to strides, ascending, as far as their size allows.
 
-    Returns:
-        The maps that are needed and the stride of each, and for each stride asked for which of them it is.
+    The levels are those that are needed; `of_face` (n,) int64 says which of the strides each face asks for.
     """
     levels: list[Tensor] = []
     strides: list[int] = []
@@ -156,7 +153,7 @@ def _halved(x: Tensor, stride: int, coarsest: Sequence[int]) -> tuple[list[Tenso
             levels.append(x)
             strides.append(stride)
         used.append(len(levels) - 1)
-    return levels, strides, used
+    return Levels(levels, strides, torch.tensor(used)[of_face])
 
 
 def _halve(x: Tensor) -> Tensor:

@@ -56,6 +56,9 @@ class FusedConvolution(nn.Module):
         result: Tensor = _CONVOLUTION(x.to(self._dtype), *self._weights, *self._rest)
         return result
 
+    # Without torch's search for hooks, of which there are none: a call is a thousandth of a look.
+    __call__ = forward
+
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
         """`total` with the convolution of x added in place; what the activation is does not count."""
         added: Tensor = _ADDED(total, x.to(self._dtype), *self._weights, *self._shape, "add", 1.0, None, [], None)
@@ -80,6 +83,17 @@ def fastest_precision() -> Precision:
     """bfloat16 where the processor multiplies in it, else float32."""
     known = torch.cpu.get_capabilities()
     return "bfloat16" if known.get("avx512_bf16") or known.get("amx_bf16") else "float32"
+
+
+class Rounding(nn.Module):
+    """From one floating-point type to another."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(self._dtype)
 
 
 class JoinedHeads(nn.Module):
@@ -139,8 +153,12 @@ def _fuse_joint(network: JointNetwork, dtype: torch.dtype) -> None:
     if isinstance(trunk, MobileNet):
         _fuse(trunk, torch.float32, ["stem"])
         _fuse(trunk.blocks, torch.float32, ["0"])
+        last = trunk.blocks[0]
     else:
         _fuse(trunk, torch.float32, ["conv1", "layer1"])
+        last = trunk.layer1
+    assert isinstance(last, nn.Sequential)
+    last.append(Rounding(dtype))  # once for all that read this map
     _fuse(detector, dtype)
     _fuse(head, dtype, ["fuse", "tail", "widen"])
     head.fuse[-1].to(dtype)

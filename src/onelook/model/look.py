@@ -139,8 +139,9 @@ def keep_best(
     # is the logistic function of their difference.
     margins = logits[:, 1] - logits[:, 0]
     candidates = np.flatnonzero(margins >= np.float32(logit(score)))
-    candidates = candidates[np.argsort(-margins[candidates], kind="stable")][:MOST_CANDIDATES]
     scores = expit(margins[candidates])
+    order = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
+    candidates, scores = candidates[order], scores[order]
     starts = anchors.numpy()[candidates]
     boxes = decode_boxes(outputs.boxes[image].numpy()[candidates], starts)
     corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
