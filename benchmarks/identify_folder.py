@@ -22,7 +22,7 @@ from onelook.gallery.gallery import Gallery, create_gallery, open_gallery
 from onelook.media.run import run
 from onelook.media.sources import find
 
-COUNTS = (200, 2000)
+COUNTS = (200, 1000)
 ROUNDS = 3
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -40,7 +40,7 @@ class Looks(Protocol):
 def open_looker(model: Path) -> Looks:
     """The model of a folder, as fast as this processor looks, or of a file that `onelook export-model` wrote.
 
-    A folder is run by the exported file beside it, where there is one of the same model: onnxruntime is faster.
+    A folder is run by the exported file beside it, where there is one of the same model: who wrote it there wants that.
 
     Raises:
         ModelError: it is missing or damaged.

@@ -18,7 +18,8 @@ from onelook.media.sources import Source
 
 # Bytes of pixels after which a pass is full: eight photos of 12 megapixels would take three times as much.
 MOST_BYTES = 96 * 2**20
-_AHEAD = 4
+# As many as are looked at together: the next pass is read while this one is looked at.
+_AHEAD = PASS
 
 Read = tuple[Source, np.ndarray | PhotoError]
 

@@ -1,0 +1,44 @@
+"""What does bfloat16 cost? Detection and verification with the network ready in float32 and in bfloat16.
+
+    python benchmarks/rounding.py --data ../shared/data [--model build/model]
+
+AP at IoU .5 on the 103 WIDER FACE validation photos at two sizes (`real_photos.py`), verification on LFW's development
+test pairs (`lfw_verification.py`), nobody of them trained on. Prints a Markdown table.
+"""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+import torch
+from measures import Bench
+from real_photos import wider_ap
+
+from onelook.model.folder import RELEASED
+from onelook.model.look import load_looker
+from onelook.settings import Precision
+
+SIDES = (640, 1024)
+THREADS = 2
+
+
+def main() -> None:
+    """Measure both and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds widerface/ and lfw/")
+    parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
+    arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    bench = Bench(arguments.data)
+    print(f"| most of the network in | {' | '.join(f'WIDER AP .5 at {side}' for side in SIDES)} ", end="")
+    print("| LFW accuracy, ten folds | TAR at 1 % FAR |\n|---|---|---|---|---|")
+    for precision in get_args(Precision):
+        looker = load_looker(arguments.model, precision)
+        detection = [wider_ap(looker, bench.wider, side) for side in SIDES]
+        figures = bench.measure(looker)
+        print(f"| {precision} | {' | '.join(f'{each:.4f}' for each in detection)} ", end="")
+        print(f"| {figures['accuracy']:.4f} | {figures['tar']:.3f} |")
+
+
+if __name__ == "__main__":
+    main()
