@@ -12,7 +12,7 @@ def keep_freed_memory() -> None:
     """Let freed memory, up to a gigabyte, stay with this process instead of going back to the system at once.
 
     A look at a VGA photo takes and frees some tens of megabytes. Asked for anew, every page of them is cleared by the
-    system first, which took a third of the look (`docs/profile.md`). Does nothing where C's library is not glibc.
+    system first, which took up to a fifth of the look (`docs/profile.md`). Does nothing where C's library is not glibc.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -78,8 +78,11 @@ def _table(levels: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
     """All cells of all levels and their rims, (cells, c), and where each level starts."""
     shapes = [(len(level), level.shape[2] + _RIM, level.shape[3] + _RIM) for level in levels]
     ends = list(accumulate(prod(shape) for shape in shapes))
-    table = levels[0].new_zeros(ends[-1], levels[0].shape[1])
+    table = levels[0].new_empty(ends[-1], levels[0].shape[1])
     starts = [0, *ends[:-1]]
     for level, shape, start, end in zip(levels, shapes, starts, ends, strict=True):
-        table[start:end].view(*shape, -1)[:, 1 : 1 - _RIM, 1 : 1 - _RIM] = level.permute(0, 2, 3, 1)
+        cells = table[start:end].view(*shape, -1)
+        cells[:, 1 : 1 - _RIM, 1 : 1 - _RIM] = level.permute(0, 2, 3, 1)
+        # The rim alone: zeros everywhere beforehand would be one more pass over memory.
+        cells[:, 0], cells[:, 1 - _RIM :], cells[:, :, 0], cells[:, :, 1 - _RIM :] = 0, 0, 0, 0
     return table, starts
