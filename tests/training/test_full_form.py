@@ -57,7 +57,9 @@ def label_meshes(scenes: Path) -> np.ndarray:
 
 
 def test_it_learns_the_painted_faces_and_finds_them_with_the_saved_model(tmp_path: Path) -> None:
-    network, history = trained(tmp_path, full_settings({"mesh": True}, epochs=4), rounds=8, label=label_meshes)
+    # At twice this rate a rounding in the first step decides how the last one ends.
+    settings = full_settings({"mesh": True}, epochs=8, learning_rate=0.005)
+    network, history = trained(tmp_path, settings, rounds=8, label=label_meshes)
     for name in ("classification", "box", "landmarks", "mesh", "identity"):
         assert history[-1][f"loss.{name}"] < 0.6 * history[0][f"loss.{name}"], name
     assert all(row["loss.keep"] == 0 for row in history)
