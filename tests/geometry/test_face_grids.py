@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -71,3 +74,11 @@ def test_the_centre_is_one_point_all_over_the_grid() -> None:
 def test_without_faces_no_grid_is_refused() -> None:
     for grid in (sampling_grid, upright_grid, centre_grid):
         assert grid(torch.zeros(0, 5, 2), 14).shape == (0, 14, 14, 2)
+
+
+@pytest.mark.parametrize("grid", [sampling_grid, upright_grid, centre_grid])
+def test_numpy_and_torch_give_the_same_grid(grid: Callable[..., Any]) -> None:
+    landmarks = (TEMPLATE + np.random.default_rng(0).normal(scale=3, size=(4, 5, 2))).astype(np.float32)
+    ours, theirs = grid(landmarks, 14, 1.2), grid(torch.from_numpy(landmarks), 14, 1.2)
+    assert isinstance(ours, np.ndarray) and ours.dtype == np.float32 and ours.shape == (4, 14, 14, 2)
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-3)

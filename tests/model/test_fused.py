@@ -12,7 +12,8 @@ from onelook.data.annotate import enlarge
 from onelook.data.orl import read_orl
 from onelook.geometry.alignment import TEMPLATE
 from onelook.model.folder import RELEASED
-from onelook.model.fused import Activation, FusedConvolution, make_ready
+from onelook.model.fused import make_ready
+from onelook.model.fused_layers import Activation, FusedConvolution
 from onelook.model.joint import JointNetwork
 from onelook.model.look import load_looker
 from onelook.settings import Detect, load_settings

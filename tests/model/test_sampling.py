@@ -1,3 +1,5 @@
+import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,13 +7,13 @@ from hypothesis import strategies as st
 from onelook.model.sampling import Levels, bilinear
 
 
-def cases(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def cases(seed: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
     """Maps of any size, grids that lie partly or wholly outside them, and the maps they lie in."""
     generator = torch.Generator().manual_seed(seed)
     count, height, width, faces = (int(x) for x in torch.randint(1, 6, (4,), generator=generator))
     x = torch.randn(count, 3, height, width, generator=generator)
     grids = torch.rand(faces, 4, 5, 2, generator=generator) * 4 * (max(height, width) + 4) - 8
-    return x, grids, torch.randint(0, count, (faces,), generator=generator).sort().values
+    return x, grids, torch.randint(0, count, (faces,), generator=generator).sort().values.numpy()
 
 
 @given(st.integers(0, 2**31))
@@ -29,9 +31,18 @@ def test_samples_and_their_gradients_are_those_of_grid_sample(seed: int) -> None
         torch.testing.assert_close(own, twin, rtol=1e-3, atol=1e-4)
 
 
-def test_no_faces_give_no_samples() -> None:
-    nobody = torch.zeros(0, dtype=torch.int64)
-    (sampled,) = bilinear([Levels([torch.zeros(2, 3, 5, 5)], [4], nobody)], torch.zeros(0, 7, 7, 2), nobody)
+@given(st.integers(0, 2**31))
+def test_samples_at_points_of_numpy_are_those_at_points_of_torch(seed: int) -> None:
+    x, grids, owners = cases(seed)
+    levels = [Levels([x], [4], owners * 0)]
+    (ours,), (theirs,) = bilinear(levels, grids.numpy(), owners), bilinear(levels, grids, owners)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("grids", [torch.zeros(0, 7, 7, 2), np.zeros((0, 7, 7, 2), np.float32)], ids=type)
+def test_no_faces_give_no_samples(grids: torch.Tensor | np.ndarray) -> None:
+    nobody = np.zeros(0, np.int64)
+    (sampled,) = bilinear([Levels([torch.zeros(2, 3, 5, 5)], [4], nobody)], grids, nobody)
     assert sampled.shape == (0, 3, 7, 7)
 
 
@@ -39,11 +50,11 @@ def test_no_faces_give_no_samples() -> None:
 def test_each_face_reads_the_level_chosen_for_it_of_each_map(seed: int) -> None:
     x, grids, owners = cases(seed)
     smaller = torch.nn.functional.avg_pool2d(x, 2, ceil_mode=True)
-    chosen = torch.randint(0, 2, (len(grids),), generator=torch.Generator().manual_seed(seed))
+    chosen = np.random.default_rng(seed).integers(0, 2, len(grids))
     maps = [Levels([x, smaller], [4, 8], chosen), Levels([smaller.repeat(1, 2, 1, 1)], [8], chosen * 0)]
     first, second = bilinear(maps, grids, owners)
     for face, level in enumerate(chosen.tolist()):
-        rows, here = slice(face, face + 1), torch.zeros(1, dtype=torch.int64)
+        rows, here = slice(face, face + 1), np.zeros(1, np.int64)
         (alone,) = bilinear([Levels([[x, smaller][level]], [[4, 8][level]], here)], grids[rows], owners[rows])
         torch.testing.assert_close(first[rows], alone, rtol=0, atol=0)
         (alone,) = bilinear([Levels([smaller], [8], here)], grids[rows], owners[rows])

@@ -3,13 +3,21 @@
 Points are continuous coordinates: pixel k covers [k, k + 1), its centre is k + 0.5.
 """
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from onelook.geometry.alignment import CROP, TEMPLATE, similarity_transform
+from onelook.geometry.library import library_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Both libraries: training wants gradients, and a look the quicker start of NumPy's small steps.
+Array = TypeVar("Array", np.ndarray, "Tensor")
 
 
-def sampling_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tensor:
+def sampling_grid(landmarks: Array, samples: int, extent: float = 1.0) -> Array:
     """Where in the photo an aligned face is sampled.
 
     Args:
@@ -20,45 +28,53 @@ def sampling_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tenso
     Returns:
         (n, samples, samples, 2) x and y in pixels of the photo, row by row of the aligned square.
     """
-    template = torch.from_numpy(TEMPLATE).to(landmarks)
-    transforms = similarity_transform(template.expand(len(landmarks), 5, 2), landmarks)
-    steps = _steps(landmarks, samples, extent)
+    transforms = similarity_transform(_like(landmarks, TEMPLATE)[None], landmarks)
+    steps = _like(landmarks, _steps(samples, extent))
     # The sum of a row and a column, for x and for y: a product of matrices with so small a side is slow.
     rows = transforms[:, :, 0, None] * steps + transforms[:, :, 2, None]
     columns = transforms[:, :, 1, None] * steps
-    return (rows[:, :, None] + columns[..., None]).permute(0, 2, 3, 1)
+    return (rows[:, :, None] + columns[..., None]).swapaxes(1, 2).swapaxes(2, 3)
 
 
-def upright_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tensor:
+def upright_grid(landmarks: Array, samples: int, extent: float = 1.0) -> Array:
     """As `sampling_grid`, but along the photo's own axes, however the face is turned: the square of a region.
 
     The square lies about the mean of the five points, and grows with the longer side of the box around them, as the
     crop does in `TEMPLATE`: for points that are the template, moved and scaled, it is the grid of `sampling_grid`.
     """
-    template = torch.from_numpy(TEMPLATE).to(landmarks)
-    scale = _longer_side(landmarks) / _longer_side(template)
-    points = (_square(landmarks, samples, extent) - template.mean(0)) * scale[:, None, None]
-    return (points + landmarks.mean(1, keepdim=True)).unflatten(1, (samples, samples))
+    scale = _longer_side(landmarks) / float(_longer_side(TEMPLATE))
+    square = _like(landmarks, _square(samples, extent) - TEMPLATE.mean(0))
+    points = square[None] * scale[:, None, None] + landmarks.mean(1)[:, None]
+    return points.reshape(-1, samples, samples, 2)
 
 
-def centre_grid(landmarks: Tensor, samples: int, extent: float = 1.0) -> Tensor:
+def centre_grid(landmarks: Array, samples: int, extent: float = 1.0) -> Array:
     """As `sampling_grid`, but every sample is taken at the mean of the five points; `extent` changes nothing."""
-    return landmarks.mean(1)[:, None, None].expand(-1, samples, samples, 2)
+    middle = landmarks.mean(1)[:, None, None]
+    return library_of(landmarks).broadcast_to(middle, (len(landmarks), samples, samples, 2))
 
 
-def _square(like: Tensor, samples: int, extent: float) -> Tensor:
-    """The samples (1, samples * samples, 2) in pixels of the aligned crop, row by row."""
-    steps = _steps(like, samples, extent)
-    y, x = torch.meshgrid(steps, steps, indexing="ij")
-    return torch.stack([x, y], -1).reshape(1, -1, 2)
+def _square(samples: int, extent: float) -> np.ndarray:
+    """The samples (samples * samples, 2; float64) in pixels of the aligned crop, row by row."""
+    steps = _steps(samples, extent)
+    y, x = np.meshgrid(steps, steps, indexing="ij")
+    return np.stack([x, y], -1).reshape(-1, 2)
 
 
-def _steps(like: Tensor, samples: int, extent: float) -> Tensor:
-    """The samples (samples,) along a side of the aligned crop, in its pixels."""
-    steps = (torch.arange(samples, dtype=like.dtype, device=like.device) + 0.5) / samples
+def _steps(samples: int, extent: float) -> np.ndarray:
+    """The samples (samples,) float64 along a side of the aligned crop, in its pixels."""
+    steps = (np.arange(samples) + 0.5) / samples
     return CROP * ((steps - 0.5) * extent + 0.5)
 
 
-def _longer_side(points: Tensor) -> Tensor:
+def _longer_side(points: Array) -> Array:
     """Of the box around points (..., k, 2)."""
-    return (points.amax(-2) - points.amin(-2)).amax(-1)
+    library = library_of(points)
+    return library.amax(library.amax(points, -2) - library.amin(points, -2), -1)
+
+
+def _like(values: Array, constants: np.ndarray) -> Array:
+    """The constants as an array of the other's library and type."""
+    if isinstance(values, np.ndarray):
+        return constants.astype(values.dtype)
+    return library_of(values).from_numpy(constants).to(values)

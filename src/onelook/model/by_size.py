@@ -25,7 +25,9 @@ def look_by_size(
         same_size[photo.shape].append(i)
     found: dict[int, Detections] = {}
     for members in same_size.values():
-        results = look(np.stack([scaled[i] for i in members]))
+        # One photo is a batch as it is; several have to be copied beside each other.
+        batch = scaled[members[0]][None] if len(members) == 1 else np.stack([scaled[i] for i in members])
+        results = look(batch)
         for i, detections in zip(members, results, strict=True):
             found[i] = _enlarge(detections, scaled[i], photos[i])
     return [found[i] for i in range(len(photos))]

@@ -8,7 +8,9 @@ cell of the grid most of it would be skipped.
 
 from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,6 +24,8 @@ from onelook.settings import Embedding
 _MOST_HALVINGS = 5
 # Samples of the finest map along each side of a cell of the grid.
 _DENSER = 2
+# Faces for whose points NumPy is the faster.
+_FEW = 8
 _GRIDS = {"warp": sampling_grid, "roi": upright_grid, "centre": centre_grid}
 
 
@@ -118,17 +122,21 @@ class EmbeddingHead(nn.Module):
         Of all shared `maps` those are sampled that the settings name. Channels are innermost in memory; outside an
         image there are zeros.
         """
-        points = torch.cat(list(landmarks))
-        counts = torch.tensor([len(each) for each in landmarks], device=points.device)
-        owners = torch.arange(len(landmarks), device=points.device).repeat_interleave(counts)
+        points: Any = torch.cat(list(landmarks))
+        # What follows is dozens of small steps. NumPy begins each sooner, torch shares larger ones between threads and
+        # tells gradients, where training moves the points.
+        if len(points) <= _FEW and not points.requires_grad:
+            points = points.numpy()
+        owners = np.repeat(np.arange(len(landmarks)), [len(each) for each in landmarks])
         dense = self.grid(points, _DENSER * self.sampled, self.extent)
         # The grids are even: halfway between two dense samples along the diagonal is the sample of the cell.
         plain = (dense[:, ::2, ::2] + dense[:, 1::2, 1::2]) / 2
         # A large face is sampled more coarsely than the finest map: halved maps keep it from aliasing. The samples of
         # a single point have no spacing, so the maps stay as they are.
-        spacing = (dense[:, 0, 1] - dense[:, 0, 0]).norm(dim=-1)
-        halvings = torch.log2(spacing / self.strides[0]).round().clamp(0, _MOST_HALVINGS)
-        each, of_face = halvings.unique(return_inverse=True)
+        apart = dense[:, 0, 1] - dense[:, 0, 0]
+        spacing = np.linalg.norm(apart if isinstance(apart, np.ndarray) else apart.detach().numpy(), axis=-1)
+        halvings = np.log2(np.maximum(spacing / self.strides[0], 1)).round().clip(0, _MOST_HALVINGS)
+        each, of_face = np.unique(halvings, return_inverse=True)
         # The other maps are sampled half as densely as the finest, so they may stay twice as fine.
         finest, *others = (
             _halved(maps[place], stride, [self.strides[0] * 2 ** int(n) * (_DENSER if i else 1) for n in each], of_face)
@@ -137,7 +145,7 @@ class EmbeddingHead(nn.Module):
         return [*bilinear([finest], dense, owners), *(bilinear(others, plain, owners) if others else [])]
 
 
-def _halved(x: Tensor, stride: int, coarsest: Sequence[int], of_face: Tensor) -> Levels:
+def _halved(x: Tensor, stride: int, coarsest: Sequence[int], of_face: np.ndarray) -> Levels:
     """Maps (B, c, H, W) averaged down to strides, ascending, as far as their size allows.
 
     The levels are those that are needed; `of_face` (n,) int64 says which of the strides each face asks for.
@@ -148,21 +156,24 @@ def _halved(x: Tensor, stride: int, coarsest: Sequence[int], of_face: Tensor) ->
     for wanted in coarsest or [stride]:
         before = stride
         while stride < wanted and min(x.shape[-2:]) > 1:
-            x, stride = _halve(x), stride * 2
+            # Halved twice at once where that is the same: the first time is the dear one.
+            times = 4 if 4 * stride <= wanted and not any(side % 4 for side in x.shape[-2:]) else 2
+            x, stride = _shrunk(x, times), stride * times
         if not levels or stride > before:
             levels.append(x)
             strides.append(stride)
         used.append(len(levels) - 1)
-    return Levels(levels, strides, torch.tensor(used)[of_face])
+    return Levels(levels, strides, np.array(used)[of_face])
 
 
-def _halve(x: Tensor) -> Tensor:
-    """Means of 2x2 cells, or of what is there of them at the end of a row or column of odd length."""
-    if x.shape[-1] % 2 or x.shape[-2] % 2:
-        return functional.avg_pool2d(x, 2, ceil_mode=True)
+def _shrunk(x: Tensor, times: int) -> Tensor:
+    """Means of squares of cells, or of what is there of them where a row or column ends."""
+    if any(side % times for side in x.shape[-2:]):
+        return functional.avg_pool2d(x, times, ceil_mode=True)
     # As a depthwise convolution it is faster, with the channels innermost.
     channels = x.shape[1]
-    return functional.conv2d(x, x.new_full((channels, 1, 2, 2), 0.25), stride=2, groups=channels)
+    kernel = x.new_full((channels, 1, times, times), 1 / times**2)
+    return functional.conv2d(x, kernel, stride=times, groups=channels)
 
 
 def _tail(settings: Embedding) -> nn.Sequential:
