@@ -63,7 +63,7 @@ class FusedConvolution(nn.Module):
 
 
 class FusedPointwise(nn.Module):
-    """A 1x1 convolution as `FusedConvolution`, by a product of matrices: with the channels innermost pixels are rows."""
+    """A 1x1 convolution as `FusedConvolution`, by a product of matrices: pixels are rows, channels being innermost."""
 
     def __init__(self, convolution: nn.Conv2d, activation: Activation, dtype: torch.dtype) -> None:
         super().__init__()
@@ -141,8 +141,8 @@ class JoinedHeads(nn.Module):
 class JoinedContext(nn.Module):
     """A context module in three calls for five: convolutions that read the same are one.
 
-    What is put out gets a ReLU, what leads on a leaky one. A ReLU makes the same of a leaky one's result as of what went
-    into it, so all get the leaky one first, and what is put out the other afterwards.
+    What is put out gets a ReLU, what leads on a leaky one. A ReLU makes the same of a leaky one's result as of what
+    went into it, so all get the leaky one first, and what is put out the other afterwards.
     """
 
     def __init__(self, context: Context, dtype: torch.dtype) -> None:
