@@ -11,11 +11,15 @@ from torch import nn
 from onelook.data.annotate import enlarge
 from onelook.data.orl import read_orl
 from onelook.geometry.alignment import TEMPLATE
+from onelook.geometry.anchors import AnchorLevel
 from onelook.model.folder import RELEASED
+from onelook.model.folding import fold_batch_norms
 from onelook.model.fused import make_ready
-from onelook.model.fused_layers import Activation, FusedConvolution
+from onelook.model.fused_layers import Activation, FusedConvolution, FusedPointwise, JoinedContext, JoinedHeads, fused
+from onelook.model.heads import DetectionHeads
 from onelook.model.joint import JointNetwork
 from onelook.model.look import load_looker
+from onelook.model.pyramid import Context
 from onelook.settings import Detect, load_settings
 
 ROUNDS_IN_BFLOAT16 = pytest.mark.skipif(
@@ -39,10 +43,46 @@ def test_a_convolution_and_its_activation_in_one_call(activation: Activation) ->
             nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False),
             nn.Conv2d(8, 5, 1),
         ):
-            fused = FusedConvolution(convolution, activation, torch.float32)
+            both = fused(convolution, activation, torch.float32)
             for shape in ((1, 9, 7), (3, 32, 40)):
                 x = 4 * torch.randn(shape[0], convolution.in_channels, *shape[1:])
-                torch.testing.assert_close(fused(x), apart[activation[0]](convolution(x)), rtol=1e-4, atol=1e-4)
+                torch.testing.assert_close(both(x), apart[activation[0]](convolution(x)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_what_a_convolution_gives_is_added(kernel: int) -> None:
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(6, 4, kernel, padding=kernel // 2)
+    x, total = torch.randn(2, 6, 9, 7), torch.randn(2, 4, 9, 7)
+    with torch.inference_mode():
+        wanted = total + convolution(x)
+        both = fused(convolution, ("none",), torch.float32)
+        assert isinstance(both, FusedPointwise if kernel == 1 else FusedConvolution)
+        torch.testing.assert_close(both.add_to(total.clone(), x), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 9, 7)], ids=str)
+def test_a_context_module_in_three_calls(shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    context = Context(8).eval()
+    for norm in (module for module in context.modules() if isinstance(module, nn.BatchNorm2d)):
+        nn.init.normal_(norm.bias)
+        nn.init.uniform_(norm.running_var, 0.2, 2)
+    x = torch.randn(shape[0], 8, *shape[1:])
+    with torch.inference_mode():
+        wanted = context(x)
+        fold_batch_norms(context)
+        torch.testing.assert_close(JoinedContext(context, torch.float32)(x), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_joined_heads_tell_of_each_anchor_what_the_heads_do() -> None:
+    torch.manual_seed(0)
+    levels = [AnchorLevel(8, (16, 32, 64)), AnchorLevel(16, (128,))]
+    heads = DetectionHeads(5, levels)
+    maps = [torch.randn(2, 5, 4, 3), torch.randn(2, 5, 2, 2)]
+    with torch.inference_mode():
+        for ours, theirs in zip(JoinedHeads(heads)(maps), heads(maps), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

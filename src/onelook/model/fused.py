@@ -66,9 +66,9 @@ def _fuse_joint(network: JointNetwork, dtype: torch.dtype) -> None:
     assert isinstance(last, nn.Sequential)
     last.append(Rounding(dtype))  # once for all that read this map
     _fuse(detector, dtype)
-    _fuse(head, dtype, ["fuse", "tail", "widen"])
+    _fuse(head, dtype, ["fuse", "tail"])
     head.fuse[-1].to(dtype)
-    _fuse(head, torch.float32, ["gather", "out"])
+    _fuse(head, torch.float32, ["widen", "gather", "out"])
 
 
 def _fuse(module: nn.Module, dtype: torch.dtype, names: Sequence[str] = ()) -> None:

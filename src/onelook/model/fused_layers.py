@@ -85,7 +85,8 @@ class FusedPointwise(nn.Module):
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
         """As `FusedConvolution.add_to`, but `total` stays what it was."""
         rows = x.to(self._dtype).permute(0, 2, 3, 1)
-        added: Tensor = _PRODUCT_ADDED(rows, total.permute(0, 2, 3, 1), *self._weights, "add")
+        before = total.to(self._dtype).permute(0, 2, 3, 1)
+        added: Tensor = _PRODUCT_ADDED(rows, before, *self._weights, "add")
         return added.permute(0, 3, 1, 2)
 
 
