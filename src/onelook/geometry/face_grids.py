@@ -3,11 +3,12 @@
 Points are continuous coordinates: pixel k covers [k, k + 1), its centre is k + 0.5.
 """
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from onelook.geometry.alignment import CROP, TEMPLATE, similarity_transform
+from onelook.geometry.alignment import CROP, TEMPLATE, apply_transform, similarity_transform
 from onelook.geometry.library import library_of
 
 if TYPE_CHECKING:
@@ -28,12 +29,9 @@ def sampling_grid(landmarks: Array, samples: int, extent: float = 1.0) -> Array:
     Returns:
         (n, samples, samples, 2) x and y in pixels of the photo, row by row of the aligned square.
     """
-    transforms = similarity_transform(_like(landmarks, TEMPLATE)[None], landmarks)
-    steps = _like(landmarks, _steps(samples, extent))
-    # The sum of a row and a column, for x and for y: a product of matrices with so small a side is slow.
-    rows = transforms[:, :, 0, None] * steps + transforms[:, :, 2, None]
-    columns = transforms[:, :, 1, None] * steps
-    return (rows[:, :, None] + columns[..., None]).swapaxes(1, 2).swapaxes(2, 3)
+    matrix = _like(landmarks, _grid_matrix(samples, extent, "float64" if "64" in str(landmarks.dtype) else "float32"))
+    points = (landmarks.reshape(-1, 10) @ matrix).reshape(-1, 2, samples, samples)
+    return points.swapaxes(1, 2).swapaxes(2, 3)
 
 
 def upright_grid(landmarks: Array, samples: int, extent: float = 1.0) -> Array:
@@ -52,6 +50,17 @@ def centre_grid(landmarks: Array, samples: int, extent: float = 1.0) -> Array:
     """As `sampling_grid`, but every sample is taken at the mean of the five points; `extent` changes nothing."""
     middle = landmarks.mean(1)[:, None, None]
     return library_of(landmarks).broadcast_to(middle, (len(landmarks), samples, samples, 2))
+
+
+@lru_cache(maxsize=16)
+def _grid_matrix(samples: int, extent: float, dtype: str) -> np.ndarray:
+    """What five points, (10,), are multiplied by to be the grid's x and y, (10, 2 * samples * samples).
+
+    A least-squares similarity from a fixed template is linear in the points that it leads to.
+    """
+    transforms = similarity_transform(TEMPLATE.astype(np.float64)[None], np.eye(10).reshape(10, 5, 2))
+    points = apply_transform(transforms, _square(samples, extent)[None])
+    return np.ascontiguousarray(points.swapaxes(1, 2).reshape(10, -1), dtype)
 
 
 def _square(samples: int, extent: float) -> np.ndarray:
@@ -76,5 +85,5 @@ def _longer_side(points: Array) -> Array:
 def _like(values: Array, constants: np.ndarray) -> Array:
     """The constants as an array of the other's library and type."""
     if isinstance(values, np.ndarray):
-        return constants.astype(values.dtype)
+        return constants.astype(values.dtype, copy=False)
     return library_of(values).from_numpy(constants).to(values)

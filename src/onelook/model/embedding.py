@@ -129,8 +129,7 @@ class EmbeddingHead(nn.Module):
             points = points.numpy()
         owners = np.repeat(np.arange(len(landmarks)), [len(each) for each in landmarks])
         dense = self.grid(points, _DENSER * self.sampled, self.extent)
-        # The grids are even: halfway between two dense samples along the diagonal is the sample of the cell.
-        plain = (dense[:, ::2, ::2] + dense[:, 1::2, 1::2]) / 2
+        plain = self.grid(points, self.sampled, self.extent)
         # A large face is sampled more coarsely than the finest map: halved maps keep it from aliasing. The samples of
         # a single point have no spacing, so the maps stay as they are.
         apart = dense[:, 0, 1] - dense[:, 0, 0]

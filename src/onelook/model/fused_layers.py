@@ -1,8 +1,8 @@
 """Layers for looking alone: convolutions with what follows them in one call of oneDNN, which torch brings.
 
 oneDNN applies an activation while a convolution's results are still in the processor's registers, and takes weights
-laid out beforehand. Preparing a call takes some thirty microseconds, a product of matrices a third of that: with some
-eighty convolutions in a look, fewer calls and cheaper ones count as much as arithmetic.
+laid out beforehand. It prepares every call anew, a product of matrices sooner than a convolution: of some seventy in a
+look, fewer calls and cheaper ones count as much as arithmetic.
 """
 
 from collections.abc import Sequence
