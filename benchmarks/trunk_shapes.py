@@ -55,7 +55,7 @@ ROUNDS, LOOKS = 40, 5  # turns, and looks a turn
 
 
 class Cost(NamedTuple):
-    """Milliseconds of a look, and how many times the released network's."""
+    """Milliseconds of a pass and an embedding, and how many times the released network's."""
 
     milliseconds: float
     ratio: float
@@ -142,7 +142,9 @@ def timed(networks: Mapping[str, JointNetwork], photo: np.ndarray) -> dict[str, 
 
 def write_table(adds: Mapping[str, int], costs: Mapping[str, Cost], figures: Mapping[str, Figures]) -> str:
     """A row a shape; in brackets the differences to the released network, in points."""
-    lines = [f"| | trunk | multiply-adds, millions | a look, ms | × released | {' | '.join(COLUMNS.values())} |"]
+    lines = [
+        f"| | trunk | multiply-adds, millions | pass and one face, ms | × released | {' | '.join(COLUMNS.values())} |"
+    ]
     lines.append("|---" * (5 + len(COLUMNS)) + "|")
     for name, shape in SHAPES.items():
         cost = costs[name]
@@ -176,7 +178,7 @@ def draw(costs: Mapping[str, Cost], figures: Mapping[str, Figures]) -> Figure:
         axes.annotate(
             f"{ALLOWED} points lost", (0.01, lost), xycoords=("axes fraction", "data"), va="bottom", fontsize=8
         )
-        axes.set(title=title, xlabel="a VGA look with one face, ms")
+        axes.set(title=title, xlabel="a pass over a VGA photo and one embedding, ms")
         axes.margins(0.15)
         axes.grid(alpha=0.3)
     figure.suptitle("Other trunks, each taught once by the released network", fontsize=12)
