@@ -1,0 +1,214 @@
+"""A network taught by the frozen released one to answer as it does. No benchmark by itself.
+
+Photos of nobody who is tested on: LFW's development training people, and web photos outside the test split of
+`params.yaml`. No label is read. First what is new learns alone, then everything.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from trunks import Shape, build
+
+from onelook.data.annotations import read_annotations
+from onelook.data.augment import photometric
+from onelook.data.lfw import read_lfw
+from onelook.files import replacing
+from onelook.model.folder import RELEASED
+from onelook.model.joint import JointNetwork, SharedPass
+from onelook.model.look import keep_best
+from onelook.model.store import load_model
+from onelook.objective.distilling import distillation_loss
+from onelook.objective.keeping import keeping_loss
+from onelook.reproducible import make_reproducible
+from onelook.settings import Annotations, Base, Lfw, load_settings
+from onelook.training.schedule import one_cycle
+
+SEED = 2026
+BATCH, SIDE = 8, 256
+SCALES = 0.2, 1.5  # of the photos in a crop
+WEB = 0.4  # share of the web photos among them
+CELL = 250  # pixels of a photo's shorter side at scale 1
+LIGHT = 0.5  # strength of the changes of light and sharpness
+FACES, SMALLEST = 2, 24  # faces of a crop that are embedded at most; their least width in pixels
+SURE = 0.5  # of the teacher, that it is a face
+WEIGHTS = {"maps": 1.0, "outputs": 0.1, "embeddings": 2.0}
+DECAY, CLIP = 1e-4, 5.0
+SAVED = 100  # steps
+
+
+class Stage(NamedTuple):
+    """A part of the training, with a cycle of the learning rate of its own."""
+
+    name: str
+    steps: int
+    rate: float
+
+
+STAGES = (Stage("new", 400, 3e-3), Stage("all", 1000, 5e-4))
+
+
+class Crops(Protocol):
+    """What is shown to both networks."""
+
+    def batch(self, rng: np.random.Generator) -> Tensor:
+        """(B, 3, side, side) uint8."""
+
+
+class Photos:
+    """Crops full of training photos, side by side at one scale: the smaller the scale, the more faces."""
+
+    def __init__(self, data: Path) -> None:
+        reading = read_lfw(Lfw(path=str(data / "lfw")))
+        official = reading.official or {}
+        self.people = [each.path for each in reading.portraits if official[each.identity] == "train"]
+        settings = load_settings(Path("params.yaml"))
+        shares, seed = settings.prepare.people, settings.base.seed
+        labelled = read_annotations(Annotations(path=str(data / "scenes")), shares, seed).photos
+        self.web = [each.path for each in labelled if each.split != "test"]
+
+    def batch(self, rng: np.random.Generator) -> Tensor:
+        """(BATCH, 3, SIDE, SIDE) uint8, the colours innermost in memory."""
+        crops = np.array([self._crop(rng) for _ in range(BATCH)])
+        return torch.from_numpy(crops).permute(0, 3, 1, 2)
+
+    def _crop(self, rng: np.random.Generator) -> np.ndarray:
+        scale = float(np.exp(rng.uniform(*np.log(SCALES))))
+        cell = round(CELL * scale)
+        top, left = rng.integers(cell, size=2)
+        rows, columns = (-(-(SIDE + begin) // cell) for begin in (top, left))
+        cells = [[self._cell(cell, scale, rng) for _ in range(columns)] for _ in range(rows)]
+        photo = np.concatenate([np.concatenate(row, axis=1) for row in cells])[top : top + SIDE, left : left + SIDE]
+        if rng.random() < 0.5:
+            photo = photo[:, ::-1]
+        return photometric(photo, LIGHT, rng)
+
+    def _cell(self, side: int, scale: float, rng: np.random.Generator) -> np.ndarray:
+        """The square `side` of a photo whose shorter side was made as long."""
+        paths = self.web if rng.random() < WEB else self.people
+        # Where half the size is enough, decoding it takes half the time.
+        how = cv2.IMREAD_COLOR if scale > 0.5 else cv2.IMREAD_REDUCED_COLOR_2
+        photo = cv2.cvtColor(cv2.imread(str(paths[rng.integers(len(paths))]), how), cv2.COLOR_BGR2RGB)
+        height, width = photo.shape[:2]
+        zoom = side / min(height, width)
+        size = max(side, round(width * zoom)), max(side, round(height * zoom))
+        photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+        top, left = rng.integers(size[1] - side + 1), rng.integers(size[0] - side + 1)
+        return photo[top : top + side, left : left + side]
+
+
+def trained(name: str, shape: Shape, photos: Crops, folder: Path) -> JointNetwork:
+    """The network of a shape, taught; read from `folder` if it was taught before, and continued if it was begun.
+
+    A shape that is not to be trained comes as it is built.
+    """
+    final = folder / f"{name}.safetensors"
+    if shape.trained and not final.exists():
+        make_reproducible(Base(seed=SEED, threads=1))
+        folder.mkdir(parents=True, exist_ok=True)
+        network = build(shape)
+        for number, stage in enumerate(STAGES):
+            teach(network, shape, photos, number, folder / f"{name}.{stage.name}.pt")
+        state = {key: value.contiguous() for key, value in network.state_dict().items()}
+        with replacing(final) as temporary:
+            save_file(state, temporary)
+        for stage in STAGES:
+            (folder / f"{name}.{stage.name}.pt").unlink()
+    network = build(shape)
+    if shape.trained:
+        network.load_state_dict(load_file(final))
+    return network.eval()
+
+
+def teach(network: JointNetwork, shape: Shape, photos: Crops, number: int, saved: Path) -> None:
+    """One stage, from where `saved` left it, if it did."""
+    stage = STAGES[number]
+    teacher: Any = load_model(RELEASED).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+    new = [network.get_submodule(name) for name in shape.new]
+    network.requires_grad_(stage.name == "all")
+    for module in new:
+        module.requires_grad_(True)
+    learning = [each for each in network.parameters() if each.requires_grad]
+    optimiser = torch.optim.AdamW(learning, lr=stage.rate, weight_decay=DECAY)
+    begin = 0
+    if saved.exists():
+        state = torch.load(saved, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        begin = state["step"]
+    # What was released keeps its statistics, and what is new keeps those of the first stage.
+    network.eval()
+    for module in new:
+        module.train(stage.name == "new")
+    sums: dict[str, float] = {}
+    started = time.perf_counter()
+    steps = range(begin, stage.steps)
+    for step in track(steps, description=saved.stem, console=Console(stderr=True)):
+        rng = np.random.default_rng([SEED, number, step])
+        losses = loss_parts(network, teacher, photos.batch(rng), rng)
+        for key, value in losses.items():
+            sums[key] = sums.get(key, 0.0) + float(value.detach())
+        for group in optimiser.param_groups:
+            group["lr"] = stage.rate * one_cycle(step, stage.steps)
+        optimiser.zero_grad()
+        torch.stack([WEIGHTS[key] * value for key, value in losses.items()]).sum().backward()
+        nn.utils.clip_grad_norm_(learning, CLIP)
+        optimiser.step()
+        if (step + 1) % SAVED == 0 or step + 1 == stage.steps:
+            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            with replacing(saved) as temporary:
+                torch.save(state, temporary)
+            told = ", ".join(f"{key} {value / SAVED:.4f}" for key, value in sums.items())
+            print(f"{saved.stem} {step + 1}: {told}; {time.perf_counter() - started:.0f} s", flush=True)
+            sums = {}
+
+
+def loss_parts(
+    network: JointNetwork, teacher: JointNetwork, images: Tensor, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """How far a network is from its teacher on images (B, 3, H, W): in maps, outputs, embeddings."""
+    with torch.no_grad():
+        wanted = teacher(images)
+        faces = _faces(wanted, teacher.detector.anchors(*images.shape[2:]), rng)
+        known = teacher.embed(wanted.maps, faces)
+    # With the colours innermost, oneDNN's gradient of a 1x1 convolution of stride 2 writes where it must not.
+    shared = network(images.contiguous())
+    parts = {"maps": map_loss(shared, wanted), "outputs": keeping_loss(shared.anchors, wanted.anchors)}
+    if len(known):
+        parts["embeddings"] = distillation_loss(network.embed(shared.maps, faces), known)
+    return parts
+
+
+def map_loss(shared: SharedPass, wanted: SharedPass) -> Tensor:
+    """Mean over maps of their squared error, each channel in units of its variance in the teacher's map.
+
+    The maps are those that are embedded from and those that the heads read; of another shape than the teacher's, none.
+    """
+    pairs = zip([*shared.maps, *shared.features], [*wanted.maps, *wanted.features], strict=True)
+    return torch.stack([_error(own, theirs) for own, theirs in pairs if own.shape == theirs.shape]).mean()
+
+
+def _error(own: Tensor, wanted: Tensor) -> Tensor:
+    variance = wanted.var((0, 2, 3))
+    # A channel that hardly ever changes is not worth more than the others.
+    variance = variance.clamp(min=0.01 * float(variance.mean()))
+    return (functional.mse_loss(own, wanted, reduction="none").mean((0, 2, 3)) / variance).mean()
+
+
+def _faces(wanted: SharedPass, anchors: Tensor, rng: np.random.Generator) -> list[Tensor]:
+    """Landmarks (n, 5, 2) of a few faces of each image as the teacher finds them."""
+    outputs: Any = type(wanted.anchors)(*(each.contiguous() for each in wanted.anchors))
+    chosen = []
+    for image in range(len(outputs.logits)):
+        boxes, _, landmarks, _ = keep_best(outputs, image, anchors, SURE, 0.4)
+        rows = rng.permutation(np.flatnonzero(boxes[:, 2] - boxes[:, 0] >= SMALLEST))[:FACES]
+        chosen.append(torch.from_numpy(landmarks[rows]))
+    return chosen
