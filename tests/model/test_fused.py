@@ -62,7 +62,7 @@ def test_what_a_convolution_gives_is_added(kernel: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 9, 7)], ids=str)
-def test_a_context_module_in_three_calls(shape: tuple[int, int, int]) -> None:
+def test_a_context_module_in_four_calls(shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     context = Context(8).eval()
     for norm in (module for module in context.modules() if isinstance(module, nn.BatchNorm2d)):

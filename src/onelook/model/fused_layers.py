@@ -140,24 +140,25 @@ class JoinedHeads(nn.Module):
 
 
 class JoinedContext(nn.Module):
-    """A context module in three calls for five: convolutions that read the same are one.
+    """A context module in four calls for five: the two convolutions that read the first step are one.
 
     What is put out gets a ReLU, what leads on a leaky one. A ReLU makes the same of a leaky one's result as of what
-    went into it, so all get the leaky one first, and what is put out the other afterwards.
+    went into it, so both get the leaky one first, and what is put out the other afterwards.
+
+    The two that read what comes in stay two: for their 48 outputs oneDNN wants the weights laid out otherwise where
+    maps are small, and does that anew at every call.
     """
 
     def __init__(self, context: Context, dtype: torch.dtype) -> None:
         super().__init__()
-        self.near_and_step, self.middle_and_far_step, self.far = (
+        self.near, self.step, self.middle_and_far_step, self.far = (
             FusedConvolution(side_by_side([_convolution(part) for part in parts]), _LEAKY, dtype)
-            for parts in ((context.near, context.step), (context.middle, context.far_step), (context.far,))
+            for parts in ((context.near,), (context.step,), (context.middle, context.far_step), (context.far,))
         )
-        self._sizes = [_convolution(part).out_channels for part in (context.near, context.step)]
 
     def forward(self, x: Tensor) -> Tensor:
-        near, step = self.near_and_step(x).split(self._sizes, 1)
-        middle, far_step = self.middle_and_far_step(step).chunk(2, 1)
-        return torch.cat([near, middle, self.far(far_step)], 1).relu_()
+        middle, far_step = self.middle_and_far_step(self.step(x)).chunk(2, 1)
+        return torch.cat([self.near(x), middle, self.far(far_step)], 1).relu_()
 
 
 class FusedProjection(nn.Module):
