@@ -1,3 +1,5 @@
+import warnings
+
 import cv2
 import numpy as np
 import pytest
@@ -82,3 +84,16 @@ def test_doubles_are_suppressed_and_scores_sorted() -> None:
     np.testing.assert_allclose(landmarks, points[[2, 0]], rtol=1e-5)
     assert rows.tolist() == [2, 0]
     assert len(keep_best(outputs, 0, anchors, score=0.97, nms=0.4)[0]) == 0
+
+
+def test_a_photo_that_cannot_be_written_to_is_looked_at_without_a_warning(looker: Looker, photo: np.ndarray) -> None:
+    kept = photo.copy()
+    kept.setflags(write=False)
+    torch.set_warn_always(True)  # else the warning would be told once in a process, maybe in another test
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            (found,) = looker.look([kept], DETECT)
+    finally:
+        torch.set_warn_always(False)
+    np.testing.assert_array_equal(found.boxes, looker.look([photo], DETECT)[0].boxes)

@@ -225,4 +225,5 @@ def public_detector() -> Looker:
 
 def _to_tensor(photos: np.ndarray) -> Tensor:
     """Photos (B, H, W, 3) as (B, 3, H, W), in memory as they were: the colours innermost."""
-    return torch.from_numpy(np.ascontiguousarray(photos)).permute(0, 3, 1, 2)
+    # Copied only where it must be: torch takes no array that cannot be written to.
+    return torch.from_numpy(np.require(photos, requirements=["C", "W"])).permute(0, 3, 1, 2)
