@@ -8,7 +8,7 @@ import numpy as np
 from onelook.data.photo import write_photo
 from onelook.errors import PhotoError
 from onelook.gallery.enrolment import PASS
-from onelook.media.photos import MOST_BYTES, passes, picture_path, read_ahead
+from onelook.media.photos import MOST_BYTES, ReadAhead, passes, picture_path
 from onelook.media.sources import Source
 
 
@@ -24,16 +24,36 @@ def test_photos_come_in_order_and_few_are_read_ahead(tmp_path: Path) -> None:
             yield Source(tmp_path / f"{place}.png", "photo")
 
     most = 0
-    for place, (source, image) in enumerate(read_ahead(sources())):
+    for place, (source, image) in enumerate(ReadAhead(sources())):
         assert isinstance(image, np.ndarray) and source.path.name == f"{place}.png"
         assert (image == place).all()
         most = max(most, asked - place)
     assert 2 <= most <= PASS + 2, "a folder of any size takes the memory of a few photos"
 
 
+def test_photos_are_read_when_asked_for_and_from_being_told_to_begin() -> None:
+    asked: list[int] = []
+
+    def sources() -> Iterator[Source]:
+        for place in range(3 * PASS):
+            asked.append(place)
+            yield Source(Path(f"{place}.jpg"), "photo")
+
+    ahead = ReadAhead(sources())
+    photos = iter(ahead)
+    assert not asked
+    for _ in range(PASS):
+        next(photos)
+    assert len(asked) == PASS, "nothing is read while the network runs"
+    ahead.begin()
+    ahead.begin()
+    assert len(asked) == 2 * PASS
+    assert [str(source.path) for source, _ in photos] == [f"{place}.jpg" for place in range(PASS, 3 * PASS)]
+
+
 def test_a_photo_that_cannot_be_read_takes_its_place() -> None:
     refused = Source(Path("link.jpg"), "photo", why="link.jpg: a link out of here")
-    outcomes = [image for _, image in read_ahead([Source(Path("absent.jpg"), "photo"), refused])]
+    outcomes = [image for _, image in ReadAhead([Source(Path("absent.jpg"), "photo"), refused])]
     assert all(isinstance(each, PhotoError) for each in outcomes)
     assert [str(each) for each in outcomes] == ["absent.jpg: no such photo", "link.jpg: a link out of here"]
 

@@ -1,8 +1,10 @@
-"""Looking at many photos: read ahead by a thread, looked at in passes."""
+"""Looking at many photos: read ahead by threads, looked at in passes."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,26 +20,37 @@ from onelook.media.sources import Source
 
 # Bytes of pixels after which a pass is full: eight photos of 12 megapixels would take three times as much.
 MOST_BYTES = 96 * 2**20
-# As many as are looked at together: the next pass is read while this one is looked at.
-_AHEAD = PASS
 
 Read = tuple[Source, np.ndarray | PhotoError]
 
 
-def read_ahead(sources: Iterable[Source]) -> Iterator[Read]:
-    """Each photo, RGB uint8 (H, W, 3), or what is wrong with it; a thread reads the next ones meanwhile."""
-    rest = iter(sources)
-    waiting: deque[tuple[Source, Future[np.ndarray]]] = deque()
-    reader = ThreadPoolExecutor(1)
-    try:
-        for source in rest:
-            waiting.append((source, reader.submit(_read, source)))
-            if len(waiting) > _AHEAD:
-                yield _outcome(*waiting.popleft())
-        while waiting:
-            yield _outcome(*waiting.popleft())
-    finally:
-        reader.shutdown(cancel_futures=True)
+class ReadAhead:
+    """Photos in order, RGB uint8 (H, W, 3), or what is wrong with each; threads read as many as a pass takes.
+
+    They read when photos are asked for that are not read yet, and from `begin` on; not at any other time: the network's
+    threads wait for each other, and so for every core that somebody else is using.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._rest = iter(sources)
+        self._waiting: deque[tuple[Source, Future[np.ndarray]]] = deque()
+        self._readers = ThreadPoolExecutor(min(PASS, os.cpu_count() or 1))
+
+    def __iter__(self) -> Iterator[Read]:
+        try:
+            while True:
+                if not self._waiting:
+                    self.begin()
+                if not self._waiting:
+                    return
+                yield _outcome(*self._waiting.popleft())
+        finally:
+            self._readers.shutdown(cancel_futures=True)
+
+    def begin(self) -> None:
+        """Begin to read the next photos."""
+        for source in islice(self._rest, PASS - len(self._waiting)):
+            self._waiting.append((source, self._readers.submit(_read, source)))
 
 
 def passes(photos: Iterable[Read]) -> Iterator[list[Read]]:
@@ -53,7 +66,11 @@ def passes(photos: Iterable[Read]) -> Iterator[list[Read]]:
 
 
 def photo_lines(
-    gallery: Gallery, photos: list[Read], keep: Callable[[np.ndarray], int], pictures: Path | None
+    gallery: Gallery,
+    photos: list[Read],
+    keep: Callable[[np.ndarray], int],
+    pictures: Path | None,
+    looked: Callable[[], None],
 ) -> list[Line]:
     """What one look at the photos of a pass finds, a line a photo.
 
@@ -62,8 +79,10 @@ def photo_lines(
         photos: of the pass.
         keep: takes the embedding (d,) of an unknown face and gives its row number.
         pictures: the folder of the photos with the faces drawn in; None: they are not drawn.
+        looked: called when the network has run.
     """
     looks = iter(gallery.identify_all([image for _, image in photos if isinstance(image, np.ndarray)]))
+    looked()
     lines: list[Line] = []
     for number, (source, image) in enumerate(photos, start=1):
         line: Line = {

@@ -23,7 +23,7 @@ from onelook.errors import OnelookError
 from onelook.gallery.gallery import Gallery
 from onelook.media.film import Watch, film_lines
 from onelook.media.journal import Journal, Line, current_lines
-from onelook.media.photos import passes, photo_lines, read_ahead
+from onelook.media.photos import ReadAhead, passes, photo_lines
 from onelook.media.sources import Source
 from onelook.media.table import write_table
 
@@ -65,8 +65,10 @@ def run(
         with Journal(out, gallery.terms.embedding_size, gallery.terms.fingerprint) as journal:
             for kind, some in groupby(_fresh(sources, journal, told), key=lambda source: source.kind):
                 if kind == "photo":
-                    for photos in passes(read_ahead(some)):
-                        lines = photo_lines(gallery, photos, journal.add_row, drawn)
+                    ahead = ReadAhead(some)
+                    for photos in passes(ahead):
+                        # The next pass is read while this one's faces are measured, drawn and written.
+                        lines = photo_lines(gallery, photos, journal.add_row, drawn, ahead.begin)
                         journal.write(lines)
                         for (source, _), line in zip(photos, lines, strict=True):
                             told(source, line["error"])
