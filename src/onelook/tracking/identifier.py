@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Mapping
-from importlib.metadata import requires, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,5 +48,15 @@ def log_pyfunc(store: Store, run: str, code: Path, artifacts: Mapping[str, Path]
 
 def _requirements() -> list[str]:
     """The package's own requirements at the versions in use; a build's local mark (torch's +cpu) is left out."""
-    names = [re.split(r"[^\w.-]", line)[0] for line in requires("onelook") or [] if "extra ==" not in line]
-    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
+    lines = [line for line in requires("onelook") or [] if "extra ==" not in line]
+    return [pinned for line in lines if (pinned := _pinned(line)) is not None]
+
+
+def _pinned(requirement: str) -> str | None:
+    """At the version in use and for the same systems; None where it is for others than this one."""
+    name = re.split(r"[^\w.-]", requirement)[0]
+    _, semicolon, systems = requirement.partition(";")
+    try:
+        return f"{name}=={version(name).partition('+')[0]}{semicolon}{systems}"
+    except PackageNotFoundError:
+        return None
