@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from one_look import DETECT, HEIGHT, MOSAICS, THREADS, WIDTH, mosaic
 
+from onelook.model.backbone import MobileNet
 from onelook.model.folder import RELEASED
 from onelook.model.fused import fastest_precision
 from onelook.model.look import Looker, keep_best, load_looker
@@ -74,9 +75,10 @@ def time_parts(looker: Looker, photo: np.ndarray) -> dict[str, float]:
 
     image = torch.from_numpy(photo[None]).permute(0, 3, 1, 2)
     pixels = step("pixels, normalised", lambda: detector.normalised(image))
-    early = step("trunk: stem and first block", lambda: detector.trunk.blocks[0](detector.trunk.stem(pixels)))
+    first, *others = stages_of(detector.trunk)
+    early = step("trunk: stem and first block", lambda: first(pixels))
     maps = detector.trunk(pixels)
-    times["trunk: the other twelve blocks"] = milliseconds(lambda: rest_of(detector.trunk, early))
+    step("trunk: the other twelve blocks", lambda: torch.nn.Sequential(*others)(early))
     levels = step("pyramid", lambda: detector.pyramid(maps[detector.finer :]))
     features = step("context", lambda: [each(x) for each, x in zip(detector.context, levels, strict=True)])
     outputs = step("detection heads", lambda: detector.heads(features))
@@ -85,18 +87,16 @@ def time_parts(looker: Looker, photo: np.ndarray) -> dict[str, float]:
     points = torch.from_numpy(kept[2])
     step("sampling grid", lambda: head.grid(points, 2 * head.sampled, head.extent))
     shared = network(image).maps
-    samples = step("sampling, its grid included", lambda: head.sample(shared, [points]))
+    samples, _ = step("sampling, its grid included", lambda: head.sample(shared, [points]))
     fused = step("projection of the samples", lambda: head.fuse(samples))
     last = step("tail", lambda: head.tail(fused))
     step("embedding", lambda: head.out(head.gather(head.widen(last))))
     return times
 
 
-def rest_of(trunk: Any, x: torch.Tensor) -> torch.Tensor:
-    """What the trunk does after its first block."""
-    for block in trunk.blocks[1:]:
-        x = block(x)
-    return x
+def stages_of(trunk: Any) -> list[torch.nn.Module]:
+    """What a trunk makes its maps with, one after the other."""
+    return [torch.nn.Sequential(*layers) for layers in trunk.stages()] if isinstance(trunk, MobileNet) else trunk.stages
 
 
 def milliseconds(run: Callable[[], object]) -> float:

@@ -116,10 +116,10 @@ def test_what_is_not_new_is_as_released(name: str) -> None:
 def test_without_the_finest_map_flat_maps_are_projected_as_before() -> None:
     released, strided = (load_model(RELEASED).embedding.fuse[0], build(SHAPES["strided"]).embedding.fuse[0])
     parts = [torch.randn(2, channels, 1, 1).expand(-1, -1, 4, 4) for channels in (16, 32, 64, 64)]
-    parts[0] = parts[0].expand(-1, -1, 4, 4).repeat(1, 1, 2, 2)
+    parts[0] = parts[0].repeat(1, 4, 1, 1)
     without = [torch.zeros_like(parts[0]), *parts[1:]]
     # Constant over 2x2 samples, the map of stride 4 counts as much as one sample of it did.
-    twice = [parts[1].repeat(1, 1, 2, 2), *parts[2:]]
+    twice = [parts[1].repeat(1, 4, 1, 1), *parts[2:]]
     torch.testing.assert_close(strided(twice), released(without), rtol=1e-4, atol=1e-4)
 
 

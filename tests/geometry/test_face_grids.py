@@ -32,6 +32,17 @@ def test_a_wider_grid_has_the_same_centre_and_that_much_more_around_it() -> None
     torch.testing.assert_close(wide[0, 0, 0], torch.tensor([56 - 84 + 3.0, 56 - 84 + 3.0]), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("grid", [sampling_grid, upright_grid, centre_grid])
+def test_samples_of_small_squares_follow_each_other(grid: Callable[..., Any]) -> None:
+    points = np.random.default_rng(0).uniform(0, 50, (2, 5, 2))
+    rows, squares = grid(points, 6, 1.2), grid(points, 6, 1.2, 3)
+    assert squares.shape == (2, 2, 18, 2)
+    for y in range(6):
+        for x in range(6):
+            place = x // 3 * 9 + y % 3 * 3 + x % 3
+            np.testing.assert_allclose(squares[:, y // 3, place], rows[:, y, x])
+
+
 def turned(degrees: float, size: float = 1.7) -> torch.Tensor:
     """A template face turned about its middle, somewhere in a photo."""
     moved = apply_transform(similarity(np.radians(degrees), size, 80.0, 60.0), TEMPLATE.astype(np.float64))

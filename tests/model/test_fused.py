@@ -1,25 +1,28 @@
 """A network made ready to look answers as it did before."""
 
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from hypothesis import given
+from hypothesis import strategies as st
 
 from onelook.data.annotate import enlarge
 from onelook.data.orl import read_orl
 from onelook.geometry.alignment import TEMPLATE
 from onelook.geometry.anchors import AnchorLevel
+from onelook.model import onednn
+from onelook.model.embedding import Shrinking
 from onelook.model.folder import RELEASED
-from onelook.model.folding import fold_batch_norms
 from onelook.model.fused import make_ready
-from onelook.model.fused_layers import Activation, FusedConvolution, FusedPointwise, JoinedContext, JoinedHeads, fused
+from onelook.model.fused_layers import FusedEnlarging, FusedShrinking, JoinedHeads
 from onelook.model.heads import DetectionHeads
 from onelook.model.joint import JointNetwork
 from onelook.model.look import load_looker
-from onelook.model.pyramid import Context
+from onelook.model.pyramid import Enlarging
 from onelook.settings import Detect, load_settings
 
 ROUNDS_IN_BFLOAT16 = pytest.mark.skipif(
@@ -27,62 +30,15 @@ ROUNDS_IN_BFLOAT16 = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize(
-    "activation", [("none",), ("leaky_relu", 0.1), ("leaky_relu", 0.0), ("hardtanh", 0.0, 6.0)], ids=str
-)
-def test_a_convolution_and_its_activation_in_one_call(activation: Activation) -> None:
-    torch.manual_seed(0)
-    apart: dict[str, nn.Module] = {
-        "none": nn.Identity(),
-        "leaky_relu": nn.LeakyReLU(activation[1] if len(activation) > 1 else 0),
-        "hardtanh": nn.ReLU6(),
-    }
-    with torch.inference_mode():
-        for convolution in (
-            nn.Conv2d(3, 8, 3, 2, 1),
-            nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False),
-            nn.Conv2d(8, 5, 1),
-        ):
-            both = fused(convolution, activation, torch.float32)
-            for shape in ((1, 9, 7), (3, 32, 40)):
-                x = 4 * torch.randn(shape[0], convolution.in_channels, *shape[1:])
-                torch.testing.assert_close(both(x), apart[activation[0]](convolution(x)), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("kernel", [1, 3])
-def test_what_a_convolution_gives_is_added(kernel: int) -> None:
-    torch.manual_seed(0)
-    convolution = nn.Conv2d(6, 4, kernel, padding=kernel // 2)
-    x, total = torch.randn(2, 6, 9, 7), torch.randn(2, 4, 9, 7)
-    with torch.inference_mode():
-        wanted = total + convolution(x)
-        both = fused(convolution, ("none",), torch.float32)
-        assert isinstance(both, FusedPointwise if kernel == 1 else FusedConvolution)
-        torch.testing.assert_close(both.add_to(total.clone(), x), wanted, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 9, 7)], ids=str)
-def test_a_context_module_in_four_calls(shape: tuple[int, int, int]) -> None:
-    torch.manual_seed(0)
-    context = Context(8).eval()
-    for norm in (module for module in context.modules() if isinstance(module, nn.BatchNorm2d)):
-        nn.init.normal_(norm.bias)
-        nn.init.uniform_(norm.running_var, 0.2, 2)
-    x = torch.randn(shape[0], 8, *shape[1:])
-    with torch.inference_mode():
-        wanted = context(x)
-        fold_batch_norms(context)
-        torch.testing.assert_close(JoinedContext(context, torch.float32)(x), wanted, rtol=1e-4, atol=1e-4)
-
-
 def test_joined_heads_tell_of_each_anchor_what_the_heads_do() -> None:
     torch.manual_seed(0)
     levels = [AnchorLevel(8, (16, 32, 64)), AnchorLevel(16, (128,))]
     heads = DetectionHeads(5, levels)
-    maps = [torch.randn(2, 5, 4, 3), torch.randn(2, 5, 2, 2)]
     with torch.inference_mode():
-        for ours, theirs in zip(JoinedHeads(heads)(maps), heads(maps), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+        for photos in (2, 1):
+            maps = [torch.randn(photos, 5, 4, 3), torch.randn(photos, 5, 2, 2)]
+            for ours, theirs in zip(JoinedHeads(heads)(maps), heads(maps), strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +67,17 @@ def test_in_float32_the_answers_stay_whatever_the_form(project: Path, form: dict
         torch.testing.assert_close(network.embed(after.maps, faces), embeddings, rtol=1e-3, atol=1e-4)
 
 
+def test_without_the_package_of_onednn_the_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = enlarge(read_orl().portraits[0].read(), 2.0).image
+    detect = Detect(score=0.3, nms=0.4, longest_side=1280)
+    known = load_looker(RELEASED).look([photo], detect)[0]
+    monkeypatch.setattr(onednn, "_file", lambda: None)
+    found = load_looker(RELEASED).look([photo], detect)[0]
+    assert len(known) == len(found) == 1
+    np.testing.assert_allclose(found.boxes, known.boxes, atol=1e-2)
+    np.testing.assert_allclose(found.embeddings, known.embeddings, atol=1e-3)
+
+
 @ROUNDS_IN_BFLOAT16
 def test_in_bfloat16_faces_and_who_they_are_stay() -> None:
     portraits = read_orl().portraits
@@ -132,3 +99,26 @@ def test_maps_are_rounded_and_what_is_told_is_not() -> None:
     assert {each.dtype for each in shared.maps} == {torch.bfloat16}
     assert {each.dtype for each in (*shared.anchors, *shared.float_features())} == {torch.float32}
     assert all(a.shape[-1] == 2 * b.shape[-1] for a, b in pairwise(shared.maps))
+
+
+@given(st.tuples(*[st.integers(1, 6)] * 4), st.booleans(), st.booleans())
+def test_a_coarse_map_is_added_to_a_finer_one_of_any_size(
+    size: tuple[int, int, int, int], odd: bool, innermost: bool
+) -> None:
+    torch.manual_seed(0)
+    batch, channels, height, width = size
+    coarse, fine = torch.randn(size), torch.randn(batch, channels, 2 * height - odd, 2 * width - odd)
+    if innermost:
+        coarse, fine = (each.contiguous(memory_format=torch.channels_last) for each in (coarse, fine))
+    wanted = Enlarging()(coarse, fine)
+    with torch.inference_mode():
+        torch.testing.assert_close(FusedEnlarging()(coarse, fine), wanted)
+
+
+@given(st.tuples(*[st.integers(1, 12)] * 4), st.sampled_from([2, 4]))
+def test_a_map_is_shrunk_to_the_means_of_its_squares(size: tuple[int, int, int, int], times: int) -> None:
+    x = torch.arange(prod(size)).float().sin().reshape(size)
+    wanted = torch.nn.functional.avg_pool2d(x, times, ceil_mode=True)
+    with torch.inference_mode():
+        for shrinking in (Shrinking(), FusedShrinking()):
+            torch.testing.assert_close(shrinking(x, times), wanted, rtol=1e-5, atol=1e-6)

@@ -59,19 +59,28 @@ def test_embeddings_are_unit_rows_image_by_image(network: JointNetwork) -> None:
 def test_faces_of_very_different_size_in_one_batch_are_sampled_as_each_alone(network: JointNetwork) -> None:
     maps = network(torch.randint(0, 256, (2, 3, 384, 384), dtype=torch.uint8)).maps
     landmarks = [faces((10, 10, 300), (200, 200, 40), (5, 300, 70)), faces((30, 20, 150))]
-    together = network.embedding.sample(maps, landmarks)
+    together, order = network.embedding.sample(maps, landmarks)
+    assert sorted(order) == [0, 1, 2, 3] and order.tolist() == [1, 2, 3, 0]
     one_by_one = [
-        network.embedding.sample([x[i : i + 1] for x in maps], [face[None]])
+        network.embedding.sample([x[i : i + 1] for x in maps], [face[None]])[0]
         for i, image in enumerate(landmarks)
         for face in image
     ]
     for all_faces, single in zip(together, zip(*one_by_one, strict=True), strict=True):
-        torch.testing.assert_close(all_faces, torch.cat(single), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(all_faces, torch.cat(single)[order], rtol=1e-4, atol=1e-4)
+    alone = [network.embed([x[1:] for x in maps], landmarks[1:])]
+    alone = [*(network.embed([x[:1] for x in maps], [face[None]]) for face in landmarks[0]), *alone]
+    torch.testing.assert_close(network.embed(maps, landmarks), torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
 def test_no_faces_give_no_embeddings(network: JointNetwork) -> None:
     shared = network(torch.zeros(1, 3, 64, 64))
     assert network.embed(shared.maps, [torch.zeros(0, 5, 2)]).shape == (0, 16)
+
+
+def spread(finest: torch.Tensor) -> torch.Tensor:
+    """Four samples' channels one after the other, (n, 4 c, s, s), as samples (n, c, 2 s, 2 s)."""
+    return torch.nn.functional.pixel_shuffle(finest.unflatten(1, (4, -1)).transpose(1, 2).flatten(1, 2), 2)
 
 
 def test_the_sample_of_a_map_of_coordinates_is_the_grid_itself(network: JointNetwork) -> None:
@@ -83,7 +92,8 @@ def test_the_sample_of_a_map_of_coordinates_is_the_grid_itself(network: JointNet
     coarse = torch.stack([x, y])[None].repeat(1, 16, 1, 1)
     maps = [fine, coarse, torch.zeros(1, 64, 16, 20), torch.zeros(1, 64, 8, 10)]
     for side in (56.0, 110.0):
-        finest, second, *_ = head.sample(maps, [faces((12, 9, side))])
+        (finest, second, *_), _ = head.sample(maps, [faces((12, 9, side))])
+        finest = spread(finest)
         for sampled, samples in ((finest, 56), (second, 28)):
             step = side / samples
             across = (12 + step * (torch.arange(samples) + 0.5)).expand(samples, samples)
@@ -97,8 +107,8 @@ def test_the_projection_of_the_samples_is_the_one_convolution_its_weights_descri
     head = network.embedding
     maps = network(torch.randint(0, 256, (2, 3, 160, 160), dtype=torch.uint8)).maps
     landmarks = [faces((10, 10, 100), (40, 30, 60)), faces((-20, 50, 90))]
-    finest, *others = head.sample(maps, landmarks)
-    joined = torch.cat([torch.nn.functional.pixel_unshuffle(finest, 2), *others], dim=1)
+    (finest, *others), _ = head.sample(maps, landmarks)
+    joined = torch.cat([torch.nn.functional.pixel_unshuffle(spread(finest), 2), *others], dim=1)
     seen = []
     head.fuse[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     network.embed(maps, landmarks)
@@ -132,9 +142,9 @@ def test_the_centre_is_the_features_of_one_point_whatever_lies_around_it() -> No
     for x in around:
         x[:, :, : x.shape[-1] // 4] += 1
     landmarks = [faces((20, 20, 80)), faces((20, 20, 80), (24, 10, 90))]
-    sampled = network.embedding.sample(maps, landmarks)
-    assert [tuple(each.shape) for each in sampled] == [(3, 16, 2, 2), (3, 32, 1, 1), (3, 64, 1, 1), (3, 64, 1, 1)]
-    torch.testing.assert_close(sampled[0][0], maps[0][0, :, :2, :2])
+    sampled, _ = network.embedding.sample(maps, landmarks)
+    assert [tuple(each.shape) for each in sampled] == [(3, 64, 1, 1), (3, 32, 1, 1), (3, 64, 1, 1), (3, 64, 1, 1)]
+    torch.testing.assert_close(spread(sampled[0])[0], maps[0][0, :, :2, :2])
     torch.testing.assert_close(sampled[1][1:, :, 0, 0], maps[1][1, :, 0, 0].expand(2, -1))
     rows = network.embed(maps, landmarks)
     assert rows.shape == (3, 16)
@@ -154,8 +164,8 @@ def test_a_large_face_is_averaged_not_picked(network: JointNetwork) -> None:
     board = ((torch.arange(512)[:, None] + torch.arange(512)[None]) % 2).float()
     rest = [torch.zeros(1, 32, 256, 256), torch.zeros(1, 64, 128, 128), torch.zeros(1, 64, 64, 64)]
     maps = [board.expand(1, 16, 512, 512), *rest]
-    sampled = network.embedding.sample(maps, [faces((100, 100, 800))])
-    flat = network.embedding.sample([torch.full_like(maps[0], 0.5), *maps[1:]], [faces((100, 100, 800))])
+    sampled, _ = network.embedding.sample(maps, [faces((100, 100, 800))])
+    flat, _ = network.embedding.sample([torch.full_like(maps[0], 0.5), *maps[1:]], [faces((100, 100, 800))])
     torch.testing.assert_close(sampled[0], flat[0], atol=1e-4, rtol=0)
 
 
@@ -176,8 +186,8 @@ def test_only_the_maps_that_are_named_are_sampled() -> None:
     network = JointNetwork(SETTINGS.model_copy(update={"embedding": embedding})).eval()
     maps = network(torch.randint(0, 256, (1, 3, 128, 128), dtype=torch.uint8)).maps
     landmarks = [faces((10, 10, 90))]
-    sampled = network.embedding.sample(maps, landmarks)
-    assert [tuple(each.shape) for each in sampled] == [(1, 32, 56, 56), (1, 64, 28, 28)]
+    sampled, _ = network.embedding.sample(maps, landmarks)
+    assert [tuple(each.shape) for each in sampled] == [(1, 128, 28, 28), (1, 64, 28, 28)]
     rows = network.embed(maps, landmarks)
     maps[0], maps[2] = torch.full_like(maps[0], torch.nan), torch.full_like(maps[2], torch.nan)
     torch.testing.assert_close(network.embed(maps, landmarks), rows)

@@ -18,62 +18,61 @@ if TYPE_CHECKING:
 Array = TypeVar("Array", np.ndarray, "Tensor")
 
 
-def sampling_grid(landmarks: Array, samples: int, extent: float = 1.0) -> Array:
+def sampling_grid(landmarks: Array, samples: int, extent: float = 1.0, together: int = 1) -> Array:
     """Where in the photo an aligned face is sampled.
 
     Args:
         landmarks: (n, 5, 2) in pixels of the photo.
         samples: samples along each side of the aligned square.
         extent: side of that square, in sides of the crop that `TEMPLATE` belongs to; they share their centre.
+        together: so many samples along each side make a small square; it divides `samples`.
 
     Returns:
-        (n, samples, samples, 2) x and y in pixels of the photo, row by row of the aligned square.
+        (n, samples / together, samples * together, 2) x and y in pixels of the photo: small squares row by row of the
+        aligned square, and in each its samples row by row.
     """
-    matrix = _like(landmarks, _grid_matrix(samples, extent, "float64" if "64" in str(landmarks.dtype) else "float32"))
-    points = (landmarks.reshape(-1, 10) @ matrix).reshape(-1, 2, samples, samples)
+    exact = "float64" if "64" in str(landmarks.dtype) else "float32"
+    matrix = _like(landmarks, _grid_matrix(samples, extent, together, exact))
+    points = (landmarks.reshape(-1, 10) @ matrix).reshape(-1, 2, samples // together, samples * together)
     return points.swapaxes(1, 2).swapaxes(2, 3)
 
 
-def upright_grid(landmarks: Array, samples: int, extent: float = 1.0) -> Array:
+def upright_grid(landmarks: Array, samples: int, extent: float = 1.0, together: int = 1) -> Array:
     """As `sampling_grid`, but along the photo's own axes, however the face is turned: the square of a region.
 
     The square lies about the mean of the five points, and grows with the longer side of the box around them, as the
     crop does in `TEMPLATE`: for points that are the template, moved and scaled, it is the grid of `sampling_grid`.
     """
     scale = _longer_side(landmarks) / float(_longer_side(TEMPLATE))
-    square = _like(landmarks, _square(samples, extent) - TEMPLATE.mean(0))
+    square = _like(landmarks, _square(samples, extent, together) - TEMPLATE.mean(0))
     points = square[None] * scale[:, None, None] + landmarks.mean(1)[:, None]
-    return points.reshape(-1, samples, samples, 2)
+    return points.reshape(-1, samples // together, samples * together, 2)
 
 
-def centre_grid(landmarks: Array, samples: int, extent: float = 1.0) -> Array:
+def centre_grid(landmarks: Array, samples: int, extent: float = 1.0, together: int = 1) -> Array:
     """As `sampling_grid`, but every sample is taken at the mean of the five points; `extent` changes nothing."""
     middle = landmarks.mean(1)[:, None, None]
-    return library_of(landmarks).broadcast_to(middle, (len(landmarks), samples, samples, 2))
+    return library_of(landmarks).broadcast_to(middle, (len(landmarks), samples // together, samples * together, 2))
 
 
 @lru_cache(maxsize=16)
-def _grid_matrix(samples: int, extent: float, dtype: str) -> np.ndarray:
+def _grid_matrix(samples: int, extent: float, together: int, dtype: str) -> np.ndarray:
     """What five points, (10,), are multiplied by to be the grid's x and y, (10, 2 * samples * samples).
 
     A least-squares similarity from a fixed template is linear in the points that it leads to.
     """
     transforms = similarity_transform(TEMPLATE.astype(np.float64)[None], np.eye(10).reshape(10, 5, 2))
-    points = apply_transform(transforms, _square(samples, extent)[None])
+    points = apply_transform(transforms, _square(samples, extent, together)[None])
     return np.ascontiguousarray(points.swapaxes(1, 2).reshape(10, -1), dtype)
 
 
-def _square(samples: int, extent: float) -> np.ndarray:
-    """The samples (samples * samples, 2; float64) in pixels of the aligned crop, row by row."""
-    steps = _steps(samples, extent)
+def _square(samples: int, extent: float, together: int) -> np.ndarray:
+    """The samples (samples * samples, 2; float64) in pixels of the aligned crop, in the order of `sampling_grid`."""
+    steps = CROP * (((np.arange(samples) + 0.5) / samples - 0.5) * extent + 0.5)
     y, x = np.meshgrid(steps, steps, indexing="ij")
-    return np.stack([x, y], -1).reshape(-1, 2)
-
-
-def _steps(samples: int, extent: float) -> np.ndarray:
-    """The samples (samples,) float64 along a side of the aligned crop, in its pixels."""
-    steps = (np.arange(samples) + 0.5) / samples
-    return CROP * ((steps - 0.5) * extent + 0.5)
+    # Rows of small squares, rows in these, small squares, samples in their rows.
+    points = np.stack([x, y], -1).reshape(samples // together, together, samples // together, together, 2)
+    return points.swapaxes(1, 2).reshape(-1, 2)
 
 
 def _longer_side(points: Array) -> Array:

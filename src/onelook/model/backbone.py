@@ -51,10 +51,16 @@ class MobileNet(nn.Module):
         self.channels = tuple(sizes[end - 1] for end in _ENDS)
 
     def forward(self, images: Tensor) -> TrunkMaps:
-        x = self.stem(images)
-        maps = []
-        for number, block in enumerate(self.blocks, start=1):
-            x = block(x)
-            if number in _ENDS:
-                maps.append(x)
+        x, maps = images, []
+        for stage in self.stages():
+            for layer in stage:
+                x = layer(x)
+            maps.append(x)
         return TrunkMaps(*maps)
+
+    def stages(self) -> list[list[nn.Module]]:
+        """The layers that lead from the photo to the first map, from there to the second, and so on."""
+        layers = [self.stem, *self.blocks]
+        # A stage ends with the block of that number; the stem is number 0.
+        starts = [0, *(end + 1 for end in _ENDS)]
+        return [layers[start : end + 1] for start, end in zip(starts, _ENDS, strict=False)]

@@ -24,6 +24,8 @@ from onelook.settings import Embedding
 _MOST_HALVINGS = 5
 # Samples of the finest map along each side of a cell of the grid.
 _DENSER = 2
+# Embeddings shorter than this, which none is, stay shorter than 1.
+_SHORTEST = 1e-12
 # Faces for whose points NumPy is the faster.
 _FEW = 8
 _GRIDS = {"warp": sampling_grid, "roi": upright_grid, "centre": centre_grid}
@@ -46,19 +48,37 @@ class SplitProjection(nn.Conv2d):
         finest, *others = self.weight.split([self.parts[0] * _DENSER**2, *self.parts[1:]], 1)
         return finest.reshape(-1, self.parts[0], _DENSER, _DENSER), [other.flatten(1).T for other in others]
 
-    def forward(self, parts: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        """Samples (n, c, s, s) of each map, of the finest (n, c, 2 s, 2 s) -> (n, outputs, s, s)."""
+    def kernels(self) -> list[Tensor]:
+        """For the samples of each map (outputs, c, 1, 1), of the finest for the channels of 2x2 samples one by one."""
         kernel, matrices = self.split()
-        return add_projected(functional.conv2d(parts[0], kernel, self.bias, stride=_DENSER), parts[1:], matrices)
+        flat = [kernel.permute(0, 2, 3, 1).flatten(1), *(matrix.T for matrix in matrices)]
+        return [each[..., None, None] for each in flat]
+
+    def forward(self, parts: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        """Samples (n, c, s, s) of each map, of the finest (n, 4 c, s, s) as in `kernels` -> (n, outputs, s, s)."""
+        first, *others = self.kernels()
+        x = functional.conv2d(parts[0], first, self.bias).permute(0, 2, 3, 1)
+        rows = x.flatten(0, 2)
+        for part, kernel in zip(parts[1:], others, strict=True):
+            rows.addmm_(part.permute(0, 2, 3, 1).flatten(0, 2), kernel.flatten(1).T)
+        return rows.view(x.shape).permute(0, 3, 1, 2)
 
 
-def add_projected(x: Tensor, parts: Sequence[Tensor], matrices: Sequence[Tensor]) -> Tensor:
-    """x (n, outputs, s, s) and parts (n, c, s, s) times matrices (c, outputs), all summed."""
-    x = x.permute(0, 2, 3, 1)
-    rows = x.flatten(0, 2)
-    for part, matrix in zip(parts, matrices, strict=True):
-        rows.addmm_(part.permute(0, 2, 3, 1).flatten(0, 2), matrix)
-    return rows.view(x.shape).permute(0, 3, 1, 2)
+class Shrinking(nn.Module):
+    """Means of squares of cells, or of what is there of them where a row or column ends."""
+
+    def forward(self, x: Tensor, times: int) -> Tensor:
+        """(B, c, H, W) and the side of a square in cells -> (B, c, ceil(H / times), ceil(W / times))."""
+        if any(side % times for side in x.shape[-2:]):
+            return functional.avg_pool2d(x, times, ceil_mode=True)
+        return self.whole(x, times)
+
+    def whole(self, x: Tensor, times: int) -> Tensor:
+        """Where no square is cut off."""
+        # As a depthwise convolution it is faster, with the channels innermost.
+        channels = x.shape[1]
+        kernel = x.new_full((channels, 1, times, times), 1 / times**2)
+        return functional.conv2d(x, kernel, stride=times, groups=channels)
 
 
 class EmbeddingHead(nn.Module):
@@ -83,6 +103,7 @@ class EmbeddingHead(nn.Module):
         self.samples = settings.grid
         self.sampled = 1 if settings.sampling == "centre" else settings.grid
         self.extent = settings.extent
+        self.shrink = Shrinking()
         self.fuse = nn.Sequential(
             SplitProjection([widths[stride] for stride in self.strides], settings.channels),
             nn.BatchNorm2d(settings.channels),
@@ -111,16 +132,23 @@ class EmbeddingHead(nn.Module):
         Returns:
             (sum of n_i, size) L2-normalised, image by image.
         """
-        x = self.fuse(self.sample(maps, landmarks))
+        samples, order = self.sample(maps, landmarks)
+        x = self.fuse(samples)
         x = x.expand(-1, -1, self.samples, self.samples)
         x = self.out(self.gather(self.widen(self.tail(x))))
-        return functional.normalize(x.flatten(1))
+        rows = x.flatten(1)
+        rows = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(_SHORTEST)
+        return rows.index_select(0, torch.from_numpy(np.argsort(order)))
 
-    def sample(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> list[Tensor]:
-        """Maps under each face's grid: (sum of n_i, c, samples, samples), of the finest one twice as many either way.
+    def sample(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> tuple[list[Tensor], np.ndarray]:
+        """Maps under each face's grid, small faces before large ones.
 
         Of all shared `maps` those are sampled that the settings name. Channels are innermost in memory; outside an
         image there are zeros.
+
+        Returns:
+            For each map (sum of n_i, c, samples, samples), of the finest one the channels of 2x2 samples, one after
+            the other; and which face each row is of, (sum of n_i,) int64.
         """
         points: Any = torch.cat(list(landmarks))
         # What follows is dozens of small steps. NumPy begins each sooner, torch shares larger ones between threads and
@@ -128,51 +156,60 @@ class EmbeddingHead(nn.Module):
         if len(points) <= _FEW and not points.requires_grad:
             points = points.numpy()
         owners = np.repeat(np.arange(len(landmarks)), [len(each) for each in landmarks])
-        dense = self.grid(points, _DENSER * self.sampled, self.extent)
-        plain = self.grid(points, self.sampled, self.extent)
-        # A large face is sampled more coarsely than the finest map: halved maps keep it from aliasing. The samples of
-        # a single point have no spacing, so the maps stay as they are.
-        apart = dense[:, 0, 1] - dense[:, 0, 0]
-        spacing = np.linalg.norm(apart if isinstance(apart, np.ndarray) else apart.detach().numpy(), axis=-1)
-        halvings = np.log2(np.maximum(spacing / self.strides[0], 1)).round().clip(0, _MOST_HALVINGS)
-        each, of_face = np.unique(halvings, return_inverse=True)
+        dense = self.grid(points, _DENSER * self.sampled, self.extent, _DENSER)
+        halvings = self._halvings(dense)
+        # Faces that read the same size of a map side by side are read at once.
+        order = np.argsort(halvings, kind="stable")
+        points, dense, owners = points[order], dense[order], owners[order]
+        counts = np.bincount(halvings)
+        each = np.flatnonzero(counts)
         # The other maps are sampled half as densely as the finest, so they may stay twice as fine.
         finest, *others = (
-            _halved(maps[place], stride, [self.strides[0] * 2 ** int(n) * (_DENSER if i else 1) for n in each], of_face)
+            self._levels(
+                maps[place],
+                stride,
+                [self.strides[0] * 2**n * (_DENSER if i else 1) for n in each.tolist()],
+                counts[each].tolist(),
+            )
             for i, (place, stride) in enumerate(zip(self.places, self.strides, strict=True))
         )
-        return [*bilinear([finest], dense, owners), *(bilinear(others, plain, owners) if others else [])]
+        samples = bilinear([finest], dense, owners)
+        # Four samples that lie together in memory are one sample with four times the channels.
+        channels = _DENSER**2 * samples[0].shape[1]
+        rows = samples[0].permute(0, 2, 3, 1).reshape(len(points), self.sampled, self.sampled, channels)
+        samples = [rows.permute(0, 3, 1, 2)]
+        if others:
+            samples += bilinear(others, self.grid(points, self.sampled, self.extent), owners)
+        return samples, order
 
+    def _halvings(self, dense: Any) -> np.ndarray:
+        """How often the finest map should be halved for each face, (n,) int64, given its samples of that map.
 
-def _halved(x: Tensor, stride: int, coarsest: Sequence[int], of_face: np.ndarray) -> Levels:
-    """Maps (B, c, H, W) averaged down to strides, ascending, as far as their size allows.
+        A large face is sampled more coarsely than that map: halved maps keep it from aliasing. The samples of a single
+        point have no spacing, so the maps stay as they are.
+        """
+        two = dense[:, 0, :2] if isinstance(dense, np.ndarray) else dense[:, 0, :2].detach().numpy()
+        spacing = np.linalg.norm(two[:, 1] - two[:, 0], axis=-1)
+        return np.log2(np.maximum(spacing / self.strides[0], 1)).round().clip(0, _MOST_HALVINGS).astype(np.int64)
 
-    The levels are those that are needed; `of_face` (n,) int64 says which of the strides each face asks for.
-    """
-    levels: list[Tensor] = []
-    strides: list[int] = []
-    used: list[int] = []
-    for wanted in coarsest or [stride]:
-        before = stride
-        while stride < wanted and min(x.shape[-2:]) > 1:
-            # Halved twice at once where that is the same: the first time is the dear one.
-            times = 4 if 4 * stride <= wanted and not any(side % 4 for side in x.shape[-2:]) else 2
-            x, stride = _shrunk(x, times), stride * times
-        if not levels or stride > before:
-            levels.append(x)
-            strides.append(stride)
-        used.append(len(levels) - 1)
-    return Levels(levels, strides, np.array(used)[of_face])
+    def _levels(self, x: Tensor, stride: int, coarsest: Sequence[int], counts: Sequence[int]) -> Levels:
+        """A map (B, c, H, W) averaged down to each of those strides, ascending, as far as its size allows.
 
-
-def _shrunk(x: Tensor, times: int) -> Tensor:
-    """Means of squares of cells, or of what is there of them where a row or column ends."""
-    if any(side % times for side in x.shape[-2:]):
-        return functional.avg_pool2d(x, times, ceil_mode=True)
-    # As a depthwise convolution it is faster, with the channels innermost.
-    channels = x.shape[1]
-    kernel = x.new_full((channels, 1, times, times), 1 / times**2)
-    return functional.conv2d(x, kernel, stride=times, groups=channels)
+        `counts` says how many faces ask for each.
+        """
+        levels, strides, readers = [x], [stride], [0]
+        for wanted, count in zip(coarsest, counts, strict=True):
+            while stride < wanted and min(x.shape[-2:]) > 1:
+                # Halved twice at once where that is the same: the first time is the dear one.
+                times = 4 if 4 * stride <= wanted and not any(side % 4 for side in x.shape[-2:]) else 2
+                x, stride = self.shrink(x, times), stride * times
+            if stride > strides[-1]:
+                levels.append(x)
+                strides.append(stride)
+                readers.append(0)
+            readers[-1] += count
+        unread = len(levels) > 1 and not readers[0]
+        return Levels(levels[unread:], strides[unread:], readers[unread:])
 
 
 def _tail(settings: Embedding) -> nn.Sequential:

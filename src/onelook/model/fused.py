@@ -10,24 +10,29 @@ import torch
 from torch import nn
 
 from onelook.model.backbone import MobileNet
+from onelook.model.chain import chained
 from onelook.model.deformable import DeformableConv
 from onelook.model.embedding import EmbeddingHead, SplitProjection
 from onelook.model.folding import fold_batch_norms
+from onelook.model.fused_convolution import FineConvolution, fused
 from onelook.model.fused_layers import (
-    NONE,
+    FusedEnlarging,
     FusedProjection,
     FusedResidual,
-    JoinedContext,
+    FusedShrinking,
     JoinedHeads,
     Rounding,
-    fused,
+    StagedTrunk,
 )
 from onelook.model.heads import DetectionHeads
 from onelook.model.joint import Detector, JointNetwork
 from onelook.model.layers import ConvNorm, InvertedResidual
-from onelook.model.pyramid import Context
+from onelook.model.onednn import NONE, Activation, is_there
+from onelook.model.pyramid import Context, Enlarging
 from onelook.settings import Precision
 
+# A ReLU that ends at six.
+_CLIPPED: Activation = ("hardtanh", 0.0, 6.0)
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -55,6 +60,11 @@ def make_ready(network: JointNetwork, precision: Precision) -> JointNetwork:
 def _fuse_joint(network: JointNetwork, dtype: torch.dtype) -> None:
     detector, head = network.detector, network.embedding
     assert isinstance(detector, Detector) and isinstance(head, EmbeddingHead)
+    _fuse_detector(detector, dtype)
+    _fuse_head(head, dtype)
+
+
+def _fuse_detector(detector: Detector, dtype: torch.dtype) -> None:
     trunk = detector.trunk
     if isinstance(trunk, MobileNet):
         _fuse(trunk, torch.float32, ["stem"])
@@ -64,15 +74,34 @@ def _fuse_joint(network: JointNetwork, dtype: torch.dtype) -> None:
         _fuse(trunk, torch.float32, ["conv1", "layer1"])
         last = trunk.layer1
     assert isinstance(last, nn.Sequential)
-    last.append(Rounding(dtype))  # once for all that read this map
+    if dtype != torch.float32:
+        last.append(Rounding(dtype))  # once for all that read this map
     _fuse(detector, dtype)
-    _fuse(head, dtype, ["fuse", "tail"])
-    head.fuse[-1].to(dtype)
+    if isinstance(trunk, MobileNet):
+        # What calls them wants maps and vectors, however they are made.
+        detector.trunk = StagedTrunk([chained(stage) for stage in trunk.stages()])  # type: ignore[assignment]
+
+
+def _fuse_head(head: EmbeddingHead, dtype: torch.dtype) -> None:
+    _fuse(head, dtype, ["tail"])
+    head.tail = chained(list(head.tail))  # type: ignore[assignment]
+    projection, slopes = head.fuse[0], head.fuse[-1]
+    assert isinstance(projection, SplitProjection) and isinstance(slopes, nn.PReLU)
+    if is_there():
+        head.fuse = nn.Sequential(FusedProjection(projection, dtype, ("prelu", *slopes.weight.tolist())))
+    else:
+        head.fuse = nn.Sequential(FusedProjection(projection, dtype, NONE), slopes.to(dtype))
+    head.shrink = FusedShrinking()
+    if dtype == torch.bfloat16 and is_there():
+        head.widen = nn.Sequential(FineConvolution(head.widen[0].conv, _CLIPPED))  # type: ignore[arg-type]
     _fuse(head, torch.float32, ["widen", "gather", "out"])
 
 
-def _fuse(module: nn.Module, dtype: torch.dtype, names: Sequence[str] = ()) -> None:
-    """Fuse the children of those names, or all: each with the activation registered after it."""
+def _fuse(module: nn.Module, dtype: torch.dtype, names: Sequence[str] = (), result: torch.dtype | None = None) -> None:
+    """Fuse the children of those names, or all: each with the activation registered after it.
+
+    Results are of the type that is computed in, or of another.
+    """
     children = module._modules
     for name, following in zip_longest(children, list(children)[1:]):
         child = children[name]
@@ -80,10 +109,6 @@ def _fuse(module: nn.Module, dtype: torch.dtype, names: Sequence[str] = ()) -> N
             continue
         if isinstance(child, DetectionHeads):
             children[name] = JoinedHeads(child)
-        elif isinstance(child, Context) and isinstance(child.near.conv, nn.Conv2d):
-            children[name] = JoinedContext(child, dtype)
-        elif isinstance(child, SplitProjection):
-            children[name] = FusedProjection(child, dtype)
         elif isinstance(child, InvertedResidual) and child.residual:
             _fuse(child.body, dtype)
             children[name] = FusedResidual(child.body)
@@ -94,7 +119,13 @@ def _fuse(module: nn.Module, dtype: torch.dtype, names: Sequence[str] = ()) -> N
             slope = child.leak.negative_slope if "leak" in child._modules else None
             if clipped:
                 children[following] = nn.Identity()
-            activation = ("hardtanh", 0.0, 6.0) if clipped else NONE if slope is None else ("leaky_relu", slope)
-            children[name] = fused(child.conv, activation, dtype)
+            activation = _CLIPPED if clipped else NONE if slope is None else ("leaky_relu", slope)
+            children[name] = fused(child.conv, activation, dtype, result)
+        elif isinstance(child, Context):
+            _fuse(child, dtype, ["step", "far_step"])
+            # The heads read float32: rounded in between, landmarks moved more.
+            _fuse(child, dtype, ["near", "middle", "far"], torch.float32)
+        elif isinstance(child, Enlarging):
+            children[name] = FusedEnlarging()
         else:
             _fuse(child, dtype)

@@ -1,102 +1,18 @@
-"""Layers for looking alone: convolutions with what follows them in one call of oneDNN, which torch brings.
-
-oneDNN applies an activation while a convolution's results are still in the processor's registers, and takes weights
-laid out beforehand. It prepares every call anew, a product of matrices sooner than a convolution: of some seventy in a
-look, fewer calls and cheaper ones count as much as arithmetic.
-"""
+"""Layers for looking alone, of convolutions that are fused with what follows them."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
 from onelook.geometry.anchors import AnchorOutputs
-from onelook.model.embedding import SplitProjection, add_projected
+from onelook.model.backbone import TrunkMaps
+from onelook.model.embedding import Shrinking, SplitProjection
+from onelook.model.fused_convolution import MOST_SIZES, DirectConvolution, Fused, fused
 from onelook.model.heads import HEAD_SIZES, DetectionHeads
-from onelook.model.layers import LEAK, ConvNorm
-from onelook.model.pyramid import Context
-
-Activation = tuple[str, *tuple[float, ...]]
-
-NONE: Activation = ("none",)
-_LEAKY: Activation = ("leaky_relu", LEAK)
-_CONVOLUTION = torch.ops.mkldnn._convolution_pointwise.default
-_ADDED = torch.ops.mkldnn._convolution_pointwise_.binary
-_PRODUCT = torch.ops.mkldnn._linear_pointwise.default
-_PRODUCT_ADDED = torch.ops.mkldnn._linear_pointwise.binary
-
-
-class FusedConvolution(nn.Module):
-    """A convolution and an activation in one call of oneDNN. (B, in, H, W) of any type -> (B, out, H/s, W/s).
-
-    Args:
-        convolution: without a batch norm after it.
-        activation: oneDNN's name and numbers: ("none",), ("leaky_relu", slope) or ("hardtanh", low, high).
-        dtype: of weights and results.
-    """
-
-    def __init__(self, convolution: nn.Conv2d, activation: Activation, dtype: torch.dtype) -> None:
-        super().__init__()
-        self._dtype = dtype
-        shape = list(convolution.padding), list(convolution.stride), list(convolution.dilation), convolution.groups
-        weight = convolution.weight.detach().to(dtype)
-        # Held in a tuple: torch would look for its own parameters and buffers first, at every call.
-        self._weights = (
-            torch.ops.mkldnn._reorder_convolution_weight(weight, *shape, None),
-            None if convolution.bias is None else convolution.bias.detach().to(dtype),
-        )
-        name, *numbers = activation
-        self._rest = (*shape, name, numbers, "")
-        self._shape = shape
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = _CONVOLUTION(x.to(self._dtype), *self._weights, *self._rest)
-        return result
-
-    # Without torch's search for hooks, of which there are none: a call is a thousandth of a look.
-    __call__ = forward
-
-    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
-        """`total`, changed in place, with the convolution of x added; what the activation is does not count."""
-        added: Tensor = _ADDED(total, x.to(self._dtype), *self._weights, *self._shape, "add", 1.0, None, [], None)
-        return added
-
-
-class FusedPointwise(nn.Module):
-    """A 1x1 convolution as `FusedConvolution`, by a product of matrices: pixels are rows, channels being innermost."""
-
-    def __init__(self, convolution: nn.Conv2d, activation: Activation, dtype: torch.dtype) -> None:
-        super().__init__()
-        self._dtype = dtype
-        matrix = convolution.weight.detach().flatten(1).to(dtype)
-        self._weights = (
-            torch.ops.mkldnn._reorder_linear_weight(matrix),
-            None if convolution.bias is None else convolution.bias.detach().to(dtype),
-        )
-        name, *numbers = activation
-        self._rest = (name, numbers, "")
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = _PRODUCT(x.to(self._dtype).permute(0, 2, 3, 1), *self._weights, *self._rest)
-        return result.permute(0, 3, 1, 2)
-
-    __call__ = forward
-
-    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
-        """As `FusedConvolution.add_to`, but `total` stays what it was."""
-        rows = x.to(self._dtype).permute(0, 2, 3, 1)
-        before = total.to(self._dtype).permute(0, 2, 3, 1)
-        added: Tensor = _PRODUCT_ADDED(rows, before, *self._weights, "add")
-        return added.permute(0, 3, 1, 2)
-
-
-Fused = FusedConvolution | FusedPointwise
-
-
-def fused(convolution: nn.Conv2d, activation: Activation, dtype: torch.dtype) -> Fused:
-    """The convolution and its activation in the cheaper of the two calls."""
-    pointwise = convolution.kernel_size == convolution.stride == (1, 1) and convolution.groups == 1
-    return (FusedPointwise if pointwise else FusedConvolution)(convolution, activation, dtype)
+from onelook.model.onednn import NONE, Activation, Prepared, is_there, prepare_enlarging, prepare_rounding
+from onelook.model.pyramid import Enlarging
 
 
 class FusedResidual(nn.Module):
@@ -104,16 +20,18 @@ class FusedResidual(nn.Module):
 
     def __init__(self, body: nn.Sequential) -> None:
         super().__init__()
-        self.inner, last = body[:-1], body[-1]
-        assert isinstance(last, Fused)
-        self.last = last
+        assert isinstance(body[-1], Fused)
+        self.body = body
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last.add_to(x, self.inner(x))
+        last: Fused = self.body[-1]  # type: ignore[assignment]
+        return last.add_to(x, self.body[:-1](x))
 
 
 class Rounding(nn.Module):
-    """From one floating-point type to another."""
+    """From float32 to another floating-point type."""
+
+    reads = torch.float32
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
@@ -122,81 +40,121 @@ class Rounding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.to(self._dtype)
 
+    def prepared(self, size: tuple[int, ...], adds: bool) -> Prepared:
+        """The call of oneDNN for maps of a size (B, c, H, W), their channels innermost."""
+        assert not adds
+        return prepare_rounding(size, self.reads, self._dtype)
+
+
+class StagedTrunk(nn.Module):
+    """A trunk of stages, each of which puts out one of its maps. (B, 3, H, W) -> TrunkMaps."""
+
+    def __init__(self, stages: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, x: Tensor) -> TrunkMaps:
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return TrunkMaps(*maps)
+
 
 class JoinedHeads(nn.Module):
     """The detection heads, those of each level as one convolution; answers as `DetectionHeads`, in float32."""
 
     def __init__(self, heads: DetectionHeads) -> None:
         super().__init__()
-        self.joined = nn.ModuleList(
+        self.joined = [
             fused(_by_anchor(convolutions), NONE, torch.float32)
             for convolutions in zip(heads.logits, heads.boxes, heads.landmarks, strict=True)
-        )
+        ]
+        self._anchors = [each.out_channels // HEAD_SIZES[0] for each in heads.logits if isinstance(each, nn.Conv2d)]
 
     def forward(self, maps: Sequence[Tensor]) -> AnchorOutputs:
-        told = [joined(x).permute(0, 2, 3, 1) for joined, x in zip(self.joined, maps, strict=True)]
-        rows = torch.cat([each.reshape(len(each), -1, sum(HEAD_SIZES)) for each in told], 1)
+        levels = list(zip(self.joined, maps, strict=True))
+        counts = [x.shape[2:].numel() * anchors for x, anchors in zip(maps, self._anchors, strict=True)]
+        rows = torch.empty(len(maps[0]), sum(counts), sum(HEAD_SIZES))
+        for (joined, x), place in zip(levels, rows.split(counts, 1), strict=True):
+            if len(x) == 1 and isinstance(joined, DirectConvolution):
+                joined.into(x, place)  # of a single photo, a level's rows lie side by side
+            else:
+                place.copy_(joined(x).permute(0, 2, 3, 1).reshape(place.shape))
         return AnchorOutputs(*rows.split(HEAD_SIZES, 2))
 
 
-class JoinedContext(nn.Module):
-    """A context module in four calls for five: the two convolutions that read the first step are one.
+class FusedEnlarging(Enlarging):
+    """As `Enlarging`, into the finer map itself."""
 
-    What is put out gets a ReLU, what leads on a leaky one. A ReLU makes the same of a leaky one's result as of what
-    went into it, so both get the leaky one first, and what is put out the other afterwards.
-
-    The two that read what comes in stay two: for their 48 outputs oneDNN wants the weights laid out otherwise where
-    maps are small, and does that anew at every call.
-    """
-
-    def __init__(self, context: Context, dtype: torch.dtype) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.near, self.step, self.middle_and_far_step, self.far = (
-            FusedConvolution(side_by_side([_convolution(part) for part in parts]), _LEAKY, dtype)
-            for parts in ((context.near,), (context.step,), (context.middle, context.far_step), (context.far,))
-        )
+        self._prepared = lru_cache(MOST_SIZES)(prepare_enlarging)
 
-    def forward(self, x: Tensor) -> Tensor:
-        middle, far_step = self.middle_and_far_step(self.step(x)).chunk(2, 1)
-        return torch.cat([self.near(x), middle, self.far(far_step)], 1).relu_()
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        sides = zip(coarse.shape[-2:], fine.shape[-2:], strict=True)
+        innermost = all(each.is_contiguous(memory_format=torch.channels_last) for each in (coarse, fine))
+        # Where a side is odd, oneDNN and torch disagree about which cell is the nearest one.
+        if not innermost or any(2 * small != large for small, large in sides) or not is_there():
+            return super().forward(coarse, fine)
+        self._prepared(coarse.shape, coarse.dtype)(coarse.data_ptr(), fine.data_ptr())
+        return fine
+
+
+class FusedShrinking(Shrinking):
+    """As `Shrinking`, in the type the maps have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[tuple[int, int, torch.dtype], Fused] = {}
+
+    def whole(self, x: Tensor, times: int) -> Tensor:
+        key = x.shape[1], times, x.dtype
+        if key not in self._known:
+            mean = nn.Conv2d(x.shape[1], x.shape[1], times, times, groups=x.shape[1], bias=False)
+            mean.weight = nn.Parameter(torch.full_like(mean.weight, 1 / times**2))
+            self._known[key] = fused(mean, NONE, x.dtype)
+        return self._known[key](x)
 
 
 class FusedProjection(nn.Module):
-    """As `SplitProjection`, with its weights laid out once."""
+    """As `SplitProjection`: each map's samples are projected onto the sum of those before them.
 
-    def __init__(self, projection: SplitProjection, dtype: torch.dtype) -> None:
+    Args:
+        projection: whose weights it has.
+        dtype: of weights and results.
+        last: what the whole sum is put through.
+    """
+
+    def __init__(self, projection: SplitProjection, dtype: torch.dtype, last: Activation) -> None:
         super().__init__()
-        kernel, matrices = projection.split()
-        finest = nn.Conv2d(kernel.shape[1], kernel.shape[0], kernel.shape[2], kernel.shape[2])
-        finest.weight, finest.bias = nn.Parameter(kernel), projection.bias
-        self.finest = FusedConvolution(finest, NONE, dtype)
-        self._matrices = [matrix.detach().to(dtype) for matrix in matrices]
+        first, *others = projection.kernels()
+        activations = [NONE] * len(others) + [last]
+        self.finest = fused(_convolution(first, projection.bias), activations[0], dtype)
+        self.others = [
+            fused(_convolution(each), then, dtype) for each, then in zip(others, activations[1:], strict=True)
+        ]
 
     def forward(self, parts: Sequence[Tensor]) -> Tensor:
-        return add_projected(self.finest(parts[0]), parts[1:], self._matrices)
-
-
-def side_by_side(convolutions: Sequence[nn.Conv2d]) -> nn.Conv2d:
-    """Convolutions of the same input and shape as one, their outputs one after the other."""
-    first = convolutions[0]
-    outputs = sum(each.out_channels for each in convolutions)
-    joined = nn.Conv2d(first.in_channels, outputs, first.kernel_size, first.stride, first.padding)  # type: ignore[arg-type]
-    joined.weight = nn.Parameter(torch.cat([each.weight for each in convolutions]))
-    joined.bias = nn.Parameter(torch.cat([each.bias for each in convolutions if each.bias is not None]))
-    return joined
+        total = self.finest(parts[0])
+        for project, part in zip(self.others, parts[1:], strict=True):
+            total = project.add_to(total, part)
+        return total
 
 
 def _by_anchor(convolutions: Sequence[nn.Module]) -> nn.Conv2d:
     """The heads of a level as one 1x1 convolution that tells all of an anchor, then all of the next."""
     known = [each for each in convolutions if isinstance(each, nn.Conv2d)]
-    joined = side_by_side(known)
-    order = zip(torch.arange(joined.out_channels).split([each.out_channels for each in known]), HEAD_SIZES, strict=True)
+    counts = [each.out_channels for each in known]
+    order = zip(torch.arange(sum(counts)).split(counts), HEAD_SIZES, strict=True)
     rows = torch.cat([places.view(-1, size) for places, size in order], 1).flatten()
-    assert joined.bias is not None
-    joined.weight, joined.bias = nn.Parameter(joined.weight[rows]), nn.Parameter(joined.bias[rows])
-    return joined
+    biases = [each.bias for each in known if each.bias is not None]
+    return _convolution(torch.cat([each.weight for each in known])[rows], torch.cat(biases)[rows])
 
 
-def _convolution(layer: ConvNorm) -> nn.Conv2d:
-    assert isinstance(layer.conv, nn.Conv2d)
-    return layer.conv
+def _convolution(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
+    """A 1x1 convolution with weights (out, in, 1, 1)."""
+    made = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=bias is not None)
+    made.weight = nn.Parameter(weight)
+    made.bias = None if bias is None else nn.Parameter(bias)
+    return made

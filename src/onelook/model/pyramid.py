@@ -10,6 +10,13 @@ from onelook.model.layers import ConvNorm
 from onelook.settings import Model, Sampling
 
 
+class Enlarging(nn.Module):
+    """A map's cells, each as often as it takes, added to a finer map: (B, c, h, w), (B, c, H, W) -> (B, c, H, W)."""
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        return fine + functional.interpolate(coarse, size=fine.shape[-2:], mode="nearest")
+
+
 class Pyramid(nn.Module):
     """Top-down pathway: each map, projected to `channels`, plus the enlarged one above it, smoothed by a 3x3.
 
@@ -23,14 +30,14 @@ class Pyramid(nn.Module):
     ) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(ConvNorm(size, channels, kernel=1) for size in inputs)
+        self.enlarge = Enlarging()
         self.merge = nn.ModuleList(ConvNorm(channels, channels, sampling=sampling) for _ in inputs[:-1])
         self.top = ConvNorm(inputs[-1], channels, stride=2) if one_more else None
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         levels = [lateral(x) for lateral, x in zip(self.lateral, maps, strict=True)]
         for i in reversed(range(len(self.merge))):
-            above = functional.interpolate(levels[i + 1], size=levels[i].shape[-2:], mode="nearest")
-            levels[i] = self.merge[i](levels[i] + above)
+            levels[i] = self.merge[i](self.enlarge(levels[i + 1], levels[i]))
         return levels if self.top is None else [*levels, self.top(maps[-1])]
 
 

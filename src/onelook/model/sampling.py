@@ -17,12 +17,13 @@ Array = TypeVar("Array", np.ndarray, Tensor)
 class Levels(NamedTuple):
     """A map in several sizes.
 
-    levels: (B, c, H, W), float, of each size. strides: of each, in pixels. chosen: (n,) int64, the one each grid reads.
+    levels: (B, c, H, W), float, of each size. strides: of each, in pixels. counts: of the grids that read each, those
+    of one size after those of another.
     """
 
     levels: Sequence[Tensor]
     strides: Sequence[int]
-    chosen: np.ndarray
+    counts: Sequence[int]
 
 
 def bilinear(maps: Sequence[Levels], grids: Array, owners: np.ndarray) -> list[Tensor]:
@@ -40,23 +41,18 @@ def bilinear(maps: Sequence[Levels], grids: Array, owners: np.ndarray) -> list[T
         For each map (n, c, h, w), channels innermost in memory; outside a map all is 0.
     """
     padded = [each._replace(levels=[_two_by_two(level) for level in each.levels]) for each in maps]
-    # Width, height and stride of what each face reads of each map: (3, maps, n, 1).
-    sizes = np.stack([_sizes(each)[each.chosen] for each in padded]).transpose(2, 0, 1)[..., None]
-    sampled = [_read(each, *read) for each, read in zip(padded, _cells(sizes, grids, owners), strict=True)]
+    cells, shares = _cells(_sizes(padded), grids, owners)
+    sampled = map(_read, padded, cells, shares.to(maps[0].levels[0].dtype))
     return [rows.view(*grids.shape[:3], rows.shape[-1]).permute(0, 3, 1, 2) for rows in sampled]
 
 
 def _read(sized: Levels, cells: Tensor, shares: Tensor) -> Tensor:
     """The samples (n, points, c) of four cells each, (n, points, 4), in their shares; each face's of its own level."""
-    shares = shares.to(sized.levels[0].dtype)
     if len(sized.levels) == 1:
         return _weighted_sums(sized.levels[0], cells, shares)
-    faces = [torch.from_numpy(np.flatnonzero(sized.chosen == number)) for number in range(len(sized.levels))]
-    sampled = [
-        _weighted_sums(level, cells.index_select(0, of), shares.index_select(0, of))
-        for level, of in zip(sized.levels, faces, strict=True)
-    ]
-    return torch.cat(sampled).index_select(0, torch.cat(faces).argsort())
+    counts = list(sized.counts)
+    parts = zip(sized.levels, cells.split(counts), shares.split(counts), strict=True)
+    return torch.cat([_weighted_sums(*part) for part in parts])
 
 
 def _weighted_sums(level: Tensor, cells: Tensor, shares: Tensor) -> Tensor:
@@ -65,24 +61,31 @@ def _weighted_sums(level: Tensor, cells: Tensor, shares: Tensor) -> Tensor:
     return sums.view(*cells.shape[:2], level.shape[1])
 
 
-def _cells(sizes: np.ndarray, grids: Any, owners: np.ndarray) -> list[tuple[Tensor, Tensor]]:
-    """For each map the four cells around each point, (n, points, 4) int32, and their shares, float32."""
+def _cells(sizes: np.ndarray, grids: Any, owners: np.ndarray) -> tuple[Tensor, Tensor]:
+    """The four cells around each point of each map, (maps, n, points, 4) int32, and their shares, float32.
+
+    Args:
+        sizes: width, height and stride of what each face reads of each map, (3, maps, n, 1) int64.
+        grids: as in `bilinear`.
+        owners: as in `bilinear`.
+    """
     library = library_of(grids)
     size, stride = (_of_library(library, part.astype(np.float32)) for part in (sizes[:2], sizes[2]))
-    places = library.moveaxis(grids, 3, 0).reshape(2, 1, len(grids), grids.shape[1] * grids.shape[2]) / stride - 0.5
+    places = library.moveaxis(grids, 3, 0).reshape(2, 1, len(grids), grids.shape[1] * grids.shape[2]) / stride
+    places -= 0.5
     # Of the two neighbours along an axis a share is 1 less the distance, if that is anything: of places outside the map
-    # neither has one.
-    first = library.minimum(library.floor(places).clip(0), size - 2)
-    distance = places - first
-    (across, down), (beyond, below) = (1 - abs(distance)).clip(0), (1 - abs(distance - 1)).clip(0)
-    shares = (row * column for row in (down, below) for column in (across, beyond))
+    # neither has one. NumPy clips at both ends sooner than at one.
+    first = library.minimum(library.floor(places).clip(0, np.inf), size - 2)
+    places -= first
+    near = (1 - abs(places)).clip(0, 1)
+    next_ = (1 - abs(places - 1)).clip(0, 1)
+    shares = [column[0] * row[1] for row in (near, next_) for column in (near, next_)]
     before = owners[:, None] * sizes[0] * sizes[1]
     width, before = (_of_library(library, whole.astype(np.int32)) for whole in (sizes[0], before))
-    column, row = (each.astype(np.int32) if library is np else each.int() for each in first)
+    column, row = first.astype(np.int32) if library is np else first.int()
     corner = row * width + column + before
     cells = corner, corner + 1, corner + width, corner + (width + 1)
-    of_maps = (zip(*four, strict=True) for four in (cells, shares))
-    return [(_interleaved(cell), _interleaved(share)) for cell, share in zip(*of_maps, strict=True)]
+    return _interleaved(cells), _interleaved(shares)
 
 
 def _of_library(library: Any, values: np.ndarray) -> Any:
@@ -90,17 +93,27 @@ def _of_library(library: Any, values: np.ndarray) -> Any:
 
 
 def _interleaved(columns: Sequence[Any]) -> Tensor:
-    """Columns (n, m) side by side, (n, m, columns)."""
+    """Columns (maps, n, m) side by side, (maps, n, m, columns)."""
     if isinstance(columns[0], Tensor) and columns[0].requires_grad:
         return torch.stack(list(columns), -1)
-    known = [np.asarray(each) for each in columns]
+    known = [np.asarray(each).reshape(-1, columns[0].shape[-1]) for each in columns]
     # OpenCV does with vector instructions what the others do number by number, but not with nothing.
-    return torch.from_numpy(cv2.merge(known) if known[0].size else np.stack(known, -1))
+    merged = cv2.merge(known) if known[0].size else np.stack(known, -1)
+    return torch.from_numpy(merged.reshape(*columns[0].shape, len(columns)))
 
 
-def _sizes(sized: Levels) -> np.ndarray:
+def _sizes(maps: Sequence[Levels]) -> np.ndarray:
+    """Width, height and stride of what each face reads of each map, (3, maps, n, 1) int64."""
+    rows = [
+        [row for row, count in zip(_levels_sizes(each), each.counts, strict=True) for _ in range(count)]
+        for each in maps
+    ]
+    return np.array(rows, np.int64).reshape(len(maps), -1, 3).transpose(2, 0, 1)[..., None]
+
+
+def _levels_sizes(sized: Levels) -> list[tuple[int, int, int]]:
     rows = zip(sized.levels, sized.strides, strict=True)
-    return np.array([[level.shape[3], level.shape[2], stride] for level, stride in rows])
+    return [(level.shape[3], level.shape[2], stride) for level, stride in rows]
 
 
 def _two_by_two(level: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ class PhotoTrunk(nn.Module):
         """`normalised`, a row of pixels at a time: with the colours innermost that is ten times as fast."""
         width = images.shape[-1]
         pixels = images.permute(0, 2, 3, 1)
-        rows = pixels.reshape(-1, width * 3) - self.pixel_mean.repeat(width)
+        rows = pixels.reshape(-1, width * 3).float()
+        rows -= self.pixel_mean.repeat(width)
         if self.pixel_deviation is not None:
             rows /= self.pixel_deviation.repeat(width)
         return rows.view(pixels.shape).permute(0, 3, 1, 2)
