@@ -11,6 +11,7 @@ import typer
 from onelook.cli import copy, export_model, gallery, identify, media, page, preset, registry
 from onelook.cli.parts import complain
 from onelook.errors import OnelookError
+from onelook.interrupts import interrupts_kept
 
 app = typer.Typer(
     help="Find every face in a photo and say who it is.",
@@ -30,7 +31,8 @@ def main() -> None:
         # A name that the terminal's encoding lacks is shown escaped instead of ending the command.
         cast("TextIO", stream).reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
     try:
-        app()
+        with interrupts_kept():
+            app()
     except OnelookError as error:
         complain(error)
         sys.exit(1)

@@ -10,13 +10,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from onelook.interrupts import Terminated
 from onelook.settings import Settings
 from onelook.tracking.record import Record
 from onelook.tracking.store import connect, project_root
-
-
-class Terminated(SystemExit):
-    """SIGTERM came; raised as an exception so that what is open gets closed."""
 
 
 class StageRun:

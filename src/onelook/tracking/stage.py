@@ -4,12 +4,14 @@ import sys
 from collections.abc import Callable
 
 from onelook.errors import OnelookError
+from onelook.interrupts import interrupts_kept
 
 
 def stage_main(main: Callable[[], None]) -> None:
     """Run a stage; an OnelookError ends it with its own lines on stderr and exit code 1, Ctrl-C with 130."""
     try:
-        main()
+        with interrupts_kept():
+            main()
     except OnelookError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)

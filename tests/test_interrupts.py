@@ -1,0 +1,59 @@
+"""Interruptions at moments when Python drops them: a process of its own each, and real signals."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+_HEAD = """
+    import signal, sys, time
+    from onelook.interrupts import Terminated, interrupts_kept
+
+    class Interrupted:
+        def __init__(self, number): self.number = number
+        def __del__(self):
+            signal.raise_signal(self.number)  # its exception cannot leave a finalizer
+            time.sleep(0)
+
+    def terminate(number, frame): raise Terminated(128 + number)
+    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def wait():
+        end = time.monotonic() + 20
+        while time.monotonic() < end: time.sleep(0.01)
+"""
+
+
+def _run(body: str) -> "subprocess.CompletedProcess[str]":
+    script = textwrap.dedent(_HEAD) + textwrap.dedent(body)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("number", "caught"), [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "Terminated")])
+def test_an_interruption_in_a_finalizer_comes_again(number: signal.Signals, caught: str) -> None:
+    done = _run(f"""
+        try:
+            with interrupts_kept():
+                Interrupted({number.value})
+                print("goes on", flush=True)
+                wait()
+                print("to the end")
+        except BaseException as error:
+            print(type(error).__name__)
+    """)
+    assert (done.stdout.splitlines(), done.stderr) == (["goes on", caught], "")
+
+
+def test_other_errors_there_are_told_as_ever_and_the_hook_is_put_back() -> None:
+    done = _run("""
+        class Broken:
+            def __del__(self): 1 / 0
+        before = sys.unraisablehook
+        with interrupts_kept():
+            Broken()
+        assert sys.unraisablehook is before
+    """)
+    assert done.returncode == 0 and "ZeroDivisionError" in done.stderr
