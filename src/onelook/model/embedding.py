@@ -156,11 +156,11 @@ class EmbeddingHead(nn.Module):
         if len(points) <= _FEW and not points.requires_grad:
             points = points.numpy()
         owners = np.repeat(np.arange(len(landmarks)), [len(each) for each in landmarks])
-        dense = self.grid(points, _DENSER * self.sampled, self.extent, _DENSER)
-        halvings = self._halvings(dense)
+        halvings = self._halvings(points)
         # Faces that read the same size of a map side by side are read at once.
         order = np.argsort(halvings, kind="stable")
-        points, dense, owners = points[order], dense[order], owners[order]
+        points, owners = points[order], owners[order]
+        dense = self.grid(points, _DENSER * self.sampled, self.extent, _DENSER)
         counts = np.bincount(halvings)
         each = np.flatnonzero(counts)
         # The other maps are sampled half as densely as the finest, so they may stay twice as fine.
@@ -182,14 +182,16 @@ class EmbeddingHead(nn.Module):
             samples += bilinear(others, self.grid(points, self.sampled, self.extent), owners)
         return samples, order
 
-    def _halvings(self, dense: Any) -> np.ndarray:
-        """How often the finest map should be halved for each face, (n,) int64, given its samples of that map.
+    def _halvings(self, points: Any) -> np.ndarray:
+        """How often the finest map should be halved for each face, (n,) int64, given its points (n, 5, 2).
 
         A large face is sampled more coarsely than that map: halved maps keep it from aliasing. The samples of a single
         point have no spacing, so the maps stay as they are.
         """
-        two = dense[:, 0, :2] if isinstance(dense, np.ndarray) else dense[:, 0, :2].detach().numpy()
-        spacing = np.linalg.norm(two[:, 1] - two[:, 0], axis=-1)
+        known = points if isinstance(points, np.ndarray) else points.detach().numpy()
+        # Of two samples along a side, which are half a side apart.
+        two = self.grid(known, 2, self.extent)[:, 0]
+        spacing = np.linalg.norm(two[:, 1] - two[:, 0], axis=-1) * 2 / (_DENSER * self.sampled)
         return np.log2(np.maximum(spacing / self.strides[0], 1)).round().clip(0, _MOST_HALVINGS).astype(np.int64)
 
     def _levels(self, x: Tensor, stride: int, coarsest: Sequence[int], counts: Sequence[int]) -> Levels:

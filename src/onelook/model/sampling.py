@@ -73,17 +73,25 @@ def _cells(sizes: np.ndarray, grids: Any, owners: np.ndarray) -> tuple[Tensor, T
     size, stride = (_of_library(library, part.astype(np.float32)) for part in (sizes[:2], sizes[2]))
     places = library.moveaxis(grids, 3, 0).reshape(2, 1, len(grids), grids.shape[1] * grids.shape[2]) / stride
     places -= 0.5
-    # Of the two neighbours along an axis a share is 1 less the distance, if that is anything: of places outside the map
-    # neither has one. NumPy clips at both ends sooner than at one.
-    first = library.minimum(library.floor(places).clip(0, np.inf), size - 2)
+    # Written over where no gradient wants it: there are few steps, and much memory to go through.
+    over = (lambda x: None) if getattr(places, "requires_grad", False) else (lambda x: x)
+    first = library.floor(places)
+    first = library.clip(first, 0, np.inf, out=over(first))  # NumPy clips at both ends sooner than at one
+    first = library.minimum(first, size - 2, out=over(first))
     places -= first
-    near = (1 - abs(places)).clip(0, 1)
-    next_ = (1 - abs(places - 1)).clip(0, 1)
+    # Of the two neighbours along an axis a share is 1 less the distance, if that is anything: of places outside the map
+    # neither has one.
+    next_ = 2 - places
+    next_ = library.minimum(places, next_, out=over(next_))
+    near = 1 - abs(places)
+    near, next_ = (library.clip(each, 0, 1, out=over(each)) for each in (near, next_))
     shares = [column[0] * row[1] for row in (near, next_) for column in (near, next_)]
     before = owners[:, None] * sizes[0] * sizes[1]
     width, before = (_of_library(library, whole.astype(np.int32)) for whole in (sizes[0], before))
     column, row = first.astype(np.int32) if library is np else first.int()
-    corner = row * width + column + before
+    corner = row * width
+    corner += column
+    corner += before
     cells = corner, corner + 1, corner + width, corner + (width + 1)
     return _interleaved(cells), _interleaved(shares)
 
