@@ -100,3 +100,14 @@ def test_many_threads_and_many_sizes_at_once(monkeypatch: pytest.MonkeyPatch) ->
 
     with ThreadPoolExecutor(4) as threads:
         assert max(threads.map(difference, range(200))) < 1e-4
+
+
+def test_results_that_are_done_with_make_room_around_one_middle() -> None:
+    # Of 8x8 cells of float32: 1,024 bytes, 2,048, twice 1,280 within the residual, 512; the last one lies elsewhere.
+    together = chained(layers(4, [(4, 1, False), (8, 1, False), (8, 1, True), (2, 1, False), (1, 1, False)]))
+    assert isinstance(together, Chain)
+    ready = together._prepare(torch.Size((1, 4, 8, 8)))
+    lengths = {1: 1024, 2: 2048, 3: 1280, 4: 1280, 5: 512}
+    assert ready.bytes == 1280 + 2048 + 1280
+    middles = {number: start + lengths[number] // 2 for number, start in ready.starts.items()}
+    assert middles == {1: 640, 2: 1280 + 1024, 3: 640, 4: 1280 + 2048 + 640, 5: 640}

@@ -35,11 +35,11 @@ class _Step(NamedTuple):
 class _Ready(NamedTuple):
     """A chain for inputs of one size: calls with numbers as in `_Step`, and where each result begins in so many bytes.
 
-    The result of the chain, of a size and type, has a place of its own.
+    What goes into the chain and what comes out, of a size and type, lie elsewhere.
     """
 
     calls: list[tuple[Prepared, int, int]]
-    starts: list[int]
+    starts: dict[int, int]
     bytes: int
     size: tuple[int, ...]
     dtype: torch.dtype
@@ -61,29 +61,26 @@ class Chain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self._steps[0].layer.reads).contiguous(memory_format=torch.channels_last)
         ready = self._ready(x.shape)
-        # A place for each result: were one made where another was read, the processor's cores would wait for each
-        # other, whose parts of the two are not the same.
         between = torch.empty(ready.bytes, dtype=torch.uint8)
         result = torch.empty(ready.size, dtype=ready.dtype, memory_format=torch.channels_last)
         first = between.data_ptr()
-        places = [x.data_ptr(), *(first + start for start in ready.starts)]
-        places[self._steps[-1].result] = result.data_ptr()
+        places = {number: first + start for number, start in ready.starts.items()}
+        places |= {0: x.data_ptr(), self._steps[-1].result: result.data_ptr()}
         for call, source, target in ready.calls:
             call(places[source], places[target])
         return result
 
     def _prepare(self, size: torch.Size) -> _Ready:
         sizes: list[tuple[int, ...]] = [size]
-        starts, end = [], 0
+        lengths = [0]
         calls = []
         for layer, source, result, adds in self._steps:
             call = layer.prepared(sizes[source], adds)
             calls.append((call, source, result))
             if result == len(sizes):
                 sizes.append(call.size)
-                starts.append(end)
-                if result != self._steps[-1].result:
-                    end += -(-prod(call.size) * call.dtype.itemsize // _LINE) * _LINE
+                lengths.append(prod(call.size) * call.dtype.itemsize)
+        starts, end = _laid_out(_slots(self._steps), lengths)
         return _Ready(calls, starts, end, call.size, call.dtype)
 
 
@@ -124,3 +121,35 @@ def _numbered(blocks: Sequence[Block]) -> list[_Step]:
             steps.append(_Step(layer, current, result, adds))
             current = result
     return steps
+
+
+def _slots(steps: Sequence[_Step]) -> list[list[int]]:
+    """The numbers of results that can lie in one piece of memory, as each is read before the next one is made."""
+    last_used = {number: i for i, step in enumerate(steps) for number in (step.source, step.result)}
+    outside = steps[0].source, steps[-1].result
+    slots: list[list[int]] = []
+    for i, step in enumerate(steps):
+        if step.adds or step.result in outside:
+            continue
+        free = (slot for slot in slots if last_used[slot[-1]] < i)
+        slot = next(free, None)
+        if slot is None:
+            slots.append([step.result])
+        else:
+            slot.append(step.result)
+    return slots
+
+
+def _laid_out(slots: Sequence[Sequence[int]], lengths: Sequence[int]) -> tuple[dict[int, int], int]:
+    """Where each result begins, given the bytes of each by number, and the bytes of all.
+
+    Memory used again is still in the cache. The results of a slot have their middles in one place: cores share out the
+    rows of each, and would wait for each other if one made its own where the other had read.
+    """
+    starts: dict[int, int] = {}
+    end = 0
+    for slot in slots:
+        room = max(lengths[number] for number in slot)
+        starts |= {number: end + (room - lengths[number]) // 2 // _LINE * _LINE for number in slot}
+        end += -(-room // _LINE) * _LINE
+    return starts, end
