@@ -69,6 +69,24 @@ def test_an_aligned_crop_puts_the_landmarks_on_the_template(zoom: float) -> None
         np.testing.assert_allclose(centre, point, atol=0.35)
 
 
+@given(st.integers(0, 2**31), angle, st.integers(2, 9), st.floats(-200, 500), st.floats(-200, 500))
+def test_a_large_face_is_cut_out_of_means_of_squares_of_pixels(
+    seed: int, turn: float, times: int, x: float, y: float
+) -> None:
+    """Wherever it lies, as if the whole photo, whose sides are whole numbers of squares, were reduced."""
+    photo = np.random.default_rng(seed).integers(0, 256, (30 * times, 40 * times, 3), np.uint8)
+    landmarks = apply_transform(similarity(turn, 1.05 * times / 4, x, y), TEMPLATE.astype(np.float64))
+    means = cv2.resize(photo, (40, 30), interpolation=cv2.INTER_AREA)
+    crop, twin = align_crop(photo, landmarks, 28), align_crop(means, landmarks / times, 28)
+    assert np.abs(crop.astype(int) - twin).max() <= 1
+
+
+def test_a_face_much_larger_than_the_photo_is_cut_out_of_what_there_is() -> None:
+    photo = np.full((3, 5, 3), 90, np.uint8)
+    crop = align_crop(photo, TEMPLATE * 20 - 800, 28)
+    assert crop.shape == (28, 28, 3) and crop.max() <= 90
+
+
 def test_mirroring_swaps_left_and_right_and_is_its_own_inverse() -> None:
     mirrored = mirror_landmarks(TEMPLATE, 112)
     assert mirrored[0, 0] < mirrored[1, 0] and mirrored[3, 0] < mirrored[4, 0]

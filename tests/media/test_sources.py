@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from onelook.media.sources import find
 
 
@@ -49,6 +51,17 @@ def test_links_do_not_lead_out_of_a_folder(tmp_path: Path) -> None:
     assert set(whys) == {"a.jpg", "in.jpg", "out.jpg"}
     assert whys["a.jpg"] is whys["in.jpg"] is None
     assert whys["out.jpg"] is not None and "a link out of" in whys["out.jpg"]
+
+
+def test_files_named_on_different_ways_come_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "all/a.jpg", "all/b.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "all")
+    (tmp_path / "one.jpg").symlink_to(tmp_path / "all/a.jpg")
+    monkeypatch.chdir(tmp_path / "all")
+    ways = ["one.jpg", "all/a.jpg", "link/a.jpg", "link/../all/a.jpg", "all/b.jpg"]
+    named = [*(tmp_path / way for way in ways), Path("a.jpg"), Path("../link/b.jpg")]
+    assert found(*named) == [(str(tmp_path / "one.jpg"), "photo"), (str(tmp_path / "all/b.jpg"), "photo")]
+    assert found(*named, Path()) == [("a.jpg", "photo"), ("b.jpg", "photo")]
 
 
 def test_what_is_named_by_itself_is_tried(tmp_path: Path) -> None:

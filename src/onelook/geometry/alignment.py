@@ -64,14 +64,30 @@ def align_crop(photo: np.ndarray, landmarks: np.ndarray, size: int = CROP) -> np
     transform = similarity_transform(landmarks.astype(np.float64), TEMPLATE.astype(np.float64) * size / CROP)
     scale = np.hypot(transform[0, 0], transform[1, 0])
     if scale < 0.5:
-        # warpAffine reads four pixels however much it shrinks; a photo reduced beforehand keeps it from aliasing.
-        factor = max(1 / round(1 / scale), 1 / min(photo.shape[:2]))
-        shape = (max(1, round(photo.shape[1] * factor)), max(1, round(photo.shape[0] * factor)))
-        ratios = np.array([shape[0] / photo.shape[1], shape[1] / photo.shape[0]])
-        return align_crop(cv2.resize(photo, shape, interpolation=cv2.INTER_AREA), landmarks * ratios, size)
+        photo, transform = _reduced(photo, transform, round(1 / scale), size)
     # OpenCV puts pixel centres at whole numbers.
     transform[:, 2] += transform[:, :2] @ (0.5, 0.5) - 0.5
     return cv2.warpAffine(photo, transform, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def _reduced(photo: np.ndarray, transform: np.ndarray, times: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a photo that a crop shows, each side so many times shorter, and the transform from there.
+
+    warpAffine reads four pixels however much it shrinks; means of squares of pixels keep it from aliasing.
+    """
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - transform[:, 2]
+    inside = corners @ np.linalg.inv(transform[:, :2]).T
+    ends = np.array(photo.shape[1::-1])
+    # Whole squares, counted from the photo's corner, and one more on each side, as bilinear samples reach further.
+    first = (np.floor(inside.min(0) / times).astype(int) - 1) * times
+    last = (np.ceil(inside.max(0) / times).astype(int) + 1) * times
+    # Of a face outside the photo some of it remains, which the crop does not show.
+    first, last = first.clip(0, np.maximum(ends - times, 0)), last.clip(np.minimum(times, ends), ends)
+    part = photo[first[1] : last[1], first[0] : last[0]]
+    shape = np.maximum(np.round((last - first) / times).astype(int), 1)
+    reduced = cv2.resize(part, shape.tolist(), interpolation=cv2.INTER_AREA)
+    moved = transform[:, 2] + transform[:, :2] @ first
+    return reduced, np.column_stack([transform[:, :2] * ((last - first) / shape), moved])
 
 
 def cut_square(photo: np.ndarray, box: np.ndarray, extent: float, size: int) -> tuple[np.ndarray, np.ndarray]:

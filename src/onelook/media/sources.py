@@ -63,16 +63,26 @@ def find(sources: Sequence[Path], out: Path) -> Iterator[Source]:
     Hidden files, files of other kinds and what lies in `out` are passed over. A folder that is a link is not entered; a
     file that is a link out of the named folder is refused. A source that lies in another one comes once.
     """
-    real = {source.resolve(): source for source in reversed(sources)}
-    folders = {path for path in real if path.is_dir()}
-    for source in sources:
-        resolved = source.resolve()
-        if real.get(resolved) is not source or any(parent in folders for parent in resolved.parents):
+    folders_known: dict[Path, Path] = {}
+    resolved = [_resolved(source, folders_known) for source in sources]
+    first = dict(zip(reversed(resolved), reversed(sources), strict=True))
+    folders = {path for path in first if path.is_dir()}
+    for source, path in zip(sources, resolved, strict=True):
+        if first[path] is not source or (folders and any(parent in folders for parent in path.parents)):
             continue
-        if resolved in folders:
+        if path in folders:
             yield from _walk(source, out.resolve())
         else:
             yield _file(source, _kind(source) or "photo")
+
+
+def _resolved(path: Path, folders: dict[Path, Path]) -> Path:
+    """As `Path.resolve`, which asks the system of every folder on the way; those of the folders known are not asked."""
+    if path.name in ("", "..") or path.is_symlink():
+        return path.resolve()
+    if path.parent not in folders:
+        folders[path.parent] = path.parent.resolve()
+    return folders[path.parent] / path.name
 
 
 def _walk(root: Path, out: Path) -> Iterator[Source]:
