@@ -1,5 +1,7 @@
 """Measuring how good a photo of a face is to enrol."""
 
+from math import sqrt
+
 import cv2
 import numpy as np
 
@@ -27,7 +29,7 @@ def sharpness(photo: np.ndarray, landmarks: np.ndarray) -> float:
     """
     gray = cv2.cvtColor(align_crop(photo, landmarks, _SIDE), cv2.COLOR_RGB2GRAY).astype(np.float64)
     edges = cv2.Laplacian(gray, cv2.CV_64F)
-    return float(edges[_INNER].var() / max(gray[_INNER].var(), _LEAST_VARIANCE))
+    return _variance(edges[_INNER]) / max(_variance(gray[_INNER]), _LEAST_VARIANCE)
 
 
 def measure_face(photo: np.ndarray, box: np.ndarray, landmarks: np.ndarray, score: float, longest_side: int) -> Quality:
@@ -35,6 +37,11 @@ def measure_face(photo: np.ndarray, box: np.ndarray, landmarks: np.ndarray, scor
 
     The photo is one that the network saw with this longest side, in pixels.
     """
-    x1, y1, x2, y2 = box.astype(float)
-    size = float(np.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0))) * min(1.0, longest_side / max(photo.shape[:2]))
+    x1, y1, x2, y2 = box.tolist()
+    size = sqrt(max(x2 - x1, 0) * max(y2 - y1, 0)) * min(1.0, longest_side / max(photo.shape[:2]))
     return Quality(score=float(score), size=size, sharpness=sharpness(photo, landmarks))
+
+
+def _variance(values: np.ndarray) -> float:
+    """Of all values (h, w) float64; OpenCV begins sooner than NumPy."""
+    return float(cv2.meanStdDev(values)[1].item() ** 2)

@@ -3,6 +3,7 @@
 Points are continuous coordinates: pixel k covers [k, k + 1), its centre is k + 0.5.
 """
 
+from math import ceil, floor
 from typing import TYPE_CHECKING, TypeVar
 
 import cv2
@@ -75,19 +76,35 @@ def _reduced(photo: np.ndarray, transform: np.ndarray, times: int, size: int) ->
 
     warpAffine reads four pixels however much it shrinks; means of squares of pixels keep it from aliasing.
     """
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - transform[:, 2]
-    inside = corners @ np.linalg.inv(transform[:, :2]).T
-    ends = np.array(photo.shape[1::-1])
-    # Whole squares, counted from the photo's corner, and one more on each side, as bilinear samples reach further.
-    first = (np.floor(inside.min(0) / times).astype(int) - 1) * times
-    last = (np.ceil(inside.max(0) / times).astype(int) + 1) * times
-    # Of a face outside the photo some of it remains, which the crop does not show.
-    first, last = first.clip(0, np.maximum(ends - times, 0)), last.clip(np.minimum(times, ends), ends)
-    part = photo[first[1] : last[1], first[0] : last[0]]
-    shape = np.maximum(np.round((last - first) / times).astype(int), 1)
-    reduced = cv2.resize(part, shape.tolist(), interpolation=cv2.INTER_AREA)
-    moved = transform[:, 2] + transform[:, :2] @ first
-    return reduced, np.column_stack([transform[:, :2] * ((last - first) / shape), moved])
+    (real, _, right), (imaginary, _, down) = transform.tolist()
+    squared = real**2 + imaginary**2
+    # Where the crop's middle lies in the photo, and how far from there its turned square reaches along either axis.
+    across, along = size / 2 - right, size / 2 - down
+    middle = (real * across + imaginary * along) / squared, (real * along - imaginary * across) / squared
+    reach = size / 2 * (abs(real) + abs(imaginary)) / squared
+    spans = [
+        _whole_squares(place - reach, place + reach, times, end)
+        for place, end in zip(middle, photo.shape[1::-1], strict=True)
+    ]
+    (left, right_end), (top, bottom) = spans
+    shape = [max(1, round((last - first) / times)) for first, last in spans]
+    reduced = cv2.resize(photo[top:bottom, left:right_end], shape, interpolation=cv2.INTER_AREA)
+    scales = [(last - first) / side for (first, last), side in zip(spans, shape, strict=True)]
+    return reduced, np.array(
+        [
+            [real * scales[0], -imaginary * scales[1], right + real * left - imaginary * top],
+            [imaginary * scales[0], real * scales[1], down + imaginary * left + real * top],
+        ]
+    )
+
+
+def _whole_squares(first: float, last: float, times: int, end: int) -> tuple[int, int]:
+    """The pixels first..last of so many up to `end`, in whole squares counted from 0 and one more on each side.
+
+    Bilinear samples reach as far. Where all of it lies outside the photo some of that remains, which nobody sees.
+    """
+    start = min(max((floor(first / times) - 1) * times, 0), max(end - times, 0))
+    return start, min(max((ceil(last / times) + 1) * times, times), end)
 
 
 def cut_square(photo: np.ndarray, box: np.ndarray, extent: float, size: int) -> tuple[np.ndarray, np.ndarray]:
