@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.gallery.measuring import measure_face, sharpness
+from onelook.gallery.measuring import measure_all, measure_face, sharpness
 from onelook.gallery.quality import (
     FULL_SHARPNESS,
     FULL_SIZE,
@@ -57,6 +57,15 @@ def test_what_lies_beside_the_face_does_not_count() -> None:
     framed = photo.copy()
     framed[:, :14] = framed[:, -14:] = framed[:14] = 255
     assert sharpness(framed, at(112)) == pytest.approx(sharpness(photo, at(112)), rel=1e-6)
+
+
+def test_faces_measured_together_are_as_measured_alone() -> None:
+    sides = [28, 56, 112, 31]
+    faces = [(noise(side + 9, side), np.array([0, 0, side, side + 5.0]), at(side), 0.9) for side in sides]
+    alone = [measure_face(*face, 40) for face in faces]
+    for one, together in zip(alone, measure_all(faces, 40), strict=True):
+        assert together.model_dump() == pytest.approx(one.model_dump(), rel=1e-12)
+    assert measure_all([], 40) == []
 
 
 @pytest.mark.parametrize(("longest_side", "size"), [(1280, 50.0), (400, 50.0), (200, 25.0)])

@@ -68,7 +68,7 @@ def test_a_line_a_photo_and_a_row_a_face_say_what_identify_says(known: Gallery, 
     for place, line in enumerate(lines[:10]):
         image = read_photo(tmp_path / f"in/{place}.png")
         faces = known.identify(image)
-        qualities = measure_faces(image, faces, known.terms.detect.longest_side)
+        (qualities,) = measure_faces([image], [faces], known.terms.detect.longest_side)
         for told, face, quality in zip(line["faces"], faces, qualities, strict=True):
             assert {key: told[key] for key in face.record()} == face.record()
             assert (told["size"], told["sharpness"]) == (round(quality.size, 3), round(quality.sharpness, 6))

@@ -1,5 +1,6 @@
 """Measuring how good a photo of a face is to enrol."""
 
+from collections.abc import Sequence
 from math import sqrt
 
 import cv2
@@ -27,9 +28,7 @@ def sharpness(photo: np.ndarray, landmarks: np.ndarray) -> float:
         photo: RGB uint8 (H, W, 3).
         landmarks: (5, 2) in pixels of the photo.
     """
-    gray = cv2.cvtColor(align_crop(photo, landmarks, _SIDE), cv2.COLOR_RGB2GRAY).astype(np.float64)
-    edges = cv2.Laplacian(gray, cv2.CV_64F)
-    return _variance(edges[_INNER]) / max(_variance(gray[_INNER]), _LEAST_VARIANCE)
+    return _sharpness([align_crop(photo, landmarks, _SIDE)])[0]
 
 
 def measure_face(photo: np.ndarray, box: np.ndarray, landmarks: np.ndarray, score: float, longest_side: int) -> Quality:
@@ -37,11 +36,31 @@ def measure_face(photo: np.ndarray, box: np.ndarray, landmarks: np.ndarray, scor
 
     The photo is one that the network saw with this longest side, in pixels.
     """
+    return measure_all([(photo, box, landmarks, score)], longest_side)[0]
+
+
+def measure_all(faces: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, float]], longest_side: int) -> list[Quality]:
+    """The qualities of faces, each given by its photo, box, landmarks and score as to `measure_face`."""
+    values = _sharpness([align_crop(photo, landmarks, _SIDE) for photo, _, landmarks, _ in faces])
+    return [
+        Quality(score=float(score), size=_size(box) * min(1.0, longest_side / max(photo.shape[:2])), sharpness=value)
+        for (photo, box, _, score), value in zip(faces, values, strict=True)
+    ]
+
+
+def _size(box: np.ndarray) -> float:
     x1, y1, x2, y2 = box.tolist()
-    size = sqrt(max(x2 - x1, 0) * max(y2 - y1, 0)) * min(1.0, longest_side / max(photo.shape[:2]))
-    return Quality(score=float(score), size=size, sharpness=sharpness(photo, landmarks))
+    return sqrt(max(x2 - x1, 0) * max(y2 - y1, 0))
 
 
-def _variance(values: np.ndarray) -> float:
-    """Of all values (h, w) float64; OpenCV begins sooner than NumPy."""
-    return float(cv2.meanStdDev(values)[1].item() ** 2)
+def _sharpness(crops: Sequence[np.ndarray]) -> list[float]:
+    """Of aligned crops, each (28, 28, 3): one below the other, as OpenCV takes longer to begin than to measure one.
+
+    The part that is measured ends before the next crop can be seen in it.
+    """
+    if not crops:
+        return []
+    gray = cv2.cvtColor(np.concatenate(crops), cv2.COLOR_RGB2GRAY).astype(np.float64)
+    edges = cv2.Laplacian(gray, cv2.CV_64F)
+    varied, detail = (each.reshape(-1, _SIDE, _SIDE)[:, *_INNER].var((1, 2)) for each in (gray, edges))
+    return (detail / np.maximum(varied, _LEAST_VARIANCE)).tolist()

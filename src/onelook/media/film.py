@@ -110,7 +110,7 @@ def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
 
 def _see(frame: Frame, faces: list[IdentifiedFace], longest_side: int) -> tuple[list[Line], list[Sighting]]:
     """What is written of each face of a frame, and what the tracker needs of it."""
-    qualities = measure_faces(frame.image, faces, longest_side)
+    (qualities,) = measure_faces([frame.image], [faces], longest_side)
     records = [
         {key: record[key] for key in ("box", "landmarks", "score")} | measured(quality)
         for record, quality in zip([face.record() for face in faces], qualities, strict=True)

@@ -81,8 +81,10 @@ def photo_lines(
         pictures: the folder of the photos with the faces drawn in; None: they are not drawn.
         looked: called when the network has run.
     """
-    looks = iter(gallery.identify_all([image for _, image in photos if isinstance(image, np.ndarray)]))
+    images = [image for _, image in photos if isinstance(image, np.ndarray)]
+    found = gallery.identify_all(images)
     looked()
+    looks = zip(found, measure_faces(images, found, gallery.terms.detect.longest_side), strict=True)
     lines: list[Line] = []
     for number, (source, image) in enumerate(photos, start=1):
         line: Line = {
@@ -99,10 +101,9 @@ def photo_lines(
         if isinstance(image, PhotoError):
             line["error"] = str(image)
             continue
-        faces = next(looks)
+        faces, qualities = next(looks)
         if not faces:
             line["error"] = f"{source.path}: no face found"
-        qualities = measure_faces(image, faces, gallery.terms.detect.longest_side)
         for face, quality in zip(faces, qualities, strict=True):
             row = keep(face.embedding) if face.name is None else None
             line["faces"].append(face.record() | measured(quality) | {"row": row})
