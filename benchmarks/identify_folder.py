@@ -23,7 +23,7 @@ from onelook.media.run import run
 from onelook.media.sources import find
 
 COUNTS = (200, 1000)
-ROUNDS = 3
+ROUNDS = 7
 SPAWN = multiprocessing.get_context("spawn")
 
 
