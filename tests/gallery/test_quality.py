@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.gallery.measuring import measure_all, measure_face, sharpness
+from onelook.gallery.measuring import measure_all, measure_face
+from onelook.gallery.measuring import sharpness as sharpness_of_all
 from onelook.gallery.quality import (
     FULL_SHARPNESS,
     FULL_SIZE,
@@ -22,6 +23,11 @@ from onelook.model.detections import Detections
 def at(side: float) -> np.ndarray:
     """The landmarks of a face that fills a square of this side from the corner on."""
     return TEMPLATE * (side / CROP)
+
+
+def sharpness(photo: np.ndarray, landmarks: np.ndarray) -> float:
+    (value,) = sharpness_of_all([(photo, landmarks)])
+    return value
 
 
 def noise(side: int, seed: int = 0) -> np.ndarray:

@@ -16,8 +16,8 @@ _SIDE = 28
 _INNER = slice(7, 25), slice(7, 21)
 
 
-def sharpness(photo: np.ndarray, landmarks: np.ndarray) -> float:
-    """Variance of the Laplacian of an aligned face, over the variance of its gray levels.
+def sharpness(faces: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+    """Of each face the variance of the Laplacian of the aligned crop, over the variance of its gray levels.
 
     Every face is brought to the same few pixels first: what blur does to recognition depends on its width as a share of
     the face, and finer detail is not seen by the network either. The division takes out contrast, as a dim photo may be
@@ -25,10 +25,17 @@ def sharpness(photo: np.ndarray, landmarks: np.ndarray) -> float:
     surface has 0, white noise about 20.
 
     Args:
-        photo: RGB uint8 (H, W, 3).
-        landmarks: (5, 2) in pixels of the photo.
+        faces: photos, RGB uint8 (H, W, 3), and landmarks (5, 2) in pixels of each.
     """
-    return _sharpness([align_crop(photo, landmarks, _SIDE)])[0]
+    if not faces:
+        return []
+    # One below the other, as OpenCV takes longer to begin than to measure a face. What is measured of each ends before
+    # the next can be seen in it.
+    crops = np.concatenate([align_crop(photo, landmarks, _SIDE) for photo, landmarks in faces])
+    gray = cv2.cvtColor(crops, cv2.COLOR_RGB2GRAY).astype(np.float64)
+    edges = cv2.Laplacian(gray, cv2.CV_64F)
+    varied, detail = (each.reshape(-1, _SIDE, _SIDE)[:, *_INNER].var((1, 2)) for each in (gray, edges))
+    return (detail / np.maximum(varied, _LEAST_VARIANCE)).tolist()
 
 
 def measure_face(photo: np.ndarray, box: np.ndarray, landmarks: np.ndarray, score: float, longest_side: int) -> Quality:
@@ -41,7 +48,7 @@ def measure_face(photo: np.ndarray, box: np.ndarray, landmarks: np.ndarray, scor
 
 def measure_all(faces: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, float]], longest_side: int) -> list[Quality]:
     """The qualities of faces, each given by its photo, box, landmarks and score as to `measure_face`."""
-    values = _sharpness([align_crop(photo, landmarks, _SIDE) for photo, _, landmarks, _ in faces])
+    values = sharpness([(photo, landmarks) for photo, _, landmarks, _ in faces])
     return [
         Quality(score=float(score), size=_size(box) * min(1.0, longest_side / max(photo.shape[:2])), sharpness=value)
         for (photo, box, _, score), value in zip(faces, values, strict=True)
@@ -51,16 +58,3 @@ def measure_all(faces: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, float]
 def _size(box: np.ndarray) -> float:
     x1, y1, x2, y2 = box.tolist()
     return sqrt(max(x2 - x1, 0) * max(y2 - y1, 0))
-
-
-def _sharpness(crops: Sequence[np.ndarray]) -> list[float]:
-    """Of aligned crops, each (28, 28, 3): one below the other, as OpenCV takes longer to begin than to measure one.
-
-    The part that is measured ends before the next crop can be seen in it.
-    """
-    if not crops:
-        return []
-    gray = cv2.cvtColor(np.concatenate(crops), cv2.COLOR_RGB2GRAY).astype(np.float64)
-    edges = cv2.Laplacian(gray, cv2.CV_64F)
-    varied, detail = (each.reshape(-1, _SIDE, _SIDE)[:, *_INNER].var((1, 2)) for each in (gray, edges))
-    return (detail / np.maximum(varied, _LEAST_VARIANCE)).tolist()
