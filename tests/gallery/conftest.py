@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -37,9 +38,11 @@ class CodedLooker:
     def __init__(self, fingerprint: str = "a" * 64) -> None:
         self.fingerprint = fingerprint
         self.seen = 0
+        self._counting = Lock()
 
     def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
-        self.seen += len(photos)
+        with self._counting:
+            self.seen += len(photos)
         return [self._look(photo) for photo in photos]
 
     def _look(self, photo: np.ndarray) -> Detections:

@@ -1,61 +1,44 @@
-"""Reading photos ahead, and how many are looked at together."""
+"""Photos read and named, and how many are looked at together."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from onelook.data.photo import write_photo
-from onelook.errors import PhotoError
 from onelook.gallery.enrolment import PASS
-from onelook.media.photos import MOST_BYTES, ReadAhead, passes, picture_path
+from onelook.gallery.gallery import Gallery
+from onelook.media import photos
+from onelook.media.photos import MOST_BYTES, identify_photos, passes, picture_path
 from onelook.media.sources import Source
+from painted import paint
 
 
-def test_photos_come_in_order_and_few_are_read_ahead(tmp_path: Path) -> None:
-    for place in range(30):
-        write_photo(tmp_path / f"{place}.png", np.full((4, 4, 3), place, np.uint8))
-    asked = 0
-
-    def sources() -> Iterator[Source]:
-        nonlocal asked
-        for place in range(30):
-            asked += 1
-            yield Source(tmp_path / f"{place}.png", "photo")
-
-    most = 0
-    for place, (source, image) in enumerate(ReadAhead(sources())):
-        assert isinstance(image, np.ndarray) and source.path.name == f"{place}.png"
-        assert (image == place).all()
-        most = max(most, asked - place)
-    assert 2 <= most <= PASS + 2, "a folder of any size takes the memory of a few photos"
+def test_a_photo_that_cannot_be_read_takes_its_place(painted: Gallery, tmp_path: Path) -> None:
+    write_photo(tmp_path / "anna.png", paint((1, 10, 10)))
+    names = ["absent.jpg", "anna.png", "link.jpg", "anna.png"]
+    refused = "link.jpg: a link out of here"
+    sources = [Source(tmp_path / name, "photo", why=refused if name == "link.jpg" else None) for name in names]
+    found = identify_photos(painted, None, sources)
+    assert [each.source for each in found] == sources
+    assert [each.line["error"] for each in found] == [f"{tmp_path}/absent.jpg: no such photo", None, refused, None]
+    assert [[face["name"] for face in each.line["faces"]] for each in found] == [[], ["Anna"], [], ["Anna"]]
+    assert [each.line["more"] for each in found] == [True, True, True, False], "what one step writes"
 
 
-def test_photos_are_read_when_asked_for_and_from_being_told_to_begin() -> None:
-    asked: list[int] = []
-
-    def sources() -> Iterator[Source]:
-        for place in range(3 * PASS):
-            asked.append(place)
-            yield Source(Path(f"{place}.jpg"), "photo")
-
-    ahead = ReadAhead(sources())
-    photos = iter(ahead)
-    assert not asked
-    for _ in range(PASS):
-        next(photos)
-    assert len(asked) == PASS, "nothing is read while the network runs"
-    ahead.begin()
-    ahead.begin()
-    assert len(asked) == 2 * PASS
-    assert [str(source.path) for source, _ in photos] == [f"{place}.jpg" for place in range(PASS, 3 * PASS)]
-
-
-def test_a_photo_that_cannot_be_read_takes_its_place() -> None:
-    refused = Source(Path("link.jpg"), "photo", why="link.jpg: a link out of here")
-    outcomes = [image for _, image in ReadAhead([Source(Path("absent.jpg"), "photo"), refused])]
-    assert all(isinstance(each, PhotoError) for each in outcomes)
-    assert [str(each) for each in outcomes] == ["absent.jpg: no such photo", "link.jpg: a link out of here"]
+def test_what_one_pass_cannot_take_another_one_does(
+    painted: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in range(5):
+        write_photo(tmp_path / f"{place}.png", paint((1 + place % 4, 10, 10)))
+    sources = [Source(tmp_path / f"{place}.png", "photo") for place in range(5)]
+    in_one = identify_photos(painted, None, sources)
+    monkeypatch.setattr(photos, "MOST_BYTES", 2 * paint().nbytes)
+    in_three = identify_photos(painted, None, sources)
+    assert [each.line for each in in_three] == [each.line for each in in_one]
+    assert [each.unknown[0] is None for each in in_three] == [True, True, False, False, True]
+    for one, other in zip(in_one, in_three, strict=True):
+        np.testing.assert_array_equal(one.unknown, other.unknown)
 
 
 def test_a_pass_is_full_by_count_or_by_bytes() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from onelook.model import chain, onednn
+from onelook.model import onednn
 from onelook.model.chain import Chain, chained
 from onelook.model.fused_convolution import fused
 from onelook.model.fused_layers import FusedResidual, Rounding
@@ -89,7 +89,7 @@ def test_nothing_is_added_to_what_goes_into_a_chain() -> None:
 
 
 def test_many_threads_and_many_sizes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "MOST_SIZES", 3)
+    monkeypatch.setattr(onednn, "MOST_SIZES", 3)
     modules = layers(4, [(6, 2, False), (6, 1, True), (3, 1, False)])
     together = chained(modules)
 

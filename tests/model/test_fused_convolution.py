@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from onelook.model import fused_convolution, onednn
+from onelook.model import onednn
 from onelook.model.fused_convolution import DirectConvolution, FineConvolution, Fused, TorchConvolution
 from onelook.model.onednn import NONE, Activation
 
@@ -147,7 +147,7 @@ def test_a_part_of_a_map_and_a_map_without_photos_are_read_too(kind: type[Fused]
 
 @EACH_KIND
 def test_many_threads_and_many_sizes(kind: type[Fused], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused_convolution, "MOST_SIZES", 3)
+    monkeypatch.setattr(onednn, "MOST_SIZES", 3)
     torch.manual_seed(0)
     convolution = nn.Conv2d(8, 8, 3, padding=1)
     both = kind(convolution, NONE, torch.float32, torch.float32)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from onelook.gallery.looking import Looks
 from onelook.gallery.names import check_name, photo_name
 from onelook.gallery.people_list import Named
 from onelook.settings import Detect
+from onelook.side_by_side import in_portions, side_by_side
 
 # Photos from one save to the next, and what share of the gallery they must be: a save writes a whole folder (0.6 s with
 # ten thousand faces), so that saves at a fixed distance would take ever more of the time; so they take a tenth.
@@ -65,9 +65,13 @@ Looking = Callable[[Iterator[Named]], Iterator[Seen]]
 
 
 def look_in_passes(looker: Looks, detect: Detect, people: Iterator[Named]) -> Iterator[Seen]:
-    """Look at photos that each show one person alone, a few at a time; no more of them are taken than are looked at."""
-    while some := list(islice(people, PASS)):
-        yield from zip(some, look_alone(looker, detect, [(each.name, each.photo) for each in some]), strict=True)
+    """Look at photos that each show one person alone, a few at a time; hardly more are taken than are looked at."""
+
+    def look(some: list[Named]) -> list[Seen]:
+        return list(zip(some, look_alone(looker, detect, [(each.name, each.photo) for each in some]), strict=True))
+
+    for seen in side_by_side(look, in_portions(people, PASS)):
+        yield from seen
 
 
 class BulkEnrolment:
@@ -109,8 +113,7 @@ class BulkEnrolment:
         return max(SAVE, self._engine.count_photos() // SAVE_SHARE)
 
     def _unknown(self, people: Iterable[Named]) -> Iterator[Named]:
-        rest = iter(people)
-        while some := list(islice(rest, PASS)):
+        for some in in_portions(people, PASS):
             digests = [_digest(each.photo) for each in some]
             owners = self._engine.owners(digests)  # at once: of Milvus it is a call
             for each, digest in zip(some, digests, strict=True):

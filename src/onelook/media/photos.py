@@ -1,11 +1,8 @@
-"""Looking at many photos: read ahead by threads, looked at in passes."""
+"""Reading photos and naming the faces in them, in passes of the network."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,33 +21,15 @@ MOST_BYTES = 96 * 2**20
 Read = tuple[Source, np.ndarray | PhotoError]
 
 
-class ReadAhead:
-    """Photos in order, RGB uint8 (H, W, 3), or what is wrong with each; threads read as many as a pass takes.
+class Identified(NamedTuple):
+    """A photo, its line, and the embedding (d,) of each face in it that got no name, None for the others.
 
-    They read when photos are asked for that are not read yet, and from `begin` on; not at any other time: the network's
-    threads wait for each other, and so for every core that somebody else is using.
+    The line lacks the faces' rows; whoever keeps the embeddings knows them.
     """
 
-    def __init__(self, sources: Iterable[Source]) -> None:
-        self._rest = iter(sources)
-        self._waiting: deque[tuple[Source, Future[np.ndarray]]] = deque()
-        self._readers = ThreadPoolExecutor(min(PASS, os.cpu_count() or 1))
-
-    def __iter__(self) -> Iterator[Read]:
-        try:
-            while True:
-                if not self._waiting:
-                    self.begin()
-                if not self._waiting:
-                    return
-                yield _outcome(*self._waiting.popleft())
-        finally:
-            self._readers.shutdown(cancel_futures=True)
-
-    def begin(self) -> None:
-        """Begin to read the next photos."""
-        for source in islice(self._rest, PASS - len(self._waiting)):
-            self._waiting.append((source, self._readers.submit(_read, source)))
+    source: Source
+    line: Line
+    unknown: list[np.ndarray | None]
 
 
 def passes(photos: Iterable[Read]) -> Iterator[list[Read]]:
@@ -65,28 +44,25 @@ def passes(photos: Iterable[Read]) -> Iterator[list[Read]]:
         yield some
 
 
-def photo_lines(
-    gallery: Gallery,
-    photos: list[Read],
-    keep: Callable[[np.ndarray], int],
-    pictures: Path | None,
-    looked: Callable[[], None],
-) -> list[Line]:
-    """What one look at the photos of a pass finds, a line a photo.
+def identify_photos(gallery: Gallery, pictures: Path | None, sources: Sequence[Source]) -> list[Identified]:
+    """Read photos and name the faces in them, a pass at a time.
 
     Args:
         gallery: names the faces.
-        photos: of the pass.
-        keep: takes the embedding (d,) of an unknown face and gives its row number.
         pictures: the folder of the photos with the faces drawn in; None: they are not drawn.
-        looked: called when the network has run.
+        sources: the photos.
     """
+    found = [each for photos in passes(map(_read, sources)) for each in _identify_pass(gallery, pictures, photos)]
+    for each in found[:-1]:
+        each.line["more"] = True
+    return found
+
+
+def _identify_pass(gallery: Gallery, pictures: Path | None, photos: Sequence[Read]) -> Iterator[Identified]:
     images = [image for _, image in photos if isinstance(image, np.ndarray)]
-    found = gallery.identify_all(images)
-    looked()
-    looks = zip(found, measure_faces(images, found, gallery.terms.detect.longest_side), strict=True)
-    lines: list[Line] = []
-    for number, (source, image) in enumerate(photos, start=1):
+    named = gallery.identify_all(images)
+    looks = zip(named, measure_faces(images, named, gallery.terms.detect.longest_side), strict=True)
+    for source, image in photos:
         line: Line = {
             "what": "photo",
             "source": str(source.path),
@@ -95,24 +71,22 @@ def photo_lines(
             "faces": [],
             "picture": None,
             "error": None,
-            "more": number < len(photos),
+            "more": False,
         }
-        lines.append(line)
         if isinstance(image, PhotoError):
             line["error"] = str(image)
+            yield Identified(source, line, [])
             continue
         faces, qualities = next(looks)
         if not faces:
             line["error"] = f"{source.path}: no face found"
-        for face, quality in zip(faces, qualities, strict=True):
-            row = keep(face.embedding) if face.name is None else None
-            line["faces"].append(face.record() | measured(quality) | {"row": row})
+        line["faces"] = [face.record() | measured(quality) for face, quality in zip(faces, qualities, strict=True)]
         if pictures is not None:
             path = picture_path(pictures, source, ".jpg")
             # Straight to its name: a picture that a kill cut off is not in the journal, so it is made again.
             path.write_bytes(encode_photo(draw_identified(image, faces), ".jpg"))
             line["picture"] = path.relative_to(pictures.parent).as_posix()
-    return lines
+        yield Identified(source, line, [face.embedding if face.name is None else None for face in faces])
 
 
 def picture_path(pictures: Path, source: Source, suffix: str) -> Path:
@@ -122,15 +96,11 @@ def picture_path(pictures: Path, source: Source, suffix: str) -> Path:
     return folder / f"{source.path.stem}-{source.key:016x}{suffix}"
 
 
-def _read(source: Source) -> np.ndarray:
-    if source.why is not None:
-        raise PhotoError(source.why)
-    return read_photo(source.path)
-
-
-def _outcome(source: Source, future: "Future[np.ndarray]") -> Read:
+def _read(source: Source) -> Read:
     try:
-        return source, future.result()
+        if source.why is not None:
+            raise PhotoError(source.why)
+        return source, read_photo(source.path)
     except PhotoError as error:
         return source, error
 

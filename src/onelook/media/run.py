@@ -14,18 +14,22 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from onelook.errors import OnelookError
+from onelook.gallery.enrolment import PASS
 from onelook.gallery.gallery import Gallery
 from onelook.media.film import Watch, film_lines
 from onelook.media.journal import Journal, Line, current_lines
-from onelook.media.photos import ReadAhead, passes, photo_lines
+from onelook.media.photos import Identified, identify_photos
 from onelook.media.sources import Source
 from onelook.media.table import write_table
+from onelook.side_by_side import in_portions, side_by_side
 
 BEGUN = "run.json"
 _FORMAT = "onelook identify-all 1"
@@ -65,13 +69,11 @@ def run(
         with Journal(out, gallery.terms.embedding_size, gallery.terms.fingerprint) as journal:
             for kind, some in groupby(_fresh(sources, journal, told), key=lambda source: source.kind):
                 if kind == "photo":
-                    ahead = ReadAhead(some)
-                    for photos in passes(ahead):
-                        # The next pass is read while this one's faces are measured, drawn and written.
-                        lines = photo_lines(gallery, photos, journal.add_row, drawn, ahead.begin)
-                        journal.write(lines)
-                        for (source, _), line in zip(photos, lines, strict=True):
-                            told(source, line["error"])
+                    identify = partial(identify_photos, gallery, drawn)
+                    for found in side_by_side(identify, in_portions(some, PASS)):
+                        journal.write(_with_rows(found, journal.add_row))
+                        for photo in found:
+                            told(photo.source, photo.line["error"])
                     continue
                 for source in some:
                     film = _Last(film_lines(gallery, source, every, out / _SPOOL, journal.add_row, drawn, watched))
@@ -82,6 +84,13 @@ def run(
         totals = write_table(unfinished, current_lines(out))
         unfinished.replace(out / "faces.csv")
         return totals
+
+
+def _with_rows(photos: Iterable[Identified], keep: Callable[[np.ndarray], int]) -> Iterator[Line]:
+    for _, line, unknown in photos:
+        for face, embedding in zip(line["faces"], unknown, strict=True):
+            face["row"] = None if embedding is None else keep(embedding)
+        yield line
 
 
 class _Last:

@@ -1,16 +1,15 @@
 """Layers that run one after the other, with nothing in between but oneDNN."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from onelook.model.fused_convolution import MOST_SIZES, DirectConvolution
+from onelook.model.fused_convolution import DirectConvolution
 from onelook.model.fused_layers import FusedResidual, Rounding
-from onelook.model.onednn import Prepared
+from onelook.model.onednn import Prepared, kept_by_size
 
 Link = DirectConvolution | Rounding
 # Layers, and whether the last of them adds to what went into the first.
@@ -56,7 +55,7 @@ class Chain(nn.Module):
         super().__init__()
         self.links = nn.ModuleList(layer for layers, _ in blocks for layer in layers)
         self._steps = _numbered(blocks)
-        self._ready = lru_cache(MOST_SIZES)(self._prepare)
+        self._ready = kept_by_size(self._prepare)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self._steps[0].layer.reads).contiguous(memory_format=torch.channels_last)

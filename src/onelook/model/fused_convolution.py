@@ -5,17 +5,14 @@ laid out beforehand.
 """
 
 from copy import deepcopy
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from onelook.model.onednn import NONE, Activation, Convolution, Prepared, is_there
+from onelook.model.onednn import NONE, Activation, Convolution, Prepared, is_there, kept_by_size
 
 _CONVOLUTION = torch.ops.mkldnn._convolution_pointwise.default
 _ADDED = torch.ops.mkldnn._convolution_pointwise_.binary
-# Sizes of input that a convolution stays prepared for.
-MOST_SIZES = 64
 
 
 class TorchConvolution(nn.Module):
@@ -65,7 +62,7 @@ class DirectConvolution(nn.Module):
         self._result = result
         self._activation = activation
         self._convolution = Convolution(convolution, dtype, result)
-        self.prepared = lru_cache(MOST_SIZES)(self._prepare)
+        self.prepared = kept_by_size(self._prepare)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.reads).contiguous(memory_format=torch.channels_last)

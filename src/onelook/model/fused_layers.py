@@ -1,7 +1,6 @@
 """Layers for looking alone, of convolutions that are fused with what follows them."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +8,9 @@ from torch import Tensor, nn
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.model.backbone import TrunkMaps
 from onelook.model.embedding import Shrinking, SplitProjection
-from onelook.model.fused_convolution import MOST_SIZES, DirectConvolution, Fused, fused
+from onelook.model.fused_convolution import DirectConvolution, Fused, fused
 from onelook.model.heads import HEAD_SIZES, DetectionHeads
-from onelook.model.onednn import NONE, Activation, Prepared, is_there, prepare_enlarging, prepare_rounding
+from onelook.model.onednn import NONE, Activation, Prepared, is_there, kept_by_size, prepare_enlarging, prepare_rounding
 from onelook.model.pyramid import Enlarging
 
 
@@ -89,7 +88,7 @@ class FusedEnlarging(Enlarging):
 
     def __init__(self) -> None:
         super().__init__()
-        self._prepared = lru_cache(MOST_SIZES)(prepare_enlarging)
+        self._prepared = kept_by_size(prepare_enlarging)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         sides = zip(coarse.shape[-2:], fine.shape[-2:], strict=True)

@@ -9,12 +9,12 @@ Numbers are those of oneDNN's C interface, version 3 (`dnnl_types.h`).
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import byref, c_float, c_int, c_int32, c_int64, c_size_t, c_void_p
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from threading import Lock
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +36,16 @@ _OF_USER = 1
 _FOLLOWING, _A_SLOPE_EACH = 1 << 15, 1 << 1
 _ALLOCATE = c_void_p(-1)
 
+# Sizes of input that a call stays prepared for.
+MOST_SIZES = 64
 
 # oneDNN's name of what results are put through, and its numbers: ("none",), ("leaky_relu", slope), ("hardtanh", low,
 # high), or ("prelu", a slope for each channel), which torch has no way to.
 Activation = tuple[str, *tuple[float, ...]]
 NONE: Activation = ("none",)
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 def is_there() -> bool:
@@ -119,9 +124,6 @@ class Convolution:
             others[_FOLLOWING * (1 + adds) | _WEIGHTS] = _memory(
                 _plain((1, len(slopes), 1, 1), _TYPES[torch.float32]), slopes
             )
-        scratchpad = _asked(description, "scratchpad")
-        if _library().dnnl_memory_desc_get_size(scratchpad):
-            others[_SCRATCHPAD] = _Object("memory", "dnnl_memory_create", scratchpad, _engine(), _ALLOCATE)
         return Prepared(results, self._result, description, layouts, others, (self._bias, slopes))
 
     def _size_of_results(self, size: Sequence[int]) -> tuple[int, ...]:
@@ -140,21 +142,22 @@ class Convolution:
         reorder = _Object(
             "primitive_desc", "dnnl_reorder_primitive_desc_create", plain, _engine(), own, _engine(), c_void_p()
         )
-        _Call(reorder, {_SOURCE: _memory(plain, self._weight), _RESULT: memory})()
+        put = _Object("primitive", "dnnl_primitive_create", reorder)
+        _Call(put, {_SOURCE: _memory(plain, self._weight), _RESULT: memory})()
         self._laid_out.append((own, memory))
         return memory
 
 
 class _Call:
-    """A primitive and the memory it works on."""
+    """A primitive and the memory it works on, for one thread at a time."""
 
-    def __init__(self, description: _Object, memories: dict[int, _Object]) -> None:
-        self._primitive = _Object("primitive", "dnnl_primitive_create", description)
+    def __init__(self, primitive: _Object, memories: dict[int, _Object]) -> None:
+        self._primitive = primitive
         self._memories = memories
         known = (_Argument(number, memory._as_parameter_) for number, memory in memories.items())
         count = len(memories)
         self.execute = _library().dnnl_primitive_execute
-        self.arguments = self._primitive._as_parameter_, _stream()._as_parameter_, count, (_Argument * count)(*known)
+        self.arguments = primitive._as_parameter_, _stream()._as_parameter_, count, (_Argument * count)(*known)
 
     def __call__(self) -> None:
         # On a processor nothing goes on after this, so nothing has to be waited for.
@@ -163,7 +166,7 @@ class _Call:
 
 
 class Prepared:
-    """A call for inputs of one size.
+    """A call for inputs of one size, shared out among as many cores as the thread that prepared it computes on.
 
     Attributes:
         size: of the results, (B, out, H, W).
@@ -182,20 +185,36 @@ class Prepared:
         self.size = tuple(size)
         self.dtype = dtype
         self._read = read  # by the call, where it lies
-        source, result = (_Object("memory", "dnnl_memory_create", each, _engine(), c_void_p()) for each in layouts)
-        self._places = source._as_parameter_, result._as_parameter_
-        self._call = _Call(description, {_SOURCE: source, _RESULT: result, **others})
-        self._set = _library().dnnl_memory_set_data_handle
-        # Whose input and result the call works on is told to oneDNN just before it.
-        self._turn = Lock()
+        self._description = description  # which the scratchpad's layout belongs to
+        self._layouts = layouts
+        self._others = others
+        self._primitive = _Object("primitive", "dnnl_primitive_create", description)
+        self._set = _quick_library().dnnl_memory_set_data_handle
+        # A call's input, result and scratchpad are one thread's at a time; each takes one of these, or makes its own.
+        self._free = [self._new_call()]
 
     def __call__(self, source: int, result: int) -> None:
         """Of the input at one address make the result at another, of the sizes prepared for, channels innermost."""
-        places = self._places
-        with self._turn:
-            self._set(places[0], source)
-            self._set(places[1], result)
-            self._call()
+        try:
+            taken = self._free.pop()
+        except IndexError:
+            taken = self._new_call()
+        call, places = taken
+        self._set(places[0], source)
+        self._set(places[1], result)
+        call()
+        self._free.append(taken)
+
+    def _new_call(self) -> tuple[_Call, tuple[c_void_p, c_void_p]]:
+        """A call, and the memories of oneDNN's whose places are those of its input and result."""
+        source, result = (
+            _Object("memory", "dnnl_memory_create", each, _engine(), c_void_p()) for each in self._layouts
+        )
+        memories = {_SOURCE: source, _RESULT: result, **self._others}
+        scratchpad = _asked(self._description, "scratchpad")
+        if _library().dnnl_memory_desc_get_size(scratchpad):
+            memories[_SCRATCHPAD] = _Object("memory", "dnnl_memory_create", scratchpad, _engine(), _ALLOCATE)
+        return _Call(self._primitive, memories), (source._as_parameter_, result._as_parameter_)
 
 
 def prepare_rounding(size: Sequence[int], source: torch.dtype, result: torch.dtype) -> Prepared:
@@ -225,6 +244,12 @@ def prepare_enlarging(size: Sequence[int], dtype: torch.dtype) -> Prepared:
     return Prepared(results, dtype, description, layouts, {})
 
 
+def kept_by_size(make: Callable[Given, Result]) -> Callable[Given, Result]:
+    """What `make` gives for sizes, kept for so many of them, and for each number of cores that a thread computes on."""
+    known = lru_cache(MOST_SIZES)(lambda _, *sizes, **others: make(*sizes, **others))
+    return lambda *sizes, **others: known(torch.get_num_threads(), *sizes, **others)
+
+
 @cache
 def _file() -> Path | None:
     try:
@@ -240,8 +265,15 @@ def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(_file()))
     library.dnnl_primitive_desc_query_md.restype = c_void_p
     library.dnnl_memory_desc_get_size.restype = c_size_t
-    library.dnnl_memory_set_data_handle.argtypes = [c_void_p, c_void_p]
     library.dnnl_primitive_execute.argtypes = [c_void_p, c_void_p, c_int, c_void_p]
+    return library
+
+
+@cache
+def _quick_library() -> ctypes.PyDLL:
+    """For what takes less time than letting other threads of Python go on meanwhile."""
+    library = ctypes.PyDLL(str(_file()))
+    library.dnnl_memory_set_data_handle.argtypes = [c_void_p, c_void_p]
     return library
 
 
