@@ -74,9 +74,13 @@ class Journal:
 
     def write(self, lines: Iterable[Line]) -> None:
         """Write one step: all of it or, after a kill, nothing."""
+        last = b""
         for line in lines:
-            self._stream.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-        self._embeddings.flush()  # before the lines that name its rows
+            self._stream.write(last)
+            last = json.dumps(line, allow_nan=False).encode() + b"\n"
+        # Before the line that ends the step: a long one does not wait in the stream's buffer.
+        self._embeddings.flush()
+        self._stream.write(last)
         self._stream.flush()  # a kill loses nothing of it; syncing each step would take a third of the time
 
 
