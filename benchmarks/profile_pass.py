@@ -24,7 +24,7 @@ from one_look import DETECT, HEIGHT, MOSAICS, THREADS, WIDTH, mosaic
 
 from onelook.model.backbone import MobileNet
 from onelook.model.folder import RELEASED
-from onelook.model.fused import fastest_precision
+from onelook.model.fused.network import fastest_precision
 from onelook.model.look import Looker, keep_best, load_looker
 from onelook.model.store import load_model
 

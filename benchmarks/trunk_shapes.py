@@ -34,7 +34,7 @@ from trunks import REFERENCE, SHAPES, folded, multiply_adds
 from onelook.data.photo import read_photo
 from onelook.evaluation.curves import save_picture
 from onelook.files import write_json
-from onelook.model.fused import fastest_precision, make_ready
+from onelook.model.fused.network import fastest_precision, make_ready
 from onelook.model.joint import JointNetwork
 from onelook.model.look import Looker
 from onelook.model.memory import keep_freed_memory

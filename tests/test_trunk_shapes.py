@@ -18,7 +18,7 @@ from trunks import REFERENCE, SHAPES, Branches, build, folded, multiply_adds
 
 from onelook.data.lfw import read_pairs
 from onelook.model.folder import RELEASED
-from onelook.model.fused import make_ready
+from onelook.model.fused.network import make_ready
 from onelook.model.joint import SharedPass
 from onelook.model.store import load_model
 from portraits import portrait

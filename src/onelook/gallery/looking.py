@@ -53,7 +53,7 @@ def open_looker(model: Path) -> Looks:
     exported = _beside(model)
     if exported is not None:
         return exported
-    from onelook.model.fused import fastest_precision
+    from onelook.model.fused.network import fastest_precision
     from onelook.model.look import load_looker
 
     return load_looker(model, fastest_precision())

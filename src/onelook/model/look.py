@@ -18,7 +18,7 @@ from onelook.model.by_size import look_by_size, shrink
 from onelook.model.dense import DenseFaces
 from onelook.model.detections import Detections
 from onelook.model.folder import fingerprint
-from onelook.model.fused import make_ready
+from onelook.model.fused.network import make_ready
 from onelook.model.imagenet import load_imagenet
 from onelook.model.joint import Detector, JointNetwork, SharedPass
 from onelook.model.memory import keep_freed_memory
@@ -145,7 +145,7 @@ def keep_best(
     starts = anchors.numpy()[candidates]
     boxes = decode_boxes(outputs.boxes[image].numpy()[candidates], starts)
     corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
-    # Of lists OpenCV takes the numbers three times as fast as out of an array.
+    # OpenCV takes numbers out of lists sooner than out of an array.
     keep = cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), score, nms)
     rows = np.asarray(keep, np.int64).reshape(-1)
     kept = candidates[rows]
@@ -159,7 +159,7 @@ def load_looker(folder: Path, precision: Precision = "float32") -> Looker:
     Args:
         folder: of the model.
         precision: what most of the network computes in. float32 gives the same answers on every processor but for
-            rounding; bfloat16 is faster where `onelook.model.fused.fastest_precision` says so.
+            rounding; bfloat16 is faster where `onelook.model.fused.network.fastest_precision` says so.
 
     Raises:
         ModelError: the folder is missing or damaged.

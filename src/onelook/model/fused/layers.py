@@ -8,9 +8,17 @@ from torch import Tensor, nn
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.model.backbone import TrunkMaps
 from onelook.model.embedding import Shrinking, SplitProjection
-from onelook.model.fused_convolution import DirectConvolution, Fused, fused
+from onelook.model.fused.convolution import DirectConvolution, Fused, fused
+from onelook.model.fused.onednn import (
+    NONE,
+    Activation,
+    Prepared,
+    is_there,
+    kept_by_size,
+    prepare_enlarging,
+    prepare_rounding,
+)
 from onelook.model.heads import HEAD_SIZES, DetectionHeads
-from onelook.model.onednn import NONE, Activation, Prepared, is_there, kept_by_size, prepare_enlarging, prepare_rounding
 from onelook.model.pyramid import Enlarging
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from onelook.model.onednn import kept_by_size
+from onelook.model.fused.onednn import kept_by_size
 
 
 def test_what_is_made_for_a_size_is_kept_for_each_number_of_cores() -> None:

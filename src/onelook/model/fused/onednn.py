@@ -3,7 +3,7 @@
 Torch asks oneDNN to prepare a convolution anew at every call, and finds by a search that it has been done before. For
 the small convolutions of a look that took as long as their arithmetic. The library comes out of a package of its own,
 for torch keeps the one inside it to itself; where that package is not installed, as on other systems than Linux on
-x86-64, torch is asked (`onelook.model.fused_layers`).
+x86-64, torch is asked (`onelook.model.fused.layers`).
 
 Numbers are those of oneDNN's C interface, version 3 (`dnnl_types.h`).
 """

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from onelook.model.backbone import MobileNet
-from onelook.model.chain import chained
 from onelook.model.deformable import DeformableConv
 from onelook.model.embedding import EmbeddingHead, SplitProjection
 from onelook.model.folding import fold_batch_norms
-from onelook.model.fused_convolution import FineConvolution, fused
-from onelook.model.fused_layers import (
+from onelook.model.fused.chain import chained
+from onelook.model.fused.convolution import FineConvolution, fused
+from onelook.model.fused.layers import (
     FusedEnlarging,
     FusedProjection,
     FusedResidual,
@@ -24,10 +24,10 @@ from onelook.model.fused_layers import (
     Rounding,
     StagedTrunk,
 )
+from onelook.model.fused.onednn import NONE, Activation, is_there
 from onelook.model.heads import DetectionHeads
 from onelook.model.joint import Detector, JointNetwork
 from onelook.model.layers import ConvNorm, InvertedResidual
-from onelook.model.onednn import NONE, Activation, is_there
 from onelook.model.pyramid import Context, Enlarging
 from onelook.settings import Precision
 

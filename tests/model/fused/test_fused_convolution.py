@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from onelook.model import onednn
-from onelook.model.fused_convolution import DirectConvolution, FineConvolution, Fused, TorchConvolution
-from onelook.model.onednn import NONE, Activation
+from onelook.model.fused import onednn
+from onelook.model.fused.convolution import DirectConvolution, FineConvolution, Fused, TorchConvolution
+from onelook.model.fused.onednn import NONE, Activation
 
 NEEDS_ONEDNN = pytest.mark.skipif(not onednn.is_there(), reason="no package of oneDNN for this system")
 NEEDS_BFLOAT16 = pytest.mark.skipif(

@@ -9,7 +9,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from onelook.model.onednn import NONE, Activation, Convolution, Prepared, is_there, kept_by_size
+from onelook.model.fused.onednn import NONE, Activation, Convolution, Prepared, is_there, kept_by_size
 
 _CONVOLUTION = torch.ops.mkldnn._convolution_pointwise.default
 _ADDED = torch.ops.mkldnn._convolution_pointwise_.binary

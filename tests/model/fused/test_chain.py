@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from onelook.model import onednn
-from onelook.model.chain import Chain, chained
-from onelook.model.fused_convolution import fused
-from onelook.model.fused_layers import FusedResidual, Rounding
-from onelook.model.onednn import NONE
+from onelook.model.fused import onednn
+from onelook.model.fused.chain import Chain, chained
+from onelook.model.fused.convolution import fused
+from onelook.model.fused.layers import FusedResidual, Rounding
+from onelook.model.fused.onednn import NONE
 
 pytestmark = pytest.mark.skipif(not onednn.is_there(), reason="no package of oneDNN for this system")
 

@@ -14,11 +14,11 @@ from onelook.data.annotate import enlarge
 from onelook.data.orl import read_orl
 from onelook.geometry.alignment import TEMPLATE
 from onelook.geometry.anchors import AnchorLevel
-from onelook.model import onednn
 from onelook.model.embedding import Shrinking
 from onelook.model.folder import RELEASED
-from onelook.model.fused import make_ready
-from onelook.model.fused_layers import FusedEnlarging, FusedShrinking, JoinedHeads
+from onelook.model.fused import onednn
+from onelook.model.fused.layers import FusedEnlarging, FusedShrinking, JoinedHeads
+from onelook.model.fused.network import make_ready
 from onelook.model.heads import DetectionHeads
 from onelook.model.joint import JointNetwork
 from onelook.model.look import load_looker

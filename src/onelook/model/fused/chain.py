@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from onelook.model.fused_convolution import DirectConvolution
-from onelook.model.fused_layers import FusedResidual, Rounding
-from onelook.model.onednn import Prepared, kept_by_size
+from onelook.model.fused.convolution import DirectConvolution
+from onelook.model.fused.layers import FusedResidual, Rounding
+from onelook.model.fused.onednn import Prepared, kept_by_size
 
 Link = DirectConvolution | Rounding
 # Layers, and whether the last of them adds to what went into the first.
