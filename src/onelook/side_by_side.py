@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -15,12 +15,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
     """What `work` makes of each item, in their order.
 
     A network whose work is shared out between the cores has them wait for each other after every layer, and all but
     the network runs on one of them; so each thread has its own items, and a network in it its part of the cores. No
-    more items are taken ahead than one for each thread.
+    more items are taken ahead than one for each thread. Closed, it waits for what is being worked on.
 
     Raises:
         Exception: what `work` raises, or whatever gives the items, in its place; nothing after it is worked on.
@@ -28,23 +28,9 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     cores = _cores()
     threads = min(cores, MOST_THREADS)
     shares = iter([len(range(thread, cores, threads)) for thread in range(threads)])
-    rest = iter(items)
-    end: BaseException | None = None
-    waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, initializer=lambda: _compute_on(next(shares))) as pool:
         try:
-            while True:
-                try:
-                    for item in islice(rest, 2 * threads - len(waiting)):
-                        waiting.append(pool.submit(work, item))
-                except BaseException as error:
-                    rest, end = iter(()), error
-                if waiting:
-                    yield waiting.popleft().result()
-                elif end is not None:
-                    raise end
-                else:
-                    return
+            yield from _in_order(pool, work, items, 2 * threads)
         finally:
             pool.shutdown(cancel_futures=True)
             _compute_on(cores)  # what threads of the time to come begin with
@@ -55,6 +41,27 @@ def in_portions(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], most: int
+) -> Iterator[Result]:
+    """Results in the order of the items, of which at most so many are taken before theirs is asked for."""
+    rest = iter(items)
+    end: BaseException | None = None
+    waiting: deque[Future[Result]] = deque()
+    while True:
+        try:
+            for item in islice(rest, most - len(waiting)):
+                waiting.append(pool.submit(work, item))
+        except BaseException as error:  # told when those before it are done
+            rest, end = iter(()), error
+        if waiting:
+            yield waiting.popleft().result()
+        elif end is not None:
+            raise end
+        else:
+            return
 
 
 def _cores() -> int:

@@ -1,6 +1,7 @@
 """Enrolling many people: saved as it goes, begun again where it broke off, and every photo accounted for."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +71,9 @@ def look_in_passes(looker: Looks, detect: Detect, people: Iterator[Named]) -> It
     def look(some: list[Named]) -> list[Seen]:
         return list(zip(some, look_alone(looker, detect, [(each.name, each.photo) for each in some]), strict=True))
 
-    for seen in side_by_side(look, in_portions(people, PASS)):
-        yield from seen
+    with closing(side_by_side(look, in_portions(people, PASS))) as portions:
+        for seen in portions:
+            yield from seen
 
 
 class BulkEnrolment:

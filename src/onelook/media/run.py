@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -70,10 +70,11 @@ def run(
             for kind, some in groupby(_fresh(sources, journal, told), key=lambda source: source.kind):
                 if kind == "photo":
                     identify = partial(identify_photos, gallery, drawn)
-                    for found in side_by_side(identify, in_portions(some, PASS)):
-                        journal.write(_with_rows(found, journal.add_row))
-                        for photo in found:
-                            told(photo.source, photo.line["error"])
+                    with closing(side_by_side(identify, in_portions(some, PASS))) as portions:
+                        for found in portions:
+                            journal.write(_with_rows(found, journal.add_row))
+                            for photo in found:
+                                told(photo.source, photo.line["error"])
                     continue
                 for source in some:
                     film = _Last(film_lines(gallery, source, every, out / _SPOOL, journal.add_row, drawn, watched))

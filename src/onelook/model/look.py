@@ -74,8 +74,8 @@ class Looker:
     def embed(self, photo: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """Embeddings (n, d) float32 of the faces at given landmarks (n, 5, 2) of one photo (H, W, 3)."""
         self.network.eval()
-        shared = self.network(_to_tensor(photo[None]))
-        return self.network.embed(shared.maps, [torch.from_numpy(np.asarray(landmarks, np.float32))]).numpy()
+        maps = self.network.detector.shared_maps(_to_tensor(photo[None]))
+        return self.network.embed(maps, [torch.from_numpy(np.asarray(landmarks, np.float32))]).numpy()
 
     @torch.inference_mode()
     def look_dense(self, photo: np.ndarray, detect: Detect) -> tuple[Tensor, DenseFaces]:
