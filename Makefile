@@ -39,7 +39,7 @@ check: $(INSTALLED) ## look for mistakes without running anything: ruff, its for
 	ruff check
 	ruff format --check
 	mypy
-	MYPYPATH=src:benchmarks:tests/evaluation mypy $(BENCHMARKS_TYPES) benchmarks/*.py docs/pictures/*.py
+	MYPYPATH=src:benchmarks:tests mypy $(BENCHMARKS_TYPES) benchmarks/*.py docs/pictures/*.py
 
 format: $(INSTALLED) ## mend what ruff can mend
 	ruff check --fix
@@ -47,22 +47,22 @@ format: $(INSTALLED) ## mend what ruff can mend
 
 # How the released weights were made: everything that differs from params.yaml.
 RELEASED := -S prepare.reader=lfw \
-	-S prepare.composed=false \
+	-S prepare.compose_scenes=false \
 	-S prepare.annotate.upscale=1 \
-	-S prepare.people.train=0.7 \
-	-S prepare.people.validation=0.04 \
-	-S prepare.people.test=0.26 \
-	-S prepare.extra.path=../shared/data/faces \
+	-S prepare.split.train=0.7 \
+	-S prepare.split.validation=0.04 \
+	-S prepare.split.test=0.26 \
+	-S prepare.extra_faces.path=../shared/data/faces \
 	-S teacher.path=../shared/data/weights/mobilefacenet.onnx \
-	-S model.start=wheel \
-	-S train.batch=0 \
-	-S train.trunk_rate=0 \
+	-S model.init=wheel \
+	-S train.batch_size=0 \
+	-S train.backbone_lr_mult=0 \
 	-S train.epochs=20 \
 	-S train.learning_rate=0.002 \
-	-S train.faces.batch=64 \
-	-S train.faces.named=0.6 \
+	-S train.faces.batch_size=64 \
+	-S train.faces.labeled_fraction=0.6 \
 	-S train.weights.identity=0.02 \
-	-S train.weights.distil=10 \
+	-S train.weights.distillation=10 \
 	-S train.augment.landmark_jitter=0.01
 
 released: $(INSTALLED) ## train the released weights anew, into build/model; needs ../shared/data

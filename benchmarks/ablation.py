@@ -17,30 +17,30 @@ from experiments import Kind, fetch, fetch_model, run_experiments, told_commands
 from rich.console import Console
 from rich.progress import track
 
-from onelook.data.blending import is_blend
-from onelook.data.scene import Manifest, read_manifest
-from onelook.reproducible import make_reproducible
+from onelook.data.manifest import Manifest, read_manifest
+from onelook.data.synthesis.blending import is_blend
+from onelook.reproducibility import seed_everything
 from onelook.settings import load_settings
 
 DOCUMENT = Path("docs/ablation.md")
 BEGIN, END = "<!-- made by benchmarks/ablation.py -->", "<!-- end -->"
 COMMON = (
     "base.threads=1",  # two experiments share two cores better than two threads share an experiment
-    "prepare.meshes=true",
-    "prepare.basis=true",
-    "model.levels=full",
-    "model.pyramid=32",
+    "prepare.mesh_labels=true",
+    "prepare.morphable_model=true",
+    "model.pyramid_levels=full",
+    "model.fpn_channels=32",
     "model.context=plain",
     "model.cascade=true",
     "model.mesh=true",
     "model.dense=false",
-    "model.start=nothing",
+    "model.init=nothing",
     "train.tasks=detection",
     "train.weights.mesh=0.08",  # the paper's .01 beside .25 for the box
     "train.epochs=8",
-    "train.batch=4",
+    "train.batch_size=4",
     "train.learning_rate=0.003",
-    "train.augment.crop=256",
+    "train.augment.crop_size=256",
 )
 
 
@@ -105,7 +105,7 @@ def outcome(kind: Kind, manifest: Manifest, folder: Path) -> Outcome:
     """What the network of an experiment finds."""
     experiment = kind.experiment(0)
     settings = load_settings(fetch(experiment, "params.yaml", folder / "params"))
-    make_reproducible(settings.base)
+    seed_everything(settings.base)
     return Outcome(fetch_model(experiment, folder / "models"), manifest, settings)
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from onelook.data.scene import Manifest
+from onelook.data.manifest import Manifest
 from onelook.evaluation.bootstrap import with_intervals
 from onelook.evaluation.landmarks import landmark_figures
-from onelook.evaluation.meshes import see_meshes
-from onelook.evaluation.probes import find_split
-from onelook.model.look import load_looker
+from onelook.evaluation.mesh_error import pair_meshes
+from onelook.evaluation.probe_set import detect_split
+from onelook.inference.loading import load_torch_predictor
 from onelook.settings import Settings
 
 Figures = dict[str, float]
@@ -19,13 +19,13 @@ class Outcome:
     """The figures of one network on the test photos, however often each of these counts."""
 
     def __init__(self, model: Path, manifest: Manifest, settings: Settings) -> None:
-        seen = find_split(load_looker(model), manifest, "test", settings.detect, lambda photos: None)
+        seen = detect_split(load_torch_predictor(model), manifest, "test", settings.detect, lambda photos: None)
         self.settings = settings
         found_by = settings.evaluate.iou, settings.detect.score
         self.photos = len(seen.scenes)
         self.detections = seen.outcomes()
         self.errors = seen.errors(*found_by)
-        self.meshes = see_meshes(seen, manifest, *found_by)
+        self.meshes = pair_meshes(seen, manifest, *found_by)
 
     def figures(self, weights: np.ndarray) -> Figures:
         """`ap50`, `nme` and, of a network with a mesh head, `mesh`; errors are those of the faces it found itself."""
@@ -35,7 +35,9 @@ class Outcome:
 
     def with_intervals(self) -> Figures:
         """The figures with their intervals."""
-        return with_intervals(self.figures, (self.photos,), self.settings.evaluate.bootstrap, self.settings.base.seed)
+        return with_intervals(
+            self.figures, (self.photos,), self.settings.evaluate.bootstrap_samples, self.settings.base.seed
+        )
 
 
 def difference(own: Outcome, base: Outcome) -> Figures:
@@ -45,4 +47,4 @@ def difference(own: Outcome, base: Outcome) -> Figures:
         theirs = base.figures(weights)
         return {name: value - theirs[name] for name, value in own.figures(weights).items() if name in theirs}
 
-    return with_intervals(gains, (own.photos,), own.settings.evaluate.bootstrap, own.settings.base.seed)
+    return with_intervals(gains, (own.photos,), own.settings.evaluate.bootstrap_samples, own.settings.base.seed)

@@ -20,23 +20,27 @@ BEGIN, END = "<!-- made by benchmarks/defaults.py -->", "<!-- end -->"
 REPEATS = 3  # of the default
 DEFAULT = "both"  # as the hypothesis names it, which trains the same
 LOSSES = ("arcface", "cosface")
-SAMPLINGS = ("warp", "roi", "centre")
+SAMPLINGS = ("warp", "roi", "center")
 FIGURES = {"ap50": "AP .5", "rank1": "rank-1", "dir_fpir10": "DIR at 10 % FPIR"}
-BALANCE, MAPS = "task weights (`train.balance`)", "fused maps (`model.embedding.strides`)"
-PREDICTED = "predicted landmarks in the last epoch (`train.augment.predicted_share`)"
+BALANCE, MAPS = "task weights (`train.task_weighting`)", "fused maps (`model.embedding.strides`)"
+PREDICTED = "predicted landmarks in the last epoch (`train.augment.predicted_landmark_fraction`)"
 FACES = "single faces beside the scenes (`train.faces`)"
 CHOSEN = {BALANCE: "fixed", MAPS: "2, 4, 8, 16", PREDICTED: "0.8", FACES: "none: the scenes' own faces"}
 # Each knob's other choices, and what they change.
 OTHERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    BALANCE: {"learned": ("train.balance=learned",)},
+    BALANCE: {"learned": ("train.task_weighting=learned",)},
     MAPS: {
         "4, 8, 16": ("model.embedding.strides=[4,8,16]",),
         "8, 16": ("model.embedding.strides=[8,16]",),
     },
-    PREDICTED: {"0": ("train.augment.predicted_share=0",)},
+    PREDICTED: {"0": ("train.augment.predicted_landmark_fraction=0",)},
     FACES: {
-        "48 a step, each face once": ("train.faces.batch=48", "train.faces.named=1"),
-        "48 a step, 4 of a person": ("train.faces.batch=48", "train.faces.named=1", "train.faces.per_person=4"),
+        "48 a step, each face once": ("train.faces.batch_size=48", "train.faces.labeled_fraction=1"),
+        "48 a step, 4 of a person": (
+            "train.faces.batch_size=48",
+            "train.faces.labeled_fraction=1",
+            "train.faces.images_per_identity=4",
+        ),
     },
 }
 

@@ -2,7 +2,7 @@
 
     python benchmarks/dense_rendering.py
 
-The mean face of `build/scenes` (prepare.meshes and prepare.basis: true), as training renders it; medians.
+The mean face of `build/scenes` (prepare.mesh_labels and prepare.morphable_model: true), as training renders it; medians.
 """
 
 import argparse
@@ -12,13 +12,13 @@ from time import perf_counter
 
 import torch
 
-from onelook.data.basis import read_basis
-from onelook.data.scene import read_manifest
+from onelook.data.manifest import read_manifest
+from onelook.data.morphable_model import read_morphable_model
 from onelook.geometry.alignment import TEMPLATE
 from onelook.geometry.anchors import LIGHT_LEVELS
 from onelook.geometry.mesh import PARAMETERS
-from onelook.model.dense import DenseHead, render_boxes
-from onelook.training.dense import FACES
+from onelook.losses.dense import FACES
+from onelook.model.dense_head import DenseHead, render_boxes
 
 RUNS = 15
 SIDES = (32, 48, 64)
@@ -31,9 +31,11 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     scenes: Path = parser.parse_args().scenes
-    basis = read_basis(read_manifest(scenes))
+    basis = read_morphable_model(read_manifest(scenes))
     if basis is None:
-        parser.error(f"{scenes}: no basis; set prepare.meshes and prepare.basis: true and run `dvc repro prepare`")
+        parser.error(
+            f"{scenes}: no basis; set prepare.mesh_labels and prepare.morphable_model: true and run `dvc repro prepare`"
+        )
     head = DenseHead(8, LIGHT_LEVELS)
     head.decoder.set_basis(*map(torch.from_numpy, basis))
     numbers = torch.cat([torch.randn(FACES, PARAMETERS) * 0.5, torch.zeros(FACES, 16)], 1).requires_grad_()

@@ -18,8 +18,8 @@ import onnxruntime
 import torch
 
 from onelook.geometry.alignment import TEMPLATE, align_crop
-from onelook.model.folder import RELEASED
-from onelook.model.look import load_looker
+from onelook.inference.loading import load_torch_predictor
+from onelook.model.model_folder import RELEASED
 
 FACES, ROUNDS = 32, 30
 HEIGHT, WIDTH = 480, 640
@@ -38,7 +38,7 @@ def main() -> None:
     places = rng.uniform((0, 0), (WIDTH - 90, HEIGHT - 90), (FACES, 1, 2))
     landmarks = (TEMPLATE / 112 * 80 + places + rng.normal(0, 1, (FACES, 5, 2))).astype(np.float32)
 
-    network = load_looker(arguments.model).network
+    network = load_torch_predictor(arguments.model).network
     image = torch.from_numpy(photo.transpose(2, 0, 1)[None].copy())
     points = torch.from_numpy(landmarks)
     with torch.inference_mode():

@@ -1,6 +1,6 @@
-"""Which photos are good enough to enrol? What the size of a face and blur do to recognition, and how they measure.
+"""Which photos are good enough to enroll? What the size of a face and blur do to recognition, and how they measure.
 
-    python benchmarks/enrolment_quality.py --data ../shared/data [--people 60]
+    python benchmarks/enrollment_quality.py --data ../shared/data [--people 60]
 
 Two photos each of LFW's training people with several, drawn evenly from the list. The first is brought to a size, or
 blurred by a Gaussian whose deviation is a share of the face; the second stays as it is. A pair is near enough where the
@@ -17,14 +17,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from onelook.data.photo import read_photo
+from onelook.data.image_io import read_image
 from onelook.gallery.calibration import Calibration, read_calibration
-from onelook.gallery.measuring import measure_face
-from onelook.gallery.quality import Quality, shortcoming
-from onelook.gallery.search import TemplateIndex
-from onelook.model.folder import RELEASED
-from onelook.model.look import Looker, load_looker
-from onelook.settings import Detect
+from onelook.gallery.face_quality import Quality, measure_face, quality_problem
+from onelook.gallery.faiss_index import TemplateIndex
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.torch_predictor import TorchPredictor
+from onelook.model.model_folder import RELEASED
+from onelook.settings import DetectSettings
 
 SIZES = (108, 56, 36, 30, 24)
 BLURS = (0.015, 0.03, 0.038, 0.045, 0.07)
@@ -37,17 +37,17 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=60, help="how many people")
     arguments = parser.parse_args()
     calibration = read_calibration(RELEASED / "calibration.json")
-    looker = load_looker(RELEASED)
+    looker = load_torch_predictor(RELEASED)
     changes = [(size, 0.0) for size in SIZES] + [(SIZES[0], blur) for blur in BLURS]
     photos = pairs(arguments.data / "lfw", arguments.people)
     outcomes: dict[tuple[int, float], list[tuple[Quality, float] | None]] = {change: [] for change in changes}
     for first, second in photos:
-        whole, other = look(looker, first, calibration.detect), look(looker, second, calibration.detect)
+        whole, other = predict(looker, first, calibration.detect), predict(looker, second, calibration.detect)
         if whole is None or other is None:
             continue
         for size, blur in changes:
             changed = change(first, size / whole[1].size, blur * size)
-            seen = look(looker, changed, calibration.detect)
+            seen = predict(looker, changed, calibration.detect)
             outcomes[size, blur].append(None if seen is None else (seen[1], float(seen[0] @ other[0])))
     print("| face | blur | found | sharpness: lowest 5 %, middle, highest 5 % | similarity | near enough | refused |")
     print("|---|---|---|---|---|---|---|")
@@ -55,7 +55,7 @@ def main() -> None:
         found = [each for each in seen_all if each is not None]
         low, middle, high = np.quantile([quality.sharpness for quality, _ in found], [0.05, 0.5, 0.95])
         near = sum(similarity >= calibration.threshold for _, similarity in found) / len(seen_all)
-        refused = sum(shortcoming(quality) is not None for quality, _ in found) / len(found)
+        refused = sum(quality_problem(quality) is not None for quality, _ in found) / len(found)
         print(
             f"| {size} px | {blur:.1%} | {len(found)} of {len(seen_all)} | {low:.2f}, {middle:.2f}, {high:.2f} "
             f"| {np.mean([similarity for _, similarity in found]):.2f} | {near:.0%} | {refused:.0%} |"
@@ -63,17 +63,17 @@ def main() -> None:
     compare_templates(looker, arguments.data / "lfw", calibration)
 
 
-def compare_templates(looker: Looker, root: Path, calibration: Calibration) -> None:
+def compare_templates(looker: TorchPredictor, root: Path, calibration: Calibration) -> None:
     """Print what the weights gain."""
     rng = np.random.default_rng(2026)
     enrolled: list[tuple[str, Quality, np.ndarray]] = []
     probes: list[tuple[str, np.ndarray]] = []
     for name in training_people(root, 8):
         for number, photo in enumerate(photos_of(root, name, 8)):
-            seen = look(looker, photo, calibration.detect)
+            seen = predict(looker, photo, calibration.detect)
             if seen is not None and number in (2, 3):
                 size, blur = (rng.uniform(26, 60), 0.0) if number == 2 else (108, rng.uniform(0.015, 0.07))
-                seen = look(looker, change(photo, size / seen[1].size, blur * size), calibration.detect)
+                seen = predict(looker, change(photo, size / seen[1].size, blur * size), calibration.detect)
             if seen is not None and number < 4:
                 enrolled.append((name, seen[1], seen[0]))
             elif seen is not None:
@@ -81,7 +81,7 @@ def compare_templates(looker: Looker, root: Path, calibration: Calibration) -> N
     asked, owners = np.stack([row for _, row in probes]), [name for name, _ in probes]
     print(f"\n| template; {len(set(owners))} people, {len(probes)} photos asked for | right | named right | wrong |")
     print("|---|---|---|---|")
-    good = [each for each in enrolled if shortcoming(each[1]) is None]
+    good = [each for each in enrolled if quality_problem(each[1]) is None]
     for what, rows, weighted in (("plain", enrolled, False), ("weighted", enrolled, True), ("as enroll", good, True)):
         scaled = np.stack([row * (quality.weight if weighted else 1) for _, quality, row in rows])
         index = TemplateIndex(scaled, [name for name, _, _ in rows])
@@ -99,7 +99,7 @@ def training_people(root: Path, least: int) -> list[str]:
 
 def photos_of(root: Path, name: str, count: int) -> list[np.ndarray]:
     """A person's first photos."""
-    return [read_photo(root / "images" / name / f"{name}_{i:04d}.jpg") for i in range(1, count + 1)]
+    return [read_image(root / "images" / name / f"{name}_{i:04d}.jpg") for i in range(1, count + 1)]
 
 
 def pairs(root: Path, count: int) -> list[list[np.ndarray]]:
@@ -115,9 +115,9 @@ def change(photo: np.ndarray, scale: float, deviation: float) -> np.ndarray:
     return cv2.GaussianBlur(resized, (0, 0), deviation) if deviation else resized
 
 
-def look(looker: Looker, photo: np.ndarray, detect: Detect) -> tuple[np.ndarray, Quality] | None:
+def predict(looker: TorchPredictor, photo: np.ndarray, detect: DetectSettings) -> tuple[np.ndarray, Quality] | None:
     """The embedding and the quality of the face nearest the middle."""
-    found = looker.look([photo], detect)[0]
+    found = looker.predict([photo], detect)[0]
     if len(found) == 0:
         return None
     middles = found.boxes.reshape(-1, 2, 2).mean(axis=1)

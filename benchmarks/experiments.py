@@ -41,7 +41,7 @@ class Kind:
 
     def command(self, repeat: int) -> list[str]:
         """The arguments of `dvc` that train it, up to the stage train."""
-        settings = [*self.common, *self.changes, f"train.repeat={repeat}"]
+        settings = [*self.common, *self.changes, f"train.seed_offset={repeat}"]
         name = self.experiment(repeat)
         return ["exp", "run", "--queue", "--name", name, *(x for s in settings for x in ("-S", s)), "train"]
 
@@ -61,9 +61,9 @@ def told_commands(kinds: Mapping[str, Kind]) -> str:
     """The command behind each kind, by what it is called, with the common settings once."""
     kind = next(iter(kinds.values()))
     repeats = "0" if kind.repeats == 1 else f"0 to {max(each.repeats for each in kinds.values()) - 1}"
-    lines = [f"`COMMON` stands for `{kind.told(kind.common)}`; `train.repeat` is {repeats}.", ""]
+    lines = [f"`COMMON` stands for `{kind.told(kind.common)}`; `train.seed_offset` is {repeats}.", ""]
     for name, each in kinds.items():
-        own = each.told((*each.changes, "train.repeat=0"))
+        own = each.told((*each.changes, "train.seed_offset=0"))
         lines.append(f"- {name}: `dvc exp run COMMON {own} train`")
     return "\n".join(lines)
 

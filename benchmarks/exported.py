@@ -15,15 +15,15 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from onelook.data.photo import read_photo
-from onelook.export.writer import write_onnx
-from onelook.model.folder import RELEASED
-from onelook.model.look import load_looker
-from onelook.model.store import load_model
-from onelook.runtime.looker import ExportedLooker
-from onelook.settings import Detect
+from onelook.data.image_io import read_image
+from onelook.export.onnx_writer import write_onnx
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.onnx_predictor import OnnxPredictor
+from onelook.model.model_folder import RELEASED
+from onelook.model.serialization import load_model
+from onelook.settings import DetectSettings
 
-DETECT = Detect(score=0.5, nms=0.4, longest_side=1280)
+DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
 WARM_UP = 3
 TOLD = ("boxes", "scores", "landmarks", "embeddings")
 
@@ -35,22 +35,22 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     parser.add_argument("--photos", type=int, default=40, help="of each set, spread over it")
     arguments = parser.parse_args()
-    looker = load_looker(arguments.model)
+    looker = load_torch_predictor(arguments.model)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         write_onnx(file, load_model(arguments.model), looker.fingerprint)
-        exported = ExportedLooker(file)
+        exported = OnnxPredictor(file)
     print(f"| photos | faces | largest difference of {', '.join(TOLD)} | torch | onnxruntime |\n|---|---|---|---|---|")
     for name in ("scenes", "lfw"):
         files = sorted((arguments.data / name / "images").rglob("*.jpg"))
         chosen = files[:: max(1, len(files) // arguments.photos)][: arguments.photos]
         counts, apart, times = [], dict.fromkeys(TOLD, 0.0), []
         for path in track([*chosen[:WARM_UP], *chosen], name, transient=True, console=Console(stderr=True)):
-            photo = read_photo(path)
+            photo = read_image(path)
             start = time.perf_counter()
-            expected = looker.look([photo], DETECT)[0]
+            expected = looker.predict([photo], DETECT)[0]
             middle = time.perf_counter()
-            found = exported.look([photo], DETECT)[0]
+            found = exported.predict([photo], DETECT)[0]
             times.append((middle - start, time.perf_counter() - middle))
             counts.append(len(found))
             for part in TOLD:

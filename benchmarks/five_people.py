@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from onelook.data.lfw import read_lfw
-from onelook.model.folder import RELEASED
-from onelook.settings import Lfw
+from onelook.data.readers.lfw import read_lfw
+from onelook.model.model_folder import RELEASED
+from onelook.settings import LfwSettings
 
 PEOPLE = ("Alvaro_Uribe", "Jacques_Chirac", "Jennifer_Capriati", "Kofi_Annan", "Winona_Ryder")
 PHOTOS = 10
 
 
 def main() -> None:
-    """Enrol, identify, count, print a Markdown table."""
+    """Enroll, identify, count, print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
@@ -33,11 +33,11 @@ def main() -> None:
     images = arguments.data / "lfw/images"
     with tempfile.TemporaryDirectory() as folder:
         options = ["--gallery", f"{folder}/gallery", "--model", str(arguments.model)]
-        enrolled = [enrol_first(name, sorted((images / name).glob("*.jpg")), options) for name in PEOPLE]
+        enrolled = [enroll_first(name, sorted((images / name).glob("*.jpg")), options) for name in PEOPLE]
         own = []
         for name in PEOPLE:
             own += [path for path in sorted((images / name).glob("*.jpg")) if path not in enrolled][:PHOTOS]
-        official = read_lfw(Lfw(path=str(arguments.data / "lfw"))).official or {}
+        official = read_lfw(LfwSettings(path=str(arguments.data / "lfw"))).official or {}
         unseen = {name for name, split in official.items() if split == "test"} - set(PEOPLE)
         others = [path for path in sorted(images.glob("*/*_0001.jpg")) if path.parent.name in unseen]
         strangers = others[:: len(others) // len(own)][: len(own)]
@@ -53,8 +53,8 @@ def main() -> None:
     print(f"| {len(strangers)} strangers | {tally(rejected, [None] * len(strangers))} |")
 
 
-def enrol_first(name: str, photos: list[Path], options: list[str]) -> Path:
-    """Enrol a person with the first photo that the command takes."""
+def enroll_first(name: str, photos: list[Path], options: list[str]) -> Path:
+    """Enroll a person with the first photo that the command takes."""
     for photo in photos:
         done = onelook("enroll", name, str(photo), *options)
         if done.returncode == 0:

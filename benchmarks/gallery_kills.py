@@ -2,9 +2,9 @@
 
     python benchmarks/gallery_kills.py [--kills 200]
 
-A process enrols, renames, merges, forgets and restores without end, and notes each change before it begins it; it is
+A process enrolls, renames, merges, forgets and restores without end, and notes each change before it begins it; it is
 killed (SIGKILL) at a random moment. The gallery must then open, and hold to the last bit what it held before the noted
-change or what it holds after it; the next change must leave no file of the killed one. Then eight processes enrol 25
+change or what it holds after it; the next change must leave no file of the killed one. Then eight processes enroll 25
 people each, one by one, in a gallery that none of them finds there: all 200 must be in it.
 """
 
@@ -21,23 +21,23 @@ from pathlib import Path
 
 import numpy as np
 
-from onelook.gallery import store
+from onelook.gallery import storage
 from onelook.gallery.backup import read_backup, write_backup
-from onelook.gallery.contents import Contents, Entry, Terms, empty
-from onelook.settings import Detect
+from onelook.gallery.data import Entry, GalleryData, GalleryMetadata, empty_gallery
+from onelook.settings import DetectSettings
 
 SIZE = 128
 PROCESSES, PEOPLE = 8, 25
-TERMS = Terms(
+TERMS = GalleryMetadata(
     fingerprint="f",
     embedding_size=SIZE,
     threshold=0.5,
     target_fpir=0.01,
-    detect=Detect(score=0.5, nms=0.4, longest_side=1280),
+    detect=DetectSettings(score=0.5, nms=0.4, longest_side=1280),
     managed=False,
 )
 # What is done over and over, from the start to the start again: the last one puts back the backup of the start.
-CHANGES = ("enrol", "rename", "merge", "forget", "restore")
+CHANGES = ("enroll", "rename", "merge", "forget", "restore")
 
 
 def main() -> None:
@@ -46,17 +46,17 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="how many")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        start = adding(adding(empty(TERMS), "anna", 200), "bob", 200)
+        start = adding(adding(empty_gallery(TERMS), "anna", 200), "bob", 200)
         outcomes = kill_often(Path(folder), start, arguments.kills)
         print("| killed during | kills | found as before | found as after | between |\n|---|---|---|---|---|")
         for change in CHANGES:
             before, after = outcomes[change, "before"], outcomes[change, "after"]
             print(f"| {change} | {before + after} | {before} | {after} | 0 |")
-        seconds = enrol_at_once(Path(folder) / "many")
+        seconds = enroll_at_once(Path(folder) / "many")
     print(f"\n{PROCESSES} processes at once: {PROCESSES * PEOPLE} of {PROCESSES * PEOPLE} people, {seconds:.1f} s.")
 
 
-def kill_often(root: Path, start: Contents, kills: int) -> Counter[tuple[str, str]]:
+def kill_often(root: Path, start: GalleryData, kills: int) -> Counter[tuple[str, str]]:
     """What was found after each kill; ends the program where it is neither of the two states."""
     states = [start]
     for change in CHANGES[:-1]:
@@ -68,7 +68,7 @@ def kill_often(root: Path, start: Contents, kills: int) -> Counter[tuple[str, st
     cycle = 0.5
     for number in range(kills):
         folder, journal = root / f"{number}", root / f"{number}.journal"
-        store.create(folder, start)
+        storage.create(folder, start)
         child = fork(lambda folder=folder, journal=journal: change_for_ever(folder, journal, root / "start.zip"))
         began = time.monotonic()
         while not journal.exists() or journal.stat().st_size < len(CHANGES):  # once through: it is at work
@@ -78,12 +78,12 @@ def kill_often(root: Path, start: Contents, kills: int) -> Counter[tuple[str, st
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         step = (journal.stat().st_size - 1) % len(CHANGES)
-        found = store.read(folder)
+        found = storage.read(folder)
         before, after = same(found, states[step]), same(found, states[step + 1])
         if not before and not after:
             sys.exit(f"kill {number}, during {CHANGES[step]}: neither the state before nor the one after")
         outcomes[CHANGES[step], "after" if after else "before"] += 1
-        store.change(folder, lambda contents: adding(contents, "dora", 1))
+        storage.change(folder, lambda contents: adding(contents, "dora", 1))
         if len(list(folder.iterdir())) != 3 or len(list(root.glob(f".{number}.*"))) != 1:
             sys.exit(f"kill {number}, during {CHANGES[step]}: a file of the killed change is left")
     return outcomes
@@ -96,15 +96,15 @@ def change_for_ever(folder: Path, journal: Path, backup: Path) -> None:
             for change in CHANGES:
                 notes.write(b".")
                 if change == "restore":
-                    store.restore(folder, read_backup(backup))
+                    storage.restore(folder, read_backup(backup))
                 else:
-                    store.change(folder, edit_of(change))
+                    storage.change(folder, edit_of(change))
 
 
-def edit_of(change: str) -> Callable[[Contents], Contents]:
+def edit_of(change: str) -> Callable[[GalleryData], GalleryData]:
     """What a change makes of the contents."""
-    edits: dict[str, Callable[[Contents], Contents]] = {
-        "enrol": lambda contents: adding(contents, "carl", 100),
+    edits: dict[str, Callable[[GalleryData], GalleryData]] = {
+        "enroll": lambda contents: adding(contents, "carl", 100),
         "rename": lambda contents: contents.renamed("carl", "carla"),
         "merge": lambda contents: contents.merged("carla", "bob"),
         "forget": lambda contents: contents.without("bob"),
@@ -112,36 +112,36 @@ def edit_of(change: str) -> Callable[[Contents], Contents]:
     return edits[change]
 
 
-def enrol_at_once(folder: Path) -> float:
+def enroll_at_once(folder: Path) -> float:
     """The seconds it takes; ends the program where somebody is lost."""
     began = time.monotonic()
     names = [[f"{process} {i}" for i in range(PEOPLE)] for process in range(PROCESSES)]
-    children = [fork(lambda mine=mine: enrol_each(folder, mine)) for mine in names]
+    children = [fork(lambda mine=mine: enroll_each(folder, mine)) for mine in names]
     if any(os.waitpid(child, 0)[1] for child in children):
         sys.exit("a process failed")
     seconds = time.monotonic() - began
-    found = store.read(folder)
+    found = storage.read(folder)
     for name in (name for mine in names for name in mine):
         rows = found.embeddings[[owner == name for owner in found.owners]]
-        if not np.array_equal(rows, adding(empty(TERMS), name, 3).embeddings):
+        if not np.array_equal(rows, adding(empty_gallery(TERMS), name, 3).embeddings):
             sys.exit(f"{name}: lost")
     return seconds
 
 
-def enrol_each(folder: Path, names: list[str]) -> None:
-    """Enrol people one by one."""
+def enroll_each(folder: Path, names: list[str]) -> None:
+    """Enroll people one by one."""
     for name in names:
-        store.change(folder, lambda contents, name=name: adding(contents, name, 3), start=TERMS)
+        storage.change(folder, lambda contents, name=name: adding(contents, name, 3), start=TERMS)
 
 
-def adding(contents: Contents, person: str, count: int) -> Contents:
+def adding(contents: GalleryData, person: str, count: int) -> GalleryData:
     """With rows of a person that follow from the name."""
     rows = np.random.default_rng(list(person.encode())).normal(size=(count, SIZE))
     entries = tuple(Entry(person=person, photo=f"{person}{i}.jpg", sha256=f"{i:064x}") for i in range(count))
     return contents.adding(entries, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
 
 
-def same(one: Contents, other: Contents) -> bool:
+def same(one: GalleryData, other: GalleryData) -> bool:
     """Whether two galleries are the same to the last bit."""
     return (one.terms, one.entries) == (other.terms, other.entries) and np.array_equal(one.embeddings, other.embeddings)
 

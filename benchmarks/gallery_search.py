@@ -16,12 +16,12 @@ from typing import Any
 import faiss
 import numpy as np
 
-from onelook.gallery.search import MOST_FLAT, TemplateIndex, flat_index, list_index
+from onelook.gallery.faiss_index import MOST_FLAT, TemplateIndex, flat_index, list_index
 
 SIZE, FAMILY, NOISE = 128, 50, 0.06
 PROBES, ROUNDS = 1000, 5
 MOST_GRAPH = 100_000
-NEIGHBOURS, WIDE = 32, 64
+NEIGHBORS, WIDE = 32, 64
 RAW = 16  # candidates of the raw lists, as many as ours compares again
 
 
@@ -77,7 +77,7 @@ def crowd(people: int, rng: np.random.Generator) -> np.ndarray:
 
 def graph_index(rows: np.ndarray) -> faiss.Index:
     """FAISS's graph, of the usual width."""
-    index = faiss.IndexHNSWFlat(SIZE, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexHNSWFlat(SIZE, NEIGHBORS, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efSearch = WIDE
     index.add(rows)
     return index

@@ -24,15 +24,14 @@ from rich.progress import track
 from scipy.sparse import coo_matrix
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering
 
-from onelook.data.photo import read_photo
-from onelook.gallery.calibration import calibrated_terms
-from onelook.gallery.contents import Terms
-from onelook.gallery.measuring import measure_face
-from onelook.gallery.quality import shortcoming
-from onelook.media.grouping import group_faces, join_similar
-from onelook.media.unnamed import LEAST_SCORE
-from onelook.model.folder import RELEASED
-from onelook.model.look import load_looker
+from onelook.data.image_io import read_image
+from onelook.gallery.calibration import calibrated_metadata
+from onelook.gallery.data import GalleryMetadata
+from onelook.gallery.face_quality import measure_face, quality_problem
+from onelook.inference.loading import load_torch_predictor
+from onelook.media.clustering import group_faces, join_similar
+from onelook.media.unknown_faces import LEAST_SCORE
+from onelook.model.model_folder import RELEASED
 
 PASS = 8
 TRIED = np.arange(0.30, 0.66, 0.025)
@@ -47,8 +46,8 @@ def main() -> None:
     """Embed, group, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds lfw/")
-    looker = load_looker(RELEASED)
-    terms = calibrated_terms(RELEASED / "calibration.json", looker.fingerprint, looker.embedding_size, managed=False)
+    looker = load_torch_predictor(RELEASED)
+    terms = calibrated_metadata(RELEASED / "calibration.json", looker.fingerprint, looker.embedding_size, managed=False)
     rows, weights, owners, clear = embed(looker, terms, parser.parse_args().data / "lfw")
     people = len(set(owners.tolist()))
     print(f"{len(rows)} faces of {people} people; {clear:.1%} of them would be grouped (clear, large and sharp)\n")
@@ -98,15 +97,15 @@ def peers(rows: np.ndarray) -> dict[str, list[Way]]:
 
 def group_crowd(count: int, terms: str, results: "multiprocessing.SimpleQueue") -> None:
     """Group random people; tell seconds, B-cubed F, and by how many megabytes the peak memory grew."""
-    many, labels = crowd(count, Terms.model_validate_json(terms).embedding_size)
+    many, labels = crowd(count, GalleryMetadata.model_validate_json(terms).embedding_size)
     before = peak()
     start = time.perf_counter()
-    groups = group_faces(many, np.ones(count), Terms.model_validate_json(terms))
+    groups = group_faces(many, np.ones(count), GalleryMetadata.model_validate_json(terms))
     spent = time.perf_counter() - start
     results.put((spent, b_cubed(groups, labels)[2], peak() - before))
 
 
-def embed(looker, terms: Terms, root: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+def embed(looker, terms: GalleryMetadata, root: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Embeddings (n, d), weights (n,) and owners (n,) of the photos' middle faces, and the share that is clear."""
     lines = [line.split() for line in (root / "peopleDevTest.txt").read_text().splitlines()[1:]]
     photos = [(name, f"{name}_{i:04d}.jpg") for name, count in lines for i in range(1, int(count) + 1)]
@@ -114,8 +113,8 @@ def embed(looker, terms: Terms, root: Path) -> tuple[np.ndarray, np.ndarray, np.
     starts = range(0, len(photos), PASS)
     for start in track(starts, description="embedding", transient=True, console=Console(stderr=True)):
         some = photos[start : start + PASS]
-        images = [read_photo(root / "images" / name / file) for name, file in some]
-        for (name, _), image, found in zip(some, images, looker.look(images, terms.detect), strict=True):
+        images = [read_image(root / "images" / name / file) for name, file in some]
+        for (name, _), image, found in zip(some, images, looker.predict(images, terms.detect), strict=True):
             if len(found) == 0:
                 continue
             middles = found.boxes.reshape(-1, 2, 2).mean(axis=1)
@@ -126,7 +125,7 @@ def embed(looker, terms: Terms, root: Path) -> tuple[np.ndarray, np.ndarray, np.
             rows.append(found.embeddings[face])
             weights.append(quality.weight)
             owners.append(name)
-            clear.append(quality.score >= LEAST_SCORE and shortcoming(quality) is None)
+            clear.append(quality.score >= LEAST_SCORE and quality_problem(quality) is None)
     return np.stack(rows), np.asarray(weights), np.asarray(owners), float(np.mean(clear))
 
 

@@ -25,10 +25,11 @@ from kinds import common
 from matplotlib.figure import Figure
 from measures import Bench, Figures, TwoPasses, time_passes
 
-from onelook.evaluation.curves import save_picture
-from onelook.evaluation.repeats import paired_difference
+from onelook.evaluation.bootstrap import paired_difference
+from onelook.evaluation.plots import save_picture
 from onelook.files import write_json
-from onelook.model.look import Looker, load_looker
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.torch_predictor import TorchPredictor
 
 REPEATS = 3
 DOCUMENT = Path("docs/hypothesis.md")
@@ -55,16 +56,16 @@ def kinds(data: Path) -> dict[str, Kind]:
     changes = {
         "both": (),
         "one-face-a-photo": (
-            "prepare.compose.faces=[1,1]",
+            "prepare.compose.faces_per_scene=[1,1]",
             "prepare.compose.train=4050",
             "prepare.compose.width=256",
             "prepare.compose.height=256",
-            "train.batch=54",
-            "train.augment.crop=192",
+            "train.batch_size=54",
+            "train.augment.crop_size=192",
         ),
         "detection": ("train.tasks=detection",),
         "recognition": ("train.tasks=recognition",),
-        "frozen-trunk": ("train.trunk_rate=0",),
+        "frozen-trunk": ("train.backbone_lr_mult=0",),
     }
     return {name: Kind(name, common(data), own, REPEATS) for name, own in changes.items()}
 
@@ -84,7 +85,7 @@ def main() -> None:
         for name, kind in trained.items()
     }
     figures = measured(models, Bench(arguments.data), arguments.out / "figures")
-    one, two = time_passes(*(load_looker(models[name][0]) for name in ("both", "detection", "recognition")))
+    one, two = time_passes(*(load_torch_predictor(models[name][0]) for name in ("both", "detection", "recognition")))
     cost = f"A VGA photo with eight faces: {one:.1f} ms in one pass, {two:.1f} in two ({two / one:.2f} times as long)."
     table = "\n\n".join([write_table(figures), write_differences(figures), cost, told_commands(trained)])
     before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
@@ -97,10 +98,10 @@ def measured(models: Mapping[str, Sequence[Path]], bench: Bench, folder: Path) -
     """The figures of every kind, repeat by repeat; each model is measured once and remembered in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
 
-    def look(name: str, repeat: int) -> Looker:
-        looker = load_looker(models[name][repeat])
+    def predict(name: str, repeat: int) -> TorchPredictor:
+        looker = load_torch_predictor(models[name][repeat])
         # Somebody else has to find the faces for a network that was trained to know them alone.
-        return TwoPasses(load_looker(models["detection"][repeat]), looker) if name == "recognition" else looker
+        return TwoPasses(load_torch_predictor(models["detection"][repeat]), looker) if name == "recognition" else looker
 
     figures: dict[str, list[Figures]] = {}
     for name, folders in models.items():
@@ -108,7 +109,7 @@ def measured(models: Mapping[str, Sequence[Path]], bench: Bench, folder: Path) -
             place = folder / f"{model.name}.json"
             if name != "detection":
                 if not place.exists():
-                    write_json(place, bench.measure(look(name, repeat)))
+                    write_json(place, bench.measure(predict(name, repeat)))
                 figures.setdefault(name, []).append(json.loads(place.read_text(encoding="utf-8")))
     for how in ("as-it-is", "whitened"):
         figures[f"last-layer-{how}"] = [bench.last_layer(how)]
@@ -149,9 +150,9 @@ def draw(figures: Mapping[str, Sequence[Figures]]) -> Figure:
     for axes, (column, title) in zip(panels, COLUMNS.items(), strict=True):
         for place, name in enumerate(names):
             values = [row[column] for row in figures[name]]
-            colour = "tab:orange" if name == "both" else "tab:blue"
-            axes.plot(values, [place] * len(values), "o", color=colour, alpha=0.6)
-            axes.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color=colour)
+            color = "tab:orange" if name == "both" else "tab:blue"
+            axes.plot(values, [place] * len(values), "o", color=color, alpha=0.6)
+            axes.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color=color)
         axes.set_title(title, fontsize=11)
         axes.grid(alpha=0.3)
     panels[0].set_yticks(range(len(names)), [labels[name] for name in names])

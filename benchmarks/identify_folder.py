@@ -17,10 +17,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from onelook.data.photo import read_photo
+from onelook.data.image_io import read_image
 from onelook.gallery.gallery import Gallery, create_gallery, open_gallery
-from onelook.media.run import run
-from onelook.media.sources import find
+from onelook.media.discovery import find_sources
+from onelook.media.identify_all import identify_all
 
 COUNTS = (200, 1000)
 ROUNDS = 7
@@ -42,7 +42,7 @@ def main() -> None:
         folder = Path(place) / "gallery"
         gallery = create_gallery(folder)
         for name in [name for name, count in lines if int(count) >= 5][:5]:
-            gallery.enrol(name, [root / "images" / name / f"{name}_0001.jpg"])
+            gallery.enroll(name, [root / "images" / name / f"{name}_0001.jpg"])
         figures: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for turn in track(range(ROUNDS), description="rounds", transient=True, console=Console(stderr=True)):
             for count in COUNTS:
@@ -74,7 +74,7 @@ def work(how: str, folder: Path, photos: list[Path], out: Path, results: "multip
     gallery.identify(photos[0])  # the first look warms up
     start = time.perf_counter()
     if how == "identify-all":
-        run(gallery, find(photos, out), out)
+        identify_all(gallery, find_sources(photos, out), out)
     else:
         one_by_one(gallery, photos)
     spent = time.perf_counter() - start
@@ -90,7 +90,7 @@ def peak() -> float:
 def one_by_one(gallery: Gallery, photos: list[Path]) -> None:
     """The plain loop, which keeps nothing."""
     for photo in photos:
-        gallery.identify(read_photo(photo))
+        gallery.identify(read_image(photo))
 
 
 if __name__ == "__main__":

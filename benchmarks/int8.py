@@ -20,28 +20,28 @@ from lfw_verification import look_at
 from measures import WIDER_SIDE, Bench
 from real_photos import wider_ap
 
-from onelook.data.photo import read_photo
+from onelook.data.image_io import read_image
+from onelook.detections import Detections
 from onelook.evaluation.folds import fold_accuracy, tar_at_far
-from onelook.export.int8 import read_examples
-from onelook.export.writer import write_onnx
-from onelook.gallery.looking import Looks
-from onelook.model.detections import Detections
-from onelook.model.folder import RELEASED, WEIGHTS
-from onelook.model.look import load_looker
-from onelook.model.store import load_model
-from onelook.runtime.looker import ExportedLooker
-from onelook.settings import Detect
+from onelook.export.onnx_writer import write_onnx
+from onelook.export.quantization import read_examples
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.onnx_predictor import OnnxPredictor
+from onelook.inference.predictor import Predictor
+from onelook.model.model_folder import RELEASED, WEIGHTS
+from onelook.model.serialization import load_model
+from onelook.settings import DetectSettings
 
-DETECT = Detect(score=0.5, nms=0.4, longest_side=640)
+DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=640)
 TIMED, ROUNDS = 20, 5  # photos, and how often each is looked at
 
 
-class Exported(ExportedLooker):
+class Exported(OnnxPredictor):
     """An exported model where a benchmark asks for boxes alone: the file has no way without embeddings."""
 
-    def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
-        """As `ExportedLooker.look`."""
-        return super().look(photos, detect)
+    def predict(self, photos: Sequence[np.ndarray], detect: DetectSettings, *, embed: bool = True) -> list[Detections]:
+        """As `ExportedLooker.predict`."""
+        return super().predict(photos, detect)
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds scenes/, widerface/ and lfw/")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     arguments = parser.parse_args()
-    looker = load_looker(arguments.model)
+    looker = load_torch_predictor(arguments.model)
     web = sorted((arguments.data / "scenes/images").glob("*.jpg"))
     with TemporaryDirectory() as folder:
         whole, small = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
@@ -77,15 +77,15 @@ def main() -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def time_each(lookers: Sequence[Looks], files: Sequence[Path]) -> list[float]:
+def time_each(lookers: Sequence[Predictor], files: Sequence[Path]) -> list[float]:
     """Median milliseconds a photo of each."""
-    photos = [cv2.resize(read_photo(file), (640, 480), interpolation=cv2.INTER_AREA) for file in files]
+    photos = [cv2.resize(read_image(file), (640, 480), interpolation=cv2.INTER_AREA) for file in files]
     took = np.zeros((ROUNDS + 1, len(photos), len(lookers)))
     for round_ in took:
         for row, photo in zip(round_, photos, strict=True):
             for column, looker in enumerate(lookers):
                 start = time.perf_counter()
-                looker.look([photo], DETECT)
+                looker.predict([photo], DETECT)
                 row[column] = 1000 * (time.perf_counter() - start)
     medians: list[float] = np.median(took[1:], axis=(0, 1)).tolist()  # the first round warms up
     return medians

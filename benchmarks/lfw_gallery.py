@@ -2,7 +2,7 @@
 
     python benchmarks/lfw_gallery.py --data ../shared/data [--model build/model]
 
-Each person's lowest-numbered photo enrols, and the person is the face nearest its middle, as the data set says (the
+Each person's lowest-numbered photo enrolls, and the person is the face nearest its middle, as the data set says (the
 command `enroll-all` refuses photos with two faces; how many is said). Every other photo is identified in passes of
 eight; the first of them again, in turns with one by one, timed from the file to the name. A face is also a stranger to
 the gallery without its person, for FPIR. Photos of `peopleDevTest.txt` show people whom the network was not trained on,
@@ -23,8 +23,8 @@ from lfw_verification import MIDDLE
 from rich.console import Console
 from rich.progress import Progress
 
-from onelook.data.lfw import read_lfw
-from onelook.data.photo import read_photo
+from onelook.data.image_io import read_image
+from onelook.data.readers.lfw import read_lfw
 from onelook.evaluation.bootstrap import with_intervals
 from onelook.evaluation.identification import (
     Trials,
@@ -35,16 +35,16 @@ from onelook.evaluation.identification import (
     run_trials,
 )
 from onelook.files import sha256
-from onelook.gallery import store
-from onelook.gallery.answers import IdentifiedFace
-from onelook.gallery.calibration import calibrated_terms
-from onelook.gallery.contents import Contents, Entry
-from onelook.gallery.enrolment import PASS
-from onelook.gallery.folder_engine import FolderEngine
+from onelook.gallery import storage
+from onelook.gallery.calibration import calibrated_metadata
+from onelook.gallery.data import Entry, GalleryData
+from onelook.gallery.enrollment import PASS
+from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
-from onelook.model.folder import RELEASED
-from onelook.model.look import load_looker
-from onelook.settings import Lfw
+from onelook.gallery.identification import IdentifiedFace
+from onelook.inference.loading import load_torch_predictor
+from onelook.model.model_folder import RELEASED
+from onelook.settings import LfwSettings
 
 TIMED, ROUNDS = 200, 5  # photos, turns of each way
 RESAMPLES, SEED = 300, 2026
@@ -52,21 +52,21 @@ TARGETS = (0.01, 0.1)
 
 
 def main() -> None:
-    """Enrol, identify, count, print."""
+    """Enroll, identify, count, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     arguments = parser.parse_args()
-    reading = read_lfw(Lfw(path=str(arguments.data / "lfw")))
+    reading = read_lfw(LfwSettings(path=str(arguments.data / "lfw")))
     photos = sorted(portrait.path for portrait in reading.portraits)
     first = list({path.parent.name: path for path in reversed(photos)}.values())[::-1]
     others = sorted(set(photos) - set(first))
     with tempfile.TemporaryDirectory() as folder:
-        gallery, alone = enrol(Path(folder) / "gallery", first, arguments.model)
+        gallery, alone = enroll(Path(folder) / "gallery", first, arguments.model)
         print(f"{len(gallery.people())} of {len(first)} people enrolled; {alone} of the photos show one face alone\n")
         faces = identify(gallery, others)
         together, single = paces(gallery, others[:TIMED])
-        contents = store.read(Path(folder) / "gallery")
+        contents = storage.read(Path(folder) / "gallery")
     print(f"| | photos/s | ratio |\n|---|---|---|\n| one by one | {single:.1f} | 1 |")
     print(f"| in passes of {PASS} | {together:.1f} | {together / single:.2f} |\n")
     official = reading.official or {}
@@ -86,22 +86,24 @@ def main() -> None:
             print(f"| {told} | {told_figures(trials, gallery, target)} |")
 
 
-def enrol(folder: Path, photos: Sequence[Path], model: Path) -> tuple[Gallery, int]:
+def enroll(folder: Path, photos: Sequence[Path], model: Path) -> tuple[Gallery, int]:
     """A gallery of the faces nearest the middle, and how many photos show that face alone."""
-    looker = load_looker(model)
-    terms = calibrated_terms(model / "calibration.json", looker.fingerprint, looker.embedding_size, managed=False)
+    looker = load_torch_predictor(model)
+    terms = calibrated_metadata(model / "calibration.json", looker.fingerprint, looker.embedding_size, managed=False)
     entries, embeddings, alone = [], [], 0
     with Progress(transient=True, console=Console(stderr=True)) as progress:
         task = progress.add_task("enrolling", total=len(photos))
         for some in passes(photos):
-            for path, found in zip(some, looker.look([read_photo(path) for path in some], terms.detect), strict=True):
+            for path, found in zip(
+                some, looker.predict([read_image(path) for path in some], terms.detect), strict=True
+            ):
                 alone += len(found) == 1
                 if len(found):
                     entries.append(Entry(person=path.parent.name, photo=path.name, sha256=sha256(path)))
                     embeddings.append(found.embeddings[nearest_middle(found.boxes)])
             progress.advance(task, len(some))
-    store.change(folder, lambda kept: kept.adding(tuple(entries), np.array(embeddings)), start=terms)
-    return Gallery(FolderEngine(folder, store.read(folder)), looker), alone
+    storage.change(folder, lambda kept: kept.adding(tuple(entries), np.array(embeddings)), start=terms)
+    return Gallery(FaissBackend(folder, storage.read(folder)), looker), alone
 
 
 def identify(gallery: Gallery, photos: Sequence[Path]) -> list[IdentifiedFace | None]:
@@ -110,7 +112,7 @@ def identify(gallery: Gallery, photos: Sequence[Path]) -> list[IdentifiedFace | 
     with Progress(transient=True, console=Console(stderr=True)) as progress:
         task = progress.add_task("identifying", total=len(photos))
         for some in passes(photos):
-            for faces in gallery.identify_all([read_photo(path) for path in some]):
+            for faces in gallery.identify_all([read_image(path) for path in some]):
                 boxes = np.array([face.box for face in faces])
                 people.append(faces[nearest_middle(boxes)] if faces else None)
             progress.advance(task, len(some))
@@ -123,7 +125,7 @@ def paces(gallery: Gallery, photos: Sequence[Path]) -> tuple[float, float]:
     for _ in range(ROUNDS):
         start = time.perf_counter()
         for some in passes(photos):
-            gallery.identify_all([read_photo(path) for path in some])
+            gallery.identify_all([read_image(path) for path in some])
         middle = time.perf_counter()
         for path in photos:
             gallery.identify(path)
@@ -139,8 +141,8 @@ def passes(photos: Sequence[Path]) -> list[Sequence[Path]]:
 
 def nearest_middle(boxes: np.ndarray) -> int:
     """Which box (n, 4) is nearest the middle of an LFW photo."""
-    centres = boxes.reshape(-1, 2, 2).mean(axis=1)
-    return int(np.argmin(np.linalg.norm(centres - MIDDLE, axis=1)))
+    centers = boxes.reshape(-1, 2, 2).mean(axis=1)
+    return int(np.argmin(np.linalg.norm(centers - MIDDLE, axis=1)))
 
 
 def tally(faces: Sequence[IdentifiedFace | None], photos: Sequence[Path]) -> str:
@@ -153,7 +155,7 @@ def tally(faces: Sequence[IdentifiedFace | None], photos: Sequence[Path]) -> str
     return " | ".join([str(len(faces)), *(f"{cell} ({cell / len(faces):.1%})" for cell in cells)])
 
 
-def compare(contents: Contents, faces: Sequence[IdentifiedFace | None], photos: Sequence[Path]) -> Trials:
+def compare(contents: GalleryData, faces: Sequence[IdentifiedFace | None], photos: Sequence[Path]) -> Trials:
     """Every photo tried against everyone, and against everyone but its own person."""
     column = {entry.person: place for place, entry in enumerate(contents.entries)}
     # Whoever's enrolling photo showed no face has a column of nothing: a miss wherever it is looked up.

@@ -18,20 +18,20 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from onelook.data.lfw import photo_path, read_lfw, read_pairs
-from onelook.data.photo import read_photo, write_photo
+from onelook.data.image_io import read_image, write_image
+from onelook.data.readers.lfw import photo_path, read_lfw, read_pairs
 from onelook.drawing import tile
-from onelook.evaluation.crops import to_gray
-from onelook.evaluation.curves import OF_PAIRS, draw_rates, draw_similarities, save_picture
-from onelook.evaluation.eigenfaces import SIDE, Eigenfaces
+from onelook.evaluation.eigenfaces import SIDE, Eigenfaces, to_gray
 from onelook.evaluation.folds import best_threshold, fold_accuracy, right, tar_at_far
+from onelook.evaluation.plots import OF_PAIRS, draw_rates, draw_similarities, save_picture
 from onelook.geometry.alignment import CROP, align_crop
-from onelook.model.folder import RELEASED
-from onelook.model.look import Looker, load_looker
-from onelook.model.recogniser import Recogniser
-from onelook.settings import Detect, Lfw, Teacher
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.torch_predictor import TorchPredictor
+from onelook.model.model_folder import RELEASED
+from onelook.model.teacher import Teacher
+from onelook.settings import DetectSettings, LfwSettings, TeacherSettings
 
-DETECT = Detect(score=0.5, nms=0.4, longest_side=1280)
+DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
 TEACHER = "weights/mobilefacenet.onnx"
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 EIGENFACES, LEARNED_ON = 200, 2000  # components, photos of training people
@@ -53,7 +53,7 @@ def main() -> None:
     photos = sorted({photo_path(root, *photo) for one, two, _ in pairs for photo in (one, two)})
     rows = {path: row for row, path in enumerate(photos)}
     places = np.array([[rows[photo_path(root, *photo)] for photo in pair[:2]] for pair in pairs])
-    looker = load_looker(arguments.model)
+    looker = load_torch_predictor(arguments.model)
     found, landmarks, embeddings = look_at(looker, photos)
     scores = {
         "onelook": embeddings,
@@ -76,45 +76,45 @@ def main() -> None:
 def pairs_of_strangers(root: Path, name: str) -> list[tuple[tuple[str, int], tuple[str, int], bool]]:
     """The pairs of a list of which nobody is a training person, in its order; says how many."""
     pairs = read_pairs(root / name)
-    official = read_lfw(Lfw(path=str(root))).official or {}
+    official = read_lfw(LfwSettings(path=str(root))).official or {}
     left = [pair for pair in pairs if "train" not in {official.get(person) for person, _ in pair[:2]}]
     print(f"{name}: {len(left)} of {len(pairs)} pairs, those of people in no training\n")
     return left
 
 
-def look_at(looker: Looker, photos: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def look_at(looker: TorchPredictor, photos: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each photo's face nearest the middle: found (n,) bool, landmarks (n, 5, 2), embeddings (n, d); NaN if none."""
     landmarks = np.full((len(photos), 5, 2), np.nan, np.float32)
     embeddings = np.full((len(photos), looker.embedding_size), np.nan, np.float32)
     for row, path in enumerate(track(photos, description="onelook", transient=True, console=Console(stderr=True))):
-        seen = looker.look([read_photo(path)], DETECT)[0]
+        seen = looker.predict([read_image(path)], DETECT)[0]
         if len(seen):
-            centres = seen.boxes.reshape(-1, 2, 2).mean(axis=1)
-            nearest = int(np.argmin(np.linalg.norm(centres - MIDDLE, axis=1)))
+            centers = seen.boxes.reshape(-1, 2, 2).mean(axis=1)
+            nearest = int(np.argmin(np.linalg.norm(centers - MIDDLE, axis=1)))
             landmarks[row], embeddings[row] = seen.landmarks[nearest], seen.embeddings[nearest]
     return np.isfinite(landmarks).all((1, 2)), landmarks, embeddings
 
 
 def teacher_embeddings(path: Path, photos: Sequence[Path], landmarks: np.ndarray, found: np.ndarray) -> np.ndarray:
     """The teacher's embeddings (n, d) of the same faces, NaN where none was found."""
-    teacher = Recogniser(Teacher(path=str(path), mean=MEAN, deviation=DEVIATION, start_tail=False))
+    teacher = Teacher(TeacherSettings(path=str(path), mean=MEAN, deviation=DEVIATION, start_tail=False))
     return by_crops(photos, landmarks, found, CROP, teacher.embed, "teacher")
 
 
 def training_photos(root: Path) -> list[Path]:
     """Some photos of the official training people, spread evenly over them."""
-    reading = read_lfw(Lfw(path=str(root)))
+    reading = read_lfw(LfwSettings(path=str(root)))
     official = reading.official or {}
     own = [portrait.path for portrait in reading.portraits if official[portrait.identity] == "train"]
     return own[:: max(1, len(own) // LEARNED_ON)][:LEARNED_ON]
 
 
 def eigenface_embeddings(
-    looker: Looker, training: Sequence[Path], photos: Sequence[Path], landmarks: np.ndarray, found: np.ndarray
+    looker: TorchPredictor, training: Sequence[Path], photos: Sequence[Path], landmarks: np.ndarray, found: np.ndarray
 ) -> np.ndarray:
     """Eigenfaces' embeddings (n, d) of the same faces, NaN where none was found."""
     seen, points, _ = look_at(looker, training)
-    crops = [align_crop(read_photo(training[row]), points[row], SIDE) for row in np.flatnonzero(seen)]
+    crops = [align_crop(read_image(training[row]), points[row], SIDE) for row in np.flatnonzero(seen)]
     floor = Eigenfaces(to_gray(np.array(crops)), EIGENFACES, seed=0)
     return by_crops(photos, landmarks, found, SIDE, lambda crop: floor.embed(to_gray(crop)), "eigenfaces")
 
@@ -130,7 +130,7 @@ def by_crops(
     """What `embed` says of aligned crops (1, side, side, 3) of the faces found; rows of NaN for the others."""
     rows: list[np.ndarray] = []
     for row in track(np.flatnonzero(found), description=name, transient=True, console=Console(stderr=True)):
-        rows.append(embed(align_crop(read_photo(photos[row]), landmarks[row], side)[None])[0])
+        rows.append(embed(align_crop(read_image(photos[row]), landmarks[row], side)[None])[0])
     vectors = np.full((len(photos), len(rows[0])), np.nan, np.float32)
     vectors[found] = rows
     return vectors
@@ -152,9 +152,9 @@ def draw(out: Path, similarities: dict[str, np.ndarray], same: np.ndarray, photo
     save_picture(out / "similarities.png", histogram)
     wrong = np.flatnonzero(found & ~right(scores, same, threshold))
     wrong = wrong[np.argsort(-np.abs(scores[wrong] - threshold))][:SHOWN]
-    pictures = [np.concatenate([read_photo(path) for path in photos[pair]], axis=1) for pair in wrong]
+    pictures = [np.concatenate([read_image(path) for path in photos[pair]], axis=1) for pair in wrong]
     if pictures:
-        write_photo(out / "wrong_pairs.png", tile(pictures, columns=4, width=2000))
+        write_image(out / "wrong_pairs.png", tile(pictures, columns=4, width=2000))
     for pair in wrong:
         kind = "same" if same[pair] else "different"
         print(f"wrong: {' '.join(path.stem for path in photos[pair])} ({kind}, similarity {scores[pair]:.3f})")

@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.progress import track
 from sklearn.decomposition import PCA
 
-from onelook.data.lfw import photo_path, read_pairs
-from onelook.data.photo import read_photo
+from onelook.data.image_io import read_image
+from onelook.data.readers.lfw import photo_path, read_pairs
+from onelook.detections import Detections
 from onelook.evaluation.folds import fold_accuracy, tar_at_far
 from onelook.geometry.alignment import TEMPLATE
-from onelook.model.detections import Detections
-from onelook.model.joint import Detector
-from onelook.model.look import Looker, public_detector
-from onelook.settings import Detect
+from onelook.inference.torch_predictor import TorchPredictor, public_detector
+from onelook.model.retinaface import RetinaFace
+from onelook.settings import DetectSettings
 
 WIDER_SIDE = 640
 WHITENED = 128  # components, as long as the trained embeddings
@@ -31,16 +31,16 @@ TIMED = 60  # rounds
 Figures = dict[str, float]
 
 
-class TwoPasses(Looker):
+class TwoPasses(TorchPredictor):
     """Detect, then embed by another network's own pass: what sharing would save."""
 
-    def __init__(self, detector: Looker, recogniser: Looker) -> None:
-        super().__init__(recogniser.network)
+    def __init__(self, detector: TorchPredictor, recognizer: TorchPredictor) -> None:
+        super().__init__(recognizer.network)
         self.detector = detector
 
-    def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
-        """As `Looker.look`."""
-        found = self.detector.look(photos, detect, embed=False)
+    def predict(self, photos: Sequence[np.ndarray], detect: DetectSettings, *, embed: bool = True) -> list[Detections]:
+        """As `Looker.predict`."""
+        found = self.detector.predict(photos, detect, embed=False)
         if not embed:
             return found
         rows = [self.embed(photo, each.landmarks) for photo, each in zip(photos, found, strict=True)]
@@ -59,7 +59,7 @@ class Bench:
         rows = {path: row for row, path in enumerate(self.photos)}
         self.places = np.array([[rows[photo_path(self.lfw, *photo)] for photo in pair[:2]] for pair in pairs])
 
-    def measure(self, looker: Looker) -> Figures:
+    def measure(self, looker: TorchPredictor) -> Figures:
         """WIDER AP and LFW verification of a network, or of two."""
         _, _, embeddings = look_at(looker, self.photos)
         return {"wider_ap": wider_ap(looker, self.wider, WIDER_SIDE), **self.verify(embeddings)}
@@ -86,16 +86,16 @@ class Bench:
 
 
 @torch.inference_mode()
-def context_features(detector: Looker, photos: Sequence[Path]) -> np.ndarray:
+def context_features(detector: TorchPredictor, photos: Sequence[Path]) -> np.ndarray:
     """What the detector's heads read, at the five points of the middle face: (n, 5 points x levels x channels)."""
     network = detector.network.detector
-    assert isinstance(network, Detector)  # the public detector's kind
+    assert isinstance(network, RetinaFace)  # the public detector's kind
     rows = np.full((len(photos), 5 * len(network.levels) * 64), np.nan)
     _, landmarks, _ = look_at(detector, photos)
     for row, path in enumerate(track(photos, description="last layer", transient=True, console=Console(stderr=True))):
         if not np.isfinite(landmarks[row]).all():
             continue
-        image = torch.from_numpy(read_photo(path).transpose(2, 0, 1)[None].copy())
+        image = torch.from_numpy(read_image(path).transpose(2, 0, 1)[None].copy())
         maps = network.trunk(image - network.pixel_mean[:, None, None])
         levels = network.pyramid(maps[network.finer :])
         points = torch.from_numpy(landmarks[row])[None, None]
@@ -108,14 +108,14 @@ def context_features(detector: Looker, photos: Sequence[Path]) -> np.ndarray:
     return rows
 
 
-def time_passes(joint: Looker, detector: Looker, recogniser: Looker) -> tuple[float, float]:
+def time_passes(joint: TorchPredictor, detector: TorchPredictor, recognizer: TorchPredictor) -> tuple[float, float]:
     """Milliseconds a VGA photo of noise with eight faces given: one pass and embedding, against two passes."""
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
     image = torch.from_numpy(photo.transpose(2, 0, 1)[None].copy())
     corners = torch.from_numpy(rng.uniform(0, 400, (8, 1, 2)).astype(np.float32))
     faces = [torch.from_numpy(TEMPLATE) / 112 * 80 + corners]
-    both, detection, recognition = joint.network, detector.network, recogniser.network
+    both, detection, recognition = joint.network, detector.network, recognizer.network
     one, two = [], []
     with torch.inference_mode():
         for _ in range(TIMED):

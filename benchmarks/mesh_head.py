@@ -2,9 +2,9 @@
 
     python benchmarks/mesh_head.py --data ../shared/data [--jobs 2] [--out build/mesh_head]
 
-LFW's development training people; every face gets a mesh from the labelling network. The released weights' detector is
+LFW's development training people; every face gets a mesh from the labeling network. The released weights' detector is
 trained on with a mesh head and without one, three times each, and a mesh head alone upon the frozen detector. Mesh
-error is measured on photos of LFW's development test people, against the same labelling network; AP on 103 WIDER FACE
+error is measured on photos of LFW's development test people, against the same labeling network; AP on 103 WIDER FACE
 photos; AP and landmark error on photos from the web whose boxes and points come from people. Trains what is not trained
 yet as DVC experiments, and rewrites the table in docs/mesh.md.
 """
@@ -20,25 +20,25 @@ from experiments import Kind, fetch, fetch_model, run_experiments, told_commands
 from real_photos import wider_ap, wider_photos
 from rich.progress import track
 
-from onelook.data.annotations import read_annotations
-from onelook.data.labelled import LabelledPhoto
-from onelook.data.photo import read_photo
-from onelook.data.scene import Manifest, read_manifest
-from onelook.evaluation.average_precision import judge_detections
+from onelook.data.detection_scenes import DetectionImage
+from onelook.data.image_io import read_image
+from onelook.data.manifest import Manifest, read_manifest
+from onelook.data.readers.json_annotations import read_json_annotations
+from onelook.detections import Detections
+from onelook.evaluation.average_precision import judge_detections, match_detections
+from onelook.evaluation.bootstrap import paired_difference
 from onelook.evaluation.landmarks import interocular_errors
-from onelook.evaluation.matching import claim_faces
-from onelook.evaluation.meshes import SeenMeshes, see_meshes
-from onelook.evaluation.probes import FoundSplit, look_at
-from onelook.evaluation.repeats import paired_difference
+from onelook.evaluation.mesh_error import MeshPairs, pair_meshes
+from onelook.evaluation.probe_set import SplitDetections, detect_faces
 from onelook.files import write_json
-from onelook.model.detections import Detections
-from onelook.model.look import Looker, load_looker
-from onelook.settings import Annotations, Detect, People
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.torch_predictor import TorchPredictor
+from onelook.settings import DetectSettings, JsonAnnotationsSettings, SplitFractions
 
 REPEATS = 3
 DOCUMENT = Path("docs/mesh.md")
 BEGIN, END = "<!-- made by benchmarks/mesh_head.py -->", "<!-- end -->"
-DETECT = Detect(score=0.02, nms=0.4, longest_side=1280)
+DETECT = DetectSettings(score=0.02, nms=0.4, longest_side=1280)
 SHOWN = 0.5  # lowest score of a face whose points and mesh are looked at
 IOU = 0.5
 WIDER_SIDE = 640
@@ -66,24 +66,24 @@ def kinds(data: Path) -> dict[str, Kind]:
         "base.threads=1",  # two experiments share two cores better than two threads share an experiment
         "prepare.reader=lfw",
         f"prepare.lfw.path={data.resolve() / 'lfw'}",
-        "prepare.composed=false",
+        "prepare.compose_scenes=false",
         "prepare.annotate.upscale=1",
-        "prepare.people.train=0.7",
-        "prepare.people.validation=0.04",
-        "prepare.people.test=0.26",
-        "prepare.enrol=1",
-        "prepare.meshes=true",
+        "prepare.split.train=0.7",
+        "prepare.split.validation=0.04",
+        "prepare.split.test=0.26",
+        "prepare.enrollment_images=1",
+        "prepare.mesh_labels=true",
         "train.tasks=detection",
-        "train.batch=16",
+        "train.batch_size=16",
         "train.learning_rate=0.005",
-        "train.augment.crop=256",
+        "train.augment.crop_size=256",
         "train.augment.zoom=[0.25,1.5]",
     )
     changes = {
-        "without-mesh": ("train.epochs=1", "train.trunk_rate=0.02"),
-        "with-mesh": ("train.epochs=1", "train.trunk_rate=0.02", "model.mesh=true"),
+        "without-mesh": ("train.epochs=1", "train.backbone_lr_mult=0.02"),
+        "with-mesh": ("train.epochs=1", "train.backbone_lr_mult=0.02", "model.mesh=true"),
         # Much cheaper: nothing is computed to change the detector.
-        "frozen-with-mesh": ("train.epochs=4", "train.trunk_rate=0", "model.mesh=true"),
+        "frozen-with-mesh": ("train.epochs=4", "train.backbone_lr_mult=0", "model.mesh=true"),
     }
     return {name: Kind(name, common, own, 1 if "frozen" in name else REPEATS) for name, own in changes.items()}
 
@@ -107,7 +107,7 @@ def main() -> None:
             place = arguments.out / "figures" / f"{model.name}.json"
             if not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
-                write_json(place, bench.measure(load_looker(model)))
+                write_json(place, bench.measure(load_torch_predictor(model)))
             figures.setdefault(name, []).append(json.loads(place.read_text(encoding="utf-8")))
     table = "\n\n".join(
         [
@@ -128,13 +128,15 @@ class Bench:
     def __init__(self, data: Path, manifest: Manifest) -> None:
         self.manifest = manifest
         self.wider = list(wider_photos(data / "widerface"))
-        shares = People(train=0.01, validation=0.01, test=0.98)  # which are not used: all photos are measured on
-        self.web = read_annotations(Annotations(path=str(data / "scenes")), shares, 0).photos
+        shares = SplitFractions(
+            train=0.01, validation=0.01, test=0.98
+        )  # which are not used: all photos are measured on
+        self.web = read_json_annotations(JsonAnnotationsSettings(path=str(data / "scenes")), shares, 0).photos
 
-    def measure(self, looker: Looker) -> Figures:
+    def measure(self, looker: TorchPredictor) -> Figures:
         """All figures of a network, in per cent."""
         boxes_and_points = {"wider_ap": 100 * wider_ap(looker, self.wider, WIDER_SIDE), **web_figures(looker, self.web)}
-        meshes = self.see_meshes(looker) if looker.tells_meshes else None
+        meshes = self.see_meshes(looker) if looker.has_mesh_head else None
         if meshes is None:
             return boxes_and_points
         # Whoever stands behind the person of a photo has no name, and might be in the training.
@@ -144,11 +146,11 @@ class Bench:
         named["mesh_all"] = all_found["error"]
         return boxes_and_points | {name: 100 * value for name, value in named.items()}
 
-    def see_meshes(self, looker: Looker) -> SeenMeshes | None:
-        """The meshes of the test people's faces, found and labelled."""
+    def pair_meshes(self, looker: TorchPredictor) -> MeshPairs | None:
+        """The meshes of the test people's faces, found and labeled."""
         scenes = self.manifest.select("test")
-        found = look_at(looker, self.manifest, scenes, DETECT, lambda photos: None, embed=False)
-        return see_meshes(FoundSplit(scenes, found), self.manifest, IOU, SHOWN)
+        found = detect_faces(looker, self.manifest, scenes, DETECT, lambda photos: None, embed=False)
+        return pair_meshes(SplitDetections(scenes, found), self.manifest, IOU, SHOWN)
 
     def told(self) -> str:
         """What was measured on."""
@@ -162,25 +164,25 @@ class Bench:
         )
 
 
-def web_figures(looker: Looker, photos: Sequence[LabelledPhoto]) -> Figures:
+def web_figures(looker: TorchPredictor, photos: Sequence[DetectionImage]) -> Figures:
     """In per cent: AP, and of the faces found the mean error of eyes and nose as a share of the eyes' distance."""
-    found, labelled, ignored, errors = [], [], [], []
+    found, labeled, ignored, errors = [], [], [], []
     for photo in track(photos, description="web photos", transient=True):
-        seen = looker.look([read_photo(photo.path)], DETECT, embed=False)[0]
+        seen = looker.predict([read_image(photo.path)], DETECT, embed=False)[0]
         boxes = np.array([face.box for face in photo.faces], np.float32).reshape(-1, 4)
         found.append(seen)
-        labelled.append(np.concatenate([boxes, photo.ignored]))
-        ignored.append(np.arange(len(labelled[-1])) >= len(boxes))
+        labeled.append(np.concatenate([boxes, photo.ignored]))
+        ignored.append(np.arange(len(labeled[-1])) >= len(boxes))
         errors.append(point_errors(seen.above(SHOWN), photo, boxes))
     outcomes = judge_detections(
-        [each.boxes for each in found], [each.scores for each in found], labelled, IOU, ignored=ignored
+        [each.boxes for each in found], [each.scores for each in found], labeled, IOU, ignored=ignored
     )
     return {"web_ap": 100 * outcomes.average_precision(), "web_nme": 100 * float(np.nanmean(np.concatenate(errors)))}
 
 
-def point_errors(seen: Detections, photo: LabelledPhoto, boxes: np.ndarray) -> np.ndarray:
-    """Of the faces found (n,), the mean distance of their labelled points."""
-    claimed, first = claim_faces(seen.boxes, boxes, IOU)
+def point_errors(seen: Detections, photo: DetectionImage, boxes: np.ndarray) -> np.ndarray:
+    """Of the faces found (n,), the mean distance of their labeled points."""
+    claimed, first = match_detections(seen.boxes, boxes, IOU)
     points = np.array([face.landmarks for face in photo.faces], np.float32).reshape(-1, 5, 2)
     return interocular_errors(seen.landmarks[first], points[claimed[first]])
 

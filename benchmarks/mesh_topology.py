@@ -17,13 +17,13 @@ from rich.progress import track
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import Delaunay
 
-from onelook.data.lfw import read_lfw
+from onelook.data.readers.lfw import read_lfw
 from onelook.files import write_text
 from onelook.geometry.alignment import similarity_transform
 from onelook.geometry.mesh import EYES, NOSE_TIP
-from onelook.model.face_mesh import FaceMesh
-from onelook.model.look import public_detector
-from onelook.settings import Detect, Lfw
+from onelook.inference.torch_predictor import public_detector
+from onelook.model.mesh_teacher import MeshTeacher
+from onelook.settings import DetectSettings, LfwSettings
 
 PHOTOS = 3000
 STRAIGHT = 0.08  # how far the nose tip may be from the middle, in distances of the eyes
@@ -57,16 +57,16 @@ def main() -> None:
 
 def mean_face(root: Path) -> np.ndarray:
     """The mean frontal face (468, 2): eyes level, their middle at the origin, one unit apart."""
-    looker, finder = public_detector(), FaceMesh()
-    detect = Detect(score=0.5, nms=0.4, longest_side=1280)
-    reading = read_lfw(Lfw(path=str(root)))
+    looker, finder = public_detector(), MeshTeacher()
+    detect = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
+    reading = read_lfw(LfwSettings(path=str(root)))
     official = reading.official or {}
     own = [portrait for portrait in reading.portraits if official[portrait.identity] == "train"]
     faces = []
     own = own[:: max(1, len(own) // PHOTOS)][:PHOTOS]
     for portrait in track(own, description="meshes", console=Console(stderr=True)):
         photo = portrait.read()
-        found = looker.look([photo], detect, embed=False)[0]
+        found = looker.predict([photo], detect, embed=False)[0]
         for box, landmarks in zip(found.boxes[:1], found.landmarks[:1], strict=True):
             vertices = finder.find(photo, box, landmarks)
             if vertices is not None:

@@ -19,39 +19,39 @@ from pathlib import Path
 import numpy as np
 from lfw_verification import look_at
 
-from onelook.gallery import opening
-from onelook.gallery.answers import Answer
-from onelook.gallery.calibration import calibrated_terms
-from onelook.gallery.contents import Entry
-from onelook.gallery.engine import Engine
-from onelook.gallery.enrolment import Rows
+from onelook.gallery import location
+from onelook.gallery.backend import GalleryBackend
+from onelook.gallery.calibration import calibrated_metadata
+from onelook.gallery.data import Entry
+from onelook.gallery.enrollment import Rows
 from onelook.gallery.gallery import Gallery
-from onelook.gallery.place import Place, place
-from onelook.model.folder import RELEASED
-from onelook.model.look import load_looker
+from onelook.gallery.identification import Identification
+from onelook.gallery.location import Location, parse_location
+from onelook.inference.loading import load_torch_predictor
+from onelook.model.model_folder import RELEASED
 
 TOLERANCE = 1e-6
 ROUNDS, BATCH, SINGLES, CHANGED = 5, 256, 100, 3
 
 
 def main() -> None:
-    """Embed, enrol in both, ask both, change both, ask again, copy back."""
+    """Embed, enroll in both, ask both, change both, ask again, copy back."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/")
     parser.add_argument("--people", type=int, default=5749, help="how many of LFW's people, the first by name")
     parser.add_argument("--seen", type=Path, help="file the embeddings are kept in")
     parser.add_argument("--url", help="address of a new gallery in Milvus; by default a temporary one")
     arguments = parser.parse_args()
-    looker = load_looker(RELEASED)
+    looker = load_torch_predictor(RELEASED)
     photos, embeddings = seen_photos(arguments.data / "lfw" / "images", arguments.people, arguments.seen)
     names = [photo.parent.name for photo in photos]
     first = np.asarray([int(re.findall(r"\d+", photo.stem)[-1]) == 1 for photo in photos])
     rows = rows_of([photos[i] for i in np.flatnonzero(first)], embeddings[first])
     probes = embeddings[~first]
-    terms = calibrated_terms(RELEASED / "calibration.json", looker.fingerprint, looker.embedding_size, managed=False)
+    terms = calibrated_metadata(RELEASED / "calibration.json", looker.fingerprint, looker.embedding_size, managed=False)
     with tempfile.TemporaryDirectory() as scratch:
-        address = place(arguments.url or f"milvus:{scratch}/lfw.db")
-        folder, milvus = (opening.new_engine(each, terms) for each in (Path(scratch, "folder"), address))
+        address = parse_location(arguments.url or f"milvus:{scratch}/lfw.db")
+        folder, milvus = (location.new_engine(each, terms) for each in (Path(scratch, "folder"), address))
         galleries = [Gallery(engine, looker) for engine in (folder, milvus)]
         enrolled = [timed(lambda engine=engine: engine.add(rows, whole=True)) for engine in (folder, milvus)]
         print(f"{len(set(names)):,} people enrolled with {first.sum():,} photos, {len(probes):,} photos looked up\n")
@@ -66,7 +66,7 @@ def main() -> None:
         print(agreement("after nine changes", *(gallery.name(probes) for gallery in galleries)))
         moved = Path(scratch, "moved")
         took = timed(lambda: copy(address, moved))
-        before, after = folder.contents(), opening.open_engine(moved).contents()
+        before, after = folder.contents(), location.open_engine(moved).contents()
         assert before.entries == after.entries and before.terms == after.terms
         assert before.embeddings.tobytes() == after.embeddings.tobytes()
     print(f"\ncopied into a folder in {took:.1f} s: rows, measures, terms and every bit of the embeddings\n")
@@ -87,7 +87,7 @@ def seen_photos(root: Path, people: int, kept: Path | None) -> tuple[list[Path],
     if kept is not None and kept.is_file():
         embeddings = np.load(kept, allow_pickle=False)[: len(photos)]
     else:
-        embeddings = look_at(load_looker(RELEASED), photos)[2]
+        embeddings = look_at(load_torch_predictor(RELEASED), photos)[2]
         if kept is not None:
             np.save(kept, embeddings)
     found = np.isfinite(embeddings[:, 0])
@@ -95,7 +95,7 @@ def seen_photos(root: Path, people: int, kept: Path | None) -> tuple[list[Path],
 
 
 def rows_of(photos: list[Path], embeddings: np.ndarray) -> Rows:
-    """Rows to enrol. The numbers stand for the photos' digests: which bytes they are does not matter here."""
+    """Rows to enroll. The numbers stand for the photos' digests: which bytes they are does not matter here."""
     entries = tuple(
         Entry(person=photo.parent.name, photo=photo.name, sha256=f"{number:064x}")
         for number, photo in enumerate(photos)
@@ -103,7 +103,7 @@ def rows_of(photos: list[Path], embeddings: np.ndarray) -> Rows:
     return Rows(entries, embeddings)
 
 
-def agreement(what: str, one: list[Answer], other: list[Answer]) -> str:
+def agreement(what: str, one: list[Identification], other: list[Identification]) -> str:
     """A line of the table."""
     assert len(one) == len(other)
     apart = np.asarray([abs((a.similarity or 0) - (b.similarity or 0)) for a, b in zip(one, other, strict=True)])
@@ -115,7 +115,7 @@ def agreement(what: str, one: list[Answer], other: list[Answer]) -> str:
     return f"| {what} | {' | '.join(f'{cell:,} of {len(one):,}' for cell in cells)} | {apart.max():.1e} |"
 
 
-def change(engine: Engine, names: list[str]) -> None:
+def change(engine: GalleryBackend, names: list[str]) -> None:
     """Rename, merge and forget some people."""
     for i in range(CHANGED):
         engine.rename(names[5 * i], f'{names[5 * i]} "renamed"')
@@ -123,9 +123,9 @@ def change(engine: Engine, names: list[str]) -> None:
         engine.forget(names[5 * i + 3])
 
 
-def copy(source: Place, target: Place) -> None:
+def copy(source: Location, target: Location) -> None:
     """As `onelook copy`."""
-    opening.write(target, opening.open_engine(source).contents())
+    location.write(target, location.open_engine(source).contents())
 
 
 def rounds(galleries: list[Gallery], ask: Callable[[Gallery], object]) -> list[float]:

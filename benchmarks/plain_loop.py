@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.data.batches import Batch, TrainingScenes
-from onelook.geometry.anchors import AnchorOutputs, corners
+from onelook.data.scene_dataset import SceneBatch, SceneDataset
+from onelook.geometry.anchors import AnchorOutputs, anchors_to_boxes
 from onelook.geometry.boxes import encode_boxes, encode_landmarks
-from onelook.model.joint import JointNetwork
-from onelook.settings import Settings, Thresholds, Train
+from onelook.model.joint_network import JointNetwork
+from onelook.settings import MatchThresholds, Settings, TrainSettings
 
 
 class Pace(NamedTuple):
@@ -30,16 +30,16 @@ class Pace(NamedTuple):
 class PlainLoop:
     """Batches in the foreground, losses photo by photo, and for the rest what onelook does."""
 
-    def __init__(self, network: JointNetwork, scenes: TrainingScenes, settings: Settings, steps: int) -> None:
+    def __init__(self, network: JointNetwork, scenes: SceneDataset, settings: Settings, steps: int) -> None:
         self.network = network.train()
         self.scenes = scenes
         self.settings = settings.train
         self.few = steps
-        side = settings.train.augment.crop
+        side = settings.train.augment.crop_size
         self.anchors = network.detector.anchors(side, side)
         decaying = [parameter for parameter in network.parameters() if parameter.ndim > 1]
         others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
+        self.optimizer = torch.optim.AdamW(
             [
                 {"params": decaying, "weight_decay": settings.train.weight_decay},
                 {"params": others, "weight_decay": 0.0},
@@ -56,17 +56,17 @@ class PlainLoop:
             batch = next(batches)
             waited += time.perf_counter() - asked
             loss = self.loss(batch)
-            self.optimiser.zero_grad()
+            self.optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
-            self.optimiser.step()
+            self.optimizer.step()
         return Pace.of(self.few * self.settings.batch, time.perf_counter() - start, waited)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: SceneBatch) -> Tensor:
         """The weighted sum of the losses of all stages."""
         shared = self.network(batch.images.contiguous())
         matching = self.settings.matching
-        stages: list[tuple[AnchorOutputs, Thresholds]] = [(shared.anchors, matching)]
+        stages: list[tuple[AnchorOutputs, MatchThresholds]] = [(shared.anchors, matching)]
         if shared.first is not None:
             stages = [(shared.first, matching.cascade.first), (shared.anchors, matching.cascade.second)]
         total = torch.zeros(())
@@ -77,13 +77,15 @@ class PlainLoop:
         return total
 
 
-def stage_loss(outputs: AnchorOutputs, starts: Tensor, thresholds: Thresholds, batch: Batch, settings: Train) -> Tensor:
+def stage_loss(
+    outputs: AnchorOutputs, starts: Tensor, thresholds: MatchThresholds, batch: SceneBatch, settings: TrainSettings
+) -> Tensor:
     """Classification, boxes and landmarks, photo by photo. `starts` (B, n, 4): what the offsets lead from."""
     classification = box = landmarks = torch.zeros(())
     positives = numbers = 0
     for image, (boxes, points) in enumerate(zip(batch.boxes, batch.landmarks, strict=True)):
         anchors = starts[image]
-        faces = match(corners(anchors), boxes, thresholds)
+        faces = match(anchors_to_boxes(anchors), boxes, thresholds)
         rows = torch.nonzero(faces >= 0)[:, 0]
         each = functional.cross_entropy(outputs.logits[image], (faces >= 0).long(), reduction="none")
         hardest = each[faces == -1].sort(descending=True).values
@@ -104,7 +106,7 @@ def stage_loss(outputs: AnchorOutputs, starts: Tensor, thresholds: Thresholds, b
     return losses / max(positives, 1) + weights.landmarks * landmarks / max(numbers / 10, 1)
 
 
-def match(anchors: Tensor, boxes: Tensor, thresholds: Thresholds) -> Tensor:
+def match(anchors: Tensor, boxes: Tensor, thresholds: MatchThresholds) -> Tensor:
     """The face (n,) of each anchor (n, 4; x1 y1 x2 y2), -1 for background and -2 for neither; a face at a time."""
     best = torch.zeros(len(anchors))
     faces = torch.full((len(anchors),), -1)

@@ -4,7 +4,7 @@
 
 A VGA photo of 32 faces, two threads; medians of 40 calls of each part on what the part before it gave. *As trained* is
 the network as training leaves it. The last table is a whole look at photos of 1, 8 and 32 faces, and at a photo of 32 x
-32 pixels, which is all overhead; of memory that is kept or given back (`onelook/model/memory.py`) by processes of their
+32 pixels, which is all overhead; of memory that is kept or given back (`onelook/inference/fast/memory.py`) by processes of their
 own. Prints Markdown tables.
 """
 
@@ -22,11 +22,13 @@ import numpy as np
 import torch
 from one_look import DETECT, HEIGHT, MOSAICS, THREADS, WIDTH, mosaic
 
-from onelook.model.backbone import MobileNet
-from onelook.model.folder import RELEASED
-from onelook.model.fused.network import fastest_precision
-from onelook.model.look import Looker, keep_best, load_looker
-from onelook.model.store import load_model
+from onelook.inference.decoding import decode_image_outputs
+from onelook.inference.fast.network import fastest_precision
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.torch_predictor import TorchPredictor
+from onelook.model.model_folder import RELEASED
+from onelook.model.retinaface import MobileNet
+from onelook.model.serialization import load_model
 
 ROUNDS = 40
 GIVEN_BACK = "--memory-given-back"
@@ -42,11 +44,18 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     photos = {str(faces): mosaic(arguments.data, *shape) for faces, shape in MOSAICS.items()}
     if arguments.memory_given_back:
-        looker = Looker(load_model(arguments.model).to(memory_format=torch.channels_last).eval())
-        print(" | ".join(f"{milliseconds(lambda p=photo: looker.look([p], DETECT)):.1f}" for photo in photos.values()))
+        looker = TorchPredictor(load_model(arguments.model).to(memory_format=torch.channels_last).eval())
+        print(
+            " | ".join(f"{milliseconds(lambda p=photo: looker.predict([p], DETECT)):.1f}" for photo in photos.values())
+        )
         return
-    lookers = {f"ready, {name}": load_looker(arguments.model, name) for name in ("float32", fastest_precision())}
-    whole = {"as trained": Looker(load_model(arguments.model).to(memory_format=torch.channels_last).eval()), **lookers}
+    lookers = {
+        f"ready, {name}": load_torch_predictor(arguments.model, name) for name in ("float32", fastest_precision())
+    }
+    whole = {
+        "as trained": TorchPredictor(load_model(arguments.model).to(memory_format=torch.channels_last).eval()),
+        **lookers,
+    }
     parts = {name: time_parts(looker, photos["32"]) for name, looker in whole.items()}
     print(f"| part of a {WIDTH}x{HEIGHT} look, 32 faces; ms | {' | '.join(parts)} |\n|---|{'---|' * len(parts)}")
     for part in next(iter(parts.values())):
@@ -58,12 +67,12 @@ def main() -> None:
     told = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ).stdout.strip()
     print(f"| as trained, memory given back | {told} | – |")
     for name, looker in whole.items():
-        times = [milliseconds(lambda p=photo, by=looker: by.look([p], DETECT)) for photo in photos.values()]
+        times = [milliseconds(lambda p=photo, by=looker: by.predict([p], DETECT)) for photo in photos.values()]
         print(f"| {name} | {' | '.join(f'{each:.1f}' for each in times)} |")
 
 
 @torch.inference_mode()
-def time_parts(looker: Looker, photo: np.ndarray) -> dict[str, float]:
+def time_parts(looker: TorchPredictor, photo: np.ndarray) -> dict[str, float]:
     """Milliseconds of each part of a look."""
     network: Any = looker.network
     detector, head = network.detector, network.embedding
@@ -74,7 +83,7 @@ def time_parts(looker: Looker, photo: np.ndarray) -> dict[str, float]:
         return run()
 
     image = torch.from_numpy(photo[None]).permute(0, 3, 1, 2)
-    pixels = step("pixels, normalised", lambda: detector.normalised(image))
+    pixels = step("pixels, normalized", lambda: detector.normalized(image))
     first, *others = stages_of(detector.trunk)
     early = step("trunk: stem and first block", lambda: first(pixels))
     maps = detector.trunk(pixels)
@@ -83,7 +92,7 @@ def time_parts(looker: Looker, photo: np.ndarray) -> dict[str, float]:
     features = step("context", lambda: [each(x) for each, x in zip(detector.context, levels, strict=True)])
     outputs = step("detection heads", lambda: detector.heads(features))
     anchors = detector.anchors(HEIGHT, WIDTH)
-    kept = step("filter, decode, suppress", lambda: keep_best(outputs, 0, anchors, DETECT.score, DETECT.nms))
+    kept = step("filter, decode, suppress", lambda: decode_image_outputs(outputs, 0, anchors, DETECT.score, DETECT.nms))
     points = torch.from_numpy(kept[2])
     step("sampling grid", lambda: head.grid(points, 2 * head.sampled, head.extent))
     shared = network(image).maps

@@ -14,14 +14,15 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from onelook.data.photo import read_photo
+from onelook.data.image_io import read_image
+from onelook.detections import Detections
 from onelook.evaluation.average_precision import judge_detections
 from onelook.files import inside
-from onelook.geometry.overlap import pairwise_iou
-from onelook.model.detections import Detections
-from onelook.model.look import Looker, load_looker, public_detector
-from onelook.model.store import RELEASED
-from onelook.settings import Detect
+from onelook.geometry.boxes import pairwise_iou
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.torch_predictor import TorchPredictor, public_detector
+from onelook.model.serialization import RELEASED
+from onelook.settings import DetectSettings
 
 LFW_PHOTOS = 500
 SMALLEST = 10  # pixels of the photo as it is looked at; smaller faces are ignored
@@ -33,9 +34,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds widerface/ and lfw/")
     parser.add_argument("--model", type=Path, help="folder that train wrote")
     arguments = parser.parse_args()
-    lookers = {"starting weights": public_detector(), "the released weights": load_looker(RELEASED)}
+    lookers = {"starting weights": public_detector(), "the released weights": load_torch_predictor(RELEASED)}
     if arguments.model is not None:
-        lookers["after joint training"] = load_looker(arguments.model)
+        lookers["after joint training"] = load_torch_predictor(arguments.model)
     photos = list(wider_photos(arguments.data / "widerface"))
     print("| network | WIDER AP .5, longest side 640 | WIDER AP .5, longest side 1024 | LFW faces found |")
     print("|---|---|---|---|")
@@ -59,14 +60,14 @@ def wider_photos(root: Path) -> Iterator[tuple[Path, np.ndarray]]:
             yield path, boxes
 
 
-def wider_ap(looker: Looker, photos: list[tuple[Path, np.ndarray]], longest_side: int) -> float:
+def wider_ap(looker: TorchPredictor, photos: list[tuple[Path, np.ndarray]], longest_side: int) -> float:
     """AP at IoU .5 over all faces of at least `SMALLEST` pixels at this scale; smaller ones are ignored."""
-    detect = Detect(score=0.02, nms=0.4, longest_side=longest_side)
+    detect = DetectSettings(score=0.02, nms=0.4, longest_side=longest_side)
     seen: list[Detections] = []
     ignored = []
     for path, boxes in track(photos, description=f"WIDER {longest_side}", transient=True, console=Console(stderr=True)):
-        photo = read_photo(path)
-        seen += looker.look([photo], detect, embed=False)
+        photo = read_image(path)
+        seen += looker.predict([photo], detect, embed=False)
         scale = min(1.0, longest_side / max(photo.shape[:2]))
         ignored.append((boxes[:, 2:] - boxes[:, :2]).min(axis=1) * scale < SMALLEST)
     outcomes = judge_detections(
@@ -75,16 +76,16 @@ def wider_ap(looker: Looker, photos: list[tuple[Path, np.ndarray]], longest_side
     return outcomes.average_precision()
 
 
-def lfw_found(looker: Looker, root: Path) -> tuple[int, int]:
+def lfw_found(looker: TorchPredictor, root: Path) -> tuple[int, int]:
     """In how many of 500 photos, spread over the people, the face in the middle is found at score .5."""
     photos = sorted((root / "images").glob("*/*_0001.jpg"))
     photos = photos[:: len(photos) // LFW_PHOTOS][:LFW_PHOTOS]
-    detect = Detect(score=0.5, nms=0.4, longest_side=1280)
+    detect = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
     # Deep-funneled LFW photos hold the face in this middle part.
     middle = np.array([[65, 55, 185, 195]], np.float32)
     found = 0
     for path in track(photos, description="LFW", transient=True, console=Console(stderr=True)):
-        boxes = looker.look([read_photo(path)], detect, embed=False)[0].boxes
+        boxes = looker.predict([read_image(path)], detect, embed=False)[0].boxes
         found += bool(len(boxes) and pairwise_iou(boxes, middle).max() >= 0.3)
     return found, len(photos)
 

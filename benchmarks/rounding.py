@@ -14,8 +14,8 @@ import torch
 from measures import Bench
 from real_photos import wider_ap
 
-from onelook.model.folder import RELEASED
-from onelook.model.look import load_looker
+from onelook.inference.loading import load_torch_predictor
+from onelook.model.model_folder import RELEASED
 from onelook.settings import Precision
 
 SIDES = (640, 1024)
@@ -33,7 +33,7 @@ def main() -> None:
     print(f"| most of the network in | {' | '.join(f'WIDER AP .5 at {side}' for side in SIDES)} ", end="")
     print("| LFW accuracy, ten folds | TAR at 1 % FAR |\n|---|---|---|---|---|")
     for precision in get_args(Precision):
-        looker = load_looker(arguments.model, precision)
+        looker = load_torch_predictor(arguments.model, precision)
         detection = [wider_ap(looker, bench.wider, side) for side in SIDES]
         figures = bench.measure(looker)
         print(f"| {precision} | {' | '.join(f'{each:.4f}' for each in detection)} ", end="")

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from onelook.data.orl import read_orl
-from onelook.gallery import store
-from onelook.gallery.contents import Contents, Entry, Terms
-from onelook.gallery.quality import Quality
+from onelook.data.readers.orl import read_orl
+from onelook.gallery import storage
+from onelook.gallery.data import Entry, GalleryData, GalleryMetadata
+from onelook.gallery.face_quality import Quality
 from onelook.gallery.thumbnail import thumbnail
-from onelook.settings import Detect
+from onelook.settings import DetectSettings
 
 ROWS, SIZE, TIMES = 10_000, 128, 9
 
@@ -33,9 +33,9 @@ def main() -> None:
         contents = _contents(chosen)
         with tempfile.TemporaryDirectory() as root:
             folder = Path(root) / "gallery"
-            store.create(folder, contents)
-            change = _median(lambda folder=folder: store.change(folder, lambda held: held))
-            read = _median(lambda folder=folder: store.read(folder))
+            storage.create(folder, contents)
+            change = _median(lambda folder=folder: storage.change(folder, lambda held: held))
+            read = _median(lambda folder=folder: storage.read(folder))
             rows.append((sum(path.stat().st_size for path in folder.iterdir()) / 1e6, change, read))
     print(f"| {ROWS:,} rows | on the disk | a change | a reading |\n|---|---|---|---|")
     for name, (size, change, read) in zip(
@@ -45,10 +45,12 @@ def main() -> None:
     print(f"| ratio | {' | '.join(f'{more / less:.1f}' for less, more in zip(*rows, strict=True))} |")
 
 
-def _contents(pictures: list[str] | None) -> Contents:
+def _contents(pictures: list[str] | None) -> GalleryData:
     rows = np.random.default_rng(0).normal(size=(ROWS, SIZE)).astype(np.float32)
-    detect = Detect(score=0.5, nms=0.4, longest_side=640)
-    terms = Terms(fingerprint="f", embedding_size=SIZE, threshold=0.5, target_fpir=0.01, detect=detect, managed=False)
+    detect = DetectSettings(score=0.5, nms=0.4, longest_side=640)
+    terms = GalleryMetadata(
+        fingerprint="f", embedding_size=SIZE, threshold=0.5, target_fpir=0.01, detect=detect, managed=False
+    )
     entries = tuple(
         Entry(
             person=f"person {i // 5}",
@@ -59,7 +61,7 @@ def _contents(pictures: list[str] | None) -> Contents:
         )
         for i in range(ROWS)
     )
-    return Contents(terms, entries, rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    return GalleryData(terms, entries, rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def _median(run: Callable[[], object]) -> float:

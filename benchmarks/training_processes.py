@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.progress import track
 from training_throughput import Ours
 
-from onelook.data.batches import TrainingScenes
-from onelook.data.scene import read_manifest
-from onelook.model.look import starting_network
-from onelook.reproducible import make_reproducible
+from onelook.data.manifest import read_manifest
+from onelook.data.scene_dataset import SceneDataset
+from onelook.distributed import process_group, rank
+from onelook.model.pretrained import build_pretrained
+from onelook.reproducibility import seed_everything
 from onelook.settings import Settings, load_settings
-from onelook.together import joined, rank
 
 FORMS = ((1, 1), (1, 2), (2, 1))  # processes, threads of each
 
@@ -72,10 +72,10 @@ def train(arguments: argparse.Namespace) -> None:
     tree["base"]["threads"] = arguments.threads
     tree["train"]["batch"] = arguments.batch
     settings = Settings.model_validate(tree)
-    make_reproducible(settings.base)
-    with joined():
-        scenes = TrainingScenes(read_manifest(arguments.scenes), settings.train.augment, settings.base.seed)
-        ours = Ours(starting_network(settings.model), scenes, settings, arguments.steps)
+    seed_everything(settings.base)
+    with process_group():
+        scenes = SceneDataset(read_manifest(arguments.scenes), settings.train.augment, settings.base.seed)
+        ours = Ours(build_pretrained(settings.model), scenes, settings, arguments.steps)
         ours.turn(0)
         pace = ours.turn(1)
         if rank() == 0:

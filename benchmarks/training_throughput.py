@@ -4,7 +4,7 @@
 
 Ours is the training loop with its loader. The plain one is what a tutorial writes: batches made in the foreground,
 faces matched and hard negatives mined image by image, the memory as torch lays it out. Same augmented photos, same
-network, losses and optimiser: on the first batch both must have the same loss, or the benchmark ends. Detection from
+network, losses and optimizer: on the first batch both must have the same loss, or the benchmark ends. Detection from
 nothing, two threads; the two take turns, and medians are over the turns. Prints a Markdown table.
 """
 
@@ -23,16 +23,16 @@ from plain_loop import Pace, PlainLoop
 from rich.console import Console
 from rich.progress import Progress
 
-from onelook.data.batches import TrainingScenes
-from onelook.data.scene import read_manifest
-from onelook.model.joint import JointNetwork
-from onelook.reproducible import make_reproducible
+from onelook.data.manifest import read_manifest
+from onelook.data.scene_dataset import SceneDataset
+from onelook.model.joint_network import JointNetwork
+from onelook.reproducibility import seed_everything
 from onelook.settings import Settings, load_settings
 from onelook.training.loop import Trainer
 
 THREADS = 2
 TOLERANCE = 1e-4  # of the loss, relative
-FULL = {"backbone": "resnet50", "levels": "full", "pyramid": 256, "context": "plain"}
+FULL = {"backbone": "resnet50", "pyramid_levels": "full", "fpn_channels": 256, "context": "plain"}
 # How the table tells it, what differs from params.yaml, photos in a batch.
 FORMS: tuple[tuple[str, dict[str, Any], int], ...] = (
     ("light: MobileNet-0.25, three levels", {}, 12),
@@ -44,7 +44,7 @@ FORMS: tuple[tuple[str, dict[str, Any], int], ...] = (
 class Ours(Trainer):
     """The trainer, for a few steps an epoch, with a note of when each of them begins; epochs are asked for in turn."""
 
-    def __init__(self, network: JointNetwork, scenes: TrainingScenes, settings: Settings, steps: int) -> None:
+    def __init__(self, network: JointNetwork, scenes: SceneDataset, settings: Settings, steps: int) -> None:
         super().__init__(network, scenes, settings)
         self.few = steps
         self.began: list[float] = []
@@ -90,12 +90,12 @@ def main() -> None:
 
 def both_loops(scenes: Path, settings: Settings, steps: int) -> tuple[Ours, PlainLoop]:
     """Both, over copies of one network; their losses on the first batch agree."""
-    make_reproducible(settings.base)
+    seed_everything(settings.base)
     network = JointNetwork(settings.model)
-    training = TrainingScenes(read_manifest(scenes), settings.train.augment, settings.base.seed)
+    training = SceneDataset(read_manifest(scenes), settings.train.augment, settings.base.seed)
     plain = PlainLoop(copy.deepcopy(network), training, settings, steps)
     ours = Ours(network.train(), training, settings, steps)
-    batch = next(training.batches(0, settings.train.batch))
+    batch = next(training.batches(0, settings.train.batch_size))
     with torch.no_grad():
         one, two = float(ours.balance(ours.losses.of_scenes(batch, 0, 0))), float(plain.loss(batch))
     if abs(one - two) > TOLERANCE * max(1.0, abs(two)):
@@ -108,7 +108,7 @@ def both_loops(scenes: Path, settings: Settings, steps: int) -> tuple[Ours, Plai
 def _settings(changes: dict[str, Any], batch: int, crop: int) -> Settings:
     tree = load_settings(Path("params.yaml")).model_dump()
     tree["base"]["threads"] = THREADS
-    tree["model"] |= {"start": "nothing", **changes}
+    tree["model"] |= {"init": "random", **changes}
     tree["train"] |= {"tasks": "detection", "batch": batch}
     tree["train"]["augment"]["crop"] = crop
     return Settings.model_validate(tree)

@@ -31,13 +31,13 @@ from rich.progress import track
 from trunk_training import BATCH, STAGES, Photos, trained
 from trunks import REFERENCE, SHAPES, folded, multiply_adds
 
-from onelook.data.photo import read_photo
-from onelook.evaluation.curves import save_picture
+from onelook.data.image_io import read_image
+from onelook.evaluation.plots import save_picture
 from onelook.files import write_json
-from onelook.model.fused.network import fastest_precision, make_ready
-from onelook.model.joint import JointNetwork
-from onelook.model.look import Looker
-from onelook.model.memory import keep_freed_memory
+from onelook.inference.fast.memory import retain_freed_memory
+from onelook.inference.fast.network import fastest_precision, optimize_for_inference
+from onelook.inference.torch_predictor import TorchPredictor
+from onelook.model.joint_network import JointNetwork
 
 DOCUMENT, PICTURE = Path("docs/trunk_shapes.md"), Path("docs/pictures/trunk_shapes.png")
 BEGIN, END = "<!-- made by benchmarks/trunk_shapes.py -->", "<!-- end -->"
@@ -95,20 +95,20 @@ def measured(data: Path, networks: Mapping[str, JointNetwork], folder: Path) -> 
     return {name: json.loads(place.read_text(encoding="utf-8")) for name, place in places.items()}
 
 
-def figures_of(looker: Looker, bench: Bench, points: np.ndarray) -> Figures:
+def figures_of(looker: TorchPredictor, bench: Bench, points: np.ndarray) -> Figures:
     """Detection, verification, and verification with the faces where points (n, 5, 2) of each photo are."""
     precisions = {f"wider_{side}": wider_ap(looker, bench.wider, side) for side in SIDES}
     _, _, embeddings = look_at(looker, bench.photos)
     given = np.array(
-        [looker.embed(read_photo(path), each[None])[0] for path, each in zip(bench.photos, points, strict=True)]
+        [looker.embed(read_image(path), each[None])[0] for path, each in zip(bench.photos, points, strict=True)]
     )
     at_points = {"accuracy_at_points": bench.verify(given)["accuracy"]}
     return {**precisions, **bench.verify(embeddings), **at_points}
 
 
-def float_looker(network: JointNetwork) -> Looker:
+def float_looker(network: JointNetwork) -> TorchPredictor:
     """A looker with a copy of a network made ready."""
-    return Looker(make_ready(deepcopy(network), "float32"))
+    return TorchPredictor(optimize_for_inference(deepcopy(network), "float32"))
 
 
 @torch.inference_mode()
@@ -117,9 +117,9 @@ def timed(networks: Mapping[str, JointNetwork], photo: np.ndarray) -> dict[str, 
 
     Where the face is, the released network says for all: a shape that was not taught would embed whatever it sees.
     """
-    keep_freed_memory()
-    ready = {name: make_ready(network, fastest_precision()) for name, network in networks.items()}
-    points = [torch.from_numpy(Looker(ready[REFERENCE]).look([photo], DETECT)[0].landmarks)]
+    retain_freed_memory()
+    ready = {name: optimize_for_inference(network, fastest_precision()) for name, network in networks.items()}
+    points = [torch.from_numpy(TorchPredictor(ready[REFERENCE]).predict([photo], DETECT)[0].landmarks)]
     image = torch.from_numpy(photo[None]).permute(0, 3, 1, 2)  # in memory as a look has it
     times: dict[str, list[float]] = {name: [] for name in ready}
     for turn in track(range(ROUNDS + 1), description="looks", transient=True, console=Console(stderr=True)):
@@ -170,9 +170,9 @@ def draw(costs: Mapping[str, Cost], figures: Mapping[str, Figures]) -> Figure:
     for axes, (column, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
         for name, of_shape in figures.items():
             place = costs[name].milliseconds, 100 * of_shape[column]
-            colour = "tab:orange" if name == REFERENCE else "tab:blue"
-            axes.plot(*place, "o", color=colour)
-            axes.annotate(name, place, xytext=(0, 7), textcoords="offset points", ha="center", color=colour, fontsize=9)
+            color = "tab:orange" if name == REFERENCE else "tab:blue"
+            axes.plot(*place, "o", color=color)
+            axes.annotate(name, place, xytext=(0, 7), textcoords="offset points", ha="center", color=color, fontsize=9)
         lost = 100 * figures[REFERENCE][column] - ALLOWED
         axes.axhline(lost, color="gray", linestyle=":", linewidth=1)
         axes.annotate(

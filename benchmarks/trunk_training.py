@@ -18,18 +18,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from trunks import Shape, build
 
-from onelook.data.annotations import read_annotations
-from onelook.data.augment import photometric
-from onelook.data.lfw import read_lfw
+from onelook.data.augment import photometric_distortion
+from onelook.data.readers.json_annotations import read_json_annotations
+from onelook.data.readers.lfw import read_lfw
 from onelook.files import replacing
-from onelook.model.folder import RELEASED
-from onelook.model.joint import JointNetwork, SharedPass
-from onelook.model.look import keep_best
-from onelook.model.store import load_model
-from onelook.objective.distilling import distillation_loss
-from onelook.objective.keeping import keeping_loss
-from onelook.reproducible import make_reproducible
-from onelook.settings import Annotations, Base, Lfw, load_settings
+from onelook.inference.decoding import decode_image_outputs
+from onelook.losses.distillation import distillation_loss, lwf_loss
+from onelook.model.joint_network import JointNetwork
+from onelook.model.model_folder import RELEASED
+from onelook.model.retinaface import NetworkOutput
+from onelook.model.serialization import load_model
+from onelook.reproducibility import seed_everything
+from onelook.settings import BaseSettings, JsonAnnotationsSettings, LfwSettings, load_settings
 from onelook.training.schedule import one_cycle
 
 SEED = 2026
@@ -67,16 +67,16 @@ class Photos:
     """Crops full of training photos, side by side at one scale: the smaller the scale, the more faces."""
 
     def __init__(self, data: Path) -> None:
-        reading = read_lfw(Lfw(path=str(data / "lfw")))
+        reading = read_lfw(LfwSettings(path=str(data / "lfw")))
         official = reading.official or {}
         self.people = [each.path for each in reading.portraits if official[each.identity] == "train"]
         settings = load_settings(Path("params.yaml"))
-        shares, seed = settings.prepare.people, settings.base.seed
-        labelled = read_annotations(Annotations(path=str(data / "scenes")), shares, seed).photos
-        self.web = [each.path for each in labelled if each.split != "test"]
+        shares, seed = settings.prepare.split, settings.base.seed
+        labeled = read_json_annotations(JsonAnnotationsSettings(path=str(data / "scenes")), shares, seed).photos
+        self.web = [each.path for each in labeled if each.split != "test"]
 
     def batch(self, rng: np.random.Generator) -> Tensor:
-        """(BATCH, 3, SIDE, SIDE) uint8, the colours innermost in memory."""
+        """(BATCH, 3, SIDE, SIDE) uint8, the colors innermost in memory."""
         crops = np.array([self._crop(rng) for _ in range(BATCH)])
         return torch.from_numpy(crops).permute(0, 3, 1, 2)
 
@@ -89,7 +89,7 @@ class Photos:
         photo = np.concatenate([np.concatenate(row, axis=1) for row in cells])[top : top + SIDE, left : left + SIDE]
         if rng.random() < 0.5:
             photo = photo[:, ::-1]
-        return photometric(photo, LIGHT, rng)
+        return photometric_distortion(photo, LIGHT, rng)
 
     def _cell(self, side: int, scale: float, rng: np.random.Generator) -> np.ndarray:
         """The square `side` of a photo whose shorter side was made as long."""
@@ -112,7 +112,7 @@ def trained(name: str, shape: Shape, photos: Crops, folder: Path) -> JointNetwor
     """
     final = folder / f"{name}.safetensors"
     if shape.trained and not final.exists():
-        make_reproducible(Base(seed=SEED, threads=1))
+        seed_everything(BaseSettings(seed=SEED, threads=1))
         folder.mkdir(parents=True, exist_ok=True)
         network = build(shape)
         for number, stage in enumerate(STAGES):
@@ -137,12 +137,12 @@ def teach(network: JointNetwork, shape: Shape, photos: Crops, number: int, saved
     for module in new:
         module.requires_grad_(True)
     learning = [each for each in network.parameters() if each.requires_grad]
-    optimiser = torch.optim.AdamW(learning, lr=stage.rate, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(learning, lr=stage.rate, weight_decay=DECAY)
     begin = 0
     if saved.exists():
         state = torch.load(saved, weights_only=True)
         network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimizer"])
         begin = state["step"]
     # What was released keeps its statistics, and what is new keeps those of the first stage.
     network.eval()
@@ -156,14 +156,14 @@ def teach(network: JointNetwork, shape: Shape, photos: Crops, number: int, saved
         losses = loss_parts(network, teacher, photos.batch(rng), rng)
         for key, value in losses.items():
             sums[key] = sums.get(key, 0.0) + float(value.detach())
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = stage.rate * one_cycle(step, stage.steps)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         torch.stack([WEIGHTS[key] * value for key, value in losses.items()]).sum().backward()
         nn.utils.clip_grad_norm_(learning, CLIP)
-        optimiser.step()
+        optimizer.step()
         if (step + 1) % SAVED == 0 or step + 1 == stage.steps:
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
             with replacing(saved) as temporary:
                 torch.save(state, temporary)
             told = ", ".join(f"{key} {value / SAVED:.4f}" for key, value in sums.items())
@@ -179,15 +179,15 @@ def loss_parts(
         wanted = teacher(images)
         faces = _faces(wanted, teacher.detector.anchors(*images.shape[2:]), rng)
         known = teacher.embed(wanted.maps, faces)
-    # With the colours innermost, oneDNN's gradient of a 1x1 convolution of stride 2 writes where it must not.
+    # With the colors innermost, oneDNN's gradient of a 1x1 convolution of stride 2 writes where it must not.
     shared = network(images.contiguous())
-    parts = {"maps": map_loss(shared, wanted), "outputs": keeping_loss(shared.anchors, wanted.anchors)}
+    parts = {"maps": map_loss(shared, wanted), "outputs": lwf_loss(shared.anchors, wanted.anchors)}
     if len(known):
         parts["embeddings"] = distillation_loss(network.embed(shared.maps, faces), known)
     return parts
 
 
-def map_loss(shared: SharedPass, wanted: SharedPass) -> Tensor:
+def map_loss(shared: NetworkOutput, wanted: NetworkOutput) -> Tensor:
     """Mean over maps of their squared error, each channel in units of its variance in the teacher's map.
 
     The maps are those that are embedded from and those that the heads read; of another shape than the teacher's, none.
@@ -203,12 +203,12 @@ def _error(own: Tensor, wanted: Tensor) -> Tensor:
     return (functional.mse_loss(own, wanted, reduction="none").mean((0, 2, 3)) / variance).mean()
 
 
-def _faces(wanted: SharedPass, anchors: Tensor, rng: np.random.Generator) -> list[Tensor]:
+def _faces(wanted: NetworkOutput, anchors: Tensor, rng: np.random.Generator) -> list[Tensor]:
     """Landmarks (n, 5, 2) of a few faces of each image as the teacher finds them."""
     outputs: Any = type(wanted.anchors)(*(each.contiguous() for each in wanted.anchors))
     chosen = []
     for image in range(len(outputs.logits)):
-        boxes, _, landmarks, _ = keep_best(outputs, image, anchors, SURE, 0.4)
+        boxes, _, landmarks, _ = decode_image_outputs(outputs, image, anchors, SURE, 0.4)
         rows = rng.permutation(np.flatnonzero(boxes[:, 2] - boxes[:, 0] >= SMALLEST))[:FACES]
         chosen.append(torch.from_numpy(landmarks[rows]))
     return chosen

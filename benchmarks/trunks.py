@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from onelook.model.embedding import EmbeddingHead
-from onelook.model.folder import RELEASED
-from onelook.model.joint import MAP_STRIDES, JointNetwork
-from onelook.model.layers import LEAK, ConvNorm, DepthwiseSeparable
-from onelook.model.store import load_model
+from onelook.model.embedding_head import EmbeddingHead
+from onelook.model.joint_network import JointNetwork
+from onelook.model.layers import NEGATIVE_SLOPE, ConvNorm, DepthwiseSeparable
+from onelook.model.model_folder import RELEASED
+from onelook.model.retinaface import MAP_STRIDES
+from onelook.model.serialization import load_model
 
 # Channels around the first four blocks of the slim trunk; released they are 8, 16, 32, 32, 64.
 _SLIM = (8, 8, 16, 16, 64)
@@ -79,7 +80,7 @@ class Branches(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.leaky_relu(sum((branch(x) for branch in self.branches), torch.zeros(())), LEAK)
+        return functional.leaky_relu(sum((branch(x) for branch in self.branches), torch.zeros(())), NEGATIVE_SLOPE)
 
     def folded(self) -> ConvNorm:
         """One convolution that does the same; the branches must be in evaluation mode."""
@@ -91,7 +92,7 @@ class Branches(nn.Module):
         whole.conv = nn.Conv2d(first.in_channels, first.out_channels, side, first.stride, side // 2)
         whole.norm = nn.Identity()
         with torch.no_grad():
-            # A smaller kernel is a large one with zeros around it: all are centred on the same pixel.
+            # A smaller kernel is a large one with zeros around it: all are centerd on the same pixel.
             enlarged = [functional.pad(part.weight, [(side - part.kernel_size[0]) // 2] * 4) for part in parts]
             whole.conv.weight.copy_(torch.stack(enlarged).sum(0))
             whole.conv.bias.copy_(torch.stack([part.bias for part in parts]).sum(0))

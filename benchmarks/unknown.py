@@ -3,10 +3,10 @@
     python benchmarks/unknown.py --data ../shared/data [--model build/model] [--seen FILE] [--out FOLDER]
 
 Who is used for what. *Fitted* on the validation people: those of `peopleDevTrain.txt` that `make released` holds out of
-training; each one's first photo enrols, the others are looked up. *Measured* on `peopleDevTest.txt`: nobody of it was
+training; each one's first photo enrolls, the others are looked up. *Measured* on `peopleDevTest.txt`: nobody of it was
 trained on or fitted on. 100 and 1,000 test people are enrolled, drawn anew twenty times, all others are strangers. For
 5,000 there are too few of them: the training people, whom the network knows, are enrolled beside drawn test people, and
-whoever is looked up is a test person. A person's first photo enrols; one photo is looked up, another of those enrolled.
+whoever is looked up is a test person. A person's first photo enrolls; one photo is looked up, another of those enrolled.
 An enrolled person's photo is also a stranger to the gallery without that person (as in evaluation/identification.py).
 Prints Markdown tables; intervals are of 95 %, over the people looked up. With --seen the embeddings are
 kept in a file, and read from it the next time; with --out the reliability of the confidence is drawn.
@@ -18,27 +18,27 @@ from pathlib import Path
 import numpy as np
 from lfw_verification import look_at
 
-from onelook.data.draws import Draw, generator
-from onelook.data.lfw import read_lfw
-from onelook.data.people import hold_out
+from onelook.data.readers.lfw import read_lfw
+from onelook.data.rng import Stream, make_rng
+from onelook.data.splits import hold_out_validation
 from onelook.evaluation.bootstrap import with_intervals
-from onelook.evaluation.curves import draw_reliability, save_picture
+from onelook.evaluation.calibration import fit_impostor_model, shown_trials
 from onelook.evaluation.identification import (
-    STRANGER,
+    NON_MATED,
     Trials,
     detection_and_identification,
     dir_at_fpir,
     false_positive_identification,
     run_trials,
 )
+from onelook.evaluation.plots import draw_reliability, save_picture
 from onelook.evaluation.reliability import reliability
-from onelook.evaluation.strangers import fit_unknown, shown_trials
-from onelook.model.folder import RELEASED
-from onelook.model.look import load_looker
-from onelook.settings import Lfw, People
-from onelook.unknown import Unknown
+from onelook.inference.loading import load_torch_predictor
+from onelook.model.model_folder import RELEASED
+from onelook.open_set import ImpostorModel
+from onelook.settings import LfwSettings, SplitFractions
 
-SHARES = People(train=0.7, validation=0.04, test=0.26)  # of `make released`
+SHARES = SplitFractions(train=0.7, validation=0.04, test=0.26)  # of `make released`
 SEED = 2026  # of params.yaml
 SIZES, DRAWS, RESAMPLES = (100, 1000, 5000), 20, 300
 TARGETS = (0.01, 0.1)
@@ -83,29 +83,29 @@ def main() -> None:
 
 def embed(root: Path, model: Path) -> Seen:
     """Every photo's embedding (n, d), NaN without a face, and its person, number and split."""
-    reading = read_lfw(Lfw(path=str(root)))
-    owner = hold_out(reading.official or {}, SHARES, generator(SEED, Draw.PEOPLE))
+    reading = read_lfw(LfwSettings(path=str(root)))
+    owner = hold_out_validation(reading.official or {}, SHARES, make_rng(SEED, Stream.PEOPLE))
     photos = reading.portraits
-    embeddings = look_at(load_looker(model), [photo.path for photo in photos])[2]
+    embeddings = look_at(load_torch_predictor(model), [photo.path for photo in photos])[2]
     people = np.array([photo.identity for photo in photos])
     numbers = np.array([int(photo.path.stem[-4:]) for photo in photos])
     return embeddings, people, numbers, np.array([owner[photo.identity] for photo in photos])
 
 
-def fit(seen: Seen) -> Unknown:
+def fit(seen: Seen) -> ImpostorModel:
     """What the validation people tell of strangers."""
     embeddings, _, numbers, splits = seen
     validation = (splits == "validation") & np.isfinite(embeddings[:, 0])
     similarities, owners, units = compare(
         seen, np.flatnonzero(validation & (numbers > 1)), np.flatnonzero(validation & (numbers == 1))
     )
-    unknown = fit_unknown(similarities, owners, run_trials(similarities, owners, units, np.ones(len(units))))
+    unknown = fit_impostor_model(similarities, owners, run_trials(similarities, owners, units, np.ones(len(units))))
     assert unknown is not None
     return unknown
 
 
 def draw_galleries(seen: Seen, people: int) -> list[Trials]:
-    """The trials of galleries of so many people, drawn anew: a photo of every test person that does not enrol."""
+    """The trials of galleries of so many people, drawn anew: a photo of every test person that does not enroll."""
     embeddings, names, numbers, splits = seen
     found = np.isfinite(embeddings[:, 0])
     test, trained = (np.flatnonzero((splits == split) & (numbers == 1) & found) for split in ("test", "train"))
@@ -125,12 +125,12 @@ def compare(seen: Seen, probes: np.ndarray, enrolled: np.ndarray) -> tuple[np.nd
     """Similarities (n, p) of photos to enrolled photos, each probe's own column or STRANGER, and its person."""
     embeddings, names, _, _ = seen
     column = {name: place for place, name in enumerate(names[enrolled])}
-    owners = np.array([column.get(name, STRANGER) for name in names[probes]], np.int64)
+    owners = np.array([column.get(name, NON_MATED) for name in names[probes]], np.int64)
     units = np.unique(names, return_inverse=True)[1][probes]
     return embeddings[probes] @ embeddings[enrolled].T, owners, units
 
 
-def row(galleries: list[Trials], unknown: Unknown, people: int, target: float) -> str:
+def row(galleries: list[Trials], unknown: ImpostorModel, people: int, target: float) -> str:
     """A line of the table: means over the galleries, with intervals over the people looked up."""
     threshold = unknown.threshold(target, people)
     everyone = 1 + max(int(trials.other_units.max()) for trials in galleries)

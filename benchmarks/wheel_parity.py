@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from retinaface import detect_faces
 
-from onelook.data.photo import read_photo
-from onelook.geometry.overlap import pairwise_iou
-from onelook.model.look import public_detector
-from onelook.settings import Detect
+from onelook.data.image_io import read_image
+from onelook.geometry.boxes import pairwise_iou
+from onelook.inference.torch_predictor import public_detector
+from onelook.settings import DetectSettings
 
 
 def main() -> None:
@@ -29,8 +29,8 @@ def main() -> None:
     print("| photo | faces, ours | faces, the wheel's | largest difference of a box | of a landmark |")
     print("|---|---|---|---|---|")
     for path in photos:
-        photo = read_photo(path)
-        ours = looker.look([photo], Detect(score=0.9, nms=0.4, longest_side=8192), embed=False)[0]
+        photo = read_image(path)
+        ours = looker.predict([photo], DetectSettings(score=0.9, nms=0.4, longest_side=8192), embed=False)[0]
         theirs = detect_faces(photo)
         boxes = np.array([[f.x, f.y, f.x + f.width, f.y + f.height] for f in theirs], np.float32).reshape(-1, 4)
         points = np.array([[(p.x, p.y) for p in f.landmarks] for f in theirs], np.float32).reshape(-1, 5, 2)

@@ -17,21 +17,22 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from onelook.data.photo import read_photo
-from onelook.evaluation.views import look_in_views
+from onelook.data.image_io import read_image
+from onelook.detections import Detections
 from onelook.evaluation.wider import evaluate_wider
-from onelook.evaluation.wider_files import write_predictions
-from onelook.evaluation.wider_truth import SETTINGS, WiderPhoto, read_wider_truth
+from onelook.evaluation.wider_ground_truth import SETTINGS, WiderPhoto, read_wider_truth
+from onelook.evaluation.wider_predictions import write_predictions
 from onelook.files import inside
-from onelook.model.detections import Detections
-from onelook.model.folder import RELEASED
-from onelook.model.look import Looker, load_looker, public_detector
-from onelook.settings import Detect
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.test_time_augmentation import predict_multiscale
+from onelook.inference.torch_predictor import TorchPredictor, public_detector
+from onelook.model.model_folder import RELEASED
+from onelook.settings import DetectSettings
 
 SCALES = {"640": 640, "1024": 1024, "original size": 8192}  # a photo is scaled down to it, never up
 SIDES = (640, 1024, 1600)  # of the views, down and up
 VOTING = 0.4  # as RetinaFace
-DETECT = Detect(score=0.02, nms=0.4, longest_side=8192)
+DETECT = DetectSettings(score=0.02, nms=0.4, longest_side=8192)
 
 Look = Callable[[np.ndarray], Detections]
 
@@ -53,12 +54,12 @@ def main() -> None:
     print("| network | longest side | easy | medium | hard |")
     print("|---|---|---|---|---|")
     own = "the released weights" if arguments.model == RELEASED else arguments.model.resolve().name
-    networks = {"public detector": public_detector(), own: load_looker(arguments.model)}
+    networks = {"public detector": public_detector(), own: load_torch_predictor(arguments.model)}
     errors = Console(stderr=True)  # the progress bar would leave blank lines in the table
     for network, looker in networks.items():
-        for scale, look in looks(looker):
+        for scale, predict in looks(looker):
             progress = track(photos, description=f"{network}, {scale}", transient=True, console=errors)
-            found = [look(read_photo(image_of(images, photo))) for photo in progress]
+            found = [predict(read_image(image_of(images, photo))) for photo in progress]
             boxes, scores = [each.boxes for each in found], [each.scores for each in found]
             if arguments.out:
                 folder = "-".join(re.findall(r"\w+", f"{network} {scale}"))
@@ -73,14 +74,14 @@ def image_of(images: Path, photo: WiderPhoto) -> Path:
     return inside(images, f"{photo.event}/{photo.name}.jpg")
 
 
-def looks(looker: Looker) -> Iterator[tuple[str, Look]]:
+def looks(looker: TorchPredictor) -> Iterator[tuple[str, Look]]:
     """The ways to look at a photo, each with its name for the table."""
     for scale, side in SCALES.items():
         at_this_scale = DETECT.model_copy(update={"longest_side": side})
-        yield scale, lambda photo, detect=at_this_scale: looker.look([photo], detect, embed=False)[0]
+        yield scale, lambda photo, detect=at_this_scale: looker.predict([photo], detect, embed=False)[0]
     yield (
         f"{' + '.join(map(str, SIDES))}, mirrored, voted",
-        lambda photo: look_in_views(looker, photo, DETECT, SIDES, VOTING),
+        lambda photo: predict_multiscale(looker, photo, DETECT, SIDES, VOTING),
     )
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from onelook.evaluation.wider import evaluate_wider
-from onelook.evaluation.wider_truth import SETTINGS, read_wider_truth
+from onelook.evaluation.wider_ground_truth import SETTINGS, read_wider_truth
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "evaluation"))
 
-from wider_twin import draw_predictions, slow_evaluation
+from helpers.wider_twin import draw_predictions, slow_evaluation
 
 SEED, ROUNDS = 0, 3
 
@@ -33,8 +33,8 @@ def main() -> None:
     start = time.perf_counter()
     photos = read_wider_truth(folder)
     reading = time.perf_counter() - start
-    labelled = {(p.event, p.name): np.hstack([p.boxes[:, :2], p.boxes[:, 2:] - p.boxes[:, :2]]) for p in photos}
-    predictions = draw_predictions(labelled, np.random.default_rng(SEED))
+    labeled = {(p.event, p.name): np.hstack([p.boxes[:, :2], p.boxes[:, 2:] - p.boxes[:, :2]]) for p in photos}
+    predictions = draw_predictions(labeled, np.random.default_rng(SEED))
     rows = [predictions[photo.event, photo.name] for photo in photos]
     boxes = [np.hstack([each[:, :2], each[:, :2] + each[:, 2:4]]) for each in rows]
     scores = [each[:, 4] for each in rows]

@@ -1,4 +1,4 @@
-"""Turn photos into annotated scenes and enrolment photos: `python stages/prepare.py --out build/scenes`."""
+"""Turn photos into annotated scenes and enrollment photos: `python stages/prepare.py --out build/scenes`."""
 
 import argparse
 import sys
@@ -9,24 +9,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an ex
 
 import numpy as np
 
-from onelook.data.blending import is_blend
-from onelook.data.labelled import KINDS
-from onelook.data.meshes import read_meshes
-from onelook.data.people import SPLITS
-from onelook.data.photo import read_photo, write_photo
-from onelook.data.preparing import Prepared, prepare
-from onelook.data.scene import read_manifest
+from onelook.data.detection_scenes import KINDS
+from onelook.data.image_io import read_image, write_image
+from onelook.data.manifest import read_manifest
+from onelook.data.mesh_labels import read_meshes
+from onelook.data.prepare import PreparedData, prepare
+from onelook.data.splits import SPLITS
+from onelook.data.synthesis.blending import is_blend
+from onelook.detections import Detections
 from onelook.drawing import ORANGE, SKY, draw_faces, tile
-from onelook.model.detections import Detections
-from onelook.model.face_mesh import FaceMesh
-from onelook.model.look import public_detector
-from onelook.model.recogniser import Recogniser
-from onelook.reproducible import make_reproducible
-from onelook.settings import Detect, load_settings
+from onelook.inference.torch_predictor import public_detector
+from onelook.model.mesh_teacher import MeshTeacher
+from onelook.model.teacher import Teacher
+from onelook.reproducibility import seed_everything
+from onelook.settings import DetectSettings, load_settings
 from onelook.tracking import stage_main, stage_run
 
 SHOWN = 4
-"""Scenes of each split, and as many enrolment photos, on the contact sheet."""
+"""Scenes of each split, and as many enrollment photos, on the contact sheet."""
 
 
 def main() -> None:
@@ -37,15 +37,15 @@ def main() -> None:
     settings = load_settings(Path("params.yaml"))
     # Photos go through the small detector one by one: on a busy machine two threads waited for each other ten times
     # longer than one needed for the work.
-    make_reproducible(settings.base.model_copy(update={"threads": 1}))
+    seed_everything(settings.base.model_copy(update={"threads": 1}))
     detector = public_detector()
-    detect = Detect(score=settings.prepare.annotate.score, nms=0.4, longest_side=1280)
+    detect = DetectSettings(score=settings.prepare.annotate.score, nms=0.4, longest_side=1280)
 
     def find(photo: np.ndarray) -> Detections:
-        return detector.look([photo], detect, embed=False)[0]
+        return detector.predict([photo], detect, embed=False)[0]
 
-    teach = Recogniser(settings.teacher).embed if settings.teacher.path else None
-    find_mesh = FaceMesh().find if settings.prepare.meshes else None
+    teach = Teacher(settings.teacher).embed if settings.teacher.path else None
+    find_mesh = MeshTeacher().find if settings.prepare.mesh_labels else None
     with stage_run("prepare", settings, inputs=[], outputs=[out]) as run:
         prepared = prepare(settings.prepare, settings.base.seed, find, out, teach, find_mesh)
         for line in prepared.left_out:
@@ -57,11 +57,11 @@ def main() -> None:
             run.metrics(_mesh_shares(out))
         with tempfile.TemporaryDirectory() as folder:
             sheet = Path(folder) / "scenes.png"
-            write_photo(sheet, _contact_sheet(out))
+            write_image(sheet, _contact_sheet(out))
             run.artifact(sheet, "pictures")
 
 
-def _counts(prepared: Prepared) -> dict[str, float]:
+def _counts(prepared: PreparedData) -> dict[str, float]:
     counts = {"photos.left_out": float(len(prepared.left_out)), **prepared.counts}
     for split in SPLITS:
         own = [scene for scene in prepared.scenes if scene.split == split]
@@ -70,7 +70,7 @@ def _counts(prepared: Prepared) -> dict[str, float]:
         counts[f"{split}.blended_people"] = sum(map(is_blend, names))
         counts[f"{split}.scenes"] = sum(s.role == "scene" for s in own)
         counts[f"{split}.faces"] = sum(len(s.faces) for s in own if s.role == "scene")
-        counts[f"{split}.enrolment_photos"] = sum(s.role == "enrol" for s in own)
+        counts[f"{split}.enrollment_photos"] = sum(s.role == "enroll" for s in own)
     return counts
 
 
@@ -87,18 +87,18 @@ def _mesh_shares(root: Path) -> dict[str, float]:
 
 
 def _contact_sheet(root: Path) -> np.ndarray:
-    """Some scenes of each split with their faces, ignored boxes in orange, and some enrolment photos."""
+    """Some scenes of each split with their faces, ignored boxes in orange, and some enrollment photos."""
     manifest = read_manifest(root)
     shown = [scene for split in SPLITS for scene in manifest.select(split)[:SHOWN]]
-    shown += manifest.select("test", "enrol")[:SHOWN]
+    shown += manifest.select("test", "enroll")[:SHOWN]
     pictures = []
     for scene in shown:
         faces = len(scene.faces)
         boxes = np.array([*(face.box for face in scene.faces), *scene.ignored], np.float32).reshape(-1, 4)
         landmarks = np.full((len(boxes), 5, 2), np.nan, np.float32)
         landmarks[:faces] = np.array([face.landmarks for face in scene.faces], np.float32).reshape(-1, 5, 2)
-        colours = [SKY] * faces + [ORANGE] * len(scene.ignored)
-        pictures.append(draw_faces(read_photo(manifest.path(scene)), boxes, landmarks, colours=colours))
+        colors = [SKY] * faces + [ORANGE] * len(scene.ignored)
+        pictures.append(draw_faces(read_image(manifest.path(scene)), boxes, landmarks, colors=colors))
     return tile(pictures, columns=SHOWN, width=SHOWN * 480)
 
 

@@ -12,29 +12,30 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
 
-from onelook.data.basis import BASIS
-from onelook.data.batches import TrainingScenes
-from onelook.data.faces import TrainingFaces
-from onelook.data.meshes import MESHES
-from onelook.data.scene import MANIFEST, read_manifest
-from onelook.data.teaching import TEACHINGS, aligned_crops
-from onelook.evaluation.validation import validation_figure
+from onelook.data.face_dataset import FaceDataset
+from onelook.data.manifest import MANIFEST, read_manifest
+from onelook.data.mesh_labels import MESHES
+from onelook.data.morphable_model import MORPHABLE_MODEL
+from onelook.data.scene_dataset import SceneDataset
+from onelook.data.teacher_embeddings import TEACHER_EMBEDDINGS, aligned_crops
+from onelook.distributed import process_group, rank
+from onelook.evaluation.model_selection import validation_figure
 from onelook.files import sha256
-from onelook.model.embedding import EmbeddingHead
-from onelook.model.grid import GridDetector
-from onelook.model.joint import JointNetwork
-from onelook.model.look import Looker, starting_network
-from onelook.model.recogniser import start_tail
-from onelook.model.store import save_model
-from onelook.reproducible import make_reproducible
+from onelook.inference.torch_predictor import TorchPredictor
+from onelook.model.embedding_head import EmbeddingHead
+from onelook.model.grid_detector import GridDetector
+from onelook.model.joint_network import JointNetwork
+from onelook.model.pretrained import build_pretrained
+from onelook.model.serialization import save_model
+from onelook.model.teacher import init_tail_from_teacher
+from onelook.reproducibility import seed_everything
 from onelook.settings import Settings, load_settings
-from onelook.together import joined, rank
 from onelook.tracking import stage_main, stage_run
+from onelook.training.anchor_clustering import fit_anchor_sizes
 from onelook.training.checkpoint import training_key
-from onelook.training.grid_sizes import measure_sizes
-from onelook.training.history import TrainingDisplay, write_history
-from onelook.training.launch import launched
-from onelook.training.loop import Trainer, Watchers
+from onelook.training.launch import launch_processes
+from onelook.training.loop import Callbacks, Trainer
+from onelook.training.progress_display import ProgressDisplay, write_history
 
 MEASURED = 300
 """Faces that the starting tail's statistics are measured on."""
@@ -49,53 +50,53 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the model folder")
     arguments = parser.parse_args()
     settings = load_settings(Path("params.yaml"))
-    if launched(settings.train.processes):
+    if launch_processes(settings.train.processes):
         return
-    with joined():
+    with process_group():
         train(arguments, settings)
 
 
 def train(arguments: argparse.Namespace, settings: Settings) -> None:
     """Train, alone or as one of several processes, of which the first alone tells and writes."""
     told, first = settings, rank() == 0
-    drawn = settings.base.model_copy(update={"seed": settings.base.seed + settings.train.repeat})
+    drawn = settings.base.model_copy(update={"seed": settings.base.seed + settings.train.seed_offset})
     settings = settings.model_copy(update={"base": drawn})
-    make_reproducible(settings.base)
+    seed_everything(settings.base)
     manifest = read_manifest(arguments.scenes)
     outputs = [arguments.out, arguments.history]
     with stage_run("train", told, inputs=[arguments.scenes], outputs=outputs) if first else nullcontext() as run:
-        scenes = TrainingScenes(manifest, settings.train.augment, settings.base.seed)
+        scenes = SceneDataset(manifest, settings.train.augment, settings.base.seed)
         faces = None
-        if settings.train.faces.batch > 0:
-            faces = TrainingFaces(
+        if settings.train.faces.batch_size > 0:
+            faces = FaceDataset(
                 manifest, scenes.index, settings.train.faces, settings.train.augment, settings.base.seed
             )
-        network = starting_network(settings.model)
+        network = build_pretrained(settings.model)
         if isinstance(network.detector, GridDetector):
-            measure_sizes(network.detector, scenes, settings.base.seed)
+            fit_anchor_sizes(network.detector, scenes, settings.base.seed)
         # The released weights bring a tail that knows faces already.
-        if settings.teacher.path and settings.teacher.start_tail and settings.model.start != "released":
+        if settings.teacher.path and settings.teacher.init_tail and settings.model.init != "released":
             assert isinstance(network.embedding, EmbeddingHead)  # the settings ask no grid for a tail
-            start_tail(network.embedding, settings.teacher, aligned_crops(manifest, MEASURED))
+            init_tail_from_teacher(network.embedding, settings.teacher, aligned_crops(manifest, MEASURED))
         trainer = Trainer(network, scenes, settings, faces)
         sections = (settings.base, settings.teacher, settings.model, settings.train)
-        files = [arguments.scenes / name for name in (MANIFEST, TEACHINGS, MESHES, BASIS)]
+        files = [arguments.scenes / name for name in (MANIFEST, TEACHER_EMBEDDINGS, MESHES, MORPHABLE_MODEL)]
         data = [sha256(path) for path in files if path.exists()]
         trees = [part.model_dump(mode="json", exclude={"processes"}) for part in sections]  # any number may go on
         key = training_key(*trees, *data)
         if run is None:
-            trainer.run(arguments.checkpoints, key, Watchers(validate=lambda network: {"figure": 0.0}))
+            trainer.run(arguments.checkpoints, key, Callbacks(validate=lambda network: {"figure": 0.0}))
             return
-        with TrainingDisplay(settings.train.epochs, trainer.steps()) as display:
+        with ProgressDisplay(settings.train.epochs, trainer.steps()) as display:
 
             def epoch_done(epoch: int, figures: dict[str, float]) -> None:
                 display.epoch_done(epoch, figures)
                 run.metrics(figures, step=epoch)
 
             def validate(network: JointNetwork) -> dict[str, float]:
-                return validation_figure(Looker(network), manifest, settings)
+                return validation_figure(TorchPredictor(network), manifest, settings)
 
-            watchers = Watchers(validate=validate, epoch_done=epoch_done, step_done=display.step_done)
+            watchers = Callbacks(validate=validate, epoch_done=epoch_done, step_done=display.step_done)
             progress = trainer.run(arguments.checkpoints, key, watchers)
         save_model(arguments.out, trainer.network)
         write_history(arguments.history, progress.history)

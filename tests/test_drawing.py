@@ -13,8 +13,8 @@ def blank(height: int = 300, width: int = 400) -> np.ndarray:
     return np.full((height, width, 3), GRAY, np.uint8)
 
 
-def where(picture: np.ndarray, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    rows, columns = np.nonzero((picture == colour).all(axis=2))
+def where(picture: np.ndarray, color: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    rows, columns = np.nonzero((picture == color).all(axis=2))
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
@@ -75,7 +75,7 @@ def test_a_label_is_whole_and_inside(box: tuple[int, ...], label: str) -> None:
     assert not ink[:, -1].any()  # nothing is cut at the right edge
 
 
-def test_labels_of_neighbours_stay_apart() -> None:
+def test_labels_of_neighbors_stay_apart() -> None:
     boxes = np.asarray([[100, 100, 200, 200], [110, 105, 210, 205]], np.float32)
     one = draw_faces(blank(), boxes[:1], None, ["Anna"], [GREEN])
     two = draw_faces(blank(), boxes, None, ["Anna", "Bob"], [GREEN, SKY])
@@ -112,11 +112,11 @@ def test_a_line_of_text_is_as_high_as_asked() -> None:
 
 
 def test_a_sheet_holds_every_image_in_order() -> None:
-    colours = [SKY, ORANGE, GREEN, VERMILLION, (1, 2, 3)]
+    colors = [SKY, ORANGE, GREEN, VERMILLION, (1, 2, 3)]
     shapes = [(50, 100), (200, 100), (30, 30), (100, 100), (10, 300)]
-    images = [np.full((*shape, 3), colour, np.uint8) for shape, colour in zip(shapes, colours, strict=True)]
+    images = [np.full((*shape, 3), color, np.uint8) for shape, color in zip(shapes, colors, strict=True)]
     sheet = tile(images, columns=2, width=412)
-    places = [where(sheet, colour) for colour in colours]
+    places = [where(sheet, color) for color in colors]
     assert sheet.shape[1] == 412
     assert [place[2] - place[0] for place in places] == [200] * 5
     assert [place[3] - place[1] for place in places] == [100, 400, 200, 200, 7]

@@ -22,7 +22,7 @@ SECTIONS = frozenset(Settings.model_fields)
 
 # A stage runs these and no output depends on them: tracking only records, and the package's own __init__.py only names
 # what users import. Declared, every change of them would train anew.
-WITHOUT_EFFECT = (PACKAGE / "tracking", PACKAGE / "__init__.py")
+WITHOUT_EFFECT = (PACKAGE / "experiment", PACKAGE / "__init__.py")
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def _settings_read(file: Path) -> frozenset[str]:
     nodes = list(ast.walk(tree))
     inner = {
         id(node.value) for node in nodes if isinstance(node, ast.Attribute)
-    }  # settings.train in settings.train.batch
+    }  # settings.train in settings.train.batch_size
     chains = [_chain(node) for node in nodes if id(node) not in inner]
     return frozenset(
         ".".join(chain[1:3]) for chain in chains if len(chain) > 1 and chain[0] in names and chain[1] in SECTIONS

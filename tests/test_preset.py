@@ -11,12 +11,12 @@ import torch
 import yaml
 
 from onelook import cli
-from onelook.data.batches import TrainingScenes
-from onelook.data.scene import Face, Scene, read_manifest, write_manifest
+from onelook.data.manifest import Face, Scene, read_manifest, write_manifest
+from onelook.data.scene_dataset import SceneDataset
 from onelook.errors import SettingsError
-from onelook.model.joint import JointNetwork
-from onelook.preset import apply_preset, presets
+from onelook.model.joint_network import JointNetwork
 from onelook.settings import Settings, load_settings
+from onelook.settings.presets import apply_preset, presets
 from onelook.training.loop import Trainer
 
 NAMES = ("grid", "retinaface", "ssh", "widerface")
@@ -68,10 +68,14 @@ def test_a_second_time_changes_nothing(params: Path, name: str) -> None:
 def test_the_paper_s_schedule_and_augmentation(params: Path) -> None:
     apply_preset("widerface", params)
     train = load_settings(params).train
-    assert (train.optimiser, train.momentum, train.weight_decay, train.learning_rate) == ("sgd", 0.9, 5e-4, 1e-2)
+    assert (train.optimizer, train.momentum, train.weight_decay, train.learning_rate) == ("sgd", 0.9, 5e-4, 1e-2)
     assert (train.epochs, train.schedule) == (80, "steps")
-    assert (train.steps.warm_up, train.learning_rate * train.steps.start, train.steps.drops) == (5, 1e-3, (55, 68))
-    assert (train.augment.crop, train.augment.short_edge) == (640, (0.3, 1.0))
+    assert (
+        train.steps.warmup_epochs,
+        train.learning_rate * train.steps.warmup_start_factor,
+        train.steps.milestones,
+    ) == (5, 1e-3, (55, 68))
+    assert (train.augment.crop_size, train.augment.short_edge) == (640, (0.3, 1.0))
     assert (train.matching.negatives_per_positive, train.weights.box, train.weights.landmarks) == (3, 0.25, 0.1)
 
 
@@ -101,7 +105,7 @@ def test_what_presets_set_is_built_and_takes_a_step(params: Path, tmp_path: Path
     torch.manual_seed(0)
     torch.set_num_threads(1)
     network = JointNetwork(settings.model)  # the public trunk's weights are no part of the project
-    scenes = TrainingScenes(read_manifest(write_scenes(tmp_path)), settings.train.augment, 0)
+    scenes = SceneDataset(read_manifest(write_scenes(tmp_path)), settings.train.augment, 0)
     trainer = Trainer(network, scenes, settings)
     trained = ("box", "classification") if chosen[-1] == "ssh" else ("box", "classification", "landmarks")
     before = {name: value.clone() for name, value in network.detector.heads.state_dict().items()}

@@ -22,7 +22,7 @@ def complaint(tree: object, folder: Path) -> str:
 
 def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: Path, tree: dict) -> None:
     settings = load_settings(project / "params.yaml")
-    assert settings.prepare.people.train == 0.6
+    assert settings.prepare.split.train == 0.6
     assert yaml.safe_load(yaml.safe_dump(settings.model_dump(mode="json"))) == Settings.model_validate(tree).model_dump(
         mode="json"
     )
@@ -34,52 +34,64 @@ def test_the_project_s_own_settings_are_possible_and_every_one_is_used(project: 
         ({"train": {"epochz": 3}}, "train.epochz: unknown key; known here: accumulate, augment, balance"),
         ({"train": {"epochs": "many"}}, "train.epochs: 'many' is impossible"),
         ({"train": {"epochs": 0}}, "train.epochs: 0 is impossible: Input should be greater than 0"),
-        ({"train": {"balance": "fair"}}, "Input should be 'fixed' or 'learned'"),
+        ({"train": {"task_weighting": "fair"}}, "Input should be 'fixed' or 'learned'"),
         (
             {"prepare": {"reader": "vggface"}},
             "prepare.reader: 'vggface' is impossible: Input should be 'orl', 'folder', 'lfw', 'celeba', 'record', "
             "'wider' or 'annotations'",
         ),
         ({"prepare": {"celeba": {"images": "all"}}}, "prepare.celeba.images: 'all' is impossible"),
-        ({"prepare": {"people": {"train": 0.9}}}, "prepare.people: is impossible: train + validation + test must be 1"),
+        ({"prepare": {"split": {"train": 0.9}}}, "prepare.split: is impossible: train + validation + test must be 1"),
         ({"prepare": {"compose": {"faces": [5, 2]}}}, "faces: the first number is the fewest"),
         ({"train": {"matching": {"negative": 0.9}}}, "negative must not be above positive"),
         ({"train": {"identity": {"loss": "dreamface"}}}, "Input should be 'arcface', 'cosface', 'sphereface'"),
         ({"train": {"identity": {"scale": 0}}}, "train.identity.scale: 0 is impossible"),
         ({"train": {"identity": {"oim": {"queue": 0}}}}, "train.identity.oim.queue: 0 is impossible"),
-        ({"train": {"identity": {"combined": {"angular": 0, "cosine": 0}}}}, "no margin at all is loss: normalised"),
+        ({"train": {"identity": {"combined": {"m2": 0, "m3": 0}}}}, "no margin at all is loss: normalized"),
         ({"train": {"identity": {"loss": "triplet"}, "faces": {"batch": 2}}}, "there is no triplet in it"),
-        ({"model": {"embedding": {"sampling": "crop"}}}, "Input should be 'warp', 'roi' or 'centre'"),
+        ({"model": {"embedding": {"sampling": "crop"}}}, "Input should be 'warp', 'roi' or 'center'"),
         (
             {"model": {"backbone": "resnet50"}},
             "model: is impossible: start: released fits the light network alone (backbone: mobilenet, levels: light, "
             "context: plain, cascade: false); set start: nothing, or imagenet with a resnet",
         ),
         ({"model": {"context": "deformable"}}, "start: released fits the light network alone"),
-        ({"model": {"cascade": True, "start": "checkpoint"}}, "start: checkpoint fits the light network alone"),
+        ({"model": {"cascade": True, "init": "checkpoint"}}, "start: checkpoint fits the light network alone"),
         ({"train": {"matching": {"cascade": {"second": {"positive": 0.3}}}}}, "negative must not be above positive"),
-        ({"model": {"levels": "full", "start": "wheel"}}, "start: wheel fits the light network alone"),
-        ({"model": {"start": "imagenet"}}, "start: imagenet fits a resnet"),
-        ({"model": {"form": "grid"}}, "start: released fits form: retinaface alone; set start: nothing, or imagenet"),
-        ({"model": {"form": "grid", "start": "nothing", "cascade": True}}, "a grid has one stage of boxes"),
-        ({"model": {"form": "grid", "start": "nothing", "mesh": True}}, "heads of form: retinaface; set both to false"),
-        ({"model": {"form": "yolo"}}, "model.form: 'yolo' is impossible: Input should be 'retinaface' or 'grid'"),
+        ({"model": {"pyramid_levels": "full", "init": "wheel"}}, "start: wheel fits the light network alone"),
+        ({"model": {"init": "imagenet"}}, "start: imagenet fits a resnet"),
+        (
+            {"model": {"architecture": "grid"}},
+            "start: released fits form: retinaface alone; set start: nothing, or imagenet",
+        ),
+        ({"model": {"architecture": "grid", "init": "random", "cascade": True}}, "a grid has one stage of boxes"),
+        (
+            {"model": {"architecture": "grid", "init": "random", "mesh": True}},
+            "heads of form: retinaface; set both to false",
+        ),
+        (
+            {"model": {"form": "yolo"}},
+            "model.architecture: 'yolo' is impossible: Input should be 'retinaface' or 'grid'",
+        ),
         ({"model": {"grid": {"scales": [5, 19]}}}, "model.grid: is impossible: scales: [5] or [5, 11, 19]"),
-        ({"model": {"grid": {"side": 300}}}, "model.grid.side: 300 is impossible: Input should be 160, 320, 640 or"),
         (
-            {"model": {"form": "grid", "start": "nothing"}, "train": {"faces": {"batch": 8}}},
-            "they would all lie in one cell; set train.faces.batch: 0",
+            {"model": {"grid": {"side": 300}}},
+            "model.grid.image_size: 300 is impossible: Input should be 160, 320, 640 or",
         ),
         (
-            {"model": {"form": "grid", "start": "nothing"}, "teacher": {"path": "teacher.onnx"}},
-            "model.form: grid has no tail to start from; set teacher.start_tail: false",
+            {"model": {"architecture": "grid", "init": "random"}, "train": {"faces": {"batch": 8}}},
+            "they would all lie in one cell; set train.faces.batch_size: 0",
         ),
-        ({"train": {"augment": {"crop": 100}}}, "train.augment.crop: 100 is impossible"),
+        (
+            {"model": {"architecture": "grid", "init": "random"}, "teacher": {"path": "teacher.onnx"}},
+            "model.architecture: grid has no tail to start from; set teacher.init_tail: false",
+        ),
+        ({"train": {"augment": {"crop": 100}}}, "train.augment.crop_size: 100 is impossible"),
         ({"train": {"augment": {"short_edge": [0.8, 0.3]}}}, "short_edge: needs 0 < smallest <= largest <= 1"),
-        ({"train": {"steps": {"drops": [68, 55]}}}, "drops: each once, the smallest first, none within warm_up"),
-        ({"train": {"steps": {"drops": [3, 55]}}}, "drops: each once, the smallest first, none within warm_up"),
+        ({"train": {"steps": {"milestones": [68, 55]}}}, "drops: each once, the smallest first, none within warm_up"),
+        ({"train": {"steps": {"milestones": [3, 55]}}}, "drops: each once, the smallest first, none within warm_up"),
         ({"train": {"weights": {"landmarks": -1}}}, "train.weights.landmarks: -1 is impossible"),
-        ({"train": {"batch": 3, "processes": 4}}, "processes is more than batch or faces.batch"),
+        ({"train": {"batch": 3, "processes": 4}}, "processes is more than batch or faces.batch_size"),
         ({"detect": {"nms": float("nan")}}, "detect.nms"),
         ({"mlflow": {}}, "mlflow: unknown key; known here: base, detect, evaluate"),
     ],

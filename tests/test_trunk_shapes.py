@@ -16,12 +16,12 @@ import trunk_training
 from trunk_training import BATCH, SIDE, Photos, Stage, loss_parts, map_loss, trained
 from trunks import REFERENCE, SHAPES, Branches, build, folded, multiply_adds
 
-from onelook.data.lfw import read_pairs
-from onelook.model.folder import RELEASED
-from onelook.model.fused.network import make_ready
-from onelook.model.joint import SharedPass
-from onelook.model.store import load_model
-from portraits import portrait
+from helpers.portraits import portrait
+from onelook.data.readers.lfw import read_pairs
+from onelook.inference.fast.network import optimize_for_inference
+from onelook.model.model_folder import RELEASED
+from onelook.model.retinaface import NetworkOutput
+from onelook.model.serialization import load_model
 
 # Everything is looked at, so that both networks' answers on noise are compared whole.
 IMAGES = torch.rand(2, 3, 50, 71, generator=torch.Generator().manual_seed(0)) * 255
@@ -97,7 +97,7 @@ def test_a_shape_made_ready_answers_as_it_did(name: str) -> None:
     before = network(IMAGES)
     assert [each.shape[-2:] for each in before.maps][2:] == [(7, 9), (4, 5)]
     known = network.embed(before.maps, POINTS)
-    ready = make_ready(folded(network), "float32")
+    ready = optimize_for_inference(folded(network), "float32")
     after = ready(IMAGES)
     for own, theirs in zip(after.anchors, before.anchors, strict=True):
         torch.testing.assert_close(own, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
@@ -131,7 +131,7 @@ def test_multiply_adds_are_half_of_torchs_operations(name: str) -> None:
     assert multiply_adds(network, 64, 96) == counter.get_total_flops() / 2
 
 
-def shared_pass(maps: list[Tensor]) -> SharedPass:
+def shared_pass(maps: list[Tensor]) -> NetworkOutput:
     return build(SHAPES[REFERENCE])(IMAGES)._replace(maps=maps, features=[])
 
 

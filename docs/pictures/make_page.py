@@ -24,14 +24,14 @@ NAMED = "Samuel"
 
 
 def main() -> None:
-    """Enrol three people, serve the page, use it, and take the pictures."""
+    """Enroll three people, serve the page, use it, and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=Path, default=Path("build/scenes"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         gallery = Path(folder) / "gallery"
-        _enrol(arguments.scenes, gallery)
+        _enroll(arguments.scenes, gallery)
         command = [sys.executable, "-c", "from onelook.cli import main; main()", "serve", "--port", "0"]
         with subprocess.Popen(
             [*command, "--gallery", "gallery"], stdout=subprocess.PIPE, text=True, cwd=folder
@@ -46,12 +46,12 @@ def main() -> None:
                 server.terminate()
 
 
-def _enrol(scenes: Path, gallery: Path) -> None:
+def _enroll(scenes: Path, gallery: Path) -> None:
     lines = [json.loads(line) for line in (scenes / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
     opened = create_gallery(gallery)
     for identity, name in ENROLLED.items():
-        shown = [each for each in lines if each["role"] == "enrol" and each["faces"][0]["identity"] == identity]
-        opened.enrol(name, [scenes / each["image"] for each in shown])
+        shown = [each for each in lines if each["role"] == "enroll" and each["faces"][0]["identity"] == identity]
+        opened.enroll(name, [scenes / each["image"] for each in shown])
 
 
 def _take(address: str, scenes: Path, out: Path) -> None:

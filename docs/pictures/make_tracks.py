@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from onelook.data.orl import read_orl
-from onelook.data.photo import write_photo
+from onelook.data.image_io import write_image
+from onelook.data.readers.orl import read_orl
 from onelook.drawing import tile
 from onelook.gallery.gallery import create_gallery
-from onelook.media.video import VideoReader, VideoWriter
+from onelook.media.video_io import VideoReader, VideoWriter
 
 HEIGHT, WIDTH, FRAMES, RATE = 400, 720, 150, 25.0
 ENROLLED, STRANGER = ("orl-s1", "orl-s2"), "orl-s4"
@@ -27,7 +27,7 @@ OUT = Path(__file__).parent / "tracks.png"
 
 
 def main() -> None:
-    """Enrol two people, film, identify, and put frames side by side."""
+    """Enroll two people, film, identify, and put frames side by side."""
     portraits: dict[str, list[np.ndarray]] = {}
     for each in read_orl().portraits:
         if each.identity in (*ENROLLED, STRANGER):
@@ -41,8 +41,8 @@ def main() -> None:
             photos = []
             for number, portrait in enumerate(portraits[name][:3]):
                 photos.append(folder / f"{name}-{number}.png")
-                write_photo(photos[-1], on_ground(ground(), portrait, 100, 100))
-            gallery.enrol(name, photos)
+                write_image(photos[-1], on_ground(ground(), portrait, 100, 100))
+            gallery.enroll(name, photos)
         with VideoWriter(folder / "film.mp4", RATE, (HEIGHT, WIDTH, 3)) as film:
             for number in range(FRAMES):
                 film.write(frame(portraits, number))
@@ -51,7 +51,7 @@ def main() -> None:
         (drawn,) = (folder / "found/pictures").rglob("*.mp4")
         with VideoReader(drawn) as named:
             shown = [each.image for each in named.frames() if each.number in SHOWN]
-        write_photo(OUT, tile(shown, columns=len(shown), width=1440))
+        write_image(OUT, tile(shown, columns=len(shown), width=1440))
 
 
 def ground() -> np.ndarray:

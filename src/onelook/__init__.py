@@ -13,28 +13,29 @@ from typing import TYPE_CHECKING, Any
 from onelook.errors import DataError, GalleryError, ModelError, OnelookError, PhotoError, SettingsError
 
 if TYPE_CHECKING:
-    from onelook.data.photo import read_photo
+    from onelook.data.image_io import read_image
     from onelook.drawing import draw_faces
-    from onelook.gallery.answers import IdentifiedFace
-    from onelook.gallery.gallery import Enrolment, Gallery, create_gallery, open_gallery
-    from onelook.model.look import Looker, load_looker
+    from onelook.gallery.gallery import Enrollment, Gallery, create_gallery, open_gallery
+    from onelook.gallery.identification import IdentifiedFace
+    from onelook.inference.loading import load_torch_predictor
+    from onelook.inference.torch_predictor import TorchPredictor
 
 __all__ = [
     "DataError",
-    "Enrolment",
+    "Enrollment",
     "Gallery",
     "GalleryError",
     "IdentifiedFace",
-    "Looker",
     "ModelError",
     "OnelookError",
     "PhotoError",
     "SettingsError",
+    "TorchPredictor",
     "create_gallery",
     "draw_faces",
-    "load_looker",
+    "load_torch_predictor",
     "open_gallery",
-    "read_photo",
+    "read_image",
 ]
 
 # Threads that wait for each other spin; on a machine that does anything else they then starve whoever has the work.
@@ -43,15 +44,15 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # Imported when first used: torch takes seconds, and `onelook --help` or reading settings needs none of it.
 _HOMES = {
-    "Enrolment": "onelook.gallery.gallery",
+    "Enrollment": "onelook.gallery.gallery",
     "Gallery": "onelook.gallery.gallery",
-    "IdentifiedFace": "onelook.gallery.answers",
-    "Looker": "onelook.model.look",
+    "IdentifiedFace": "onelook.gallery.identification",
+    "TorchPredictor": "onelook.inference.torch_predictor",
     "create_gallery": "onelook.gallery.gallery",
     "draw_faces": "onelook.drawing",
-    "load_looker": "onelook.model.look",
+    "load_torch_predictor": "onelook.inference.loading",
     "open_gallery": "onelook.gallery.gallery",
-    "read_photo": "onelook.data.photo",
+    "read_image": "onelook.data.image_io",
 }
 
 

@@ -12,15 +12,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from onelook.geometry.mesh import edges
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-# RGB of the palette that colour-blind people can tell apart (Okabe and Ito 2008, Color Universal Design).
-SKY: Colour = (86, 180, 233)
-ORANGE: Colour = (230, 159, 0)
-GREEN: Colour = (0, 158, 115)
-VERMILLION: Colour = (213, 94, 0)
+# RGB of the palette that color-blind people can tell apart (Okabe and Ito 2008, Color Universal Design).
+SKY: Color = (86, 180, 233)
+ORANGE: Color = (230, 159, 0)
+GREEN: Color = (0, 158, 115)
+VERMILLION: Color = (213, 94, 0)
 
-_BLACK: Colour = (0, 0, 0)
+_BLACK: Color = (0, 0, 0)
 
 
 def draw_faces(
@@ -28,7 +28,7 @@ def draw_faces(
     boxes: np.ndarray,
     landmarks: np.ndarray | None = None,
     labels: Sequence[str] | None = None,
-    colours: Sequence[Colour] | None = None,
+    colors: Sequence[Color] | None = None,
 ) -> np.ndarray:
     """Draw boxes, landmarks and labels; lines and letters grow with the photo, labels stay inside it.
 
@@ -37,7 +37,7 @@ def draw_faces(
         boxes: (n, 4) x1 y1 x2 y2 in pixels of the photo; what reaches outside is cut off.
         landmarks: (n, 5, 2), NaN where absent; None draws none.
         labels: n lines of text in any script; None draws none.
-        colours: n colours of boxes; None: all `SKY`.
+        colors: n colors of boxes; None: all `SKY`.
 
     Returns:
         A new RGB uint8 image (H, W, 3).
@@ -46,43 +46,43 @@ def draw_faces(
     height, width = picture.shape[:2]
     line = max(1, round((height + width) / 600))
     letters = max(11, round((height + width) / 90))
-    chosen = colours if colours is not None else [SKY] * len(boxes)
+    chosen = colors if colors is not None else [SKY] * len(boxes)
     clipped = np.clip(np.nan_to_num(boxes), 0, [width, height, width, height]).round().astype(int).reshape(-1, 4)
-    for box, colour in zip(clipped, chosen, strict=True):
+    for box, color in zip(clipped, chosen, strict=True):
         x1, y1, x2, y2 = (int(c) for c in box)
         if x2 > x1 and y2 > y1:
-            # A dark rim keeps the box visible on a photo of its own colour.
+            # A dark rim keeps the box visible on a photo of its own color.
             cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), _BLACK, line + 2)
-            cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), colour, line)
+            cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), color, line)
     if landmarks is not None:
-        for points, colour in zip(landmarks, chosen, strict=True):
+        for points, color in zip(landmarks, chosen, strict=True):
             for x, y in points[np.isfinite(points).all(axis=1)].clip(-width - height, 2 * (width + height)):
                 cv2.circle(picture, (round(float(x)), round(float(y))), line + 1, _BLACK, -1, cv2.LINE_AA)
-                cv2.circle(picture, (round(float(x)), round(float(y))), line, colour, -1, cv2.LINE_AA)
+                cv2.circle(picture, (round(float(x)), round(float(y))), line, color, -1, cv2.LINE_AA)
     if labels is not None:
-        # Last, so that no box of a neighbour crosses a name.
+        # Last, so that no box of a neighbor crosses a name.
         taken = np.zeros((height, width), bool)
-        for box, label, colour in zip(clipped, labels, chosen, strict=True):
+        for box, label, color in zip(clipped, labels, chosen, strict=True):
             if label:
-                _put_label(picture, taken, box, label, letters, colour)
+                _put_label(picture, taken, box, label, letters, color)
     return picture
 
 
-def draw_mesh(photo: np.ndarray, vertices: np.ndarray, colour: Colour = SKY) -> np.ndarray:
+def draw_mesh(photo: np.ndarray, vertices: np.ndarray, color: Color = SKY) -> np.ndarray:
     """Draw the edges of a face's mesh, half transparent.
 
     Args:
         photo: RGB uint8 (H, W, 3); it is not changed.
         vertices: (468, 2 or 3) in pixels of the photo; depth is not shown.
-        colour: of the lines.
+        color: of the lines.
 
     Returns:
         A new RGB uint8 image (H, W, 3).
     """
-    fraction = 4  # bits behind the point of OpenCV's coordinates, which put pixel centres at whole numbers
+    fraction = 4  # bits behind the point of OpenCV's coordinates, which put pixel centers at whole numbers
     ends = np.clip((vertices[edges(), :2] - 0.5) * 2**fraction, -(2**20), 2**20).round().astype(np.int32)
     lines = np.ascontiguousarray(photo).copy()
-    cv2.polylines(lines, list(ends), False, colour, 1, cv2.LINE_AA, fraction)
+    cv2.polylines(lines, list(ends), False, color, 1, cv2.LINE_AA, fraction)
     return cv2.addWeighted(lines, 0.6, np.ascontiguousarray(photo), 0.4, 0)
 
 
@@ -118,9 +118,7 @@ def _to_width(image: np.ndarray, width: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def _put_label(
-    picture: np.ndarray, taken: np.ndarray, box: np.ndarray, label: str, letters: int, colour: Colour
-) -> None:
+def _put_label(picture: np.ndarray, taken: np.ndarray, box: np.ndarray, label: str, letters: int, color: Color) -> None:
     """Put a label on a plate at the box: the first place inside the picture, as far as any, that no label has taken."""
     height, width = picture.shape[:2]
     margin = max(2, letters // 5)
@@ -137,8 +135,8 @@ def _put_label(
     top = next(free, inside[0])
     taken[top : top + rows, left : left + columns] = True
     paper = 1 - plate[:, :, None].astype(np.float32) / 255
-    # Black on these colours has a contrast of at least 5 to 1.
-    picture[top : top + rows, left : left + columns] = (np.asarray(colour) * paper).round().astype(np.uint8)
+    # Black on these colors has a contrast of at least 5 to 1.
+    picture[top : top + rows, left : left + columns] = (np.asarray(color) * paper).round().astype(np.uint8)
 
 
 def text_mask(text: str, size: int) -> np.ndarray:

@@ -19,7 +19,7 @@ _SIGNALS = {KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM}
 
 
 @contextmanager
-def interrupts_kept() -> Iterator[None]:
+def redeliver_interrupts() -> Iterator[None]:
     """Within it an interruption that Python could only print and drop comes again.
 
     Out of a finalizer, or a callback of a library in C, no exception gets any further; thousands of these run while

@@ -17,15 +17,16 @@ import pytest
 import torch
 
 import onelook
-from networks import light_model, tiny_embedding
+from helpers.networks import light_model, tiny_embedding
 from onelook import cli
-from onelook.data.photo import read_photo, write_photo
+from onelook.data.image_io import read_image, write_image
 from onelook.files import write_json
-from onelook.gallery import store
-from onelook.gallery.contents import Terms, empty
-from onelook.model.look import load_looker, starting_network
-from onelook.model.store import save_model
-from onelook.settings import Detect, Embedding, Model
+from onelook.gallery import storage
+from onelook.gallery.data import GalleryMetadata, empty_gallery
+from onelook.inference.loading import load_torch_predictor
+from onelook.model.pretrained import build_pretrained
+from onelook.model.serialization import save_model
+from onelook.settings import DetectSettings, EmbeddingSettings, ModelSettings
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -46,22 +47,22 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("built")
     torch.manual_seed(5)
     embedding = tiny_embedding(16, size=32)
-    save_model(root / "build/model", starting_network(_settings(embedding)))
-    looker = load_looker(root / "build/model")
-    detect = Detect(score=0.5, nms=0.4, longest_side=640)
+    save_model(root / "build/model", build_pretrained(_settings(embedding)))
+    looker = load_torch_predictor(root / "build/model")
+    detect = DetectSettings(score=0.5, nms=0.4, longest_side=640)
     calibration = {"threshold": THRESHOLD, "target_fpir": 0.01, "fingerprint": looker.fingerprint}
     write_json(root / "build/evaluation/calibration.json", calibration | {"detect": detect.model_dump()})
-    terms = Terms(**calibration, detect=detect, embedding_size=32, managed=True)
-    store.create(root / "build/gallery", empty(terms))
+    terms = GalleryMetadata(**calibration, detect=detect, embedding_size=32, managed=True)
+    storage.create(root / "build/gallery", empty_gallery(terms))
     for person in (1, 2, 3):
-        write_photo(root / f"s{person}.png", orl(person, 1))
-    write_photo(root / "both.png", np.concatenate([orl(1, 1), orl(2, 1)], axis=1))
-    write_photo(root / "wall.png", np.full((300, 300, 3), 127, np.uint8))
+        write_image(root / f"s{person}.png", orl(person, 1))
+    write_image(root / "both.png", np.concatenate([orl(1, 1), orl(2, 1)], axis=1))
+    write_image(root / "wall.png", np.full((300, 300, 3), 127, np.uint8))
     (root / "empty.jpg").write_bytes(b"")
     return root
 
 
-def _settings(embedding: Embedding) -> Model:
+def _settings(embedding: EmbeddingSettings) -> ModelSettings:
     return light_model(embedding, start="wheel")
 
 
@@ -78,7 +79,7 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     """`onelook` with arguments, as (exit code, stdout, stderr)."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        if arguments[0].startswith("enroll"):  # the first enrolment chooses the gallery's model
+        if arguments[0].startswith("enroll"):  # the first enrollment chooses the gallery's model
             arguments = (*arguments, "--model", "build/model")
         monkeypatch.setattr(sys, "argv", ["onelook", *arguments])
         with pytest.raises(SystemExit) as caught:
@@ -109,7 +110,7 @@ def test_enroll_identify_list_forget(run: Run, place: Path) -> None:
 def test_an_exported_model_names_as_its_folder_does(run: Run, place: Path) -> None:
     run("enroll", "Çağla", "s1.png")
     code, out, err = run("export-model", "out/model.onnx", "--model", "build/model")
-    fingerprint = load_looker(place / "build/model").fingerprint
+    fingerprint = load_torch_predictor(place / "build/model").fingerprint
     assert (code, err) == (0, "") and out.startswith(f"out/model.onnx: model {fingerprint[:12]}, ")
     folder, file = (
         json.loads(run("identify", "both.png", "--json", "--model", model)[1])[0]["faces"]
@@ -131,17 +132,17 @@ def test_meshes_are_written_a_file_a_face_and_drawn(run: Run, place: Path) -> No
         1,
         "error: build/gallery: its model has no mesh head; name another by --model, or leave --meshes out\n",
     )
-    network = starting_network(_settings(tiny_embedding(16, size=32)).model_copy(update={"mesh": True}))
+    network = build_pretrained(_settings(tiny_embedding(16, size=32)).model_copy(update={"mesh": True}))
     assert network.mesh is not None
     for readout in network.mesh.parameters():  # vertices around the middle of the anchor
         readout.data.uniform_(-0.3, 0.3) if readout.ndim == 1 else readout.data.zero_()
     save_model(place / "solid", network)
-    looker = load_looker(place / "solid")
-    detect = Detect(score=0.5, nms=0.4, longest_side=640)
-    terms = Terms(
+    looker = load_torch_predictor(place / "solid")
+    detect = DetectSettings(score=0.5, nms=0.4, longest_side=640)
+    terms = GalleryMetadata(
         fingerprint=looker.fingerprint, threshold=1, target_fpir=0.01, detect=detect, embedding_size=32, managed=False
     )
-    store.create(place / "gallery", empty(terms))
+    storage.create(place / "gallery", empty_gallery(terms))
     arguments = ("identify", "both.png", "--model", "solid", "--meshes", "meshes")
     assert run(*arguments, "--pictures", "drawn")[0] == 0
     assert run(*arguments)[0] == 0, "a second time no file is written over"
@@ -151,13 +152,13 @@ def test_meshes_are_written_a_file_a_face_and_drawn(run: Run, place: Path) -> No
         "both-4.obj",
         "both.obj",
     ]
-    found = looker.look([read_photo(place / "both.png")], detect)[0]
+    found = looker.predict([read_image(place / "both.png")], detect)[0]
     assert found.meshes is not None
     written = [line.split() for line in (place / "meshes/both-2.obj").read_text().splitlines() if line.startswith("v ")]
     np.testing.assert_allclose(np.array([row[1:] for row in written], float), found.meshes[1] * [1, -1, -1], atol=1e-3)
-    drawn = read_photo(place / "drawn/both.png")
+    drawn = read_image(place / "drawn/both.png")
     on_mesh = found.meshes[0][:, :2].astype(int)
-    assert (drawn[on_mesh[:, 1], on_mesh[:, 0]] != read_photo(place / "both.png")[on_mesh[:, 1], on_mesh[:, 0]]).any(
+    assert (drawn[on_mesh[:, 1], on_mesh[:, 0]] != read_image(place / "both.png")[on_mesh[:, 1], on_mesh[:, 0]]).any(
         1
     ).mean() > 0.9
 
@@ -196,7 +197,7 @@ def test_bad_photos_are_told_and_the_others_answered(run: Run, place: Path) -> N
     assert lines[2] == "error: wall.png: no face found"
 
 
-def test_a_bad_photo_enrols_nobody(run: Run, place: Path) -> None:
+def test_a_bad_photo_enrolls_nobody(run: Run, place: Path) -> None:
     for bad in ("none.jpg", "empty.jpg", "wall.png", "both.png"):
         code, out, err = run("enroll", "Anna", "s1.png", bad)
         assert (code, out, len(err.splitlines())) == (1, "", 1)
@@ -239,7 +240,7 @@ def remove_model(place: Path) -> None:
 def other_model(place: Path) -> None:
     torch.manual_seed(6)
     embedding = tiny_embedding(16, size=32)
-    save_model(place / "build/model", starting_network(_settings(embedding)))
+    save_model(place / "build/model", build_pretrained(_settings(embedding)))
 
 
 @pytest.mark.parametrize("harm", [damage_model, damage_gallery, remove_model, other_model])
@@ -273,9 +274,9 @@ def test_enroll_all_takes_a_folder_or_a_csv_file_and_goes_on(run: Run, place: Pa
 
 
 def test_the_same_person_under_another_name_is_pointed_out_and_merged(run: Run, place: Path) -> None:
-    lossy = read_photo(place / "s1.png")
+    lossy = read_image(place / "s1.png")
     lossy[0, 0] = 0  # other bytes, the same face
-    write_photo(place / "again.png", lossy)
+    write_image(place / "again.png", lossy)
     run("enroll", "Anna", "s1.png")
     code, _, err = run("enroll", "Ann", "again.png")
     assert code == 0
@@ -333,7 +334,7 @@ def test_pictures_are_drawn_and_nothing_is_written_over(run: Run, place: Path) -
         _, out, _ = run("identify", "s1.png", "other/s1.png", "--pictures", folder, "--json")
         assert [Path(answer["picture"]).name for answer in json.loads(out)] == names
     assert {name: (place / name).read_bytes() for name in originals} == originals
-    drawn, original = read_photo(place / "pics/s1.png"), read_photo(place / "s1.png")
+    drawn, original = read_image(place / "pics/s1.png"), read_image(place / "s1.png")
     assert drawn.shape == original.shape
     assert (drawn != original).any()
 

@@ -13,9 +13,9 @@ pytest.importorskip("pymilvus", reason="needs Milvus: pip install 'onelook[milvu
 from test_cli import orl
 
 from onelook.cli import app
-from onelook.data.photo import write_photo
+from onelook.data.image_io import write_image
 from onelook.errors import GalleryError
-from onelook.gallery import store
+from onelook.gallery import storage
 
 
 def run(*arguments: str) -> str:
@@ -28,7 +28,7 @@ def test_every_command_works_on_milvus(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     for person in (1, 2, 3):
         for number in (1, 2):
-            write_photo(tmp_path / f"people/s{person}/{number}.png", orl(person, number))
+            write_image(tmp_path / f"people/s{person}/{number}.png", orl(person, number))
     milvus = ("--gallery", "milvus:data/people.db/staff")
     assert "1 photo enrolled" in run("enroll", "s1", "people/s1/1.png", *milvus)
     assert "5 photos enrolled, 1 enrolled before" in run("enroll-all", "people", *milvus)
@@ -49,7 +49,7 @@ def test_every_command_works_on_milvus(tmp_path: Path, monkeypatch: pytest.Monke
     assert "2 people, 6 photos" in run("copy", milvus[1], "gallery")
     run("copy", "gallery", "milvus:data/people.db/again")
     run("copy", "milvus:data/people.db/again", "back")
-    one, other = store.read(tmp_path / "gallery"), store.read(tmp_path / "back")
+    one, other = storage.read(tmp_path / "gallery"), storage.read(tmp_path / "back")
     assert one.entries == other.entries and one.terms == other.terms
     np.testing.assert_array_equal(one.embeddings, other.embeddings)
     (same,) = json.loads(run("identify", "people/s1/2.png", "--json"))
@@ -59,7 +59,7 @@ def test_every_command_works_on_milvus(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("target", ["gallery", "milvus:people.db"])
 def test_a_place_that_is_taken_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     monkeypatch.chdir(tmp_path)
-    write_photo(tmp_path / "1.png", orl(1, 1))
+    write_image(tmp_path / "1.png", orl(1, 1))
     run("enroll", "Ada", "1.png")
     run("copy", "gallery", "milvus:people.db")
     with pytest.raises(GalleryError, match="already holds"):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from networks import light_model, tiny_embedding
+from helpers.networks import light_model, tiny_embedding
 from onelook import cli
-from onelook.model.folder import fingerprint
-from onelook.model.joint import JointNetwork
-from onelook.model.store import save_model
-from onelook.runtime.looker import ExportedLooker
+from onelook.inference.onnx_predictor import OnnxPredictor
+from onelook.model.joint_network import JointNetwork
+from onelook.model.model_folder import fingerprint
+from onelook.model.serialization import save_model
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -36,7 +36,7 @@ def test_without_a_name_it_writes_beside_the_folder_and_leaves_the_folder_alone(
     before = sorted(path.name for path in Path("plain").iterdir())
     code, out, err = run("--model", "plain")
     assert (code, err) == (0, "") and out.startswith(f"{tmp_path / 'plain.onnx'}: model ")
-    assert ExportedLooker(Path("plain.onnx")).fingerprint == fingerprint(Path("plain"))
+    assert OnnxPredictor(Path("plain.onnx")).fingerprint == fingerprint(Path("plain"))
     assert sorted(path.name for path in Path("plain").iterdir()) == before
 
 

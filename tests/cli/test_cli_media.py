@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from onelook import cli
-from onelook.data.photo import read_photo, write_photo
-from onelook.media.table import COLUMNS
+from onelook.data.image_io import read_image, write_image
+from onelook.media.results_table import COLUMNS
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -40,11 +40,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def test_from_unknown_faces_to_named_people(run: Run) -> None:
     """Ada is enrolled, Ben (five photos) and Cem (three) are not; each photo shows two of them side by side."""
-    write_photo(Path("ada.png"), orl(2, 10))
+    write_image(Path("ada.png"), orl(2, 10))
     assert run("enroll", "Ada", "ada.png")[0] == 0
     for number in range(1, 6):
         photo = np.concatenate([orl(5, number), orl(2 if number > 3 else 8, number)], axis=1)
-        write_photo(Path(f"in/{number}.png"), photo)
+        write_image(Path(f"in/{number}.png"), photo)
     Path("in/broken.jpg").write_bytes(b"broken")
     code, out, err = run("identify-all", "in", "--out", "found", "--pictures")
     assert code == 1
@@ -58,7 +58,7 @@ def test_from_unknown_faces_to_named_people(run: Run) -> None:
         "found: 2 groups of 8 faces; 0 in groups of fewer than 2, 0 too unclear, small or blurred\n",
     )
     assert [len(list(Path("found/groups", name).iterdir())) for name in ("001", "002")] == [5, 3]
-    assert read_photo(Path("found/groups.png")).shape[0] > 2 * 90
+    assert read_image(Path("found/groups.png")).shape[0] > 2 * 90
     assert len(Path("found/groups.csv").read_text().splitlines()) == 1 + 8
     code, _, err = run("group", "found")
     assert code == 1 and err.startswith("error: found/groups: is there already")
@@ -74,12 +74,12 @@ def test_from_unknown_faces_to_named_people(run: Run) -> None:
 
 
 def test_small_groups_and_blurred_faces_are_left_out(run: Run) -> None:
-    write_photo(Path("ada.png"), orl(2, 10))
+    write_image(Path("ada.png"), orl(2, 10))
     run("enroll", "Ada", "ada.png")
     for person, number in ((5, 1), (5, 2), (5, 3), (8, 1), (8, 2)):
-        write_photo(Path(f"in/{person}-{number}.png"), orl(person, number))
-    write_photo(Path("in/0-blurred.png"), cv2.GaussianBlur(orl(8, 3), (0, 0), 11))
-    write_photo(Path("in/5-0-blurred.png"), cv2.GaussianBlur(orl(9, 1), (0, 0), 11))
+        write_image(Path(f"in/{person}-{number}.png"), orl(person, number))
+    write_image(Path("in/0-blurred.png"), cv2.GaussianBlur(orl(8, 3), (0, 0), 11))
+    write_image(Path("in/5-0-blurred.png"), cv2.GaussianBlur(orl(9, 1), (0, 0), 11))
     run("identify-all", "in", "--out", "found")
     assert run("group", "found", "--least", "3")[1] == (
         "found: 1 group of 3 faces; 2 in groups of fewer than 3, 2 too unclear, small or blurred\n"
@@ -89,7 +89,7 @@ def test_small_groups_and_blurred_faces_are_left_out(run: Run) -> None:
 
 
 def test_without_results_there_is_nothing_to_group(run: Run) -> None:
-    write_photo(Path("ada.png"), orl(2, 10))
+    write_image(Path("ada.png"), orl(2, 10))
     run("enroll", "Ada", "ada.png")
     code, _, err = run("group", "nothing")
     assert (code, err) == (1, "error: nothing: no results; `onelook identify-all SOURCE --out nothing` makes them\n")

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelook.data.annotate import annotate, enlarge
-from onelook.data.orl import read_orl
-from onelook.data.scene import Face
-from onelook.model.detections import Detections
-from onelook.model.look import public_detector
-from onelook.settings import Detect
+from onelook.data.annotate import annotate, upscale_image
+from onelook.data.manifest import Face
+from onelook.data.readers.orl import read_orl
+from onelook.detections import Detections
+from onelook.inference.torch_predictor import public_detector
+from onelook.settings import DetectSettings
 
 
 @pytest.fixture
@@ -37,24 +37,24 @@ def detections(*boxes: tuple[float, float, float, float], scores: tuple[float, .
 def test_mapping_to_the_enlarged_photo_and_back_is_the_identity(
     width: int, height: int, factor: float, point: list[float]
 ) -> None:
-    view = enlarge(np.zeros((height, width, 3), np.uint8), factor)
+    view = upscale_image(np.zeros((height, width, 3), np.uint8), factor)
     np.testing.assert_allclose(view.to_photo(view.from_photo(np.array(point))), point, atol=1e-3)
 
 
 def test_a_bright_spot_lands_where_the_mapping_says() -> None:
     photo = np.zeros((112, 92, 3), np.uint8)
-    photo[40:44, 60:64] = 255  # centre (62, 42) in continuous coordinates
-    view = enlarge(photo, 2.0)
+    photo[40:44, 60:64] = 255  # center (62, 42) in continuous coordinates
+    view = upscale_image(photo, 2.0)
     rows, columns = np.nonzero(view.image[..., 0] > 128)
-    centre = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
-    np.testing.assert_allclose(centre, view.from_photo(np.array([62.0, 42.0])), atol=0.1)
+    center = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
+    np.testing.assert_allclose(center, view.from_photo(np.array([62.0, 42.0])), atol=0.1)
     assert view.image.shape == (112 * 2 + 2 * 56, 92 * 2 + 2 * 56, 3)
 
 
 def test_the_longer_side_decides_whether_a_photo_is_small() -> None:
-    assert enlarge(np.zeros((255, 100, 3), np.uint8), 2.0).border > 0
+    assert upscale_image(np.zeros((255, 100, 3), np.uint8), 2.0).border > 0
     large = np.zeros((256, 100, 3), np.uint8)
-    view = enlarge(large, 2.0)
+    view = upscale_image(large, 2.0)
     assert view.image is large and view.border == 0
 
 
@@ -70,7 +70,7 @@ def test_boxes_come_back_in_pixels_of_the_small_photo() -> None:
 
 def test_the_largest_central_face_is_the_person_the_others_have_no_identity() -> None:
     photo = np.zeros((400, 400, 3), np.uint8)
-    # Area x (1 - distance / half diagonal): 6400 x 1 in the centre against 10000 x (1 - 150 / 200) in a corner.
+    # Area x (1 - distance / half diagonal): 6400 x 1 in the center against 10000 x (1 - 150 / 200) in a corner.
     found = detections((0, 0, 100, 100), (160, 160, 240, 240), (300, 300, 320, 320))
     faces = annotate(photo, "ann", lambda image: found, score=0.5, upscale=2.0)
     assert [face.identity for face in faces] == ["ann", None, None]
@@ -91,7 +91,7 @@ def test_weak_detections_are_no_faces() -> None:
 LARGE, SMALL = (100, 100, 300, 300), (20, 30, 70, 80)
 
 
-def labelled(label: Face, *boxes: tuple[float, float, float, float]) -> tuple[Face, ...]:
+def labeled(label: Face, *boxes: tuple[float, float, float, float]) -> tuple[Face, ...]:
     photo = np.zeros((400, 400, 3), np.uint8)
     return annotate(photo, "ann", lambda image: detections(*boxes), score=0.5, upscale=2.0, label=label)
 
@@ -106,7 +106,7 @@ def known(box: tuple[float, ...] | None, points: int) -> Face:
 def test_labels_win_and_what_they_lack_comes_from_the_detection_they_mean() -> None:
     found = detections(LARGE, SMALL)
     for box, points in (((18, 20, 74, 90), 5), ((18, 20, 74, 90), 0), ((18, 20, 74, 90), 2), (None, 5), (None, 1)):
-        person, other = labelled(known(box, points), LARGE, SMALL)
+        person, other = labeled(known(box, points), LARGE, SMALL)
         assert (person.identity, other.identity) == ("ann", None)
         np.testing.assert_array_equal(person.box, box or SMALL)
         np.testing.assert_array_equal(person.landmarks[:points], found.landmarks[1, :points] + 1)
@@ -116,36 +116,36 @@ def test_labels_win_and_what_they_lack_comes_from_the_detection_they_mean() -> N
 
 def test_a_whole_label_needs_no_detection_and_a_partial_one_without_is_no_face() -> None:
     whole = known((18, 20, 74, 90), 5)
-    assert [face.identity for face in labelled(whole)] == ["ann"]
-    assert [face.identity for face in labelled(whole, LARGE)] == ["ann", None]
+    assert [face.identity for face in labeled(whole)] == ["ann"]
+    assert [face.identity for face in labeled(whole, LARGE)] == ["ann", None]
     for box, points in (((18, 20, 74, 90), 4), ((18, 20, 74, 90), 0), (None, 5), (None, 1)):
-        assert labelled(known(box, points)) == ()
-        assert labelled(known(box, points), LARGE) == ()
+        assert labeled(known(box, points)) == ()
+        assert labeled(known(box, points), LARGE) == ()
 
 
 @pytest.mark.parametrize("move", [(400, 0), (0, 400), (-70, 0), (0, -80)])
 def test_a_label_outside_the_photo_is_no_face(move: tuple[int, int]) -> None:
     label = known(SMALL, 5)
     moved = Face(label.box + np.tile(np.float32(move), 2), label.landmarks + np.float32(move))
-    assert labelled(label) and labelled(moved, LARGE, SMALL) == ()
+    assert labeled(label) and labeled(moved, LARGE, SMALL) == ()
 
 
 def test_points_beside_the_box_or_in_one_line_are_of_no_face() -> None:
     label = known(SMALL, 5)
-    assert labelled(Face(label.box, label.landmarks + np.float32(60)), LARGE) == ()
-    assert labelled(Face(label.box, label.landmarks * np.float32((1, 0)) + np.float32((0, 50))), LARGE) == ()
-    assert labelled(Face(label.box, label.landmarks * 0 + np.float32((45, 50))), LARGE) == ()
+    assert labeled(Face(label.box, label.landmarks + np.float32(60)), LARGE) == ()
+    assert labeled(Face(label.box, label.landmarks * np.float32((1, 0)) + np.float32((0, 50))), LARGE) == ()
+    assert labeled(Face(label.box, label.landmarks * 0 + np.float32((45, 50))), LARGE) == ()
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_each_of_the_400_default_photos_gives_exactly_one_plausible_face() -> None:
     detector = public_detector()
-    detect = Detect(score=0.5, nms=0.4, longest_side=1280)
+    detect = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
     for portrait in read_orl().portraits:
         faces = annotate(
             portrait.read(),
             portrait.identity,
-            lambda image: detector.look([image], detect, embed=False)[0],
+            lambda image: detector.predict([image], detect, embed=False)[0],
             score=0.5,
             upscale=2.0,
         )

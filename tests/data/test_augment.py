@@ -5,11 +5,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.data.augment import Sample, augment, crop, mirror, photometric
-from onelook.geometry.mesh import EYES, MOUTH, NOSE_TIP, VERTICES, five_points
-from onelook.settings import Augment
+from onelook.data.augment import Sample, augment, horizontal_flip, photometric_distortion, random_crop
+from onelook.geometry.mesh import EYES, MOUTH, NOSE_TIP, VERTICES, mesh_to_landmarks
+from onelook.settings import AugmentSettings
 
-SETTINGS = Augment(
+SETTINGS = AugmentSettings(
     crop=128,
     zoom=(0.6, 1.8),
     short_edge=None,
@@ -57,14 +57,14 @@ def test_vertices_go_with_the_landmarks_and_depth_with_the_zoom(seed: int) -> No
     result = augment(replace(sample(), meshes=mesh), SETTINGS, np.random.default_rng(seed))
     assert result.meshes is not None and len(result.meshes) == len(result.landmarks)
     for points, vertices in zip(result.landmarks, result.meshes, strict=True):
-        np.testing.assert_allclose(five_points(vertices), points, atol=1e-2)
+        np.testing.assert_allclose(mesh_to_landmarks(vertices), points, atol=1e-2)
         zoom = np.linalg.norm(points[1] - points[0]) / np.linalg.norm(POINTS[1] - POINTS[0])
         np.testing.assert_allclose(np.ptp(vertices[:, 2]), np.ptp(mesh[..., 2]) * zoom, rtol=1e-3)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 3))
-def test_a_crop_keeps_faces_whose_centre_it_holds_and_cuts_their_boxes(seed: int, zoom: float) -> None:
-    result = crop(sample(), 128, zoom, np.random.default_rng(seed))
+def test_a_crop_keeps_faces_whose_center_it_holds_and_cuts_their_boxes(seed: int, zoom: float) -> None:
+    result = random_crop(sample(), 128, zoom, np.random.default_rng(seed))
     assert ((result.boxes >= 0) & (result.boxes <= 128)).all()
     if len(result.boxes):
         whole = np.ptp(result.boxes.reshape(2, 2), axis=0)
@@ -73,14 +73,14 @@ def test_a_crop_keeps_faces_whose_centre_it_holds_and_cuts_their_boxes(seed: int
 
 
 def test_a_scene_smaller_than_the_crop_lies_whole_in_it() -> None:
-    result = crop(sample(), 320, 1.0, np.random.default_rng(0))
+    result = random_crop(sample(), 320, 1.0, np.random.default_rng(0))
     assert len(result.boxes) == 1 and result.identities.tolist() == [3]
     np.testing.assert_allclose(np.ptp(result.boxes.reshape(2, 2), axis=0), [44, 50], rtol=1e-5)
 
 
 def test_mirroring_twice_changes_nothing() -> None:
-    once, given_sample = mirror(sample()), sample()
-    twice = mirror(once)
+    once, given_sample = horizontal_flip(sample()), sample()
+    twice = horizontal_flip(once)
     np.testing.assert_array_equal(twice.image, given_sample.image)
     np.testing.assert_allclose(twice.boxes, given_sample.boxes)
     np.testing.assert_allclose(twice.landmarks, given_sample.landmarks)
@@ -90,12 +90,12 @@ def test_mirroring_twice_changes_nothing() -> None:
 def test_absent_landmarks_stay_absent_and_carry_no_identity() -> None:
     given_sample = sample()
     absent = Sample(given_sample.image, given_sample.boxes, np.full((1, 5, 2), np.nan, np.float32), np.array([3]))
-    result = crop(absent, 256, 1.0, np.random.default_rng(0))
+    result = random_crop(absent, 256, 1.0, np.random.default_rng(0))
     assert np.isnan(result.landmarks).all() and result.identities.tolist() == [-1]
 
 
 def test_a_face_under_the_smallest_size_keeps_its_box_and_loses_its_identity() -> None:
-    settings = SETTINGS.model_copy(update={"crop": 320, "zoom": (0.5, 0.5), "smallest_identity": 30.0})
+    settings = SETTINGS.model_copy(update={"crop": 320, "zoom": (0.5, 0.5), "min_identity_size": 30.0})
     small = augment(sample(), settings, np.random.default_rng(0))
     assert len(small.boxes) == 1 and small.identities.tolist() == [-1]
     enough = augment(sample(), settings.model_copy(update={"zoom": (0.7, 0.7)}), np.random.default_rng(0))
@@ -104,8 +104,8 @@ def test_a_face_under_the_smallest_size_keeps_its_box_and_loses_its_identity() -
 
 def test_photometric_changes_nothing_at_strength_zero_and_something_at_one() -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(photometric(image, 0.0, np.random.default_rng(1)), image)
-    changed = photometric(image, 1.0, np.random.default_rng(1))
+    np.testing.assert_array_equal(photometric_distortion(image, 0.0, np.random.default_rng(1)), image)
+    changed = photometric_distortion(image, 1.0, np.random.default_rng(1))
     assert changed.dtype == np.uint8 and (changed != image).mean() > 0.5
 
 
@@ -136,10 +136,10 @@ def test_ignored_boxes_follow_the_pixels_as_far_as_they_are_inside(seed: int) ->
 
 
 def test_an_ignored_box_that_is_cut_off_stays_where_a_face_would_not() -> None:
-    """Its centre is outside the crop, and what shows of it may still be part of a face."""
+    """Its center is outside the crop, and what shows of it may still be part of a face."""
     image = np.zeros((64, 64, 3), np.uint8)
     box = np.array([[-40, 10, 20, 30]], np.float32)
     nobody = Sample(image, box, np.full((1, 5, 2), np.nan, np.float32), np.array([-1]), box)
-    result = crop(nobody, 64, 1.0, np.random.default_rng(0))
+    result = random_crop(nobody, 64, 1.0, np.random.default_rng(0))
     assert result.boxes.shape == (0, 4) and result.ignored.tolist() == [[0, 10, 20, 30]]
-    assert mirror(result).ignored.tolist() == [[44, 10, 64, 30]]
+    assert horizontal_flip(result).ignored.tolist() == [[44, 10, 64, 30]]

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onelook.data.labelled import LabelledPhoto, LabelledPhotos
-from onelook.data.wider import read_wider
+from onelook.data.detection_scenes import DetectionDataset, DetectionImage
+from onelook.data.readers.wider import read_wider
 from onelook.errors import DataError
-from onelook.settings import People, Wider
+from onelook.settings import SplitFractions, WiderSettings
 
-SHARES = People(train=0.6, validation=0.1, test=0.3)
+SHARES = SplitFractions(train=0.6, validation=0.1, test=0.3)
 TRAIN = """0--Parade/a.jpg
 2
 10 20 30 40 0 0 0 0 0 0
@@ -52,11 +52,11 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(root: Path, seed: int = 0) -> LabelledPhotos:
-    return read_wider(Wider(path=str(root)), SHARES, seed)
+def read(root: Path, seed: int = 0) -> DetectionDataset:
+    return read_wider(WiderSettings(path=str(root)), SHARES, seed)
 
 
-def by_name(reading: LabelledPhotos) -> dict[str, LabelledPhoto]:
+def by_name(reading: DetectionDataset) -> dict[str, DetectionImage]:
     return {f"{photo.path.parent.name}/{photo.path.name}": photo for photo in reading.photos}
 
 
@@ -148,13 +148,13 @@ def test_what_is_missing_is_told_with_its_key(root: Path, tmp_path: Path) -> Non
         read(root / "absent")
     make(tmp_path / "bare", "val", "a/b.jpg\n1\n1 2 3 4\n")
     (tmp_path / "bare/WIDER_val/images/a/b.jpg").unlink()
-    with pytest.raises(DataError, match="none of the labelled photos is there"):
+    with pytest.raises(DataError, match="none of the labeled photos is there"):
         read(tmp_path / "bare")
 
 
 @pytest.mark.shared_data
 def test_real_labels_agree_with_the_official_evaluation_s(shared_data: Path) -> None:
-    from onelook.evaluation.wider_truth import read_wider_truth
+    from onelook.evaluation.wider_ground_truth import read_wider_truth
 
     truth = {
         f"{photo.event}/{photo.name}.jpg": photo.boxes

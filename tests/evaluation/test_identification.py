@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onelook.evaluation.identification import (
-    STRANGER,
+    NON_MATED,
     Trials,
     detection_and_identification,
     dir_at_fpir,
@@ -34,7 +34,7 @@ def worked() -> Trials:
             [0.05, 0.0, -0.1],  # a false alarm: 0.05
         ]
     )
-    owners = np.array([0, 0, 1, 1, 2, STRANGER, STRANGER])
+    owners = np.array([0, 0, 1, 1, 2, NON_MATED, NON_MATED])
     sizes = np.array([100, 20, 100, 20, 100, 100, np.nan])
     return run_trials(similarities, owners, np.array([0, 0, 1, 1, 2, 3, 4]), sizes)
 
@@ -121,7 +121,7 @@ def test_equals_brute_force_rises_with_fpir_and_ignores_order(
     def trials(order: np.ndarray, columns: np.ndarray) -> Trials:
         rows = np.array([[-np.inf] * 4 if row is None else row for _, row in drawn], float)
         owners = np.array([owner for owner, _ in drawn])
-        moved = np.where(owners >= 0, np.argsort(columns)[owners], STRANGER)
+        moved = np.where(owners >= 0, np.argsort(columns)[owners], NON_MATED)
         return run_trials(rows[order][:, columns], moved[order], np.zeros(len(drawn), int), np.ones(len(drawn)))
 
     plain = trials(np.arange(len(drawn)), np.arange(4))

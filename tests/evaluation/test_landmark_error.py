@@ -7,22 +7,22 @@ from onelook.evaluation.landmarks import cumulative_share, interocular_errors, l
 
 
 def test_hand_computed_error_leaves_absent_points_out() -> None:
-    labelled = np.zeros((3, 5, 2), np.float32)
-    found = labelled.copy()
+    labeled = np.zeros((3, 5, 2), np.float32)
+    found = labeled.copy()
     found[0, 0] = (3, 4)  # 5 pixels off, the other four exact: mean 1
     found[1] += (0, 2)
-    labelled[1, 1:] = np.nan  # one point left: mean 2
-    labelled[2] = np.nan
+    labeled[1, 1:] = np.nan  # one point left: mean 2
+    labeled[2] = np.nan
     boxes = np.array([[0, 0, 20, 5], [10, 10, 50, 50], [0, 0, 9, 9]], np.float32)  # sizes 10, 40, 9
-    np.testing.assert_allclose(landmark_errors(found, labelled, boxes), [0.1, 0.05, np.nan])
+    np.testing.assert_allclose(landmark_errors(found, labeled, boxes), [0.1, 0.05, np.nan])
 
 
 def test_scale_of_the_photo_does_not_matter() -> None:
     rng = np.random.default_rng(0)
-    found, labelled = rng.uniform(0, 30, (2, 4, 5, 2))
+    found, labeled = rng.uniform(0, 30, (2, 4, 5, 2))
     boxes = np.array([[0, 0, 30, 40]] * 4)
-    expected = landmark_errors(found, labelled, boxes)
-    np.testing.assert_allclose(landmark_errors(3 * found, 3 * labelled, 3 * boxes), expected)
+    expected = landmark_errors(found, labeled, boxes)
+    np.testing.assert_allclose(landmark_errors(3 * found, 3 * labeled, 3 * boxes), expected)
 
 
 def test_figures_and_cumulative_share() -> None:
@@ -35,22 +35,20 @@ def test_figures_and_cumulative_share() -> None:
 
 
 def test_interocular_error_by_hand() -> None:
-    """Eyes 5 apart (3, 4); the labelled points that exist are 1, 2 and 3 pixels off: 2 on average, 0.4 of the 5."""
-    labelled = np.full((4, 5, 2), np.nan, np.float32)
-    labelled[:, :3] = [[0, 0], [3, 4], [2, 5]]
-    found = np.zeros_like(labelled)
-    found[:, :3] = labelled[:, :3] + np.array([[1, 0], [0, 2], [-3, 0]], np.float32)
-    labelled[1, 1] = np.nan  # without an eye there is no distance
-    labelled[2, 1] = labelled[2, 0]  # nor with both at one place
-    labelled[3] = np.nan
-    np.testing.assert_allclose(interocular_errors(found, labelled), [0.4, np.nan, np.nan, np.nan], rtol=1e-6)
+    """Eyes 5 apart (3, 4); the labeled points that exist are 1, 2 and 3 pixels off: 2 on average, 0.4 of the 5."""
+    labeled = np.full((4, 5, 2), np.nan, np.float32)
+    labeled[:, :3] = [[0, 0], [3, 4], [2, 5]]
+    found = np.zeros_like(labeled)
+    found[:, :3] = labeled[:, :3] + np.array([[1, 0], [0, 2], [-3, 0]], np.float32)
+    labeled[1, 1] = np.nan  # without an eye there is no distance
+    labeled[2, 1] = labeled[2, 0]  # nor with both at one place
+    labeled[3] = np.nan
+    np.testing.assert_allclose(interocular_errors(found, labeled), [0.4, np.nan, np.nan, np.nan], rtol=1e-6)
 
 
 def test_both_errors_are_of_the_same_distances() -> None:
     rng = np.random.default_rng(1)
-    found, labelled = rng.uniform(0, 30, (2, 6, 5, 2))
+    found, labeled = rng.uniform(0, 30, (2, 6, 5, 2))
     boxes = np.array([[0, 0, 20, 45]] * 6)  # size 30
-    apart = np.linalg.norm(labelled[:, 0] - labelled[:, 1], axis=1)
-    np.testing.assert_allclose(
-        interocular_errors(found, labelled) * apart, landmark_errors(found, labelled, boxes) * 30
-    )
+    apart = np.linalg.norm(labeled[:, 0] - labeled[:, 1], axis=1)
+    np.testing.assert_allclose(interocular_errors(found, labeled) * apart, landmark_errors(found, labeled, boxes) * 30)

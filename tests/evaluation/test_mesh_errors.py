@@ -3,14 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onelook.data.meshes import write_meshes
-from onelook.data.photo import write_photo
-from onelook.data.scene import Face, Manifest, Scene
+from onelook.data.image_io import write_image
+from onelook.data.manifest import Face, Manifest, Scene
+from onelook.data.mesh_labels import write_meshes
+from onelook.detections import Detections
+from onelook.evaluation.mesh_error import pair_meshes, vertex_errors
 from onelook.evaluation.mesh_pictures import mesh_sheet
-from onelook.evaluation.meshes import see_meshes, vertex_errors
-from onelook.evaluation.probes import FoundSplit
+from onelook.evaluation.probe_set import SplitDetections
 from onelook.geometry.mesh import NOSE_TIP, VERTICES
-from onelook.model.detections import Detections
 
 BOX = np.array([10, 10, 50, 110], np.float32)  # sqrt(40 * 100) is 63.2
 SIZE = np.sqrt(4000)
@@ -21,34 +21,34 @@ def face_mesh() -> np.ndarray:
 
 
 def test_errors_by_hand() -> None:
-    labelled = face_mesh()[None]
-    found = labelled.copy()
+    labeled = face_mesh()[None]
+    found = labeled.copy()
     found[0, 5] += [3, 4, 0]
     found[0, 6] += [0, 0, 12]
-    errors = vertex_errors(found, labelled, BOX[None])[0] * SIZE
+    errors = vertex_errors(found, labeled, BOX[None])[0] * SIZE
     assert errors[[4, 5, 6, 7]] == pytest.approx([0, 5, 12, 0], abs=1e-4)
-    assert vertex_errors(found[..., :2], labelled[..., :2], BOX[None])[0, 6] == 0
+    assert vertex_errors(found[..., :2], labeled[..., :2], BOX[None])[0, 6] == 0
 
 
 def test_only_depth_from_the_nose_tip_counts() -> None:
-    labelled = face_mesh()[None]
-    assert vertex_errors(labelled + np.array([0, 0, 99]), labelled, BOX[None]).max() < 1e-6
-    found = labelled.copy()
+    labeled = face_mesh()[None]
+    assert vertex_errors(labeled + np.array([0, 0, 99]), labeled, BOX[None]).max() < 1e-6
+    found = labeled.copy()
     found[0, NOSE_TIP, 2] += 2  # then everything else lies 2 nearer
-    errors = vertex_errors(found, labelled, BOX[None])[0] * SIZE
+    errors = vertex_errors(found, labeled, BOX[None])[0] * SIZE
     assert errors[NOSE_TIP] == pytest.approx(0, abs=1e-4)
     assert np.delete(errors, NOSE_TIP) == pytest.approx(2, abs=1e-3)
 
 
 def test_a_face_without_a_label_has_no_error() -> None:
-    labelled = np.full((1, VERTICES, 3), np.nan, np.float32)
-    assert np.isnan(vertex_errors(face_mesh()[None], labelled, BOX[None])).all()
+    labeled = np.full((1, VERTICES, 3), np.nan, np.float32)
+    assert np.isnan(vertex_errors(face_mesh()[None], labeled, BOX[None])).all()
 
 
-def seen_split(root: Path, *, meshes: bool = True) -> tuple[FoundSplit, Manifest]:
+def seen_split(root: Path, *, meshes: bool = True) -> tuple[SplitDetections, Manifest]:
     """Two scenes: a face found 3 pixels aside, twice; and two faces, one without a label, one not found."""
-    write_photo(root / "a.png", np.full((120, 120, 3), 90, np.uint8))
-    write_photo(root / "b.png", np.full((120, 120, 3), 90, np.uint8))
+    write_image(root / "a.png", np.full((120, 120, 3), 90, np.uint8))
+    write_image(root / "b.png", np.full((120, 120, 3), 90, np.uint8))
     faces = Face(BOX, identity="Ada"), Face(BOX), Face(BOX + 60)
     scenes = [
         Scene("a.png", 120, 120, "test", "scene", faces[:1], "", ""),
@@ -61,12 +61,12 @@ def seen_split(root: Path, *, meshes: bool = True) -> tuple[FoundSplit, Manifest
     once = Detections(BOX[None], np.ones(1), np.zeros((1, 5, 2)), np.zeros((1, 0)), found[:1])
     if not meshes:
         once = Detections(once.boxes, once.scores, once.landmarks, once.embeddings)
-    return FoundSplit(scenes, [twice, once]), Manifest(root, tuple(scenes))
+    return SplitDetections(scenes, [twice, once]), Manifest(root, tuple(scenes))
 
 
 def test_faces_that_were_found_and_have_a_label_count_once_each(tmp_path: Path) -> None:
     seen, manifest = seen_split(tmp_path)
-    pairs = see_meshes(seen, manifest, iou=0.5, score=0.5)
+    pairs = pair_meshes(seen, manifest, iou=0.5, score=0.5)
     assert pairs is not None and pairs.scenes.tolist() == [0]
     figures = pairs.figures(np.ones(2))
     assert figures == pytest.approx(dict.fromkeys(("error", "error_flat", "error_68"), 3 / SIZE), rel=1e-4)
@@ -74,12 +74,12 @@ def test_faces_that_were_found_and_have_a_label_count_once_each(tmp_path: Path) 
     assert np.isnan(pairs.figures(np.array([0.0, 1.0]))["error"])
     assert mesh_sheet(manifest, seen.scenes, pairs).any()
     assert pairs.named.tolist() == [True] and len(pairs.only(~pairs.named).found) == 0
-    assert see_meshes(seen, manifest, iou=0.5, score=0.95) is None, "no detection is that sure"
+    assert pair_meshes(seen, manifest, iou=0.5, score=0.95) is None, "no detection is that sure"
 
 
 def test_without_labels_or_meshes_there_is_nothing_to_measure(tmp_path: Path) -> None:
     seen, manifest = seen_split(tmp_path, meshes=False)
-    assert see_meshes(seen, manifest, iou=0.5, score=0.5) is None
+    assert pair_meshes(seen, manifest, iou=0.5, score=0.5) is None
     seen, manifest = seen_split(tmp_path)
     (tmp_path / "meshes.safetensors").unlink()
-    assert see_meshes(seen, manifest, iou=0.5, score=0.5) is None
+    assert pair_meshes(seen, manifest, iou=0.5, score=0.5) is None

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.evaluation.rates import share_at, threshold_at
+from onelook.evaluation.identification import share_at, threshold_at
 
 scores_and_weights = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), min_size=1, max_size=30)
 

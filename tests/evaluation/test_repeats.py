@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from onelook.evaluation.repeats import paired_difference
+from onelook.evaluation.bootstrap import paired_difference
 
 figures = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=6)
 

@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onelook.data.photo import read_photo
-from onelook.data.scene import Manifest
-from onelook.drawing import GREEN, SKY, VERMILLION, Colour
+from onelook.data.image_io import read_image
+from onelook.data.manifest import Manifest
+from onelook.drawing import GREEN, SKY, VERMILLION, Color
 from onelook.errors import GalleryError
 from onelook.evaluation.contact_sheet import ContactSheet
 from onelook.evaluation.identification import dir_at_fpir, rank1
-from onelook.evaluation.probes import SeenSplit, compare, see_split, try_probes
+from onelook.evaluation.model_selection import validation_figure
+from onelook.evaluation.probe_set import SplitEmbeddings, evaluate_split, score_matrix, try_probes
 from onelook.evaluation.report import Evaluation, evaluate, write_evaluation
-from onelook.evaluation.validation import validation_figure
-from onelook.gallery.calibration import calibrated_terms
-from onelook.model.look import Looker
+from onelook.gallery.calibration import calibrated_metadata
+from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def evaluation(small_looker: Looker, small_manifest: Manifest, small_settings: Settings) -> Evaluation:
+def evaluation(small_looker: TorchPredictor, small_manifest: Manifest, small_settings: Settings) -> Evaluation:
     return evaluate(small_looker, small_manifest, small_settings)
 
 
@@ -56,7 +56,7 @@ def test_every_figure_stands_between_its_bounds(evaluation: Evaluation) -> None:
                 assert 0 <= figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"] <= 1
     counts = evaluation.metrics["counts"]
     assert counts["people"] == counts["people_enrolled"] == 3
-    assert counts["enrolment_photos"] == 6
+    assert counts["enrollment_photos"] == 6
     assert counts["mated_trials"] == counts["probes"] == counts["faces"]
     assert counts["non_mated_trials"] == counts["probes_found"] + counts["false_alarms"]
 
@@ -79,7 +79,7 @@ def test_tables_and_pictures(written: Path) -> None:
         *(f"pictures/{name}.png" for name in pictures),
     }
     for name in pictures:
-        assert read_photo(written / f"pictures/{name}.png").std() > 5
+        assert read_image(written / f"pictures/{name}.png").std() > 5
     with (written / "curves/dir_fpir.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert rows[0].keys() == {"fpir", "onelook", "eigenfaces"}
@@ -94,9 +94,9 @@ def test_the_contact_sheet_frames_what_the_threshold_made_of_each_face(
     ours = evaluation.people.onelook
     sheet = ContactSheet(small_manifest, evaluation.people.seen, ours.people, ours.similarities)
 
-    def frames(threshold: float) -> dict[Colour, int]:
+    def frames(threshold: float) -> dict[Color, int]:
         drawn = sheet.draw(ours.trials, threshold)
-        return {colour: int((drawn == colour).all(-1).sum()) for colour in (GREEN, SKY, VERMILLION)}
+        return {color: int((drawn == color).all(-1).sum()) for color in (GREEN, SKY, VERMILLION)}
 
     correct = int(ours.trials.correct.sum())
     mistaken = int(np.isfinite(ours.trials.scores).sum()) - correct
@@ -123,7 +123,7 @@ def test_the_threshold_travels_with_the_model_and_how_it_looks(
 
 
 def test_a_second_run_writes_the_same_bytes(
-    written: Path, small_looker: Looker, small_manifest: Manifest, small_settings: Settings, tmp_path: Path
+    written: Path, small_looker: TorchPredictor, small_manifest: Manifest, small_settings: Settings, tmp_path: Path
 ) -> None:
     write_evaluation(evaluate(small_looker, small_manifest, small_settings), small_manifest, tmp_path / "again")
     for path in written.rglob("*"):
@@ -132,25 +132,25 @@ def test_a_second_run_writes_the_same_bytes(
 
 
 def test_the_validation_figure_is_the_same_evaluation_of_the_validation_people(
-    small_looker: Looker, small_manifest: Manifest, small_settings: Settings
+    small_looker: TorchPredictor, small_manifest: Manifest, small_settings: Settings
 ) -> None:
     figures = validation_figure(small_looker, small_manifest, small_settings)
-    seen = see_split(small_looker, small_manifest, "validation", small_settings, lambda photos: None)
-    trials = try_probes(seen.probes, *compare(seen.probes, seen.enrolled))
+    seen = evaluate_split(small_looker, small_manifest, "validation", small_settings, lambda photos: None)
+    trials = try_probes(seen.probes, *score_matrix(seen.probes, seen.enrolled))
     assert figures["ap50"] == seen.outcomes().average_precision() > 0.5
     assert (figures["rank1"], figures["dir_fpir10"]) == (rank1(trials), dir_at_fpir(trials, 0.1))
     assert figures["figure"] ** 2 == pytest.approx(figures["ap50"] * figures["dir_fpir10"])
 
 
 def test_a_network_that_finds_nobody_scores_nothing_and_does_not_fail_training(
-    small_looker: Looker, small_manifest: Manifest, small_settings: Settings
+    small_looker: TorchPredictor, small_manifest: Manifest, small_settings: Settings
 ) -> None:
     blind = small_settings.model_copy(update={"detect": small_settings.detect.model_copy(update={"score": 0.999999})})
     figures = validation_figure(small_looker, small_manifest, blind)
     assert figures["rank1"] == figures["dir_fpir10"] == figures["figure"] == 0
 
 
-def perfect(seen: SeenSplit) -> SeenSplit:
+def perfect(seen: SplitEmbeddings) -> SplitEmbeddings:
     """The same sightings with an embedding that is who it is."""
     people = sorted({name for name in seen.probes.identities + seen.enrolled.identities if name is not None})
 
@@ -168,11 +168,11 @@ def perfect(seen: SeenSplit) -> SeenSplit:
 
 
 def test_perfect_embeddings_reach_what_detection_lets_them(
-    small_looker: Looker, small_manifest: Manifest, small_settings: Settings
+    small_looker: TorchPredictor, small_manifest: Manifest, small_settings: Settings
 ) -> None:
-    seen = perfect(see_split(small_looker, small_manifest, "test", small_settings, lambda photos: None))
-    trials = try_probes(seen.probes, *compare(seen.probes, seen.enrolled))
-    found = seen.probes.found[seen.probes.labelled].mean()
+    seen = perfect(evaluate_split(small_looker, small_manifest, "test", small_settings, lambda photos: None))
+    trials = try_probes(seen.probes, *score_matrix(seen.probes, seen.enrolled))
+    found = seen.probes.found[seen.probes.labeled].mean()
     assert rank1(trials) == dir_at_fpir(trials, 0.01) == pytest.approx(found)
 
 
@@ -189,7 +189,7 @@ def nameless(small_manifest: Manifest) -> Manifest:
 
 
 def test_without_names_detection_and_landmarks_alone_are_measured_and_alike(
-    evaluation: Evaluation, nameless: Manifest, small_looker: Looker, small_settings: Settings, tmp_path: Path
+    evaluation: Evaluation, nameless: Manifest, small_looker: TorchPredictor, small_settings: Settings, tmp_path: Path
 ) -> None:
     alone = evaluate(small_looker, nameless, small_settings)
     assert alone.metrics.keys() == {"detection", "landmarks", "counts"} and alone.people is None
@@ -203,12 +203,12 @@ def test_without_names_detection_and_landmarks_alone_are_measured_and_alike(
     assert files == {"metrics.json", "calibration.json", *pictures, *tables}
     # No gallery is made upon a threshold that nothing was set on.
     with pytest.raises(GalleryError, match="has no threshold for unknown faces, as nobody") as caught:
-        calibrated_terms(tmp_path / "out/calibration.json", "f" * 64, 16, managed=False)
+        calibrated_metadata(tmp_path / "out/calibration.json", "f" * 64, 16, managed=False)
     assert "\n" not in str(caught.value)
 
 
 def test_the_validation_figure_of_detection_needs_no_names(
-    nameless: Manifest, small_looker: Looker, small_settings: Settings
+    nameless: Manifest, small_looker: TorchPredictor, small_settings: Settings
 ) -> None:
     train = small_settings.train.model_copy(update={"tasks": "detection"})
     figures = validation_figure(small_looker, nameless, small_settings.model_copy(update={"train": train}))

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import expit
 from scipy.stats import CensoredData, binom, norm
 
-from onelook.evaluation.identification import STRANGER, Trials, run_trials
-from onelook.evaluation.strangers import TAIL, fit_confidence, fit_tail, fit_unknown, shown_trials
-from onelook.unknown import Unknown
+from onelook.evaluation.calibration import TAIL, fit_confidence, fit_impostor_model, fit_impostor_tail, shown_trials
+from onelook.evaluation.identification import NON_MATED, Trials, run_trials
+from onelook.open_set import ImpostorModel
 
 
 def people(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -29,15 +29,15 @@ def trials_of(gallery: np.ndarray, probes: np.ndarray, owners: np.ndarray) -> tu
 
 
 @cache
-def fitted() -> Unknown:
+def fitted() -> ImpostorModel:
     """On 200 people and as many strangers."""
     rng = np.random.default_rng(0)
     gallery = people(200, rng)
     probes = np.concatenate([photos(gallery, rng), people(200, rng)])
-    owners = np.repeat([0, STRANGER], 200)
+    owners = np.repeat([0, NON_MATED], 200)
     owners[:200] = np.arange(200)
     similarities, trials = trials_of(gallery, probes, owners)
-    unknown = fit_unknown(similarities, owners, trials)
+    unknown = fit_impostor_model(similarities, owners, trials)
     assert unknown is not None
     return unknown
 
@@ -62,7 +62,7 @@ def test_names_are_right_as_often_as_their_confidence_says(size: int) -> None:
     rng = np.random.default_rng([size, 1])
     gallery = people(size, rng)
     mine = photos(gallery[rng.integers(size, size=2000)], rng)
-    owners = np.r_[(mine @ gallery.T).argmax(axis=1), np.full(2000, STRANGER)]
+    owners = np.r_[(mine @ gallery.T).argmax(axis=1), np.full(2000, NON_MATED)]
     _, trials = trials_of(gallery, np.concatenate([mine, people(2000, rng)]), owners)
     scores, right, weights = shown_trials(trials)
     sure = unknown.confidence(scores, size)
@@ -76,7 +76,7 @@ def test_the_tail_is_scipys_fit_of_a_censored_normal_law(mean: float, deviation:
     scores = np.sort(np.random.default_rng(3).normal(mean, deviation, 2000))[::-1]
     count = int(TAIL * len(scores))
     censored = CensoredData(uncensored=scores[:count], left=np.full(len(scores) - count, scores[count]))
-    found = fit_tail(scores)
+    found = fit_impostor_tail(scores)
     assert found is not None
     np.testing.assert_allclose(found, norm.fit(censored), atol=2e-3 * deviation + 1e-6)
     assert found[0] == pytest.approx(mean, abs=0.3 * deviation)
@@ -87,7 +87,7 @@ def test_what_lies_below_the_tail_does_not_matter() -> None:
     scores = np.sort(np.random.default_rng(4).normal(0, 0.1, 1000))[::-1]
     bent = scores.copy()
     bent[101:] -= 0.3
-    assert fit_tail(bent) == fit_tail(scores)
+    assert fit_impostor_tail(bent) == fit_impostor_tail(scores)
 
 
 def test_the_line_is_where_its_likelihood_is_highest() -> None:
@@ -111,7 +111,7 @@ def test_all_told_apart_is_a_line_all_the_same_and_never_one_that_falls() -> Non
 
 def test_mated_and_other_trials_weigh_alike_and_faces_not_found_do_not_count() -> None:
     similarities = np.array([[0.5, 0.2], [-np.inf, -np.inf], [0.1, 0.3], [0.4, 0.35]])
-    trials = run_trials(similarities, np.array([0, 1, STRANGER, STRANGER]), np.arange(4), np.ones(4))
+    trials = run_trials(similarities, np.array([0, 1, NON_MATED, NON_MATED]), np.arange(4), np.ones(4))
     scores, right, weights = shown_trials(trials)
     np.testing.assert_array_equal(scores, [0.5, 0.4, 0.3, 0.2])
     np.testing.assert_array_equal(right, [True, False, False, False])
@@ -120,6 +120,6 @@ def test_mated_and_other_trials_weigh_alike_and_faces_not_found_do_not_count() -
 
 def test_too_few_strangers_or_all_alike_are_no_tail() -> None:
     for similarities in (np.zeros((30, 3)), np.full((200, 3), 0.4)):
-        owners = np.full(len(similarities), STRANGER)
+        owners = np.full(len(similarities), NON_MATED)
         trials = run_trials(similarities, owners, np.arange(len(owners)), np.ones(len(owners)))
-        assert fit_unknown(similarities, owners, trials) is None
+        assert fit_impostor_model(similarities, owners, trials) is None

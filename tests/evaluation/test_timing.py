@@ -2,17 +2,19 @@
 
 import numpy as np
 
-from onelook.data.photo import read_photo
-from onelook.data.scene import Manifest
-from onelook.evaluation.timing import time_looks
-from onelook.model.look import Looker
+from onelook.data.image_io import read_image
+from onelook.data.manifest import Manifest
+from onelook.evaluation.timing import time_predictions
+from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import Settings
 
 
-def test_a_larger_photo_takes_longer(small_looker: Looker, small_manifest: Manifest, small_settings: Settings) -> None:
-    photos = [read_photo(small_manifest.path(scene)) for scene in small_manifest.select("test")[:3]]
-    small = time_looks(small_looker, photos, small_settings.detect)
-    large = time_looks(small_looker, [np.tile(photo, (3, 3, 1)) for photo in photos], small_settings.detect)
+def test_a_larger_photo_takes_longer(
+    small_looker: TorchPredictor, small_manifest: Manifest, small_settings: Settings
+) -> None:
+    photos = [read_image(small_manifest.path(scene)) for scene in small_manifest.select("test")[:3]]
+    small = time_predictions(small_looker, photos, small_settings.detect)
+    large = time_predictions(small_looker, [np.tile(photo, (3, 3, 1)) for photo in photos], small_settings.detect)
     assert small.keys() == {"detection_ms", "joint_ms"}
     assert 0 < small["detection_ms"] < large["detection_ms"]
     assert small["joint_ms"] < large["joint_ms"]

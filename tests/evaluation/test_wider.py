@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wider_twin import SETTINGS, Labels, draw_predictions, slow_evaluation, write_truth
 
-from onelook.evaluation.wider import THRESHOLDS, evaluate_wider, normalise_scores
-from onelook.evaluation.wider_truth import WiderPhoto, read_wider_truth
+from helpers.wider_twin import SETTINGS, Labels, draw_predictions, slow_evaluation, write_truth
+from onelook.evaluation.wider import THRESHOLDS, evaluate_wider, normalize_scores
+from onelook.evaluation.wider_ground_truth import WiderPhoto, read_wider_truth
 
 FACE = [10, 10, 29, 29]
 OTHER = [100, 10, 119, 29]
@@ -33,7 +33,7 @@ def evaluate(photos: list[WiderPhoto], found: list[list[tuple[list[float], float
     return easy
 
 
-# The lowest score of all is normalised to 0 and the highest to 1: with this and one of 1.0, scores stay as they are.
+# The lowest score of all is normalized to 0 and the highest to 1: with this and one of 1.0, scores stay as they are.
 BOTTOM = [(NOWHERE, 0.0)]
 
 
@@ -42,11 +42,11 @@ def test_thresholds_are_a_thousand_from_999_thousandths_to_nothing() -> None:
     assert THRESHOLDS[0] == 1 - 1 / 1000 and THRESHOLDS[-1] == 0
 
 
-def test_scores_are_normalised_over_all_photos_together() -> None:
-    first, second, third = normalise_scores([np.array([2.0, 6.0]), np.zeros(0), np.array([4.0, 10.0])])
+def test_scores_are_normalized_over_all_photos_together() -> None:
+    first, second, third = normalize_scores([np.array([2.0, 6.0]), np.zeros(0), np.array([4.0, 10.0])])
     assert first.tolist() == [0.0, 0.5] and second.tolist() == [] and third.tolist() == [0.25, 1.0]
-    assert normalise_scores([np.full(2, 0.3), np.full(1, 0.3)])[0].tolist() == [1, 1]
-    assert normalise_scores([np.zeros(0)])[0].tolist() == []
+    assert normalize_scores([np.full(2, 0.3), np.full(1, 0.3)])[0].tolist() == [1, 1]
+    assert normalize_scores([np.zeros(0)])[0].tolist() == []
 
 
 def test_between_two_thresholds_the_order_of_scores_is_lost() -> None:
@@ -164,10 +164,10 @@ def test_scores_may_be_stretched_and_moved_and_photos_reordered(seed: int, facto
     photos, boxes, scores = [], [], []
     for _ in range(4):
         corners = rng.integers(0, 60, (rng.integers(1, 8), 2))
-        labelled = np.hstack([corners, corners + rng.integers(5, 30, corners.shape)])
-        wanted = {setting: rng.random(len(labelled)) < 0.7 for setting in SETTINGS}
-        photos.append(WiderPhoto("e", "p", labelled.astype(np.float32), wanted))
-        boxes.append(np.repeat(labelled, 2, axis=0) + rng.normal(0, 3, (2 * len(labelled), 4)))
+        labeled = np.hstack([corners, corners + rng.integers(5, 30, corners.shape)])
+        wanted = {setting: rng.random(len(labeled)) < 0.7 for setting in SETTINGS}
+        photos.append(WiderPhoto("e", "p", labeled.astype(np.float32), wanted))
+        boxes.append(np.repeat(labeled, 2, axis=0) + rng.normal(0, 3, (2 * len(labeled), 4)))
         # Powers of two and sums of few bits: moving and stretching is exact, no score changes its threshold.
         scores.append(rng.integers(0, 257, len(boxes[-1])) / 256)
     plain = evaluate_wider(photos, boxes, scores)
@@ -181,7 +181,7 @@ def test_scores_may_be_stretched_and_moved_and_photos_reordered(seed: int, facto
 
 @pytest.mark.shared_data
 def test_the_official_labels_as_predictions_are_as_good_as_they_allow(shared_data: Path) -> None:
-    """A face of the hard setting is labelled twice, so its double finds nothing new; another has a width of -2 pixels,
+    """A face of the hard setting is labeled twice, so its double finds nothing new; another has a width of -2 pixels,
     cannot be found, and is a false alarm in every setting."""
     photos = read_wider_truth(shared_data / "widerface/ground_truth")
     curves = evaluate_wider(photos, [photo.boxes for photo in photos], [np.ones(len(photo.boxes)) for photo in photos])

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from networks import tiny_embedding
-from onelook.export.face_grid import FaceGrid
-from onelook.geometry.face_grids import centre_grid, sampling_grid, upright_grid
-from onelook.model.embedding import EmbeddingHead
+from helpers.networks import tiny_embedding
+from onelook.export.onnx_embedding import FaceGrid
+from onelook.geometry.sampling_grid import center_grid, roi_grid, warp_grid
+from onelook.model.embedding_head import EmbeddingHead
 
-GRIDS = {"warp": sampling_grid, "roi": upright_grid, "centre": centre_grid}
+GRIDS = {"warp": warp_grid, "roi": roi_grid, "center": center_grid}
 
 
 @pytest.mark.parametrize("sampling", GRIDS)

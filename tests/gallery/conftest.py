@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from onelook.data.photo import write_photo
-from onelook.gallery.contents import Terms
+from onelook.data.image_io import write_image
+from onelook.detections import Detections
+from onelook.gallery.data import GalleryMetadata
 from onelook.geometry.alignment import CROP, TEMPLATE
-from onelook.model.detections import Detections
-from onelook.settings import Detect
+from onelook.settings import DetectSettings
 
 SIZE = 16
 FACE = 60
@@ -22,8 +22,8 @@ FACE = 60
 
 def direction(identity: int, variant: int = 0) -> np.ndarray:
     """A unit vector near the identity's own one."""
-    centre = np.random.default_rng(identity).normal(size=SIZE)
-    row = centre + 0.3 * np.random.default_rng([identity, variant]).normal(size=SIZE)
+    center = np.random.default_rng(identity).normal(size=SIZE)
+    row = center + 0.3 * np.random.default_rng([identity, variant]).normal(size=SIZE)
     return (row / np.linalg.norm(row)).astype(np.float32)
 
 
@@ -40,7 +40,7 @@ class CodedLooker:
         self.seen = 0
         self._counting = Lock()
 
-    def look(self, photos: Sequence[np.ndarray], detect: Detect, *, embed: bool = True) -> list[Detections]:
+    def predict(self, photos: Sequence[np.ndarray], detect: DetectSettings, *, embed: bool = True) -> list[Detections]:
         with self._counting:
             self.seen += len(photos)
         return [self._look(photo) for photo in photos]
@@ -63,13 +63,13 @@ def looker() -> CodedLooker:
 
 
 @pytest.fixture
-def terms() -> Terms:
-    return Terms(
+def terms() -> GalleryMetadata:
+    return GalleryMetadata(
         fingerprint="a" * 64,
         embedding_size=SIZE,
         threshold=0.6,
         target_fpir=0.01,
-        detect=Detect(score=0.5, nms=0.4, longest_side=640),
+        detect=DetectSettings(score=0.5, nms=0.4, longest_side=640),
         managed=False,
     )
 
@@ -89,7 +89,7 @@ def photo(tmp_path: Path) -> Callable[..., Path]:
             image[0, i + 1, :2] = identity, variant
         name = hashlib.sha256(image.tobytes()).hexdigest()[:12]
         file = tmp_path / "photos" / f"{name}.png" if path is None else tmp_path / path
-        write_photo(file, image)
+        write_image(file, image)
         return file
 
     return make

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from onelook.errors import GalleryError
-from onelook.gallery.contents import Terms, empty
-from onelook.gallery.folder_engine import FolderEngine
+from onelook.gallery.backend_factory import open_backend
+from onelook.gallery.data import GalleryMetadata, empty_gallery
+from onelook.gallery.enrollment_list import EnrollmentItem
+from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
-from onelook.gallery.opening import open_engine
-from onelook.gallery.people_list import Named
-from onelook.gallery.place import MilvusAddress
+from onelook.gallery.location import MilvusAddress
 
 
 @pytest.mark.parametrize("package", ["pymilvus", "milvus_lite"])
@@ -20,15 +20,15 @@ def test_milvus(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / "people.db").mkdir()
     with pytest.raises(GalleryError, match=r"pip install 'onelook\[milvus\]'"):
-        open_engine(MilvusAddress(str(tmp_path / "people.db")))
+        open_backend(MilvusAddress(str(tmp_path / "people.db")))
 
 
-def test_ray(tmp_path: Path, terms: Terms, looker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray(tmp_path: Path, terms: GalleryMetadata, looker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     looker.folder = tmp_path
-    gallery = Gallery(FolderEngine(tmp_path / "gallery", empty(terms)), looker)
+    gallery = Gallery(FaissBackend(tmp_path / "gallery", empty_gallery(terms)), looker)
     with pytest.raises(GalleryError, match=r"pip install 'onelook\[ray\]'"):
-        gallery.enrol_all([Named("Anna", tmp_path / "anna.jpg")], workers=2)
+        gallery.enroll_all([EnrollmentItem("Anna", tmp_path / "anna.jpg")], workers=2)
 
 
 def test_a_folder_needs_neither() -> None:

@@ -7,25 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onelook.data.photo import read_photo
+from onelook.data.image_io import read_image
 from onelook.errors import GalleryError, PhotoError
-from onelook.gallery import store
-from onelook.gallery.contents import Terms, empty
-from onelook.gallery.folder_engine import FolderEngine
+from onelook.gallery import storage
+from onelook.gallery.data import GalleryMetadata, empty_gallery
+from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
-from onelook.unknown import Unknown
+from onelook.open_set import ImpostorModel
 
 Photo = Callable[..., Path]
 
 
 @pytest.fixture
-def gallery(tmp_path: Path, terms: Terms, looker) -> Gallery:
-    return Gallery(FolderEngine(tmp_path / "gallery", empty(terms)), looker)
+def gallery(tmp_path: Path, terms: GalleryMetadata, looker) -> Gallery:
+    return Gallery(FaissBackend(tmp_path / "gallery", empty_gallery(terms)), looker)
 
 
 def test_names_the_enrolled_and_no_one_else(gallery: Gallery, photo: Photo) -> None:
-    gallery.enrol("Anna", [photo(1), photo(1, variant=1)])
-    gallery.enrol("Bob", [photo(2)])
+    gallery.enroll("Anna", [photo(1), photo(1, variant=1)])
+    gallery.enroll("Bob", [photo(2)])
     faces = gallery.identify(photo(2, 9, 1, variant=5))
     assert [face.name for face in faces] == ["Bob", None, "Anna"]
     assert faces[1].nearest in ("Anna", "Bob")
@@ -33,52 +33,54 @@ def test_names_the_enrolled_and_no_one_else(gallery: Gallery, photo: Photo) -> N
     np.testing.assert_array_equal(faces[2].box, [120, 5, 180, 65])
 
 
-def test_similarity_is_with_the_weighted_normalised_mean(gallery: Gallery, photo: Photo, looker) -> None:
-    gallery.enrol("Anna", [photo(1), photo(1, variant=1, side=40), photo(1, variant=2, side=50)])
+def test_similarity_is_with_the_weighted_normalized_mean(gallery: Gallery, photo: Photo, looker) -> None:
+    gallery.enroll("Anna", [photo(1), photo(1, variant=1, side=40), photo(1, variant=2, side=50)])
     probe = photo(1, variant=7)
-    rows = store.read(gallery.folder).embeddings
-    weights = [entry.weight for entry in store.read(gallery.folder).entries]
+    rows = storage.read(gallery.folder).embeddings
+    weights = [entry.weight for entry in storage.read(gallery.folder).entries]
     assert len(set(weights)) == 3
     mean = np.average(rows, axis=0, weights=weights)
-    expected = looker.look([read_photo(probe)], None)[0].embeddings[0] @ (mean / np.linalg.norm(mean))
+    expected = looker.predict([read_image(probe)], None)[0].embeddings[0] @ (mean / np.linalg.norm(mean))
     assert gallery.identify(probe)[0].similarity == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_the_threshold_itself_is_a_name(tmp_path: Path, terms: Terms, looker, photo: Photo) -> None:
+def test_the_threshold_itself_is_a_name(tmp_path: Path, terms: GalleryMetadata, looker, photo: Photo) -> None:
     probe = photo(1, variant=7)
-    first = Gallery(FolderEngine(tmp_path / "first", empty(terms)), looker)
-    first.enrol("Anna", [photo(1)])
+    first = Gallery(FaissBackend(tmp_path / "first", empty_gallery(terms)), looker)
+    first.enroll("Anna", [photo(1)])
     similarity = first.identify(probe)[0].similarity
     for threshold, name in ((similarity, "Anna"), (np.nextafter(similarity, 2), None)):
         exact = terms.model_copy(update={"threshold": float(threshold)})
-        second = Gallery(FolderEngine(tmp_path / str(threshold), empty(exact)), looker)
-        second.enrol("Anna", [photo(1)])
+        second = Gallery(FaissBackend(tmp_path / str(threshold), empty_gallery(exact)), looker)
+        second.enroll("Anna", [photo(1)])
         assert second.identify(probe)[0].name == name
         assert second.identify(probe)[0].nearest == "Anna"
 
 
-def test_the_threshold_follows_the_number_of_people(tmp_path: Path, terms: Terms, looker, photo: Photo) -> None:
-    law = Unknown(mean=0.0, deviation=0.2, intercept=-1.0, slope=0.8)
-    gallery = Gallery(FolderEngine(tmp_path / "own", store.empty(terms.model_copy(update={"unknown": law}))), looker)
+def test_the_threshold_follows_the_number_of_people(
+    tmp_path: Path, terms: GalleryMetadata, looker, photo: Photo
+) -> None:
+    law = ImpostorModel(mean=0.0, deviation=0.2, intercept=-1.0, slope=0.8)
+    gallery = Gallery(FaissBackend(tmp_path / "own", storage.empty(terms.model_copy(update={"unknown": law}))), looker)
     thresholds, sure = [], []
     for person in range(1, 5):
-        gallery.enrol(f"p{person}", [photo(person)])
+        gallery.enroll(f"p{person}", [photo(person)])
         thresholds.append(gallery.threshold)
         sure.append(gallery.identify(photo(1, variant=3))[0].confidence)
     assert thresholds == [law.threshold(0.01, people) for people in (1, 2, 3, 4)]
     assert thresholds == sorted(set(thresholds))
     assert sure == sorted(set(sure), reverse=True)
-    assert store.read(gallery.folder).terms == gallery.terms
+    assert storage.read(gallery.folder).terms == gallery.terms
 
 
 def test_the_margin_is_to_the_second_person(gallery: Gallery, photo: Photo, looker) -> None:
-    gallery.enrol("Anna", [photo(1), photo(1, variant=1)])
+    gallery.enroll("Anna", [photo(1), photo(1, variant=1)])
     probe = photo(1, variant=7)
     assert gallery.identify(probe)[0].margin is None
-    gallery.enrol("Bob", [photo(2)])
+    gallery.enroll("Bob", [photo(2)])
     face = gallery.identify(probe)[0]
-    known = store.read(gallery.folder)
-    asked = looker.look([read_photo(probe)], None)[0].embeddings[0]
+    known = storage.read(gallery.folder)
+    asked = looker.predict([read_image(probe)], None)[0].embeddings[0]
     bob = float(known.embeddings[[entry.person == "Bob" for entry in known.entries]][0] @ asked)
     assert face.margin == pytest.approx(face.similarity - bob, abs=1e-6)
     assert face.record()["margin"] == round(face.margin, 6)
@@ -88,21 +90,21 @@ def test_the_margin_is_to_the_second_person(gallery: Gallery, photo: Photo, look
 def test_a_gallery_with_nobody_knows_nobody(gallery: Gallery, photo: Photo) -> None:
     face = gallery.identify(photo(1))[0]
     assert (face.name, face.similarity, face.nearest) == (None, None, None)
-    gallery.enrol("Anna", [photo(1)])
+    gallery.enroll("Anna", [photo(1)])
     gallery.forget("Anna")
     assert gallery.people() == {}
     assert gallery.identify(photo(1))[0].record()["similarity"] is None
 
 
 def test_a_photo_without_a_face_has_no_faces(gallery: Gallery, photo: Photo) -> None:
-    gallery.enrol("Anna", [photo(1)])
+    gallery.enroll("Anna", [photo(1)])
     assert gallery.identify(photo()) == []
 
 
 def test_an_image_is_as_good_as_its_file(gallery: Gallery, photo: Photo) -> None:
-    gallery.enrol("Anna", [str(photo(1))])
+    gallery.enroll("Anna", [str(photo(1))])
     path = photo(1, variant=3)
-    assert gallery.identify(read_photo(path))[0].record() == gallery.identify(str(path))[0].record()
+    assert gallery.identify(read_image(path))[0].record() == gallery.identify(str(path))[0].record()
 
 
 def test_one_bad_photo_and_nobody_is_enrolled(gallery: Gallery, photo: Photo, tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_one_bad_photo_and_nobody_is_enrolled(gallery: Gallery, photo: Photo, tm
         (tmp_path / "none", "no such"),
     ):
         with pytest.raises(PhotoError, match=said) as caught:
-            gallery.enrol("Anna", [photo(1), bad])
+            gallery.enroll("Anna", [photo(1), bad])
         assert str(bad) in str(caught.value)
         assert "\n" not in str(caught.value)
     assert gallery.people() == {}
@@ -125,18 +127,18 @@ def test_one_bad_photo_and_nobody_is_enrolled(gallery: Gallery, photo: Photo, tm
 
 
 def test_a_photo_is_enrolled_once(gallery: Gallery, photo: Photo) -> None:
-    first = gallery.enrol("Anna", [photo(1), photo(1)])
+    first = gallery.enroll("Anna", [photo(1), photo(1)])
     assert (first.added, first.known, first.total) == (1, 1, 1)
-    again = gallery.enrol("Anna", [photo(1), photo(1, variant=1)])
+    again = gallery.enroll("Anna", [photo(1), photo(1, variant=1)])
     assert (again.added, again.known, again.total) == (1, 1, 2)
     with pytest.raises(GalleryError, match="enrolled as Anna"):
-        gallery.enrol("Bob", [photo(2), photo(1)])
+        gallery.enroll("Bob", [photo(2), photo(1)])
     assert gallery.people() == {"Anna": 2}
 
 
 def test_one_name_however_it_is_typed(gallery: Gallery, photo: Photo) -> None:
-    gallery.enrol("Ça\u011fla", [photo(1)])
-    gallery.enrol("  C\u0327ag\u0306la ", [photo(1, variant=1)])
+    gallery.enroll("Ça\u011fla", [photo(1)])
+    gallery.enroll("  C\u0327ag\u0306la ", [photo(1, variant=1)])
     assert gallery.people() == {"Çağla": 2}
     gallery.forget("C\u0327ag\u0306la")
     assert gallery.people() == {}
@@ -145,47 +147,47 @@ def test_one_name_however_it_is_typed(gallery: Gallery, photo: Photo) -> None:
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\tb", "\x1b[31mred", "\u202egnp", "x" * 201, "Unknown", "\udcff"])
 def test_names_that_cannot_be_used(gallery: Gallery, photo: Photo, name: str) -> None:
     with pytest.raises(GalleryError) as caught:
-        gallery.enrol(name, [photo(1)])
+        gallery.enroll(name, [photo(1)])
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("name", ["Çağla Işık", "김민수", "王小明", "علی\u200cرضا", "O'Neil-Šimić 3rd", "x" * 200])
 def test_names_of_any_script(gallery: Gallery, photo: Photo, name: str) -> None:
-    gallery.enrol(name, [photo(1)])
+    gallery.enroll(name, [photo(1)])
     assert gallery.identify(photo(1))[0].name == name
 
 
 def test_another_model_is_refused(gallery: Gallery, photo: Photo, looker) -> None:
-    gallery.enrol("Anna", [photo(1)])
+    gallery.enroll("Anna", [photo(1)])
     other = type(looker)("b" * 64)
     with pytest.raises(GalleryError, match="made with model aaaaaaaaaaaa, this is model bbbbbbbbbbbb"):
-        Gallery(FolderEngine(gallery.folder, store.read(gallery.folder)), other)
+        Gallery(FaissBackend(gallery.folder, storage.read(gallery.folder)), other)
 
 
 def test_a_gallery_remade_with_another_model_meanwhile_is_not_mixed(
-    gallery: Gallery, photo: Photo, looker, terms: Terms
+    gallery: Gallery, photo: Photo, looker, terms: GalleryMetadata
 ) -> None:
-    gallery.enrol("Anna", [photo(1)])
-    remade = empty(terms.model_copy(update={"fingerprint": "b" * 64}))
-    store.create(gallery.folder, remade, replace=True)
+    gallery.enroll("Anna", [photo(1)])
+    remade = empty_gallery(terms.model_copy(update={"fingerprint": "b" * 64}))
+    storage.create(gallery.folder, remade, replace=True)
     with pytest.raises(GalleryError, match="two models"):
-        gallery.enrol("Bob", [photo(2)])
-    assert store.read(gallery.folder).entries == ()
+        gallery.enroll("Bob", [photo(2)])
+    assert storage.read(gallery.folder).entries == ()
 
 
 def test_two_that_opened_it_before_do_not_undo_each_other(gallery: Gallery, photo: Photo, looker) -> None:
-    gallery.enrol("Anna", [photo(1)])
-    other = Gallery(FolderEngine(gallery.folder, store.read(gallery.folder)), looker)
-    gallery.enrol("Bob", [photo(2)])
-    other.enrol("Carl", [photo(3)])
+    gallery.enroll("Anna", [photo(1)])
+    other = Gallery(FaissBackend(gallery.folder, storage.read(gallery.folder)), looker)
+    gallery.enroll("Bob", [photo(2)])
+    other.enroll("Carl", [photo(3)])
     assert other.people() == {"Anna": 1, "Bob": 1, "Carl": 1}
     gallery.forget("Carl")
     assert gallery.people() == {"Anna": 1, "Bob": 1}
 
 
 def test_the_renamed_and_merged_are_answered_by_their_new_names(gallery: Gallery, photo: Photo) -> None:
-    gallery.enrol("Anna", [photo(1)])
-    gallery.enrol("Ann", [photo(1, variant=1)])
+    gallery.enroll("Anna", [photo(1)])
+    gallery.enroll("Ann", [photo(1, variant=1)])
     gallery.rename(" Anna", "C\u0327ag\u0306la")
     assert gallery.identify(photo(1))[0].name == "Çağla"
     gallery.merge("Ann", "Çağla")
@@ -195,8 +197,8 @@ def test_the_renamed_and_merged_are_answered_by_their_new_names(gallery: Gallery
 
 def test_sources_are_kept(gallery: Gallery, photo: Photo) -> None:
     path = photo(1)
-    gallery.enrol("Anna", [path])
-    (entry,) = store.read(gallery.folder).entries
+    gallery.enroll("Anna", [path])
+    (entry,) = storage.read(gallery.folder).entries
     assert entry.photo == str(path)
     assert entry.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -204,6 +206,6 @@ def test_sources_are_kept(gallery: Gallery, photo: Photo) -> None:
 def test_a_file_name_that_is_no_text_is_kept_as_text(gallery: Gallery, photo: Photo, tmp_path: Path) -> None:
     odd = tmp_path / "an\udcffna\n.png"
     odd.write_bytes(photo(1).read_bytes())
-    gallery.enrol("Anna", [odd])
-    (entry,) = store.read(gallery.folder).entries
+    gallery.enroll("Anna", [odd])
+    (entry,) = storage.read(gallery.folder).entries
     assert entry.photo == f"{tmp_path}/an\\xffna\\n.png"

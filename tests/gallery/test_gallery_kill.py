@@ -16,20 +16,20 @@ import numpy as np
 import pytest
 
 from onelook.errors import OnelookError
-from onelook.gallery import store
-from onelook.gallery.contents import Contents, Entry, Terms
-from onelook.gallery.layout import HEADER
-from onelook.settings import Detect
+from onelook.gallery import storage
+from onelook.gallery.data import Entry, GalleryData, GalleryMetadata
+from onelook.gallery.file_format import HEADER
+from onelook.settings import DetectSettings
 
 SPAWN = multiprocessing.get_context("spawn")
 DETECT = {"score": 0.5, "nms": 0.4, "longest_side": 640}
-TERMS = Terms.model_validate(
+TERMS = GalleryMetadata.model_validate(
     {
         "fingerprint": "f",
         "embedding_size": 32,
         "threshold": 0.5,
         "target_fpir": 0.1,
-        "detect": Detect(**DETECT),
+        "detect": DetectSettings(**DETECT),
         "managed": False,
     }
 )
@@ -41,16 +41,16 @@ def rows_of(person: str, count: int) -> tuple[tuple[Entry, ...], np.ndarray]:
     return entries, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def enrol(folder: Path, person: str, count: int = 3) -> None:
-    store.change(folder, lambda contents: contents.adding(*rows_of(person, count)), start=TERMS)
+def enroll(folder: Path, person: str, count: int = 3) -> None:
+    storage.change(folder, lambda contents: contents.adding(*rows_of(person, count)), start=TERMS)
 
 
 def forget(folder: Path, person: str) -> None:
-    store.change(folder, lambda contents: contents.without(person))
+    storage.change(folder, lambda contents: contents.without(person))
 
 
 def people(folder: Path) -> dict[str, int]:
-    contents: Contents = store.read(folder)
+    contents: GalleryData = storage.read(folder)
     for name, entries in contents.people().items():
         mine = contents.embeddings[[entry.person == name for entry in contents.entries]]
         np.testing.assert_array_equal(mine, rows_of(name, len(entries))[1])
@@ -76,14 +76,14 @@ def die_at(event: int, action: Callable[[], None]) -> None:
 def kill_at_every_access(root: Path, kind: str) -> None:
     """Run in a process of its own, which forks: a change, killed before its first, second, … access to a file."""
     prepared = root / "prepared"
-    enrol(prepared, "anna")
-    enrol(prepared, "bob")
+    enroll(prepared, "anna")
+    enroll(prepared, "bob")
     before = {"anna": 3, "bob": 3}
     changes = {
-        "create": (partial(enrol, person="carl"), {"carl": 3}),
-        "enrol": (partial(enrol, person="carl"), before | {"carl": 3}),
+        "create": (partial(enroll, person="carl"), {"carl": 3}),
+        "enroll": (partial(enroll, person="carl"), before | {"carl": 3}),
         "forget": (partial(forget, person="bob"), {"anna": 3}),
-        "restore": (partial(store.restore, contents=store.read(prepared).without("anna")), {"bob": 3}),
+        "restore": (partial(storage.restore, contents=storage.read(prepared).without("anna")), {"bob": 3}),
     }
     action, after = changes[kind]
     outcomes = {"before": 0, "after": 0}
@@ -100,7 +100,7 @@ def kill_at_every_access(root: Path, kind: str) -> None:
         assert now in ((None if kind == "create" else before), after), (event, now)
         outcomes["after" if now == after else "before"] += 1
         # What the kill left behind neither blocks nor outlives the next change.
-        enrol(folder, "dora")
+        enroll(folder, "dora")
         assert people(folder) == (now or {}) | {"dora": 3}
         assert len(list(folder.iterdir())) == 3, event
         assert {path.name for path in folder.parent.iterdir()} == {"gallery", ".gallery.lock"}, event
@@ -114,13 +114,13 @@ def kill_at_every_access(root: Path, kind: str) -> None:
 
 def change_for_ever(folder: Path) -> None:
     while True:
-        enrol(folder, "carl")
+        enroll(folder, "carl")
         forget(folder, "carl")
 
 
 def kill_at_random(folder: Path) -> None:
     """Run in a process of its own, which forks: endless changes, killed at random moments."""
-    enrol(folder, "anna")
+    enroll(folder, "anna")
     moments = random.Random(3)
     for _ in range(15):
         child = os.fork()
@@ -138,9 +138,9 @@ def kill_at_random(folder: Path) -> None:
     assert people(folder) == {"anna": 3}
 
 
-def enrol_many(folder: Path, people: list[str]) -> None:
+def enroll_many(folder: Path, people: list[str]) -> None:
     for person in people:
-        enrol(folder, person)
+        enroll(folder, person)
 
 
 def fill_the_disk(folder: Path, limits: list[int]) -> None:
@@ -150,7 +150,7 @@ def fill_the_disk(folder: Path, limits: list[int]) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         try:
-            enrol(folder, "carl", 40)
+            enroll(folder, "carl", 40)
         except OnelookError as error:
             failures += 1
             assert "\n" not in str(error)
@@ -168,7 +168,7 @@ def run(target: Callable[..., None], *arguments: object) -> None:
     assert process.exitcode == 0
 
 
-@pytest.mark.parametrize("kind", ["create", "enrol", "forget", "restore"])
+@pytest.mark.parametrize("kind", ["create", "enroll", "forget", "restore"])
 def test_killed_before_any_access_to_a_file(tmp_path: Path, kind: str) -> None:
     run(kill_at_every_access, tmp_path, kind)
 
@@ -178,14 +178,14 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_gallery(tmp_path: Path) -> None:
-    enrol(tmp_path / "gallery", "anna")
+    enroll(tmp_path / "gallery", "anna")
     run(fill_the_disk, tmp_path / "gallery", [0, 1, 100, 700, 4000, 5000, 5800, 100_000])
 
 
-def test_two_enrolments_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_two_enrollments_at_once_lose_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     lists = [[f"{letter}{i}" for i in range(12)] for letter in "ab"]
-    processes = [SPAWN.Process(target=enrol_many, args=(folder, names)) for names in lists]
+    processes = [SPAWN.Process(target=enroll_many, args=(folder, names)) for names in lists]
     for process in processes:
         process.start()  # neither finds a gallery: one of them begins it, the other joins
     for process in processes:

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onelook.errors import GalleryError
-from onelook.gallery import store
-from onelook.gallery.contents import Contents, Entry, Terms, empty
-from onelook.gallery.layout import checksum
-from onelook.settings import Detect
+from onelook.gallery import storage
+from onelook.gallery.data import Entry, GalleryData, GalleryMetadata, empty_gallery
+from onelook.gallery.file_format import checksum
+from onelook.settings import DetectSettings
 
 Files = Callable[[Path], dict[str, bytes]]
 
@@ -33,44 +33,44 @@ def make_entry(person: str, number: int) -> Entry:
 
 
 @pytest.fixture
-def contents(terms: Terms) -> Contents:
+def contents(terms: GalleryMetadata) -> GalleryData:
     entries = tuple(make_entry(person, i) for i, person in enumerate(["Anna", "Çağla", "Anna", "王小明"]))
-    return Contents(terms, entries, make_rows(4, terms.embedding_size, 1))
+    return GalleryData(terms, entries, make_rows(4, terms.embedding_size, 1))
 
 
-def test_reads_what_was_written(tmp_path: Path, contents: Contents) -> None:
-    store.create(tmp_path / "g", contents)
-    again = store.read(tmp_path / "g")
+def test_reads_what_was_written(tmp_path: Path, contents: GalleryData) -> None:
+    storage.create(tmp_path / "g", contents)
+    again = storage.read(tmp_path / "g")
     assert again.terms == contents.terms
     assert again.entries == contents.entries
     np.testing.assert_array_equal(again.embeddings, contents.embeddings)
 
 
-def test_faiss_itself_reads_the_index(tmp_path: Path, contents: Contents) -> None:
-    store.create(tmp_path / "g", contents)
+def test_faiss_itself_reads_the_index(tmp_path: Path, contents: GalleryData) -> None:
+    storage.create(tmp_path / "g", contents)
     index = faiss.read_index(str(next((tmp_path / "g").glob("index.*.faiss"))))
     similarities, rows = index.search(contents.embeddings, 1)
     np.testing.assert_array_equal(rows[:, 0], range(4))
     np.testing.assert_allclose(similarities[:, 0], 1, atol=1e-6)
 
 
-def test_an_empty_gallery_is_a_gallery(tmp_path: Path, terms: Terms) -> None:
-    store.create(tmp_path / "g", empty(terms))
-    assert store.read(tmp_path / "g").people() == {}
+def test_an_empty_gallery_is_a_gallery(tmp_path: Path, terms: GalleryMetadata) -> None:
+    storage.create(tmp_path / "g", empty_gallery(terms))
+    assert storage.read(tmp_path / "g").people() == {}
 
 
-def test_same_contents_same_bytes(tmp_path: Path, contents: Contents, files: Files) -> None:
-    store.create(tmp_path / "a", contents)
-    store.create(tmp_path / "b", contents)
+def test_same_contents_same_bytes(tmp_path: Path, contents: GalleryData, files: Files) -> None:
+    storage.create(tmp_path / "a", contents)
+    storage.create(tmp_path / "b", contents)
     before = files(tmp_path / "b")
-    store.create(tmp_path / "b", contents, replace=True)
+    storage.create(tmp_path / "b", contents, replace=True)
     assert files(tmp_path / "a") == before == files(tmp_path / "b")
 
 
-def test_replacing_leaves_nothing_of_the_old(tmp_path: Path, contents: Contents, files: Files) -> None:
-    store.create(tmp_path / "a", contents.without("Anna"))
-    store.create(tmp_path / "b", contents)
-    store.create(tmp_path / "b", contents.without("Anna"), replace=True)
+def test_replacing_leaves_nothing_of_the_old(tmp_path: Path, contents: GalleryData, files: Files) -> None:
+    storage.create(tmp_path / "a", contents.without("Anna"))
+    storage.create(tmp_path / "b", contents)
+    storage.create(tmp_path / "b", contents.without("Anna"), replace=True)
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
@@ -86,35 +86,40 @@ def test_replacing_leaves_nothing_of_the_old(tmp_path: Path, contents: Contents,
 )
 def test_any_changes_keep_the_rows_of_a_plain_list(steps: list[tuple[str, str, int]]) -> None:
     detect = {"score": 0.5, "nms": 0.4, "longest_side": 640}
-    terms = Terms(
-        fingerprint="f", embedding_size=4, threshold=0.5, target_fpir=0.1, detect=Detect(**detect), managed=False
+    terms = GalleryMetadata(
+        fingerprint="f",
+        embedding_size=4,
+        threshold=0.5,
+        target_fpir=0.1,
+        detect=DetectSettings(**detect),
+        managed=False,
     )
     twin: list[tuple[Entry, bytes]] = []
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "g"
-        store.create(folder, empty(terms))
+        storage.create(folder, empty_gallery(terms))
         for number, (kind, person, count) in enumerate(steps):
             if kind == "add":
                 entries = tuple(make_entry(person, 10 * number + i) for i in range(count))
                 rows = make_rows(count, 4, number)
-                store.change(folder, lambda c, e=entries, r=rows: c.adding(e, r))
+                storage.change(folder, lambda c, e=entries, r=rows: c.adding(e, r))
                 twin += [(entry, row.tobytes()) for entry, row in zip(entries, rows, strict=True)]
             elif any(entry.person == person for entry, _ in twin):
-                store.change(folder, lambda c, p=person: c.without(p))
+                storage.change(folder, lambda c, p=person: c.without(p))
                 twin = [(entry, row) for entry, row in twin if entry.person != person]
             else:
                 with pytest.raises(GalleryError, match="nobody of that name"):
-                    store.change(folder, lambda c, p=person: c.without(p))
-            now = store.read(folder)
+                    storage.change(folder, lambda c, p=person: c.without(p))
+            now = storage.read(folder)
             assert [(e, r.tobytes()) for e, r in zip(now.entries, now.embeddings, strict=True)] == twin
             assert len(list(folder.iterdir())) == 3
 
 
-def test_the_forgotten_are_in_no_file(tmp_path: Path, contents: Contents, files: Files) -> None:
-    store.create(tmp_path / "g", contents)
+def test_the_forgotten_are_in_no_file(tmp_path: Path, contents: GalleryData, files: Files) -> None:
+    storage.create(tmp_path / "g", contents)
     abandoned = tmp_path / "g" / f".people.{'0' * 64}.json.x1y2"  # what a kill while writing leaves
     abandoned.write_text("Anna", encoding="utf-8")
-    store.change(tmp_path / "g", lambda c: c.without("Anna"))
+    storage.change(tmp_path / "g", lambda c: c.without("Anna"))
     everything = b"".join(files(tmp_path / "g").values())
     assert b"Anna" not in everything
     for row in contents.embeddings[[0, 2]]:
@@ -122,10 +127,10 @@ def test_the_forgotten_are_in_no_file(tmp_path: Path, contents: Contents, files:
     assert contents.embeddings[1].tobytes() in everything
 
 
-def test_foreign_files_in_the_folder_are_left_alone(tmp_path: Path, contents: Contents) -> None:
-    store.create(tmp_path / "g", contents)
+def test_foreign_files_in_the_folder_are_left_alone(tmp_path: Path, contents: GalleryData) -> None:
+    storage.create(tmp_path / "g", contents)
     (tmp_path / "g" / "index.html").write_text("mine")
-    store.change(tmp_path / "g", lambda c: c.without("Anna"))
+    storage.change(tmp_path / "g", lambda c: c.without("Anna"))
     assert (tmp_path / "g" / "index.html").read_text() == "mine"
 
 
@@ -155,17 +160,17 @@ def make_folder(path: Path) -> None:
 @pytest.mark.parametrize("damage", [truncate, flip, clear, noise, make_folder, Path.unlink])
 @pytest.mark.parametrize("pattern", ["gallery.json", "index.*", "people.*"])
 def test_a_damaged_file_is_refused_in_one_line(
-    tmp_path: Path, contents: Contents, pattern: str, damage: Callable[[Path], None]
+    tmp_path: Path, contents: GalleryData, pattern: str, damage: Callable[[Path], None]
 ) -> None:
-    store.create(tmp_path / "g", contents)
+    storage.create(tmp_path / "g", contents)
     path = next((tmp_path / "g").glob(pattern))
     damage(path)
     with pytest.raises(GalleryError) as caught:
-        store.read(tmp_path / "g")
+        storage.read(tmp_path / "g")
     assert path.name in str(caught.value) or str(tmp_path / "g") in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(GalleryError):
-        store.change(tmp_path / "g", lambda c: c.without("Anna"))
+        storage.change(tmp_path / "g", lambda c: c.without("Anna"))
 
 
 @pytest.mark.parametrize(
@@ -182,9 +187,9 @@ def test_a_damaged_file_is_refused_in_one_line(
     ],
 )
 def test_an_inconsistent_description_is_refused(
-    tmp_path: Path, contents: Contents, keys: tuple[str, ...], value: object, said: str
+    tmp_path: Path, contents: GalleryData, keys: tuple[str, ...], value: object, said: str
 ) -> None:
-    store.create(tmp_path / "g", contents)
+    storage.create(tmp_path / "g", contents)
     path = tmp_path / "g" / "gallery.json"
     tree = json.loads(path.read_text())
     section = tree
@@ -193,10 +198,10 @@ def test_an_inconsistent_description_is_refused(
     section[keys[-1]] = value
     path.write_text(json.dumps(tree | {"checksum": checksum(tree)}))
     with pytest.raises(GalleryError, match=said):
-        store.read(tmp_path / "g")
+        storage.read(tmp_path / "g")
 
 
-def test_an_index_of_another_kind_is_refused(tmp_path: Path, contents: Contents) -> None:
+def test_an_index_of_another_kind_is_refused(tmp_path: Path, contents: GalleryData) -> None:
     size = contents.terms.embedding_size
     distances = faiss.IndexFlatL2(size)
     distances.add(contents.embeddings)
@@ -206,77 +211,77 @@ def test_an_index_of_another_kind_is_refused(tmp_path: Path, contents: Contents)
     missing.add(np.full((4, size), np.nan, np.float32))
     for number, (index, said) in enumerate([(distances, "inner"), (long_rows, "length 1"), (missing, "length 1")]):
         folder = tmp_path / str(number)
-        store.create(folder, contents)
+        storage.create(folder, contents)
         data = faiss.serialize_index(index).tobytes()
         name = f"index.{hashlib.sha256(data).hexdigest()}.faiss"
         (folder / name).write_bytes(data)
         tree = json.loads((folder / "gallery.json").read_text()) | {"index_file": name}
         (folder / "gallery.json").write_text(json.dumps(tree | {"checksum": checksum(tree)}))
         with pytest.raises(GalleryError, match=said):
-            store.read(folder)
+            storage.read(folder)
 
 
 def test_a_gallery_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match="no such gallery"):
-        store.read(tmp_path / "none")
+        storage.read(tmp_path / "none")
     with pytest.raises(GalleryError, match="no such gallery"):
-        store.change(tmp_path / "deep" / "none", lambda c: c)
+        storage.change(tmp_path / "deep" / "none", lambda c: c)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_that_is_there_is_written_over(tmp_path: Path, contents: Contents) -> None:
+def test_nothing_that_is_there_is_written_over(tmp_path: Path, contents: GalleryData) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").write_bytes(b"precious")
     (tmp_path / "notes").write_text("precious")
     for name in ("photos", "notes"):
         for replace in (False, True):
             with pytest.raises(GalleryError):
-                store.create(tmp_path / name, contents, replace=replace)
+                storage.create(tmp_path / name, contents, replace=replace)
     assert (tmp_path / "photos" / "holiday.jpg").read_bytes() == b"precious"
     assert (tmp_path / "notes").read_text() == "precious"
 
 
-def test_the_pipelines_gallery_is_not_changed_by_hand(tmp_path: Path, contents: Contents, files: Files) -> None:
-    managed = Contents(contents.terms.model_copy(update={"managed": True}), contents.entries, contents.embeddings)
-    store.create(tmp_path / "g", managed)
+def test_the_pipelines_gallery_is_not_changed_by_hand(tmp_path: Path, contents: GalleryData, files: Files) -> None:
+    managed = GalleryData(contents.terms.model_copy(update={"managed": True}), contents.entries, contents.embeddings)
+    storage.create(tmp_path / "g", managed)
     before = files(tmp_path / "g")
     with pytest.raises(GalleryError, match="pipeline"):
-        store.change(tmp_path / "g", lambda c: c.without("Anna"))
+        storage.change(tmp_path / "g", lambda c: c.without("Anna"))
     assert files(tmp_path / "g") == before
 
 
-def test_a_gallery_reached_by_a_link_is_changed_where_it_lies(tmp_path: Path, contents: Contents) -> None:
-    store.create(tmp_path / "real", contents)
+def test_a_gallery_reached_by_a_link_is_changed_where_it_lies(tmp_path: Path, contents: GalleryData) -> None:
+    storage.create(tmp_path / "real", contents)
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    store.change(tmp_path / "link", lambda c: c.without("Anna"))
+    storage.change(tmp_path / "link", lambda c: c.without("Anna"))
     assert (tmp_path / "link").is_symlink()
-    assert "Anna" not in store.read(tmp_path / "real").people()
+    assert "Anna" not in storage.read(tmp_path / "real").people()
 
 
-def test_a_copied_gallery_is_the_same_gallery(tmp_path: Path, contents: Contents) -> None:
-    store.create(tmp_path / "g", contents)
+def test_a_copied_gallery_is_the_same_gallery(tmp_path: Path, contents: GalleryData) -> None:
+    storage.create(tmp_path / "g", contents)
     shutil.copytree(tmp_path / "g", tmp_path / "elsewhere")
-    assert store.read(tmp_path / "elsewhere").entries == contents.entries
+    assert storage.read(tmp_path / "elsewhere").entries == contents.entries
 
 
 def keep_changing(folder: Path, count: int) -> None:
     for number in range(count):
         entry = make_entry("guest", 1000 + number)
-        store.change(folder, lambda c, e=entry: c.adding((e,), c.embeddings[:1]))
-        store.change(folder, lambda c: c.without("guest"))
+        storage.change(folder, lambda c, e=entry: c.adding((e,), c.embeddings[:1]))
+        storage.change(folder, lambda c: c.without("guest"))
 
 
-def test_readers_see_whole_states_while_another_process_changes(tmp_path: Path, contents: Contents) -> None:
+def test_readers_see_whole_states_while_another_process_changes(tmp_path: Path, contents: GalleryData) -> None:
     folder = tmp_path / "g"
-    store.create(folder, contents)
+    storage.create(folder, contents)
     writer = multiprocessing.get_context("spawn").Process(target=keep_changing, args=(folder, 25))
     writer.start()
     reads = {4: 0, 5: 0}
     while writer.is_alive():
-        now = store.read(folder)
+        now = storage.read(folder)
         reads[len(now.entries)] += 1
         np.testing.assert_array_equal(now.embeddings[:4], contents.embeddings)
     writer.join()
     assert writer.exitcode == 0
     assert min(reads.values()) > 0
-    assert store.read(folder).entries == contents.entries
+    assert storage.read(folder).entries == contents.entries

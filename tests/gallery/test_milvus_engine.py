@@ -13,20 +13,19 @@ from hypothesis import strategies as st
 pytest.importorskip("milvus_lite", reason="needs Milvus: pip install 'onelook[milvus]'")
 pytest.importorskip("pymilvus", reason="needs Milvus: pip install 'onelook[milvus]'")
 
-from milvus_twin import SIZE, TERMS, answers, check_same_answers, engines, rows_of, same_contents
-
+from helpers.milvus_twin import SIZE, TERMS, answers, check_same_answers, engines, rows_of, same_contents
 from onelook.errors import GalleryError
-from onelook.gallery import store
-from onelook.gallery.contents import Contents, Entry
-from onelook.gallery.enrolment import Rows
-from onelook.gallery.folder_engine import FolderEngine
+from onelook.gallery import storage
+from onelook.gallery.backend_factory import is_gallery, open_backend, restore_gallery, write_gallery
+from onelook.gallery.data import Entry, GalleryData
+from onelook.gallery.enrollment import Rows
+from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery, open_gallery
-from onelook.gallery.milvus.engine import MilvusEngine
-from onelook.gallery.milvus.whole import write_gallery
+from onelook.gallery.location import MilvusAddress
+from onelook.gallery.milvus_backend.backend import MilvusBackend
+from onelook.gallery.milvus_backend.migration import write_gallery
 from onelook.gallery.names import check_name
-from onelook.gallery.opening import is_gallery, open_engine, restore, write
-from onelook.gallery.place import MilvusAddress
-from onelook.unknown import Unknown
+from onelook.open_set import ImpostorModel
 
 Photo = Callable[..., Path]
 
@@ -129,7 +128,7 @@ def test_every_change_and_nothing_else_is_another_revision(tmp_path: Path, datab
             change(engine)
             seen.append(engine.revision())
             engine.search(np.ones((1, SIZE), np.float32))
-            assert engine.revision() == seen[-1] == open_engine(engine.place).revision()
+            assert engine.revision() == seen[-1] == open_backend(engine.place).revision()
         # The last change leaves nobody, as before the first.
         assert len(set(seen[:-1])) == len(seen) - 1
 
@@ -144,25 +143,25 @@ def test_everybody_alike_is_pointed_out_however_many(tmp_path: Path, database: P
     folder, milvus = engines(tmp_path / "alike", database)
     for engine in (folder, milvus):
         engine.add(same_face([f"p{i:02}" for i in range(40)]), whole=True)
-        assert len(engine.lookalikes(["p07"])) == 39
-    assert milvus.lookalikes(["p07", "p08"]) == folder.lookalikes(["p07", "p08"])
+        assert len(engine.find_duplicates(["p07"])) == 39
+    assert milvus.find_duplicates(["p07", "p08"]) == folder.find_duplicates(["p07", "p08"])
 
 
 def test_a_gallery_answers_as_a_folder_does(tmp_path: Path, database: Path, photo: Photo, looker, terms) -> None:
-    law = Unknown(mean=0.0, deviation=0.2, intercept=-1.0, slope=0.8)
+    law = ImpostorModel(mean=0.0, deviation=0.2, intercept=-1.0, slope=0.8)
     terms = terms.model_copy(update={"unknown": law})
     address = MilvusAddress(str(database), "whole")
     galleries = [
-        Gallery(FolderEngine(tmp_path / "folder", Contents(terms, (), np.empty((0, 16), np.float32))), looker),
-        Gallery(MilvusEngine(address, terms), looker),
+        Gallery(FaissBackend(tmp_path / "folder", GalleryData(terms, (), np.empty((0, 16), np.float32))), looker),
+        Gallery(MilvusBackend(address, terms), looker),
     ]
     for gallery in galleries:
         assert gallery.identify(photo(1))[0].nearest is None
         for person in range(1, 5):
-            gallery.enrol(f"p{person}", [photo(person), photo(person, variant=1)])
+            gallery.enroll(f"p{person}", [photo(person), photo(person, variant=1)])
         with pytest.raises(GalleryError, match="enrolled as p1"):
-            gallery.enrol("Eve", [photo(9), photo(1)])
-        assert gallery.enrol("p1", [photo(1), photo(1, variant=2)]).total == 3
+            gallery.enroll("Eve", [photo(9), photo(1)])
+        assert gallery.enroll("p1", [photo(1), photo(1, variant=2)]).total == 3
         gallery.rename("p2", "Bob")
         gallery.merge("p3", "Bob")
         gallery.forget("p4")
@@ -174,46 +173,48 @@ def test_a_gallery_answers_as_a_folder_does(tmp_path: Path, database: Path, phot
         assert (mine.name, mine.nearest) == (others.name, others.nearest)
         for figure in ("similarity", "margin", "confidence"):
             assert getattr(mine, figure) == pytest.approx(getattr(others, figure), abs=1e-6)
-    assert same_contents(store.read(tmp_path / "folder"), MilvusEngine(address).contents())
+    assert same_contents(storage.read(tmp_path / "folder"), MilvusBackend(address).contents())
 
 
 def test_another_model_is_refused(database: Path, photo: Photo, looker, terms) -> None:
     address = MilvusAddress(str(database), "model")
-    gallery = Gallery(MilvusEngine(address, terms), looker)
-    gallery.enrol("Anna", [photo(1)])
+    gallery = Gallery(MilvusBackend(address, terms), looker)
+    gallery.enroll("Anna", [photo(1)])
     with pytest.raises(GalleryError, match="made with model aaaaaaaaaaaa, this is model bbbbbbbbbbbb"):
-        Gallery(MilvusEngine(address), type(looker)("b" * 64))
+        Gallery(MilvusBackend(address), type(looker)("b" * 64))
     other = terms.model_copy(update={"fingerprint": "b" * 64})
-    write_gallery(address, Contents(other, (), np.empty((0, 16), np.float32)), replace=True)
+    write_gallery(address, GalleryData(other, (), np.empty((0, 16), np.float32)), replace=True)
     with pytest.raises(GalleryError, match="two models"):
-        gallery.enrol("Bob", [photo(2)])
+        gallery.enroll("Bob", [photo(2)])
 
 
 def test_moved_there_and_back_it_is_the_same_to_the_bit(tmp_path: Path, database: Path) -> None:
     rows = rows_of(["b", "a", "b", "c"])
     plain = Entry(person="old", photo='a "quoted" \\ path', sha256="f" * 64)
-    contents = Contents(
+    contents = GalleryData(
         TERMS, (*rows.entries, plain), np.concatenate([rows.embeddings, np.eye(1, SIZE, dtype=np.float32)])
     )
     address = MilvusAddress(str(database), "moved")
     assert not is_gallery(address)
-    write(address, Contents(TERMS.model_copy(update={"managed": True}), contents.entries, contents.embeddings))
+    write_gallery(
+        address, GalleryData(TERMS.model_copy(update={"managed": True}), contents.entries, contents.embeddings)
+    )
     assert is_gallery(address)
     with pytest.raises(GalleryError, match="already holds"):
-        write(address, contents)
-    write(tmp_path / "back", open_engine(address).contents())
-    assert same_contents(store.read(tmp_path / "back"), contents)
-    restore(address, contents.without("b"))
-    assert same_contents(open_engine(address).contents(), contents.without("b"))
-    twice = Contents(TERMS, (plain, plain), contents.embeddings[:2])
+        write_gallery(address, contents)
+    write_gallery(tmp_path / "back", open_backend(address).contents())
+    assert same_contents(storage.read(tmp_path / "back"), contents)
+    restore_gallery(address, contents.without("b"))
+    assert same_contents(open_backend(address).contents(), contents.without("b"))
+    twice = GalleryData(TERMS, (plain, plain), contents.embeddings[:2])
     with pytest.raises(GalleryError, match="enrolled twice"):
-        write(MilvusAddress(str(database), "twice"), twice)
+        write_gallery(MilvusAddress(str(database), "twice"), twice)
     assert not is_gallery(MilvusAddress(str(database), "twice"))
 
 
 def test_who_is_forgotten_is_gone_from_the_files(tmp_path: Path) -> None:
     database = tmp_path / "own.db"
-    milvus = MilvusEngine(MilvusAddress(str(database)), TERMS)
+    milvus = MilvusBackend(MilvusAddress(str(database)), TERMS)
     milvus.add(rows_of(["Anna Karenina", "Bob", "Anna Karenina"]), whole=True)
     milvus._tables.compact(milvus._held() or "")  # written out of its log into its files
     assert holds(database, b"Karenina")
@@ -249,7 +250,7 @@ def test_what_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
 def test_a_server_that_cannot_be_reached_is_told_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONELOOK_MILVUS_TOKEN", "root:secret")
     with pytest.raises(GalleryError, match="cannot be opened") as caught:
-        open_engine(MilvusAddress("http://127.0.0.1:1"))
+        open_backend(MilvusAddress("http://127.0.0.1:1"))
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -261,5 +262,5 @@ def test_a_database_that_another_has_open_is_told_in_one_line(
     with (database / "LOCK").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(GalleryError, match="another process has it open"):
-            MilvusEngine(MilvusAddress(str(database)), TERMS)
+            MilvusBackend(MilvusAddress(str(database)), TERMS)
     assert capfd.readouterr().err == ""

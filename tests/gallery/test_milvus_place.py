@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from onelook.errors import GalleryError
-from onelook.gallery.place import MilvusAddress, place
+from onelook.gallery.location import MilvusAddress, parse_location
 
 
 @pytest.mark.parametrize(
@@ -19,17 +19,17 @@ from onelook.gallery.place import MilvusAddress, place
     ],
 )
 def test_an_address_of_milvus(address: str, uri: str, name: str) -> None:
-    found = place(address)
+    found = parse_location(address)
     assert found == MilvusAddress(uri, name)
     assert found.embedded == (not uri.startswith("http"))
-    assert place(str(found)) == found
-    assert place(found) is found
+    assert parse_location(str(found)) == found
+    assert parse_location(found) is found
 
 
 @pytest.mark.parametrize("folder", ["gallery", "/data/people.db", "http", "a/milvus:people.db"])
 def test_all_else_is_a_folder(folder: str) -> None:
-    assert place(folder) == Path(folder)
-    assert place(Path(folder)) == Path(folder)
+    assert parse_location(folder) == Path(folder)
+    assert parse_location(Path(folder)) == Path(folder)
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ def test_all_else_is_a_folder(folder: str) -> None:
 )
 def test_what_is_no_address_is_refused(address: str, said: str) -> None:
     with pytest.raises(GalleryError, match=said):
-        place(address)
+        parse_location(address)
 
 
 def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
     with pytest.raises(GalleryError, match="ONELOOK_MILVUS_TOKEN") as caught:
-        place("milvus:http://root:secret@host:19530")
+        parse_location("milvus:http://root:secret@host:19530")
     assert "secret" not in str(caught.value)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from onelook.gallery.milvus.ranking import rank_again
+from onelook.gallery.milvus_backend.ranking import rank_again
 
 
 def test_candidates_are_ranked_in_full_and_none_comes_last() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelook.gallery.search import MOST_FLAT, TemplateIndex, list_index, templates, with_second_look
+from onelook.gallery.faiss_index import MOST_FLAT, TemplateIndex, list_index, templates, with_second_look
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.data.photo import decode_photo
+from onelook.data.image_io import decode_image
 from onelook.gallery.thumbnail import SIDE, thumbnail
 
 
 def decoded(photo: np.ndarray, *box: float) -> np.ndarray:
-    return decode_photo(base64.b64decode(thumbnail(photo, np.asarray(box, np.float32))), "thumbnail")
+    return decode_image(base64.b64decode(thumbnail(photo, np.asarray(box, np.float32))), "thumbnail")
 
 
 def test_shows_the_box_with_a_quarter_more_on_each_side() -> None:
@@ -43,7 +43,7 @@ def test_a_tall_box_is_in_the_middle_of_a_square_and_not_stretched() -> None:
     st.integers(1, 40),
     st.integers(1, 40),
 )
-def test_any_box_gives_a_picture_of_the_photos_own_colours(
+def test_any_box_gives_a_picture_of_the_photos_own_colors(
     corner: tuple[float, float], sides: tuple[float, float], height: int, width: int
 ) -> None:
     photo = np.full((height, width, 3), (90, 160, 30), np.uint8)

@@ -9,7 +9,7 @@ from onelook.geometry.alignment import (
     TEMPLATE,
     align_crop,
     apply_transform,
-    cut_square,
+    crop_square,
     mirror_landmarks,
     similarity_transform,
 )
@@ -65,8 +65,8 @@ def test_an_aligned_crop_puts_the_landmarks_on_the_template(zoom: float) -> None
     for point in TEMPLATE:
         near = (x - point[0]) ** 2 + (y - point[1]) ** 2 < 36
         weights = crop * near
-        centre = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
-        np.testing.assert_allclose(centre, point, atol=0.35)
+        center = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
+        np.testing.assert_allclose(center, point, atol=0.35)
 
 
 @given(st.integers(0, 2**31), angle, st.integers(2, 9), st.floats(-200, 500), st.floats(-200, 500))
@@ -98,7 +98,7 @@ def test_a_square_around_a_box_shows_what_its_transform_says() -> None:
     """A box of 40 x 20 around (50, 70): the square of twice the longer side is 80 wide, shown at a quarter more."""
     photo = np.zeros((120, 160, 3), np.uint8)
     photo[60:64, 80:84] = 255  # its middle is (82, 62)
-    crop, transform = cut_square(photo, np.array([30, 60, 70, 80], np.float32), extent=2.0, size=100)
+    crop, transform = crop_square(photo, np.array([30, 60, 70, 80], np.float32), extent=2.0, size=100)
     np.testing.assert_allclose(
         apply_transform(transform, np.array([[50.0, 70], [10, 30], [90, 110]])), [[50, 50], [0, 0], [100, 100]]
     )
@@ -106,4 +106,4 @@ def test_a_square_around_a_box_shows_what_its_transform_says() -> None:
     place = apply_transform(transform, np.array([[82.0, 62]]))[0]
     assert place == pytest.approx([90, 40])
     assert ((columns + 0.5).mean(), (rows + 0.5).mean()) == pytest.approx(tuple(place), abs=0.01)
-    assert cut_square(photo, np.array([-30, -30, 30, 30], np.float32), 1.0, 60)[0][:30, :30].max() == 0
+    assert crop_square(photo, np.array([-30, -30, 30, 30], np.float32), 1.0, 60)[0][:30, :30].max() == 0

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from onelook.geometry.anchors import FULL_LEVELS, LIGHT_LEVELS, AnchorLevel, corners, make_anchors
+from onelook.geometry.anchors import FULL_LEVELS, LIGHT_LEVELS, AnchorLevel, anchors_to_boxes, make_anchors
 
 
 def test_the_first_and_last_anchors_of_each_level_at_640() -> None:
@@ -22,7 +22,9 @@ def test_a_side_that_is_no_multiple_of_the_stride_gets_one_more_cell() -> None:
 
 
 def test_corners() -> None:
-    torch.testing.assert_close(corners(torch.tensor([[4.0, 6.0, 8.0, 2.0]])), torch.tensor([[0.0, 5.0, 8.0, 7.0]]))
+    torch.testing.assert_close(
+        anchors_to_boxes(torch.tensor([[4.0, 6.0, 8.0, 2.0]])), torch.tensor([[0.0, 5.0, 8.0, 7.0]])
+    )
 
 
 def test_the_full_levels_are_the_published_table() -> None:

@@ -13,7 +13,7 @@ anchor = st.tuples(coordinate, coordinate, side, side)
 
 def test_box_offsets_by_hand() -> None:
     offsets = encode_boxes(torch.tensor([[12.0, 8.0, 28.0, 40.0]]), torch.tensor([[16.0, 16.0, 16.0, 16.0]]))
-    # Centre (20, 24) is (4, 8) from the anchor's, of 16 * 0.1; the height is twice the anchor's.
+    # Center (20, 24) is (4, 8) from the anchor's, of 16 * 0.1; the height is twice the anchor's.
     torch.testing.assert_close(offsets, torch.tensor([[2.5, 5.0, 0.0, float(np.log(2) / 0.2)]]))
 
 

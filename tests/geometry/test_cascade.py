@@ -2,19 +2,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.geometry.anchors import corners
-from onelook.geometry.boxes import decode_boxes, encode_boxes
-from onelook.geometry.cascade import refined_anchors
+from onelook.geometry.anchors import anchors_to_boxes
+from onelook.geometry.boxes import decode_boxes, encode_boxes, refined_anchors
 
 ANCHORS = torch.tensor([[20.0, 30.0, 16.0, 16.0], [50.0, 40.0, 64.0, 32.0]])
 
 
 @given(st.lists(st.floats(-20, 20, width=32), min_size=16, max_size=16))
-def test_they_are_the_decoded_boxes_as_centre_and_size(numbers: list[float]) -> None:
+def test_they_are_the_decoded_boxes_as_center_and_size(numbers: list[float]) -> None:
     offsets = torch.tensor(numbers).reshape(2, 2, 4)
     refined = refined_anchors(offsets, ANCHORS)
     assert refined.shape == (2, 2, 4)
-    torch.testing.assert_close(corners(refined), decode_boxes(offsets, ANCHORS), rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(anchors_to_boxes(refined), decode_boxes(offsets, ANCHORS), rtol=1e-4, atol=1e-2)
 
 
 def test_a_second_regression_from_them_reaches_the_box() -> None:

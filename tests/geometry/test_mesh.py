@@ -6,11 +6,11 @@ from onelook.geometry.mesh import (
     VERTICES,
     edges,
     edges_68,
-    five_points,
+    mesh_to_landmarks,
     mirror_mesh,
+    mirror_permutation,
     to_obj,
     triangles,
-    twins,
 )
 
 
@@ -24,8 +24,8 @@ def test_the_triangles_are_a_disc_over_all_vertices() -> None:
 
 
 def test_twins_are_each_others_and_the_eyes_change_places() -> None:
-    assert (twins()[twins()] == np.arange(VERTICES)).all()
-    assert twins()[[33, 133, 61, NOSE_TIP]].tolist() == [263, 362, 291, NOSE_TIP]
+    assert (mirror_permutation()[mirror_permutation()] == np.arange(VERTICES)).all()
+    assert mirror_permutation()[[33, 133, 61, NOSE_TIP]].tolist() == [263, 362, 291, NOSE_TIP]
 
 
 def test_the_68_points_are_68_and_their_outlines_leave_none_alone() -> None:
@@ -39,7 +39,7 @@ def test_mirrored_twice_a_mesh_is_itself_and_its_points_swap_sides() -> None:
     vertices = np.random.default_rng(0).normal(100, 30, (2, VERTICES, 3))
     once = mirror_mesh(vertices, 250.0)
     np.testing.assert_allclose(mirror_mesh(once, 250.0), vertices, rtol=1e-4)
-    points, mirrored = five_points(vertices), five_points(once)
+    points, mirrored = mesh_to_landmarks(vertices), mesh_to_landmarks(once)
     np.testing.assert_allclose(mirrored[:, [1, 0, 2, 4, 3], 0], 250 - points[..., 0], rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(mirrored[:, [1, 0, 2, 4, 3], 1], points[..., 1], rtol=1e-4)
 

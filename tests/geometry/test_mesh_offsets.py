@@ -2,8 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.geometry.mesh import NOSE_TIP, VERTICES
-from onelook.geometry.mesh_offsets import decode_mesh, encode_mesh
+from onelook.geometry.mesh import NOSE_TIP, VERTICES, decode_mesh, encode_mesh
 
 
 @given(st.integers(0, 1000))

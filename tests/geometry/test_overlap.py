@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.geometry.overlap import areas, pairwise_iou
+from onelook.geometry.boxes import box_areas, pairwise_iou
 
 coordinate = st.floats(-500, 500, width=32)
 side = st.floats(1, 300, width=32)
@@ -33,5 +33,5 @@ def test_iou_agrees_with_the_definition_for_arrays_and_tensors(a: list, b: list)
 
 def test_a_box_turned_inside_out_has_no_area_and_no_overlap() -> None:
     boxes = np.array([[5, 5, 1, 9], [0, 0, 0, 0]], np.float32)
-    assert areas(boxes).tolist() == [0, 0]
+    assert box_areas(boxes).tolist() == [0, 0]
     assert pairwise_iou(boxes, np.array([[0, 0, 10, 10]], np.float32)).tolist() == [[0], [0]]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from gallery.conftest import SIZE, CodedLooker, direction, files, looker, photo, terms
-from onelook.gallery import store
-from onelook.gallery.contents import Contents, Entry, Terms
-from onelook.gallery.folder_engine import FolderEngine
+from helpers.painted import HEIGHT, WIDTH, PaintedLooker
+from onelook.gallery import storage
+from onelook.gallery.data import Entry, GalleryData, GalleryMetadata
+from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
-from onelook.media.video import VideoWriter
-from painted import HEIGHT, WIDTH, PaintedLooker
+from onelook.media.video_io import VideoWriter
 
 __all__ = ["files", "looker", "photo", "terms"]  # fixtures of the gallery's tests
 
@@ -33,15 +33,15 @@ def video(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def gallery_of(tmp_path: Path, terms: Terms) -> Callable[..., Gallery]:
+def gallery_of(tmp_path: Path, terms: GalleryMetadata) -> Callable[..., Gallery]:
     """A maker of galleries on disk: gallery_of(looker, Anna=1, Bob=2)."""
 
     def make(looker: CodedLooker, folder: str = "gallery", **people: int) -> Gallery:
         entries = tuple(Entry(person=name, photo=f"{name}.png", sha256=f"{i:064x}") for name, i in people.items())
         rows = np.asarray([direction(i) for i in people.values()], np.float32).reshape(len(people), SIZE)
-        contents = Contents(terms, entries, rows)
-        store.create(tmp_path / folder, contents)
-        return Gallery(FolderEngine(tmp_path / folder, contents), looker)
+        contents = GalleryData(terms, entries, rows)
+        storage.create(tmp_path / folder, contents)
+        return Gallery(FaissBackend(tmp_path / folder, contents), looker)
 
     return make
 

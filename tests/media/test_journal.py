@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from onelook.media.discovery import Source
 from onelook.media.journal import Journal, Line
-from onelook.media.sources import Source
 
 
 def step(journal: Journal, photo: Path) -> Iterator[Line]:

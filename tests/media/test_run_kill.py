@@ -11,36 +11,36 @@ from pathlib import Path
 
 import numpy as np
 
-from onelook.data.photo import write_photo
+from helpers.painted import HEIGHT, WIDTH, PaintedLooker, direction, paint
+from onelook.data.image_io import write_image
 from onelook.errors import OnelookError, VideoError
-from onelook.gallery import store
-from onelook.gallery.contents import Contents, Entry, Terms
-from onelook.gallery.folder_engine import FolderEngine
+from onelook.gallery import storage
+from onelook.gallery.data import Entry, GalleryData, GalleryMetadata
+from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
-from onelook.media.film_picture import draw_film
-from onelook.media.run import run
-from onelook.media.sources import find
-from onelook.media.video import VideoWriter
-from onelook.settings import Detect
-from painted import HEIGHT, WIDTH, PaintedLooker, direction, paint
+from onelook.media.discovery import find_sources
+from onelook.media.identify_all import identify_all
+from onelook.media.video_drawing import draw_video
+from onelook.media.video_io import VideoWriter
+from onelook.settings import DetectSettings
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
 def prepare(root: Path) -> Gallery:
     """A gallery with one of the people, nine photos (two passes) and a video."""
-    detect = Detect(score=0.5, nms=0.4, longest_side=640)
-    terms = Terms(
+    detect = DetectSettings(score=0.5, nms=0.4, longest_side=640)
+    terms = GalleryMetadata(
         fingerprint="a" * 64, embedding_size=16, threshold=0.6, target_fpir=0.01, detect=detect, managed=False
     )
-    contents = Contents(terms, (Entry(person="Anna", photo="a", sha256="0" * 64),), direction(1)[None])
-    store.create(root / "gallery", contents)
+    contents = GalleryData(terms, (Entry(person="Anna", photo="a", sha256="0" * 64),), direction(1)[None])
+    storage.create(root / "gallery", contents)
     for place in range(9):
-        write_photo(root / f"in/{place}.png", paint((1 + place % 4, 10, 10), (1 + (place + 1) % 4, 100, 10)))
+        write_image(root / f"in/{place}.png", paint((1 + place % 4, 10, 10), (1 + (place + 1) % 4, 100, 10)))
     with VideoWriter(root / "in/film.mp4", 10, (HEIGHT, WIDTH, 3)) as writer:
         for t in range(10):
             writer.write(paint((1, 10 + 12 * t, 10), (3, 250 - 12 * t, 60)))
-    return Gallery(FolderEngine(root / "gallery", contents), PaintedLooker())
+    return Gallery(FaissBackend(root / "gallery", contents), PaintedLooker())
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -81,7 +81,7 @@ def die_at(event: int, gallery: Gallery, root: Path, out: Path) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
-    run(gallery, find([root / "in"], out), out, pictures=True)
+    identify_all(gallery, find_sources([root / "in"], out), out, pictures=True)
 
 
 def kill_at_many_accesses(root: Path) -> None:
@@ -89,10 +89,10 @@ def kill_at_many_accesses(root: Path) -> None:
 
     Then the disk is full.
     """
-    gallery = Gallery(FolderEngine(root / "gallery", store.read(root / "gallery")), PaintedLooker())
+    gallery = Gallery(FaissBackend(root / "gallery", storage.read(root / "gallery")), PaintedLooker())
 
     def finish(out: Path) -> None:
-        run(gallery, find([root / "in"], out), out, pictures=True)
+        identify_all(gallery, find_sources([root / "in"], out), out, pictures=True)
 
     whole = root / "whole"
     assert in_a_child(lambda: finish(whole))
@@ -120,20 +120,20 @@ def fill_the_disk(gallery: Gallery, root: Path, expected: dict[str, bytes]) -> N
     for limit in (0, 200, film // 4, film // 2):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         try:
-            run(gallery, find([root / "in"], out), out, pictures=True)
+            identify_all(gallery, find_sources([root / "in"], out), out, pictures=True)
         except OnelookError as error:
             assert "\n" not in str(error) and "again" in str(error), error
         else:
             raise AssertionError(f"nothing was said of {limit} bytes")
     resource.setrlimit(resource.RLIMIT_FSIZE, ((root / "in/film.mp4").stat().st_size // 2, hard))
     try:
-        draw_film(root / "film.mp4", root / "in/film.mp4", [])
+        draw_video(root / "film.mp4", root / "in/film.mp4", [])
     except VideoError as error:
         assert "cannot be written whole" in str(error)
     else:
         raise AssertionError("nothing was said of half a video")
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    run(gallery, find([root / "in"], out), out, pictures=True)
+    identify_all(gallery, find_sources([root / "in"], out), out, pictures=True)
     assert everything(out) == expected
 
 
@@ -148,7 +148,7 @@ def test_killed_before_many_accesses_to_files(tmp_path: Path) -> None:
 def test_interrupted_by_the_keyboard(tmp_path: Path) -> None:
     gallery = prepare(tmp_path)
     whole, out = tmp_path / "whole", tmp_path / "out"
-    run(gallery, find([tmp_path / "in"], whole), whole, pictures=True)
+    identify_all(gallery, find_sources([tmp_path / "in"], whole), whole, pictures=True)
     stops = np.random.default_rng(0).permutation(9)[:3].tolist()
     for stop in sorted(stops):
         left = stop
@@ -160,9 +160,9 @@ def test_interrupted_by_the_keyboard(tmp_path: Path) -> None:
                 raise KeyboardInterrupt
 
         try:
-            run(gallery, find([tmp_path / "in"], out), out, pictures=True, told=interrupt)
+            identify_all(gallery, find_sources([tmp_path / "in"], out), out, pictures=True, told=interrupt)
         except KeyboardInterrupt:
             continue
         raise AssertionError("it was interrupted")
-    run(gallery, find([tmp_path / "in"], out), out, pictures=True)
+    identify_all(gallery, find_sources([tmp_path / "in"], out), out, pictures=True)
     assert everything(out) == everything(whole)

@@ -6,23 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from networks import light_model, tiny_embedding
+from helpers.networks import light_model, tiny_embedding
 from onelook.geometry.alignment import TEMPLATE
-from onelook.geometry.anchors import corners
+from onelook.geometry.anchors import anchors_to_boxes
 from onelook.geometry.boxes import decode_boxes
-from onelook.model.grid import CellEmbedding, GridDetector, nearest_cells
-from onelook.model.joint import JointNetwork
-from onelook.model.look import Looker, load_looker
-from onelook.model.store import save_model
-from onelook.settings import Detect, Model
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.torch_predictor import TorchPredictor
+from onelook.model.grid_detector import CellEmbedding, GridDetector, nearest_cells
+from onelook.model.joint_network import JointNetwork
+from onelook.model.serialization import save_model
+from onelook.settings import DetectSettings, ModelSettings
 
 
-def grid_model(scales: tuple[int, ...] = (5, 11, 19), side: int = 160, **changes: object) -> Model:
+def grid_model(scales: tuple[int, ...] = (5, 11, 19), side: int = 160, **changes: object) -> ModelSettings:
     grid = {"scales": scales, "side": side, "channels": 12}
     return light_model(tiny_embedding(8), form="grid", grid=grid, **changes)
 
 
-def network(settings: Model) -> JointNetwork:
+def network(settings: ModelSettings) -> JointNetwork:
     torch.manual_seed(0)
     return JointNetwork(settings).eval()
 
@@ -63,7 +64,7 @@ def test_before_training_every_box_is_its_anchor() -> None:
     joint = network(grid_model())
     shared = joint(torch.randint(0, 256, (1, 3, 90, 120), dtype=torch.uint8))
     anchors = joint.detector.anchors(90, 120)
-    torch.testing.assert_close(decode_boxes(shared.anchors.boxes[0], anchors), corners(anchors))
+    torch.testing.assert_close(decode_boxes(shared.anchors.boxes[0], anchors), anchors_to_boxes(anchors))
     assert not shared.anchors.landmarks.any()
 
 
@@ -74,7 +75,7 @@ def test_what_a_cell_tells_of_each_of_its_boxes_reaches_the_anchor_of_that_box()
         joint.detector.tell[1].bias[16 + 2 : 16 + 5] = torch.tensor([0.0, 0.0, 1.0])
     shared = joint(torch.zeros(1, 3, 110, 220, dtype=torch.uint8))
     anchors = joint.detector.anchors(110, 220)
-    moved = (decode_boxes(shared.anchors.boxes[0], anchors) - corners(anchors)).abs().amax(1) > 1e-3
+    moved = (decode_boxes(shared.anchors.boxes[0], anchors) - anchors_to_boxes(anchors)).abs().amax(1) > 1e-3
     assert moved.nonzero()[:, 0].tolist() == list(range(75 + 1, 75 + 363, 3))
     number = 75 + (4 * 11 + 7) * 3 + 1
     x0, y0, x1, y1 = decode_boxes(shared.anchors.boxes[0, number], anchors[number]).tolist()
@@ -84,7 +85,7 @@ def test_what_a_cell_tells_of_each_of_its_boxes_reaches_the_anchor_of_that_box()
 
 
 def test_each_face_gets_the_embedding_of_the_cell_it_lies_in() -> None:
-    """Cells painted with a colour each; a photo of 550 x 220, sizes .6 to .05 of the root of its area, 348 pixels."""
+    """Cells painted with a color each; a photo of 550 x 220, sizes .6 to .05 of the root of its area, 348 pixels."""
     head = CellEmbedding(3, 3).eval()
     head.project[0].weight.data.copy_(torch.eye(3))
     anchors = network(grid_model()).detector.anchors(220, 550)
@@ -132,11 +133,11 @@ def test_a_saved_grid_comes_back_with_its_anchors_and_looks_the_same_folded(tmp_
         joint.detector.tell[0].bias[1] = 20  # the first box of every cell of 5 x 5 is a face
     photo = np.random.default_rng(0).integers(0, 256, (120, 90, 3), dtype=np.uint8)
     save_model(tmp_path, joint)
-    looker = load_looker(tmp_path)
+    looker = load_torch_predictor(tmp_path)
     assert isinstance(looker.network.detector, GridDetector) and looker.network.settings == joint.settings
     assert looker.network.detector.sizes.equal(joint.detector.sizes)
-    detect = Detect(score=0.99, nms=0.9, longest_side=640)
-    (one,), (other,) = (each.look([photo], detect) for each in (Looker(joint), looker))
+    detect = DetectSettings(score=0.99, nms=0.9, longest_side=640)
+    (one,), (other,) = (each.predict([photo], detect) for each in (TorchPredictor(joint), looker))
     assert len(one) == 25
     np.testing.assert_allclose(other.boxes, one.boxes, atol=1e-2)
     np.testing.assert_allclose(other.embeddings, one.embeddings, atol=1e-4)

@@ -4,18 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from networks import light_model, tiny_embedding
+from helpers.networks import light_model, tiny_embedding
 from onelook.errors import ModelError
-from onelook.model.imagenet import load_imagenet
-from onelook.model.joint import JointNetwork
-from onelook.model.look import starting_network
+from onelook.model.joint_network import JointNetwork
+from onelook.model.pretrained import build_pretrained, load_imagenet
 from onelook.model.resnet import ResNet
-from onelook.settings import Model
+from onelook.settings import ModelSettings
 
 EMBEDDING = tiny_embedding(8)
 
 
-def settings(path: Path) -> Model:
+def settings(path: Path) -> ModelSettings:
     return light_model(EMBEDDING, backbone="resnet18", pyramid=16, start="imagenet", checkpoint=str(path))
 
 
@@ -29,7 +28,7 @@ def published(name: str = "resnet18") -> dict[str, torch.Tensor]:
 def test_the_trunk_starts_from_the_file_and_nothing_else_does(tmp_path: Path) -> None:
     state = published()
     torch.save(state, tmp_path / "resnet18.pth")
-    network = starting_network(settings(tmp_path / "resnet18.pth"))
+    network = build_pretrained(settings(tmp_path / "resnet18.pth"))
     trunk = network.detector.trunk.state_dict()
     assert all(trunk[name].equal(value) for name, value in state.items() if not name.startswith("fc."))
 
@@ -44,9 +43,9 @@ def test_another_network_s_file_is_refused_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_pixels_are_normalised_as_the_weights_are_used_to() -> None:
+def test_pixels_are_normalized_as_the_weights_are_used_to() -> None:
     """Red green blue in 0..1, less .485, .456, .406, by .229, .224, .225."""
-    network = JointNetwork(settings(Path("none")).model_copy(update={"start": "nothing"})).eval()
+    network = JointNetwork(settings(Path("none")).model_copy(update={"init": "random"})).eval()
     seen = []
     network.detector.trunk.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     images = torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8)
@@ -57,13 +56,13 @@ def test_pixels_are_normalised_as_the_weights_are_used_to() -> None:
 
 
 def test_the_maps_to_embed_from_lie_at_the_same_strides_as_those_of_the_light_trunk() -> None:
-    network = JointNetwork(settings(Path("none")).model_copy(update={"start": "nothing"})).eval()
+    network = JointNetwork(settings(Path("none")).model_copy(update={"init": "random"})).eval()
     shapes = [tuple(x.shape) for x in network(torch.zeros(1, 3, 64, 96)).maps]
     assert shapes == [(1, 64, 32, 48), (1, 64, 16, 24), (1, 16, 8, 12), (1, 16, 4, 6)]
 
 
 def test_in_training_the_trunk_alone_keeps_its_statistics(tmp_path: Path) -> None:
     torch.save(published(), tmp_path / "resnet18.pth")
-    network = starting_network(settings(tmp_path / "resnet18.pth")).train()
+    network = build_pretrained(settings(tmp_path / "resnet18.pth")).train()
     norms = {name: module for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
     assert norms and all(module.training is not name.startswith("detector.trunk.") for name, module in norms.items())

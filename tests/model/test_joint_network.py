@@ -3,12 +3,12 @@ import math
 import pytest
 import torch
 
-from networks import light_model, tiny_embedding
+from helpers.networks import light_model, tiny_embedding
 from onelook.geometry.alignment import TEMPLATE
-from onelook.geometry.anchors import corners, make_anchors
+from onelook.geometry.anchors import anchors_to_boxes, make_anchors
 from onelook.geometry.boxes import decode_boxes
-from onelook.model.joint import JointNetwork
-from onelook.settings import Model
+from onelook.model.joint_network import JointNetwork
+from onelook.settings import ModelSettings
 
 EMBEDDING = tiny_embedding(16, channels=24, grid=28, widths=(24, 32), depths=(0, 1), gather=48)
 SETTINGS = light_model(EMBEDDING)
@@ -84,7 +84,7 @@ def spread(finest: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_sample_of_a_map_of_coordinates_is_the_grid_itself(network: JointNetwork) -> None:
-    """A map that holds its own cells' centres, sampled, gives back where it was sampled."""
+    """A map that holds its own cells' centers, sampled, gives back where it was sampled."""
     head = network.embedding
     y, x = torch.meshgrid(torch.arange(64) * 2 + 1.0, torch.arange(80) * 2 + 1.0, indexing="ij")
     fine = torch.stack([x, y])[None].repeat(1, 8, 1, 1)
@@ -132,8 +132,8 @@ def test_a_region_is_the_warp_for_an_upright_face_and_another_for_a_turned_one()
     assert (region.embed(maps, [turned]) - warp.embed(maps, [turned])).abs().max() > 0.01
 
 
-def test_the_centre_is_the_features_of_one_point_whatever_lies_around_it() -> None:
-    network = sampling("centre")
+def test_the_center_is_the_features_of_one_point_whatever_lies_around_it() -> None:
+    network = sampling("center")
     maps = [torch.zeros(2, c, 128 // s, 128 // s) for c, s in zip((16, 32, 64, 64), (2, 4, 8, 16), strict=True)]
     for x in maps:
         x[:] = torch.randn(2, x.shape[1], 1, 1)
@@ -154,7 +154,7 @@ def test_the_centre_is_the_features_of_one_point_whatever_lies_around_it() -> No
 
 def test_the_head_has_the_same_weights_whatever_the_sampling() -> None:
     shapes = [
-        {name: value.shape for name, value in sampling(how).state_dict().items()} for how in ("warp", "roi", "centre")
+        {name: value.shape for name, value in sampling(how).state_dict().items()} for how in ("warp", "roi", "center")
     ]
     assert shapes[0] == shapes[1] == shapes[2]
 
@@ -170,7 +170,7 @@ def test_a_large_face_is_averaged_not_picked(network: JointNetwork) -> None:
 
 
 def test_a_detector_with_trained_weights_keeps_its_statistics_in_training() -> None:
-    network = JointNetwork(SETTINGS.model_copy(update={"start": "wheel"})).train()
+    network = JointNetwork(SETTINGS.model_copy(update={"init": "wheel"})).train()
     before = {name: value.clone() for name, value in network.state_dict().items() if "running" in name}
     shared = network(torch.randint(0, 256, (2, 3, 96, 96)).float())
     network.embed(shared.maps, [faces((10, 10, 60)), faces((20, 20, 60))])
@@ -196,7 +196,7 @@ def test_only_the_maps_that_are_named_are_sampled() -> None:
 def in_full(**changes: object) -> JointNetwork:
     """A network with the full form's levels."""
     torch.manual_seed(0)
-    return JointNetwork(SETTINGS.model_copy(update={"levels": "full", "pyramid": 16, **changes})).eval()
+    return JointNetwork(SETTINGS.model_copy(update={"pyramid_levels": "full", "fpn_channels": 16, **changes})).eval()
 
 
 @pytest.mark.parametrize(("backbone", "finest"), [("mobilenet", 16), ("resnet18", 64), ("resnet50", 64)])
@@ -222,9 +222,9 @@ def test_the_full_levels_have_an_output_for_every_anchor_at_any_size(height: int
 
 def test_the_full_form_has_256_channels_unless_another_number_is_set() -> None:
     tree = SETTINGS.model_dump()
-    assert Model.model_validate(tree | {"levels": "full", "pyramid": None}).pyramid == 256
-    assert Model.model_validate(tree | {"levels": "full", "pyramid": 128}).pyramid == 128
-    assert Model.model_validate(tree | {"pyramid": None}).pyramid == 64
+    assert ModelSettings.model_validate(tree | {"pyramid_levels": "full", "fpn_channels": None}).pyramid == 256
+    assert ModelSettings.model_validate(tree | {"pyramid_levels": "full", "fpn_channels": 128}).pyramid == 128
+    assert ModelSettings.model_validate(tree | {"fpn_channels": None}).pyramid == 64
 
 
 @pytest.mark.parametrize("context", ["deformable", "modulated"])
@@ -268,7 +268,7 @@ def test_the_second_stage_of_a_cascade_has_a_context_and_heads_of_its_own() -> N
     assert [tuple(each.shape) for each in (*shared.anchors, *shared.first)] == [(2, 1536, c) for c in (2, 4, 10)] * 2
     anchors = make_anchors(64, 96, network.detector.levels)
     once = decode_boxes(shared.first.boxes, anchors)
-    torch.testing.assert_close(corners(shared.starts(anchors)), once, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(anchors_to_boxes(shared.starts(anchors)), once, rtol=1e-4, atol=1e-3)
     assert single(images).starts(anchors).equal(anchors.expand(2, -1, -1))
     second = network.detector.second
     assert second is not None

@@ -1,7 +1,7 @@
 import torch
 
-from domes import dome, painted
-from onelook.geometry.mesh import COLUMNS, PARAMETERS, VERTICES
+from helpers.domes import dome, painted
+from onelook.geometry.mesh import COORDINATES_AND_COLORS, PARAMETERS, VERTICES
 from onelook.model.mesh_decoder import MeshDecoder
 
 
@@ -11,7 +11,7 @@ def with_basis() -> MeshDecoder:
     decoder = MeshDecoder()
     shape = torch.from_numpy(dome()).float()
     mean = torch.cat([shape, torch.from_numpy(painted(dome())).float()], 1)
-    components = torch.zeros(PARAMETERS, VERTICES, COLUMNS)
+    components = torch.zeros(PARAMETERS, VERTICES, COORDINATES_AND_COLORS)
     components[0, :, 0] = shape[:, 0]
     components[1, :, 3] = 1
     deviations = torch.zeros(PARAMETERS)
@@ -37,16 +37,16 @@ def test_its_correction_learns_what_the_basis_has_not() -> None:
     decoder = with_basis()
     wanted = decoder.mean.clone()[None]
     wanted[0, :, 2] += torch.exp(-20 * (wanted[0, :, :2] - wanted[0, 1, :2]).square().sum(-1))
-    optimiser = torch.optim.Adam(decoder.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=0.01)
 
     def loss() -> torch.Tensor:
         return (decoder(torch.zeros(1, PARAMETERS)) - wanted).square().mean()
 
     before = loss().item()
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss().backward()
-        optimiser.step()
+        optimizer.step()
     assert loss().item() < 0.3 * before
 
 

@@ -4,14 +4,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from networks import light_model, tiny_embedding
+from helpers.networks import light_model, tiny_embedding
 from onelook.geometry.anchors import FULL_LEVELS, LIGHT_LEVELS, AnchorLevel, make_anchors
-from onelook.geometry.mesh import NOSE_TIP, POINTS_68, VERTICES
-from onelook.geometry.mesh_offsets import encode_mesh
-from onelook.model.joint import JointNetwork
-from onelook.model.look import Looker
-from onelook.model.mesh import MeshHead
-from onelook.settings import Detect
+from onelook.geometry.mesh import NOSE_TIP, POINTS_68, VERTICES, encode_mesh
+from onelook.inference.torch_predictor import TorchPredictor
+from onelook.model.joint_network import JointNetwork
+from onelook.model.mesh_head import MeshHead
+from onelook.settings import DetectSettings
 
 OUTPUTS = (VERTICES + len(POINTS_68)) * 3
 
@@ -68,8 +67,8 @@ def test_a_look_gives_every_face_a_mesh_where_its_anchor_says(cascade: bool) -> 
         nn.init.zeros_(readout.weight)
         readout.bias.data = torch.cat([offsets, offsets[list(POINTS_68)]]).flatten()
     photo = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
-    detect = Detect(score=0.02, nms=0.3, longest_side=640)
-    found = Looker(network).look([photo], detect)[0]
+    detect = DetectSettings(score=0.02, nms=0.3, longest_side=640)
+    found = TorchPredictor(network).predict([photo], detect)[0]
     assert len(found) > 0 and found.meshes is not None and found.meshes.shape == (len(found), VERTICES, 3)
     # Of untrained boxes: each leads from its anchor, which here is where the nose tip is 0.1 and 0.2 sides from.
     sides = found.meshes[:, 0, 2] / offsets[0, 2].item()
@@ -78,13 +77,15 @@ def test_a_look_gives_every_face_a_mesh_where_its_anchor_says(cascade: bool) -> 
     kept = found.above(float(found.scores[0]))
     assert kept.meshes is not None and len(kept.meshes) == len(kept)
     # A photo shown at half its size has its mesh in pixels of the whole one.
-    halved = Looker(network).look([photo], detect.model_copy(update={"longest_side": 64}))[0]
+    halved = TorchPredictor(network).predict([photo], detect.model_copy(update={"longest_side": 64}))[0]
     assert halved.meshes is not None and halved.meshes[:, NOSE_TIP, 0].max() > 64
 
 
 def test_without_a_head_there_are_no_meshes() -> None:
-    found = Looker(JointNetwork(light_model(tiny_embedding(8)))).look([np.zeros((64, 64, 3), np.uint8)], DETECT)
+    found = TorchPredictor(JointNetwork(light_model(tiny_embedding(8)))).predict(
+        [np.zeros((64, 64, 3), np.uint8)], DETECT
+    )
     assert found[0].meshes is None
 
 
-DETECT = Detect(score=0.5, nms=0.4, longest_side=640)
+DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=640)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from networks import light_model, tiny_embedding
+from helpers.networks import light_model, tiny_embedding
 from onelook.errors import ModelError
-from onelook.model.folder import SETTINGS, WEIGHTS, fingerprint
-from onelook.model.joint import JointNetwork
-from onelook.model.store import load_model, save_model
+from onelook.model.joint_network import JointNetwork
+from onelook.model.model_folder import SETTINGS, WEIGHTS, fingerprint
+from onelook.model.serialization import load_model, save_model
 
 EMBEDDING = tiny_embedding(8)
 MODEL = light_model(EMBEDDING, pyramid=16)
@@ -66,7 +66,7 @@ def test_a_folder_that_is_no_model_says_what_to_do(tmp_path: Path) -> None:
 def test_settings_of_another_network_are_refused(network: JointNetwork, tmp_path: Path) -> None:
     save_model(tmp_path, network)
     path = tmp_path / SETTINGS
-    path.write_text(path.read_text().replace('"pyramid": 16', '"pyramid": 24'))
+    path.write_text(path.read_text().replace('"fpn_channels": 16', '"fpn_channels": 24'))
     with pytest.raises(ModelError, match="do not fit together"):
         load_model(tmp_path)
 
@@ -78,7 +78,7 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(network: JointNetwork
     before = fingerprint(folder)
     program = (
         "import resource, signal\nfrom pathlib import Path\nfrom onelook.errors import OnelookError\n"
-        "from onelook.model.store import load_model, save_model\n"
+        "from onelook.model.serialization import load_model, save_model\n"
         f"folder = Path({str(folder)!r})\nnetwork = load_model(folder)\nnetwork.detector.pixel_mean += 1\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"

@@ -1,6 +1,6 @@
 import torch
 
-from onelook.model.pyramid import Pyramid
+from onelook.model.retinaface import FPN
 
 
 def maps(*sides: int) -> list[torch.Tensor]:
@@ -9,13 +9,13 @@ def maps(*sides: int) -> list[torch.Tensor]:
 
 
 def test_every_map_comes_out_in_its_own_size_with_the_channels_of_the_pyramid() -> None:
-    levels = Pyramid([4, 5, 6], 16)(maps(20, 10, 5))
+    levels = FPN([4, 5, 6], 16)(maps(20, 10, 5))
     assert [tuple(level.shape) for level in levels] == [(2, 16, 20, 21), (2, 16, 10, 11), (2, 16, 5, 6)]
 
 
 def test_one_more_level_is_half_the_coarsest_rounded_up_and_comes_from_the_trunk_s_map_alone() -> None:
     torch.manual_seed(0)
-    pyramid = Pyramid([4, 5, 6], 16, one_more=True).eval()
+    pyramid = FPN([4, 5, 6], 16, one_more=True).eval()
     given = maps(20, 10, 5)
     levels = pyramid(given)
     assert [tuple(level.shape) for level in levels[2:]] == [(2, 16, 5, 6), (2, 16, 3, 3)]

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from onelook.gallery import store
-from onelook.gallery.contents import Contents
+from helpers.portraits import group
+from onelook.gallery import storage
+from onelook.gallery.data import GalleryData
 from onelook.gallery.gallery import create_gallery, open_gallery
-from portraits import group
 
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
@@ -74,7 +74,7 @@ def page(browser: "playwright.Browser", served: tuple[str, Path], tmp_path: Path
     address, folder = served
     shutil.rmtree(folder, ignore_errors=True)
     (tmp_path / "ada.png").write_bytes(group((ADA, 1)))
-    create_gallery(folder).enrol("Ada", [tmp_path / "ada.png"])
+    create_gallery(folder).enroll("Ada", [tmp_path / "ada.png"])
     tab = browser.new_page()
     tab.set_default_timeout(15_000)
     asked: list[str] = []
@@ -203,9 +203,9 @@ def test_what_another_process_changes_is_shown(page: "playwright.Page", served: 
 
 
 def test_a_gallery_of_the_pipeline_is_looked_at_alone(page: "playwright.Page", served: tuple[str, Path]) -> None:
-    contents = store.read(served[1])
-    managed = Contents(contents.terms.model_copy(update={"managed": True}), contents.entries, contents.embeddings)
-    store.create(served[1], managed, replace=True)
+    contents = storage.read(served[1])
+    managed = GalleryData(contents.terms.model_copy(update={"managed": True}), contents.entries, contents.embeddings)
+    storage.create(served[1], managed, replace=True)
     choose(page, group((ADA, 2), (BOB, 1)))
     tags(page)("^Ada ", "^unknown$")
     expect(page.locator(".message:visible")).to_contain_text("nobody can be named or forgotten here")
@@ -236,13 +236,13 @@ def test_the_first_naming_starts_a_gallery(page: "playwright.Page", served: tupl
 
 
 def test_of_thousands_some_are_shown_and_each_is_found(page: "playwright.Page", served: tuple[str, Path]) -> None:
-    contents = store.read(served[1])
+    contents = storage.read(served[1])
     row = contents.entries[0]
     entries = [
         row.model_copy(update={"person": f"Person {number:04d}", "sha256": f"{number:064x}"}) for number in range(3000)
     ]
-    many = Contents(contents.terms, (row, *entries), np.repeat(contents.embeddings, 3001, axis=0))
-    store.create(served[1], many, replace=True)
+    many = GalleryData(contents.terms, (row, *entries), np.repeat(contents.embeddings, 3001, axis=0))
+    storage.create(served[1], many, replace=True)
     page.get_by_role("tab", name="People").click()
     names = page.locator(".person .name")
     expect(names).to_have_count(60)

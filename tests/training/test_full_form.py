@@ -10,25 +10,27 @@ import pytest
 import torch
 from test_loop import tiny_settings, write_scenes
 
-from onelook.data.batches import TrainingScenes
-from onelook.data.meshes import write_meshes
-from onelook.data.scene import read_manifest, write_manifest
+from onelook.data.manifest import read_manifest, write_manifest
+from onelook.data.mesh_labels import write_meshes
+from onelook.data.scene_dataset import SceneDataset
 from onelook.errors import DataError
+from onelook.geometry.boxes import pairwise_iou
 from onelook.geometry.mesh import NOSE_TIP, VERTICES
-from onelook.geometry.overlap import pairwise_iou
-from onelook.model.joint import JointNetwork
-from onelook.model.look import Looker, load_looker, starting_network
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.torch_predictor import TorchPredictor
+from onelook.model.joint_network import JointNetwork
+from onelook.model.pretrained import build_pretrained
 from onelook.model.resnet import ResNet
-from onelook.model.store import save_model
-from onelook.settings import Detect, Settings
-from onelook.training.loop import Trainer, Watchers
+from onelook.model.serialization import save_model
+from onelook.settings import DetectSettings, Settings
+from onelook.training.loop import Callbacks, Trainer
 
-FULL = {"backbone": "resnet18", "levels": "full", "pyramid": 16, "cascade": True, "start": "nothing"}
-DETECT = Detect(score=0.5, nms=0.4, longest_side=512)
+FULL = {"backbone": "resnet18", "pyramid_levels": "full", "fpn_channels": 16, "cascade": True, "init": "random"}
+DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=512)
 
 
 def full_settings(form: dict, **train: object) -> Settings:
-    tree = tiny_settings(**{"batch": 4, "trunk_rate": 1.0, "learning_rate": 0.01, **train}).model_dump()
+    tree = tiny_settings(**{"batch": 4, "backbone_lr_mult": 1.0, "learning_rate": 0.01, **train}).model_dump()
     tree["model"] |= FULL | form
     tree["train"]["augment"] |= {"crop": 96, "zoom": (1, 1)}
     return Settings.model_validate(tree)
@@ -40,12 +42,12 @@ def trained(
     """Train on the painted scenes, each seen so many times an epoch; `label` may add to the folder."""
     torch.manual_seed(0)
     torch.set_num_threads(settings.base.threads)
-    network = starting_network(settings.model)
+    network = build_pretrained(settings.model)
     scenes = write_scenes(folder / "scenes")
     write_manifest(scenes, list(read_manifest(scenes).scenes) * rounds)
     label(scenes)
-    trainer = Trainer(network, TrainingScenes(read_manifest(scenes), settings.train.augment, 1), settings)
-    watchers = Watchers(validate=lambda network: {"figure": 0.0})
+    trainer = Trainer(network, SceneDataset(read_manifest(scenes), settings.train.augment, 1), settings)
+    watchers = Callbacks(validate=lambda network: {"figure": 0.0})
     return network, trainer.run(folder / "checkpoints", "k", watchers).history
 
 
@@ -65,7 +67,7 @@ def test_it_learns_the_painted_faces_and_finds_them_with_the_saved_model(tmp_pat
     assert all(row["loss.keep"] == 0 for row in history)
     mesh = label_meshes(tmp_path / "scenes")
     photos = [cv2.cvtColor(cv2.imread(str(tmp_path / f"scenes/images/{i}.png")), cv2.COLOR_BGR2RGB) for i in range(7)]
-    found = Looker(network).look(photos, DETECT)
+    found = TorchPredictor(network).predict(photos, DETECT)
     assert [len(each) for each in found] == [1, 1, 1, 1, 1, 1, 0]
     for each in found[:6]:
         assert pairwise_iou(each.boxes, np.array([[24, 16, 60, 64]], np.float32)).item() > 0.5
@@ -75,7 +77,7 @@ def test_it_learns_the_painted_faces_and_finds_them_with_the_saved_model(tmp_pat
         assert np.abs(each.meshes[0] - mesh + [0, 0, mesh[NOSE_TIP, 2]]).mean() < 0.9 * middle
     # The folder's looker folds the batch norms; it sees the same.
     save_model(tmp_path / "model", network)
-    for one, other in zip(found, load_looker(tmp_path / "model").look(photos, DETECT), strict=True):
+    for one, other in zip(found, load_torch_predictor(tmp_path / "model").predict(photos, DETECT), strict=True):
         np.testing.assert_allclose(other.boxes, one.boxes, atol=0.01)
         np.testing.assert_allclose(other.scores, one.scores, atol=1e-3)
         np.testing.assert_allclose(other.embeddings, one.embeddings, atol=1e-3)
@@ -84,8 +86,8 @@ def test_it_learns_the_painted_faces_and_finds_them_with_the_saved_model(tmp_pat
 def test_both_stages_are_kept_near_a_network_that_training_starts_from(tmp_path: Path) -> None:
     """No public detector has two stages; whatever network it is, staying costs nothing and leaving it does."""
     settings = full_settings({}, tasks="detection")
-    network = starting_network(settings.model).eval()
-    scenes = TrainingScenes(read_manifest(write_scenes(tmp_path / "scenes")), settings.train.augment, 1)
+    network = build_pretrained(settings.model).eval()
+    scenes = SceneDataset(read_manifest(write_scenes(tmp_path / "scenes")), settings.train.augment, 1)
     losses = Trainer(network, scenes, settings).losses
     losses.starting = copy.deepcopy(network)
     batch = next(iter(scenes.batches(0, 4)))
@@ -101,7 +103,7 @@ def test_both_stages_are_kept_near_a_network_that_training_starts_from(tmp_path:
 
 
 def test_a_mesh_head_without_anything_to_learn_from_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"model.mesh: true needs meshes .* prepare.meshes: true"):
+    with pytest.raises(DataError, match=r"model.mesh: true needs meshes .* prepare.mesh_labels: true"):
         trained(tmp_path, full_settings({"mesh": True}, epochs=1, tasks="detection"))
 
 
@@ -117,12 +119,12 @@ def test_every_context_trains(tmp_path: Path, context: str) -> None:
 
 def test_offsets_learn_at_a_tenth_of_the_rate(tmp_path: Path) -> None:
     settings = full_settings({"context": "deformable", "cascade": False}, epochs=1, tasks="detection")
-    network = starting_network(settings.model)
-    scenes = TrainingScenes(read_manifest(write_scenes(tmp_path)), settings.train.augment, 0)
+    network = build_pretrained(settings.model)
+    scenes = SceneDataset(read_manifest(write_scenes(tmp_path)), settings.train.augment, 0)
     trainer = Trainer(network, scenes, settings)
     offsets = {id(parameter) for name, parameter in network.named_parameters() if ".offsets." in name}
     shares: dict[bool, set[float]] = {True: set(), False: set()}
-    for group in trainer.optimiser.param_groups:
+    for group in trainer.optimizer.param_groups:
         for parameter in group["params"]:
             shares[id(parameter) in offsets].add(group["share"])
     assert shares == {True: {0.1}, False: {1.0}}
@@ -131,12 +133,12 @@ def test_offsets_learn_at_a_tenth_of_the_rate(tmp_path: Path) -> None:
 def test_a_trunk_from_imagenet_learns_at_its_share_and_the_rest_at_the_full_rate(tmp_path: Path) -> None:
     torch.manual_seed(1)
     torch.save(ResNet("resnet18").state_dict(), tmp_path / "resnet18.pth")
-    form = {"start": "imagenet", "checkpoint": str(tmp_path / "resnet18.pth")}
+    form = {"init": "imagenet", "checkpoint": str(tmp_path / "resnet18.pth")}
     network, _ = trained(tmp_path, full_settings(form, epochs=1, trunk_rate=0.0))
     public = torch.load(tmp_path / "resnet18.pth", weights_only=True)
     assert all(value.equal(public[name]) for name, value in network.detector.trunk.state_dict().items())
     torch.manual_seed(0)
-    untrained = starting_network(network.settings).state_dict()
+    untrained = build_pretrained(network.settings).state_dict()
     assert not any(
         value.equal(untrained[name])
         for name, value in network.state_dict().items()

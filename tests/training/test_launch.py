@@ -6,7 +6,7 @@ from pathlib import Path
 
 PROGRAM = """
 import sys
-from onelook.together import joined, processes, rank, total
+from onelook.distributed import joined, processes, rank, total
 from onelook.training.launch import launched
 
 if not launched(int(sys.argv[1])):

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import trainings
 from test_dense_training import write_dome
 from test_loop import write_scenes
 from torch import nn
 
-from onelook.training.batch_norm import SharedBatchNorm, share_batch_norms
+from helpers import trainings
+from onelook.training.sync_batch_norm import SharedBatchNorm, convert_sync_batch_norm
 
 Told = dict[str, dict[str, Any]]
 
@@ -69,12 +69,12 @@ def test_any_number_of_processes_goes_on_from_anothers_checkpoint(told: dict[int
         assert len(taken) == 2
 
 
-def test_split_centres_learn_what_whole_ones_do(told: dict[int, Told]) -> None:
-    """Losses, clipped gradients of layer and centres, and the optimiser's memory of them; in float32."""
+def test_split_centers_learn_what_whole_ones_do(told: dict[int, Told]) -> None:
+    """Losses, clipped gradients of layer and centers, and the optimizer's memory of them; in float32."""
     one, two = (told[processes]["classifier"] for processes in (1, 2))
     assert one.keys() == two.keys()
     for name, values in one.items():
-        assert values["losses"][0] > 0.1 and len(values["identity.centres"]) == 7 * 8
+        assert values["losses"][0] > 0.1 and len(values["identity.centers"]) == 7 * 8
         assert values.keys() == two[name].keys()
         for what in values:
             np.testing.assert_allclose(two[name][what], values[what], rtol=1e-4, atol=1e-5, err_msg=f"{name}, {what}")
@@ -93,7 +93,7 @@ def test_a_shared_batch_norm_alone_is_torchs(kind: type[nn.Module], shape: tuple
     wanted = nn.Sequential(kind(3))
     nn.init.normal_(wanted[0].weight)
     found = copy.deepcopy(wanted)
-    share_batch_norms(found)
+    convert_sync_batch_norm(found)
     assert isinstance(found[0], SharedBatchNorm) and list(found.state_dict()) == list(wanted.state_dict())
     for mode in (True, True, False):
         rows = torch.randn(shape)

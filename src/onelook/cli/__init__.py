@@ -9,9 +9,9 @@ from typing import TextIO, cast
 import typer
 
 from onelook.cli import copy, export_model, gallery, identify, media, page, preset, registry
-from onelook.cli.parts import complain
+from onelook.cli.common import complain
 from onelook.errors import OnelookError
-from onelook.interrupts import interrupts_kept
+from onelook.interrupts import redeliver_interrupts
 
 app = typer.Typer(
     help="Find every face in a photo and say who it is.",
@@ -31,7 +31,7 @@ def main() -> None:
         # A name that the terminal's encoding lacks is shown escaped instead of ending the command.
         cast("TextIO", stream).reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
     try:
-        with interrupts_kept():
+        with redeliver_interrupts():
             app()
     except OnelookError as error:
         complain(error)

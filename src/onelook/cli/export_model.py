@@ -36,24 +36,26 @@ def export_model(
     `--model FILE` names. (`onelook export` is another command: it writes a gallery's table.)
     """
     from onelook.errors import ModelError, OnelookError
-    from onelook.export.int8 import read_examples
-    from onelook.export.writer import write_onnx
-    from onelook.media.sources import find
-    from onelook.model.folder import RELEASED, exported_file, fingerprint, tells_meshes
-    from onelook.model.look import load_looker
-    from onelook.model.store import load_model
+    from onelook.export.onnx_writer import write_onnx
+    from onelook.export.quantization import read_examples
+    from onelook.inference.loading import load_torch_predictor
+    from onelook.media.discovery import find_sources
+    from onelook.model.model_folder import RELEASED, fingerprint, has_mesh_head, onnx_path
+    from onelook.model.serialization import load_model
 
     folder = RELEASED if model is None else model
-    chosen = exported_file(folder) if file is None else file
+    chosen = onnx_path(folder) if file is None else file
     if chosen.suffix != ".onnx":
         raise ModelError(f"{chosen}: name a file that ends in .onnx")
     known = fingerprint(folder)
-    if file is None and tells_meshes(folder):
+    if file is None and has_mesh_head(folder):
         raise ModelError(f"{folder}: its mesh head stays in torch, and so do the commands; name a FILE, and do without")
     examples = []
     if int8 is not None:
-        found = [source.path for source in find([int8], chosen) if source.kind == "photo" and source.why is None]
-        examples = read_examples(found, load_looker(folder))
+        found = [
+            source.path for source in find_sources([int8], chosen) if source.kind == "photo" and source.why is None
+        ]
+        examples = read_examples(found, load_torch_predictor(folder))
         if not examples:
             raise ModelError(f"{int8}: no photo with a face to measure by; name a folder of some dozens")
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onelook.cli.parts import (
+from onelook.cli.common import (
     OWN_GALLERY,
     Calibration,
     ChangedGallery,
@@ -21,10 +21,10 @@ from onelook.cli.parts import (
 )
 
 if TYPE_CHECKING:
-    from onelook.gallery.alike import Alike
-    from onelook.gallery.contents import Contents
+    from onelook.gallery.data import GalleryData
+    from onelook.gallery.duplicates import DuplicatePair
     from onelook.gallery.gallery import Gallery
-    from onelook.gallery.place import Place
+    from onelook.gallery.location import Location
 
 
 def enroll(
@@ -36,9 +36,9 @@ def enroll(
 ) -> None:
     """Enroll a person with photos that show that person alone: all of them, or none if one cannot be used.
 
-    The first enrolment starts the gallery, with the released weights unless --model names another model.
+    The first enrollment starts the gallery, with the released weights unless --model names another model.
     """
-    done = _opened(gallery, model, calibration).enrol(name, photos)
+    done = _opened(gallery, model, calibration).enroll(name, photos)
     print(f"{done.name}: {count(done.added, 'photo')} enrolled, {done.total} in all, in {gallery}")
     if done.known:
         print(f"{done.name}: {count(done.known, 'photo')} left out, enrolled before", file=sys.stderr)
@@ -66,12 +66,12 @@ def enroll_all(
     It saves as it goes. If it breaks off, run it again: photos that are enrolled already are known and take no time.
     Exit code 1: a photo was left out.
     """
-    from onelook.data.progress import with_progress
-    from onelook.gallery.people_list import read_people
+    from onelook.gallery.enrollment_list import read_enrollment_list
+    from onelook.progress import track
 
-    named = read_people(people)
-    report = _opened(gallery, model, calibration).enrol_all(
-        with_progress(named, "photos") if sys.stderr.isatty() and not workers else named, workers=workers
+    named = read_enrollment_list(people)
+    report = _opened(gallery, model, calibration).enroll_all(
+        track(named, "photos") if sys.stderr.isatty() and not workers else named, workers=workers
     )
     for photo in report.left_out:
         print(f"left out: {photo.name}: {photo.why}", file=sys.stderr)
@@ -88,10 +88,10 @@ def enroll_all(
 
 def list_people(gallery: ReadGallery = None) -> None:
     """List who is enrolled, and with which photos."""
-    from onelook.gallery.opening import open_engine
+    from onelook.gallery.backend_factory import open_backend
 
     place = reading(gallery)
-    engine = open_engine(place)
+    engine = open_backend(place)
     rows = [(name, str(len(rows)), ", ".join(row.photo for row in rows)) for name, rows in engine.entries().items()]
     terms = engine.terms
     title = (
@@ -107,11 +107,11 @@ def rename(
     gallery: ChangedGallery = OWN_GALLERY,
 ) -> None:
     """Give a person another name."""
+    from onelook.gallery.backend_factory import open_backend
     from onelook.gallery.names import check_name
-    from onelook.gallery.opening import open_engine
 
     old, kept = check_name(name), check_name(new)
-    open_engine(gallery).rename(old, kept)
+    open_backend(gallery).rename(old, kept)
     print(f"{old}: now {kept} in {gallery}")
 
 
@@ -121,22 +121,22 @@ def merge(
     gallery: ChangedGallery = OWN_GALLERY,
 ) -> None:
     """Make two people one: the photos of NAME go to INTO."""
+    from onelook.gallery.backend_factory import open_backend
     from onelook.gallery.names import check_name
-    from onelook.gallery.opening import open_engine
 
     one, other = check_name(name), check_name(into)
-    engine = open_engine(gallery)
+    engine = open_backend(gallery)
     engine.merge(one, other)
     print(f"{one}: now {other}, {count(engine.known([other])[other], 'photo')} in all, in {gallery}")
 
 
 def forget(name: Name, gallery: ChangedGallery = OWN_GALLERY) -> None:
     """Remove a person, and every trace of that person, from a gallery; not from backups and exports of it."""
+    from onelook.gallery.backend_factory import open_backend
     from onelook.gallery.names import check_name
-    from onelook.gallery.opening import open_engine
 
     kept = check_name(name)
-    open_engine(gallery).forget(kept)
+    open_backend(gallery).forget(kept)
     print(f"{kept}: forgotten, nothing of it is left in {gallery}")
 
 
@@ -146,9 +146,9 @@ def export(
 ) -> None:
     """Write who is enrolled, with which photos, as faces.csv, and the embeddings as embeddings.safetensors."""
     from onelook.gallery import export as writer
-    from onelook.gallery.opening import open_engine
+    from onelook.gallery.backend_factory import open_backend
 
-    contents = open_engine(reading(gallery)).contents()
+    contents = open_backend(reading(gallery)).contents()
     writer.export(folder, contents)
     print(f"{folder}: {_size(contents)}")
 
@@ -158,10 +158,10 @@ def backup(
     gallery: ReadGallery = None,
 ) -> None:
     """Write a gallery into one file; who is forgotten later stays in it."""
+    from onelook.gallery.backend_factory import open_backend
     from onelook.gallery.backup import write_backup
-    from onelook.gallery.opening import open_engine
 
-    contents = open_engine(reading(gallery)).contents()
+    contents = open_backend(reading(gallery)).contents()
     write_backup(file, contents)
     print(f"{file}: {_size(contents)}")
 
@@ -171,11 +171,11 @@ def restore(
     gallery: ChangedGallery = OWN_GALLERY,
 ) -> None:
     """Put back what a backup holds, in the place of what the gallery holds now, damaged or not."""
-    from onelook.gallery import opening
+    from onelook.gallery.backend_factory import restore_gallery
     from onelook.gallery.backup import read_backup
 
     contents = read_backup(file)
-    opening.restore(gallery, contents)
+    restore_gallery(gallery, contents)
     print(f"{gallery}: {_size(contents)}")
 
 
@@ -192,16 +192,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _opened(place: "Place", model: Path | None, calibration: Path | None) -> "Gallery":
+def _opened(place: "Location", model: Path | None, calibration: Path | None) -> "Gallery":
+    from onelook.gallery.backend_factory import is_gallery
     from onelook.gallery.gallery import create_gallery, open_gallery
-    from onelook.gallery.opening import is_gallery
 
     if is_gallery(place):
         return open_gallery(place, model=model)
     return create_gallery(place, model=model, calibration=calibration)
 
 
-def _point_out(alike: "Iterable[Alike]") -> None:
+def _point_out(alike: "Iterable[DuplicatePair]") -> None:
     for pair in alike:
         print(
             f"alike: {pair.name} and {pair.other}, similarity {pair.similarity:.3f}; if they are one person, "
@@ -210,5 +210,5 @@ def _point_out(alike: "Iterable[Alike]") -> None:
         )
 
 
-def _size(contents: "Contents") -> str:
+def _size(contents: "GalleryData") -> str:
     return f"{count(len(contents.people()), 'person', 'people')}, {count(len(contents.entries), 'photo')}"

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onelook.cli.parts import Photos, ReadGallery, ReadModel, complain, opened, print_rows
+from onelook.cli.common import Photos, ReadGallery, ReadModel, complain, opened, print_rows
 from onelook.errors import ModelError, OnelookError, PhotoError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from onelook.gallery.answers import IdentifiedFace
+    from onelook.gallery.identification import IdentifiedFace
 
 
 def identify(
@@ -38,11 +38,11 @@ def identify(
     Where the output is no terminal, a face is a line: photo, box (x1 y1 x2 y2 in pixels), name, similarity and score,
     with tabs between them. Exit code 1: a photo could not be read, or shows no face; the others are answered.
     """
-    from onelook.data.photo import read_photo
+    from onelook.data.image_io import read_image
     from onelook.gallery.names import photo_name
 
     looking = opened(gallery, model)
-    if meshes is not None and not looking.tells_meshes:
+    if meshes is not None and not looking.has_mesh_head:
         raise ModelError(
             f"{looking.folder}: its model has no mesh head; name another by --model, or leave --meshes out"
         )
@@ -51,7 +51,7 @@ def identify(
     for photo in photos:
         answer: dict[str, object] = {"photo": photo_name(photo), "faces": [], "picture": None, "error": None}
         try:
-            image = read_photo(photo)
+            image = read_image(photo)
             faces = looking.identify(image)
             if not faces:
                 raise PhotoError(f"{photo}: no face found")
@@ -89,12 +89,12 @@ def _print_faces(photo: str, image: "np.ndarray", faces: "list[IdentifiedFace]")
 
 def _write_picture(folder: Path, photo: Path, image: "np.ndarray", faces: "list[IdentifiedFace]") -> Path:
     """Draw the faces into a copy of the photo, under a name in `folder` that nothing has yet."""
-    from onelook.data.photo import write_photo
-    from onelook.gallery.picture import draw_identified
+    from onelook.data.image_io import write_image
+    from onelook.gallery.drawing import draw_identified
 
     path = _reserve(folder, photo.stem, ".png", "--pictures")
     try:
-        write_photo(path, draw_identified(image, faces))
+        write_image(path, draw_identified(image, faces))
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onelook.cli.parts import ReadGallery, ReadModel, count, opened, reading
+from onelook.cli.common import ReadGallery, ReadModel, count, opened, reading
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -31,12 +31,12 @@ def identify_all(
     already takes no time; a video begins anew. Exit code 1: a photo or video could not be read, or shows no face.
     """
     from onelook.gallery.names import one_line
-    from onelook.media.run import run
-    from onelook.media.sources import Source, find
+    from onelook.media.discovery import Source, find_sources
+    from onelook.media.identify_all import identify_all
 
     looking = opened(gallery, model)
     with _progress() as progress:
-        bar = progress.add_task("photos and videos", total=sum(1 for _ in find(sources, out)))
+        bar = progress.add_task("photos and videos", total=sum(1 for _ in find_sources(sources, out)))
 
         film = progress.add_task("frames", visible=False)
 
@@ -48,8 +48,8 @@ def identify_all(
         def watched(read: int, of: int) -> None:
             progress.update(film, completed=read, total=of, visible=read < of)
 
-        chosen = find(sources, out)
-        totals = run(looking, chosen, out, every=every, pictures=pictures, told=told, watched=watched)
+        chosen = find_sources(sources, out)
+        totals = identify_all(looking, chosen, out, every=every, pictures=pictures, told=told, watched=watched)
     print(
         f"{out}: {count(totals['photos'], 'photo')}, {count(totals['videos'], 'video')}; "
         f"{totals['named']} named, {totals['unknown']} unknown (a track of a video is one); {totals['failed']} left out"
@@ -69,11 +69,11 @@ def group(
 
     Move the groups you know into a folder, each under the person's name, and give that folder to `onelook enroll-all`.
     """
-    from onelook.gallery.opening import open_engine
-    from onelook.media.groups import write_groups
+    from onelook.gallery.backend_factory import open_backend
+    from onelook.media.face_groups import write_groups
 
     with _progress() as progress:
-        terms = open_engine(reading(gallery)).terms
+        terms = open_backend(reading(gallery)).terms
         done = write_groups(out, terms, least, lambda cuts, total: progress.track(cuts, total, description="pictures"))
     for problem in done.problems:
         print(f"left out: {problem}", file=sys.stderr)

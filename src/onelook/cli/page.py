@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onelook.cli.parts import ModelFolder, ReadGallery, reading
+from onelook.cli.common import ModelFolder, ReadGallery, reading
 from onelook.errors import OnelookError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -28,9 +28,9 @@ def serve(
     except ImportError as error:
         raise OnelookError("the page needs NiceGUI; install it with `pip install 'onelook[page]'`") from error
     from onelook.page import server
-    from onelook.page.desk import Desk
+    from onelook.page.controller import PageController
 
-    desk = Desk(reading(gallery), model=model)
+    desk = PageController(reading(gallery), model=model)
     if host not in LOCAL:
         print(f"warning: {host}: whoever reaches this machine can see and change the gallery", file=sys.stderr)
     server.serve(desk, host=host, port=port, max_upload=max_upload * server.MEBIBYTE)

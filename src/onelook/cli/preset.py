@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from onelook.cli.parts import print_rows
+from onelook.cli.common import print_rows
 
 PARAMS = Path("params.yaml")
 
@@ -16,7 +16,7 @@ def preset(
     name: Annotated[str | None, typer.Argument(help="which preset; none: list them", metavar="[NAME]")] = None,
 ) -> None:
     """Write the settings of a paper into ./params.yaml, keeping its comments; without a name, list the presets."""
-    from onelook.preset import apply_preset, presets
+    from onelook.settings.presets import apply_preset, presets
 
     if name is None:
         print_rows("presets", ("preset", "what it is"), presets().items())

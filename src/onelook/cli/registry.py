@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onelook.cli.parts import ModelFolder, ReadGallery, reading
+from onelook.cli.common import ModelFolder, ReadGallery, reading
 from onelook.errors import GalleryError
 
 
@@ -21,8 +21,8 @@ def register(
 
     `onelook identify --model models:/onelook@ALIAS`, or models:/onelook/VERSION, then uses both.
     """
+    from onelook.experiment import registry
     from onelook.gallery.gallery import open_gallery, own_model
-    from onelook.tracking import registry
 
     folder = reading(gallery)
     if not isinstance(folder, Path):

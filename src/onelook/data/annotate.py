@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from onelook.data.scene import Face
-from onelook.geometry.overlap import pairwise_iou
+from onelook.data.manifest import Face
+from onelook.geometry.boxes import pairwise_iou
 
 if TYPE_CHECKING:
-    from onelook.model.detections import Detections
+    from onelook.detections import Detections
 
-Find = Callable[[np.ndarray], "Detections"]
+FaceDetector = Callable[[np.ndarray], "Detections"]
 """Finds the faces of one RGB uint8 photo."""
 
 SMALL = 256
@@ -23,13 +23,13 @@ SMALL = 256
 BORDER = 0.25
 """Width of that border, as a share of the enlarged photo's longer side."""
 OVERLAP = 0.3
-"""IoU from which a detection is the labelled face; annotators draw boxes around more of the head than detectors do."""
+"""IoU from which a detection is the labeled face; annotators draw boxes around more of the head than detectors do."""
 NEAR = 0.5
 """Mean distance of landmarks up to which it is, as a share of its size; another face's are farther away."""
 
 
 @dataclass(frozen=True, eq=False)
-class Enlarged:
+class UpscaledImage:
     """A photo made fit for a detector.
 
     Attributes:
@@ -51,14 +51,14 @@ class Enlarged:
         return ((points - self.border) / self.scale).astype(np.float32)
 
 
-def enlarge(photo: np.ndarray, factor: float) -> Enlarged:
+def upscale_image(photo: np.ndarray, factor: float) -> UpscaledImage:
     """A small photo (see SMALL) enlarged by `factor` in a blurred border; a larger one, or any at factor 1, as it is.
 
     Detectors are trained on heads with something around them; in the ORL photos the head fills the frame.
     """
     height, width = photo.shape[:2]
     if max(height, width) >= SMALL or factor == 1:
-        return Enlarged(photo, np.ones(2), 0)
+        return UpscaledImage(photo, np.ones(2), 0)
     size = np.array([round(width * factor), round(height * factor)])
     large = cv2.resize(photo, size.tolist(), interpolation=cv2.INTER_CUBIC)
     border = max(1, round(BORDER * int(size.max())))
@@ -66,17 +66,17 @@ def enlarge(photo: np.ndarray, factor: float) -> Enlarged:
     reach = 2 * (border // 2) + 1
     image = cv2.stackBlur(bordered, (reach, reach))  # repeated edge pixels alone make streaks
     image[border:-border, border:-border] = large
-    return Enlarged(image, size / (width, height), border)
+    return UpscaledImage(image, size / (width, height), border)
 
 
 def annotate(
-    photo: np.ndarray, identity: str, find: Find, *, score: float, upscale: float, label: Face | None = None
+    photo: np.ndarray, identity: str, find: FaceDetector, *, score: float, upscale: float, label: Face | None = None
 ) -> tuple[Face, ...]:
     """The faces of a photo, the person's first; none where the person's box or a point stays unknown or is impossible.
 
-    The person is the labelled face; what the label lacks is taken from its detection. Without a label it is the largest
-    central face: the one with the greatest box area x (1 - d), where d is the distance of the box centre from the
-    photo's centre as a share of half the photo's diagonal. All others have no identity.
+    The person is the labeled face; what the label lacks is taken from its detection. Without a label it is the largest
+    central face: the one with the greatest box area x (1 - d), where d is the distance of the box center from the
+    photo's center as a share of half the photo's diagonal. All others have no identity.
 
     Args:
         photo: RGB (height, width, 3) uint8.
@@ -89,7 +89,7 @@ def annotate(
     Returns:
         Whole faces, in pixels of `photo`; boxes may reach outside it, where a head is cut by its edge.
     """
-    view = enlarge(photo, upscale)
+    view = upscale_image(photo, upscale)
     found = find(view.image).above(score)
     boxes = view.to_photo(found.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
     landmarks = view.to_photo(found.landmarks)
@@ -107,7 +107,7 @@ def annotate(
 
 
 def _same(label: Face, faces: Sequence[Face]) -> int | None:
-    """Which of the faces is the labelled one: by its points where there are any, else by its box."""
+    """Which of the faces is the labeled one: by its points where there are any, else by its box."""
     if not faces:
         return None
     known = np.isfinite(label.landmarks).all(axis=1)
@@ -132,15 +132,15 @@ def _complete(label: Face | None, detected: Face | None) -> Face | None:
 
 
 def _possible(face: Face, width: int, height: int) -> bool:
-    """Whether the box reaches into the photo and holds the points' centre, and the points are not all in one line."""
-    centre = face.landmarks.mean(axis=0)
+    """Whether the box reaches into the photo and holds the points' center, and the points are not all in one line."""
+    center = face.landmarks.mean(axis=0)
     seen = (face.box[:2] < (width, height)).all() and (face.box[2:] > 0).all()
-    held = (face.box[:2] <= centre).all() and (centre <= face.box[2:]).all()
-    length, breadth = np.linalg.svd(face.landmarks - centre, compute_uv=False)
+    held = (face.box[:2] <= center).all() and (center <= face.box[2:]).all()
+    length, breadth = np.linalg.svd(face.landmarks - center, compute_uv=False)
     return bool(seen and held and breadth > 0.01 * length)
 
 
 def _prominence(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    distance = np.hypot(*(centres - (width / 2, height / 2)).T) / (np.hypot(width, height) / 2)
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    distance = np.hypot(*(centers - (width / 2, height / 2)).T) / (np.hypot(width, height) / 2)
     return np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) * np.maximum(1 - distance, 0)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from onelook.data.scene import no_boxes
+from onelook.data.manifest import empty_boxes
 from onelook.geometry.alignment import apply_transform, mirror_landmarks
 from onelook.geometry.mesh import mirror_mesh
-from onelook.settings import Augment
+from onelook.settings import AugmentSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,11 @@ class Sample:
     boxes: np.ndarray
     landmarks: np.ndarray
     identities: np.ndarray
-    ignored: np.ndarray = field(default_factory=no_boxes)
+    ignored: np.ndarray = field(default_factory=empty_boxes)
     meshes: np.ndarray | None = None
 
 
-def augment(sample: Sample, settings: Augment, rng: np.random.Generator) -> Sample:
+def augment(sample: Sample, settings: AugmentSettings, rng: np.random.Generator) -> Sample:
     """A random square crop at a random scale, mirrored half of the time, with its light and sharpness changed.
 
     With `short_edge` the crop's side is a random share of the photo's shorter one, as RetinaFace cuts them.
@@ -40,20 +40,20 @@ def augment(sample: Sample, settings: Augment, rng: np.random.Generator) -> Samp
     if settings.short_edge is None:
         zoom = rng.uniform(*settings.zoom)
     else:
-        zoom = settings.crop / (rng.uniform(*settings.short_edge) * min(sample.image.shape[:2]))
-    sample = crop(sample, settings.crop, zoom, rng)
+        zoom = settings.crop_size / (rng.uniform(*settings.short_edge) * min(sample.image.shape[:2]))
+    sample = random_crop(sample, settings.crop_size, zoom, rng)
     if rng.random() < 0.5:
-        sample = mirror(sample)
-    image = photometric(sample.image, settings.photometric, rng)
+        sample = horizontal_flip(sample)
+    image = photometric_distortion(sample.image, settings.photometric, rng)
     sizes = np.sqrt((sample.boxes[:, 2:] - sample.boxes[:, :2]).prod(axis=1))
-    identities = np.where(sizes >= settings.smallest_identity, sample.identities, -1)
+    identities = np.where(sizes >= settings.min_identity_size, sample.identities, -1)
     return replace(sample, image=image, identities=identities)
 
 
-def crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sample:
+def random_crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sample:
     """Scale a scene by `zoom` and cut a square of `side` pixels out at random, gray where the scene ends.
 
-    Faces whose centre is outside are dropped and boxes are cut at the edge, as RetinaFace does (arXiv 1905.00641,
+    Faces whose center is outside are dropped and boxes are cut at the edge, as RetinaFace does (arXiv 1905.00641,
     section 4.1). Ignored boxes stay as far as they are inside. A face with a landmark outside loses its identity: it
     can be found there, not known.
     """
@@ -74,8 +74,8 @@ def crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sa
         apply_transform(transform, each.reshape(-1, 2, 2)).reshape(-1, 4) for each in (sample.boxes, sample.ignored)
     )
     landmarks = apply_transform(transform, sample.landmarks)
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    kept = ((centres >= 0) & (centres < side)).all(1)
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    kept = ((centers >= 0) & (centers < side)).all(1)
     whole = ((landmarks >= 0) & (landmarks < side)).all((1, 2))
     identities = np.where(whole, sample.identities, -1)
     meshes = None
@@ -93,7 +93,7 @@ def crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sa
     )
 
 
-def mirror(sample: Sample) -> Sample:
+def horizontal_flip(sample: Sample) -> Sample:
     """A scene seen in a mirror; left and right landmarks swap names."""
     width = sample.image.shape[1]
     boxes, ignored = sample.boxes.copy(), sample.ignored.copy()
@@ -104,8 +104,8 @@ def mirror(sample: Sample) -> Sample:
     return Sample(image, boxes, mirror_landmarks(sample.landmarks, width), sample.identities, ignored, meshes)
 
 
-def photometric(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Change brightness, contrast and colour of (H, W, 3) uint8; now and then make it gray, blurred, coarse or noisy.
+def photometric_distortion(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Change brightness, contrast and color of (H, W, 3) uint8; now and then make it gray, blurred, coarse or noisy.
 
     At strength 0 the image comes back as it was.
     """

@@ -5,7 +5,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onelook.evaluation.matching import NO_FACE, claim_faces
+from onelook.geometry.boxes import pairwise_iou
+
+NO_FACE = -1
+
+
+def match_detections(boxes: np.ndarray, faces: np.ndarray, iou: float) -> tuple[np.ndarray, np.ndarray]:
+    """Let each detection claim the face it overlaps most, as PASCAL VOC and WIDER FACE do.
+
+    Args:
+        boxes: (n, 4) detections, best score first.
+        faces: (m, 4) labeled boxes.
+        iou: lowest intersection over union of a claim.
+
+    Returns:
+        claimed: (n,) int64, the row of `faces`, or NO_FACE where no overlap is large enough.
+        first: (n,) bool, the claim is the best-scored one on its face; a later one is a duplicate.
+    """
+    claimed = np.full(len(boxes), NO_FACE, np.int64)
+    first = np.zeros(len(boxes), bool)
+    if len(boxes) and len(faces):
+        overlaps = pairwise_iou(boxes, faces)
+        best = overlaps.argmax(1)
+        enough = overlaps[np.arange(len(boxes)), best] >= iou
+        claimed[enough] = best[enough]
+        first[np.unique(claimed, return_index=True)[1]] = True
+    return claimed, first & (claimed != NO_FACE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +93,9 @@ def judge_detections(
     iou: float,
     ignored: Sequence[np.ndarray] | None = None,
 ) -> DetectionOutcomes:
-    """Judge the detections of each photo against its labelled faces.
+    """Judge the detections of each photo against its labeled faces.
 
-    A detection claims the face it overlaps most (see `claim_faces`), ignored ones among them; on an ignored face it is
+    A detection claims the face it overlaps most (see `match_detections`), ignored ones among them; on an ignored face it is
     dropped, the best-scored one on another face is a hit, any other is a false alarm. A photo without detections
     counts its faces as missed.
 
@@ -85,7 +110,7 @@ def judge_detections(
     for photo in range(len(faces)):
         ignore = np.zeros(len(faces[photo]), bool) if ignored is None else np.asarray(ignored[photo], bool)
         order = np.argsort(-scores[photo], kind="stable")
-        claimed, first = claim_faces(boxes[photo][order], faces[photo], iou)
+        claimed, first = match_detections(boxes[photo][order], faces[photo], iou)
         counted = (claimed == NO_FACE) | ~np.append(ignore, False)[claimed]  # NO_FACE is the last one
         judged.append((scores[photo][order][counted], first[counted], np.full(counted.sum(), photo)))
         wanted.append(np.count_nonzero(~ignore))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from onelook.data.scene import Manifest
-from onelook.drawing import GREEN, SKY, VERMILLION, Colour, text_mask, tile
-from onelook.evaluation.crops import cut_crops
+from onelook.data.manifest import Manifest
+from onelook.drawing import GREEN, SKY, VERMILLION, Color, text_mask, tile
+from onelook.evaluation.eigenfaces import cut_crops
 from onelook.evaluation.identification import Trials
-from onelook.evaluation.probes import SeenSplit, Sightings
+from onelook.evaluation.probe_set import ProbeSet, SplitEmbeddings
 
 _SHOWN = 12
 _CROP = 112
@@ -21,7 +21,9 @@ _WIDTH = 1444  # six pairs or four threes of crops in a row
 class ContactSheet:
     """Draws trials of one split; shown people as they were seen, so that the crops are what the network had."""
 
-    def __init__(self, manifest: Manifest, seen: SeenSplit, people: Sequence[str], similarities: np.ndarray) -> None:
+    def __init__(
+        self, manifest: Manifest, seen: SplitEmbeddings, people: Sequence[str], similarities: np.ndarray
+    ) -> None:
         """Take what `compare` returned for the split."""
         self._manifest = manifest
         self._seen = seen
@@ -46,7 +48,7 @@ class ContactSheet:
         parts = [
             _heading(
                 f"Right: {len(right)} of {len(trials.rows)} faces; {len(chosen)} shown, evenly spaced by similarity. "
-                "Each: the face in the scene, and its person's enrolment photo."
+                "Each: the face in the scene, and its person's enrollment photo."
             ),
             self._section([self._entry(trials, int(i), GREEN, told=True) for i in chosen], columns=6),
             _heading(
@@ -68,15 +70,15 @@ class ContactSheet:
         # A row that is not full is filled up with white, so that every row has its cells.
         return tile([*padded, *[np.full_like(padded[0], 255)] * (-len(padded) % columns)], columns, _WIDTH)
 
-    def _entry(self, trials: Trials, trial: int, colour: Colour, *, told: bool) -> np.ndarray:
+    def _entry(self, trials: Trials, trial: int, color: Color, *, told: bool) -> np.ndarray:
         row = int(trials.rows[trial])
         identity = str(self._seen.probes.identities[row])
         answer = self._people[int(self._similarities[row].argmax())]
         size, score = trials.sizes[trial], trials.scores[trial]
         cells = [
-            _framed(self._crop(self._seen.probes, row, enrolled=False), [identity, f"{size:.0f} px"], colour),
+            _framed(self._crop(self._seen.probes, row, enrolled=False), [identity, f"{size:.0f} px"], color),
             _framed(
-                self._enrolled(row, answer), [f"{answer} {score:.2f}", "named" if told else "told: unknown"], colour
+                self._enrolled(row, answer), [f"{answer} {score:.2f}", "named" if told else "told: unknown"], color
             ),
         ]
         if answer != identity:
@@ -94,17 +96,17 @@ class ContactSheet:
         nearest = own[int((enrolled.embeddings[own] @ self._seen.probes.embeddings[row]).argmax())]
         return self._crop(enrolled, nearest, enrolled=True)
 
-    def _crop(self, sightings: Sightings, row: int, *, enrolled: bool) -> np.ndarray:
-        scenes = self._seen.enrolments if enrolled else self._seen.scenes
+    def _crop(self, sightings: ProbeSet, row: int, *, enrolled: bool) -> np.ndarray:
+        scenes = self._seen.enrollments if enrolled else self._seen.scenes
         place = slice(row, row + 1)
         return cut_crops(self._manifest, scenes, sightings.scenes[place], sightings.landmarks[place], _CROP)[0]
 
 
-def _framed(crop: np.ndarray | None, lines: Sequence[str], colour: Colour) -> np.ndarray:
+def _framed(crop: np.ndarray | None, lines: Sequence[str], color: Color) -> np.ndarray:
     """A crop in a frame with lines of text below; None is a gray cell."""
     picture = np.full((_CROP, _CROP, 3), 200, np.uint8) if crop is None else crop.copy()
     for edge in (np.s_[:_FRAME], np.s_[-_FRAME:], np.s_[:, :_FRAME], np.s_[:, -_FRAME:]):
-        picture[edge] = colour
+        picture[edge] = color
     return np.concatenate([picture, *(_text(line, _CROP, _LETTERS) for line in lines)])
 
 

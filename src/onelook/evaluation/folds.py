@@ -44,7 +44,7 @@ def right(scores: np.ndarray, same: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
-    """A threshold at which most of these pairs are answered right, half-way between two neighbouring scores."""
+    """A threshold at which most of these pairs are answered right, half-way between two neighboring scores."""
     candidates = np.unique(scores[np.isfinite(scores)])
     if len(candidates) == 0:
         return np.inf

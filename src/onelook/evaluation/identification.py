@@ -5,7 +5,7 @@ Terms and figures follow ISO/IEC 19795-1 and Grother et al., "Face Recognition V
 
 - Jackknife: every face is tried twice. Mated: against the gallery with everyone. Non-mated: against the gallery without
   its own person, so that it plays a stranger; its best score there counts.
-- People without enrolment photos are strangers: non-mated only. So are false alarms, detections on no face.
+- People without enrollment photos are strangers: non-mated only. So are false alarms, detections on no face.
 - End to end: a face that was not found is a mated trial nobody answers, a miss in every figure. It is no
   non-mated trial, since nothing was shown that could get a wrong name: FPIR is a share of what was shown.
 - A person enrolled in no photo because no face was found in any is a miss in all mated trials.
@@ -16,9 +16,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onelook.evaluation.rates import share_at, threshold_at
+_LOWEST = float(np.finfo(np.float64).min)
 
-STRANGER = -1
+
+def threshold_at(descending: np.ndarray, rate: float, weights: np.ndarray | None = None) -> float:
+    """The lowest threshold that at most a share `rate` of the scores reaches.
+
+    Args:
+        descending: (n,) float64, highest first.
+        rate: in 0..1.
+        weights: (n,) how often each score counts, once by default.
+
+    Returns:
+        The number next above the highest score that must not pass; where all may, the lowest finite number: the score
+        minus infinity, of a face that was not found, passes no threshold.
+    """
+    passed = np.cumsum(np.ones(len(descending)) if weights is None else weights)
+    total = passed[-1] if len(passed) else 0.0
+    # The small term forgives rounding: 29 % of 100 scores are 29 scores, not 28.
+    refused = int(np.searchsorted(passed, rate * total + 1e-9, side="right"))
+    return float(np.nextafter(descending[refused], np.inf)) if refused < len(descending) else _LOWEST
+
+
+def share_at(descending: np.ndarray, threshold: float, weights: np.ndarray | None = None) -> float:
+    """The share of the scores (n,), highest first, that reaches the threshold; NaN where nothing counts."""
+    passing = int(np.searchsorted(-descending, -threshold, side="right"))
+    if weights is None:
+        return passing / len(descending) if len(descending) else float("nan")
+    total = float(weights.sum())
+    return float(weights[:passing].sum()) / total if total > 0 else float("nan")
+
+
+NON_MATED = -1
 """Owner of a probe that nobody in the gallery owns."""
 
 
@@ -58,7 +87,7 @@ def run_trials(similarities: np.ndarray, owners: np.ndarray, units: np.ndarray, 
         sizes: (n,) of the faces, in pixels; anything where the owner is STRANGER.
     """
     similarities = similarities.astype(np.float64)
-    rows = np.flatnonzero(owners != STRANGER)
+    rows = np.flatnonzero(owners != NON_MATED)
     genuine = similarities[rows, owners[rows]]
     best = similarities[rows].max(1, initial=-np.inf)
     answers = similarities[rows].argmax(1) if similarities.shape[1] else np.zeros(0, np.int64)

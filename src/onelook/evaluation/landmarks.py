@@ -20,40 +20,40 @@ class LandmarkErrors(NamedTuple):
     scenes: np.ndarray
 
 
-def landmark_errors(found: np.ndarray, labelled: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Mean point distance divided by the square root of the labelled box's area, per face.
+def landmark_errors(found: np.ndarray, labeled: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Mean point distance divided by the square root of the labeled box's area, per face.
 
-    The normalisation RetinaFace reports for AFLW (Deng et al. 2019, section 4.4: the face size, sqrt(w h)).
-
-    Args:
-        found, labelled: (n, 5, 2) in pixels; points that are NaN in either are left out.
-        boxes: (n, 4) labelled boxes.
-
-    Returns:
-        (n,) float64, NaN for a face without a labelled point.
-    """
-    return _mean_distances(found, labelled) / np.sqrt((boxes[:, 2:].astype(np.float64) - boxes[:, :2]).prod(-1))
-
-
-def interocular_errors(found: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-    """Mean point distance divided by the distance of the labelled eyes, per face.
-
-    Of their centres: among five points there are no corners of eyes, between the outer ones of which the larger sets of
-    points are measured. The distance of centres is shorter, so the same points make a larger error.
+    The normalization RetinaFace reports for AFLW (Deng et al. 2019, section 4.4: the face size, sqrt(w h)).
 
     Args:
-        found, labelled: (n, 5, 2) in pixels; points that are NaN in either are left out.
+        found, labeled: (n, 5, 2) in pixels; points that are NaN in either are left out.
+        boxes: (n, 4) labeled boxes.
 
     Returns:
-        (n,) float64, NaN for a face without a labelled eye on either side, or with both at one place.
+        (n,) float64, NaN for a face without a labeled point.
     """
-    apart = np.linalg.norm(labelled[:, 0].astype(np.float64) - labelled[:, 1], axis=-1)
-    return _mean_distances(found, labelled) / np.where(apart > 0, apart, np.nan)
+    return _mean_distances(found, labeled) / np.sqrt((boxes[:, 2:].astype(np.float64) - boxes[:, :2]).prod(-1))
 
 
-def _mean_distances(found: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+def interocular_errors(found: np.ndarray, labeled: np.ndarray) -> np.ndarray:
+    """Mean point distance divided by the distance of the labeled eyes, per face.
+
+    Of their centers: among five points there are no corners of eyes, between the outer ones of which the larger sets of
+    points are measured. The distance of centers is shorter, so the same points make a larger error.
+
+    Args:
+        found, labeled: (n, 5, 2) in pixels; points that are NaN in either are left out.
+
+    Returns:
+        (n,) float64, NaN for a face without a labeled eye on either side, or with both at one place.
+    """
+    apart = np.linalg.norm(labeled[:, 0].astype(np.float64) - labeled[:, 1], axis=-1)
+    return _mean_distances(found, labeled) / np.where(apart > 0, apart, np.nan)
+
+
+def _mean_distances(found: np.ndarray, labeled: np.ndarray) -> np.ndarray:
     """(n,) float64 over the points that are in both, NaN where there is none."""
-    distances = np.linalg.norm(found.astype(np.float64) - labelled, axis=-1)
+    distances = np.linalg.norm(found.astype(np.float64) - labeled, axis=-1)
     present = np.isfinite(distances)
     counts = present.sum(-1)
     sums = np.where(present, distances, 0.0).sum(-1)

@@ -6,18 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from onelook.data.scene import Manifest, Scene
+from onelook.data.manifest import Manifest, Scene
 from onelook.errors import DataError
 from onelook.evaluation.bootstrap import with_intervals
-from onelook.evaluation.calibration import calibrate
-from onelook.evaluation.crops import cut_crops, to_gray
-from onelook.evaluation.eigenfaces import SIDE, Eigenfaces
+from onelook.evaluation.calibration import calibrate, fit_impostor_model
+from onelook.evaluation.eigenfaces import SIDE, Eigenfaces, cut_crops, to_gray
 from onelook.evaluation.identification import Trials, identification_figures
-from onelook.evaluation.probes import SeenSplit, Sightings, compare, owners_of, try_probes
-from onelook.evaluation.strangers import fit_unknown
+from onelook.evaluation.probe_set import ProbeSet, SplitEmbeddings, owners_of, score_matrix, try_probes
 from onelook.evaluation.verification import Pairs, make_pairs, verification_figures
+from onelook.open_set import ImpostorModel
 from onelook.settings import Settings
-from onelook.unknown import Unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +23,11 @@ class Recognition:
     """How one kind of embedding does on the test split.
 
     Attributes:
-        people, similarities: as `compare` returned them.
+        people, similarities: as `score_matrix` returned them.
         trials, pairs: of the test split.
         calibration: what tells strangers, set on the validation split, as calibration.json has it.
         unknown: its part for a gallery of any size; None where it could not be fitted.
-        threshold: the one it promises for as many people as the test split enrols.
+        threshold: the one it promises for as many people as the test split enrolls.
         pair_threshold: the threshold for "the same person" with the best accuracy on the validation split.
     """
 
@@ -38,13 +36,13 @@ class Recognition:
     trials: Trials
     pairs: Pairs
     calibration: dict[str, Any]
-    unknown: Unknown | None
+    unknown: ImpostorModel | None
     threshold: float
     pair_threshold: float
 
 
-def recognise(
-    fingerprint: str, manifest: Manifest, validation: SeenSplit, test: SeenSplit, settings: Settings
+def recognize(
+    fingerprint: str, manifest: Manifest, validation: SplitEmbeddings, test: SplitEmbeddings, settings: Settings
 ) -> tuple[Recognition, Recognition]:
     """Recognition by our embeddings, of the model of that fingerprint, and by eigenfaces.
 
@@ -52,15 +50,15 @@ def recognise(
         DataError: a split has too little to measure on.
     """
     floor = _learn_eigenfaces(manifest, settings)
-    ours = _recognise(fingerprint, validation, test, settings)
+    ours = _recognize(fingerprint, validation, test, settings)
     validation, test = (_with_eigenfaces(floor, manifest, split) for split in (validation, test))
-    return ours, _recognise(fingerprint, validation, test, settings)
+    return ours, _recognize(fingerprint, validation, test, settings)
 
 
-def recognition_figures(recognition: Recognition, probes: Sightings, settings: Settings) -> dict[str, Any]:
+def recognition_figures(recognition: Recognition, probes: ProbeSet, settings: Settings) -> dict[str, Any]:
     """The sections `verification` and `identification`, with intervals over people."""
     _, (people, alarms) = probes.units()
-    large = settings.evaluate.large
+    large = settings.evaluate.large_face_size
     return {
         "verification": _interval(
             lambda weights: verification_figures(recognition.pairs, recognition.pair_threshold, weights),
@@ -77,13 +75,13 @@ def recognition_figures(recognition: Recognition, probes: Sightings, settings: S
     }
 
 
-def _recognise(fingerprint: str, validation: SeenSplit, test: SeenSplit, settings: Settings) -> Recognition:
-    names, known = compare(validation.probes, validation.enrolled)
+def _recognize(fingerprint: str, validation: SplitEmbeddings, test: SplitEmbeddings, settings: Settings) -> Recognition:
+    names, known = score_matrix(validation.probes, validation.enrolled)
     trials = try_probes(validation.probes, names, known)
-    unknown = fit_unknown(known, owners_of(validation.probes, names), trials)
+    unknown = fit_impostor_model(known, owners_of(validation.probes, names), trials)
     target = settings.evaluate.target_fpir
     calibration = calibrate(trials, unknown, target_fpir=target, fingerprint=fingerprint, detect=settings.detect)
-    people, similarities = compare(test.probes, test.enrolled)
+    people, similarities = score_matrix(test.probes, test.enrolled)
     enrolled = int(np.isfinite(similarities).any(axis=0).sum())
     return Recognition(
         people=people,
@@ -97,14 +95,14 @@ def _recognise(fingerprint: str, validation: SeenSplit, test: SeenSplit, setting
     )
 
 
-def _pairs(probes: Sightings, settings: Settings) -> Pairs:
-    faces = probes.labelled
+def _pairs(probes: ProbeSet, settings: Settings) -> Pairs:
+    faces = probes.labeled
     people, _ = probes.units()
     return make_pairs(probes.embeddings[faces], people[faces], probes.sources[faces], settings.base.seed)
 
 
 def _learn_eigenfaces(manifest: Manifest, settings: Settings) -> Eigenfaces:
-    """Eigenfaces of the training people, aligned by their labelled landmarks."""
+    """Eigenfaces of the training people, aligned by their labeled landmarks."""
     scenes = manifest.select("train")
     faces = [
         (place, face.landmarks)
@@ -119,10 +117,10 @@ def _learn_eigenfaces(manifest: Manifest, settings: Settings) -> Eigenfaces:
     return Eigenfaces(crops, settings.evaluate.eigenfaces, settings.base.seed)
 
 
-def _with_eigenfaces(floor: Eigenfaces, manifest: Manifest, seen: SeenSplit) -> SeenSplit:
+def _with_eigenfaces(floor: Eigenfaces, manifest: Manifest, seen: SplitEmbeddings) -> SplitEmbeddings:
     """The same sightings, embedded by eigenfaces from crops aligned by our detections' landmarks."""
 
-    def embed(sightings: Sightings, scenes: Sequence[Scene]) -> Sightings:
+    def embed(sightings: ProbeSet, scenes: Sequence[Scene]) -> ProbeSet:
         found = sightings.found
         crops = cut_crops(manifest, scenes, sightings.scenes[found], sightings.landmarks[found], SIDE)
         rows = floor.embed(to_gray(crops))
@@ -130,8 +128,8 @@ def _with_eigenfaces(floor: Eigenfaces, manifest: Manifest, seen: SeenSplit) -> 
         embeddings[found] = rows
         return replace(sightings, embeddings=embeddings)
 
-    return replace(seen, probes=embed(seen.probes, seen.scenes), enrolled=embed(seen.enrolled, seen.enrolments))
+    return replace(seen, probes=embed(seen.probes, seen.scenes), enrolled=embed(seen.enrolled, seen.enrollments))
 
 
 def _interval(figures: Any, strata: Sequence[int], settings: Settings) -> dict[str, float]:
-    return with_intervals(figures, strata, settings.evaluate.bootstrap, settings.base.seed)
+    return with_intervals(figures, strata, settings.evaluate.bootstrap_samples, settings.base.seed)

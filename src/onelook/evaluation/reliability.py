@@ -50,6 +50,6 @@ def reliability(confidence: np.ndarray, right: np.ndarray, weights: np.ndarray) 
 
 def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The interval of 95 % of shares (n,), each of `count` (n,) independent trials."""
-    centre = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    center = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
     half = _Z / (1 + _Z**2 / count) * np.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
-    return np.minimum(centre - half, share), np.maximum(centre + half, share)
+    return np.minimum(center - half, share), np.maximum(center + half, share)

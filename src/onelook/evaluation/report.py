@@ -14,23 +14,22 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from onelook.data.photo import write_photo
-from onelook.data.scene import Manifest, Scene
-from onelook.evaluation import curves
+from onelook.data.image_io import write_image
+from onelook.data.manifest import Manifest, Scene
+from onelook.evaluation import plots
 from onelook.evaluation.average_precision import DetectionOutcomes
 from onelook.evaluation.bootstrap import with_intervals
-from onelook.evaluation.calibration import uncalibrated
+from onelook.evaluation.calibration import shown_trials, uncalibrated
 from onelook.evaluation.contact_sheet import ContactSheet
 from onelook.evaluation.identification import dir_at_fpir
 from onelook.evaluation.landmarks import FAILURE, LandmarkErrors, cumulative_share, landmark_figures
+from onelook.evaluation.mesh_error import MeshPairs, pair_meshes
 from onelook.evaluation.mesh_pictures import draw_vertex_errors, mesh_sheet
-from onelook.evaluation.meshes import SeenMeshes, see_meshes
-from onelook.evaluation.probes import FoundSplit, SeenSplit, find_split, see_split
-from onelook.evaluation.recognition import Recognition, recognise, recognition_figures
+from onelook.evaluation.probe_set import SplitDetections, SplitEmbeddings, detect_split, evaluate_split
+from onelook.evaluation.recognition import Recognition, recognition_figures, recognize
 from onelook.evaluation.reliability import reliability
-from onelook.evaluation.strangers import shown_trials
 from onelook.files import replacing_folder, write_json
-from onelook.model.look import Looker
+from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import Settings
 
 _ACROSS_FAR = "false-accept rate of impostor pairs"
@@ -46,7 +45,7 @@ class PeopleEvaluation:
         onelook, eigenfaces: recognition by our embeddings, and by eigenfaces on the crops our detections give.
     """
 
-    seen: SeenSplit
+    seen: SplitEmbeddings
     onelook: Recognition
     eigenfaces: Recognition
 
@@ -59,7 +58,7 @@ class Evaluation:
         metrics: figures by section, with `_low` and `_high` of their 95 % intervals.
         scenes: of the test split.
         outcomes, errors: its detections and landmark errors.
-        meshes: its found and labelled meshes, where there are any.
+        meshes: its found and labeled meshes, where there are any.
         calibration: as calibration.json has it; its threshold is None where nobody has a name.
         people: recognition; None where nobody has a name.
     """
@@ -68,12 +67,12 @@ class Evaluation:
     scenes: list[Scene]
     outcomes: DetectionOutcomes
     errors: LandmarkErrors
-    meshes: SeenMeshes | None
+    meshes: MeshPairs | None
     calibration: dict[str, Any]
     people: PeopleEvaluation | None
 
 
-def evaluate(looker: Looker, manifest: Manifest, settings: Settings) -> Evaluation:
+def evaluate(looker: TorchPredictor, manifest: Manifest, settings: Settings) -> Evaluation:
     """Measure a model on the people and scenes it has not seen; on scenes alone where nobody has a name.
 
     Raises:
@@ -82,11 +81,11 @@ def evaluate(looker: Looker, manifest: Manifest, settings: Settings) -> Evaluati
     people = None
     if not manifest.nameless:
         validation, test = _see(looker, manifest, settings)
-        people = PeopleEvaluation(test, *recognise(looker.fingerprint, manifest, validation, test, settings))
+        people = PeopleEvaluation(test, *recognize(looker.fingerprint, manifest, validation, test, settings))
     found = people.seen if people is not None else _find(looker, manifest, settings)
     outcomes = found.outcomes()
     errors = found.errors(settings.evaluate.iou, settings.detect.score)
-    meshes = see_meshes(found, manifest, settings.evaluate.iou, settings.detect.score)
+    meshes = pair_meshes(found, manifest, settings.evaluate.iou, settings.detect.score)
     scenes = (len(found.scenes),)
     metrics: dict[str, Any] = {
         "detection": _interval(lambda weights: {"ap50": outcomes.average_precision(weights)}, scenes, settings),
@@ -122,13 +121,13 @@ def write_evaluation(evaluation: Evaluation, manifest: Manifest, folder: Path) -
             ours = evaluation.people.onelook
             sheet = ContactSheet(manifest, evaluation.people.seen, ours.people, ours.similarities)
             drawn = sheet.draw(ours.trials, ours.threshold)
-            write_photo(out / "pictures" / "identifications.png", drawn)
+            write_image(out / "pictures" / "identifications.png", drawn)
 
 
-def _see(looker: Looker, manifest: Manifest, settings: Settings) -> tuple[SeenSplit, SeenSplit]:
+def _see(looker: TorchPredictor, manifest: Manifest, settings: Settings) -> tuple[SplitEmbeddings, SplitEmbeddings]:
     """Look at the validation and the test split."""
     looks = sum(
-        2 * len(manifest.select(split)) + len(manifest.select(split, "enrol")) for split in ("validation", "test")
+        2 * len(manifest.select(split)) + len(manifest.select(split, "enroll")) for split in ("validation", "test")
     )
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("looking at scenes", total=looks)
@@ -137,16 +136,16 @@ def _see(looker: Looker, manifest: Manifest, settings: Settings) -> tuple[SeenSp
             progress.advance(task, photos)
 
         return (
-            see_split(looker, manifest, "validation", settings, advance),
-            see_split(looker, manifest, "test", settings, advance),
+            evaluate_split(looker, manifest, "validation", settings, advance),
+            evaluate_split(looker, manifest, "test", settings, advance),
         )
 
 
-def _find(looker: Looker, manifest: Manifest, settings: Settings) -> FoundSplit:
+def _find(looker: TorchPredictor, manifest: Manifest, settings: Settings) -> SplitDetections:
     """Look for faces in the test split."""
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("looking at scenes", total=len(manifest.select("test")))
-        return find_split(looker, manifest, "test", settings.detect, lambda photos: progress.advance(task, photos))
+        return detect_split(looker, manifest, "test", settings.detect, lambda photos: progress.advance(task, photos))
 
 
 def _landmark_figures(errors: LandmarkErrors, weights: np.ndarray) -> dict[str, float]:
@@ -157,10 +156,10 @@ def _landmark_figures(errors: LandmarkErrors, weights: np.ndarray) -> dict[str, 
 
 
 def _interval(figures: Any, strata: Sequence[int], settings: Settings) -> dict[str, float]:
-    return with_intervals(figures, strata, settings.evaluate.bootstrap, settings.base.seed)
+    return with_intervals(figures, strata, settings.evaluate.bootstrap_samples, settings.base.seed)
 
 
-def _counts(found: FoundSplit, errors: LandmarkErrors) -> dict[str, int]:
+def _counts(found: SplitDetections, errors: LandmarkErrors) -> dict[str, int]:
     counts = {
         "scenes": len(found.scenes),
         "faces": sum(len(scene.faces) for scene in found.scenes),
@@ -172,16 +171,16 @@ def _counts(found: FoundSplit, errors: LandmarkErrors) -> dict[str, int]:
 
 def _people_counts(people: PeopleEvaluation) -> dict[str, int]:
     test, ours = people.seen, people.onelook
-    labelled, found = test.probes.labelled, test.probes.found
-    enrolment_faces = test.enrolled.labelled
+    labeled, found = test.probes.labeled, test.probes.found
+    enrollment_faces = test.enrolled.labeled
     return {
         "people": len({identity for identity in test.probes.identities if identity is not None}),
-        "probes": int(labelled.sum()),
-        "probes_found": int((labelled & found).sum()),
-        "false_alarms": int((~labelled).sum()),
+        "probes": int(labeled.sum()),
+        "probes_found": int((labeled & found).sum()),
+        "false_alarms": int((~labeled).sum()),
         "people_enrolled": len(ours.people),
-        "enrolment_photos": int(enrolment_faces.sum()),
-        "enrolment_photos_missed": int((enrolment_faces & ~test.enrolled.found).sum()),
+        "enrollment_photos": int(enrollment_faces.sum()),
+        "enrollment_photos_missed": int((enrollment_faces & ~test.enrolled.found).sum()),
         "mated_trials": len(ours.trials.rows),
         "non_mated_trials": len(ours.trials.other_scores),
         "genuine_pairs": len(ours.pairs.genuine_scores),
@@ -192,36 +191,36 @@ def _people_counts(people: PeopleEvaluation) -> dict[str, int]:
 def _write_detection(evaluation: Evaluation, out: Path) -> None:
     counts, metrics = evaluation.metrics["counts"], evaluation.metrics
     curve = evaluation.outcomes.curve()
-    curves.write_table(out / "curves/precision_recall.csv", ("recall", "precision", "score"), curves.thin(curve))
+    plots.write_table(out / "curves/precision_recall.csv", ("recall", "precision", "score"), plots.thin(curve))
     title = (
         f"Detection at IoU 0.5: AP {_shown(metrics['detection'], 'ap50')}\n"
         f"{counts['faces']} faces in {counts['scenes']} scenes never trained on"
     )
-    curves.save_picture(out / "pictures/precision_recall.png", curves.draw_precision_recall(curve, title))
+    plots.save_picture(out / "pictures/precision_recall.png", plots.draw_precision_recall(curve, title))
     at = np.linspace(0, 0.2, 101)
     by_size, by_eyes = (cumulative_share(each, at) for each in (evaluation.errors.by_size, evaluation.errors.by_eyes))
     columns = ("error", "share", "share_interocular")
-    curves.write_table(out / "curves/landmark_error.csv", columns, zip(at, by_size, by_eyes, strict=True))
+    plots.write_table(out / "curves/landmark_error.csv", columns, zip(at, by_size, by_eyes, strict=True))
     title = (
         f"Landmarks: mean error {_shown(metrics['landmarks'], 'nme')} of the face size,\n"
         f"{_shown(metrics['landmarks'], 'nme_interocular')} of the distance of its eyes; "
         f"{counts['faces_with_landmark_error']} found faces, points with a label"
     )
-    shares = {"face size": by_size, "distance of the eyes' centres": by_eyes}
-    curves.save_picture(out / "pictures/landmark_error.png", curves.draw_landmark_error(at, shares, FAILURE, title))
+    shares = {"face size": by_size, "distance of the eyes' centers": by_eyes}
+    plots.save_picture(out / "pictures/landmark_error.png", plots.draw_landmark_error(at, shares, FAILURE, title))
 
 
-def _write_meshes(evaluation: Evaluation, meshes: SeenMeshes, manifest: Manifest, out: Path) -> None:
+def _write_meshes(evaluation: Evaluation, meshes: MeshPairs, manifest: Manifest, out: Path) -> None:
     columns = ("vertex", "error", "error_flat")
     rows = zip(range(meshes.solid.shape[1]), meshes.solid.mean(0), meshes.flat.mean(0), strict=True)
-    curves.write_table(out / "curves/mesh_error.csv", columns, rows)
+    plots.write_table(out / "curves/mesh_error.csv", columns, rows)
     title = (
         f"Mesh: mean error {_shown(evaluation.metrics['mesh'], 'error')} of the face size\n"
         f"{len(meshes.solid)} found faces with a label"
     )
     drawn = draw_vertex_errors(meshes.mean_shape(), meshes.solid.mean(0), title)
-    curves.save_picture(out / "pictures/mesh_error.png", drawn)
-    write_photo(out / "pictures/meshes.png", mesh_sheet(manifest, evaluation.scenes, meshes))
+    plots.save_picture(out / "pictures/mesh_error.png", drawn)
+    write_image(out / "pictures/meshes.png", mesh_sheet(manifest, evaluation.scenes, meshes))
 
 
 def _write_recognition(people: PeopleEvaluation, metrics: dict[str, Any], out: Path) -> None:
@@ -229,28 +228,28 @@ def _write_recognition(people: PeopleEvaluation, metrics: dict[str, Any], out: P
     methods = {"onelook": people.onelook, "eigenfaces": people.eigenfaces}
     far = np.logspace(-4, 0, 81)
     accepted = {name: np.array([method.pairs.tar_at_far(rate) for rate in far]) for name, method in methods.items()}
-    curves.write_table(out / "curves/roc.csv", ("far", *accepted), zip(far, *accepted.values(), strict=True))
+    plots.write_table(out / "curves/roc.csv", ("far", *accepted), zip(far, *accepted.values(), strict=True))
     title = (
         f"Verification: true-accept rate at 1 % FAR {_shown(metrics['verification'], 'tar_far1')}\n"
         f"{counts['people']} people, {counts['genuine_pairs']} genuine and {counts['impostor_pairs']} impostor pairs"
     )
     upwards = "true-accept rate of genuine pairs (a face not found: refused)"
-    drawn = curves.draw_rates(far, accepted, title=title, across=_ACROSS_FAR, upwards=upwards)
-    curves.save_picture(out / "pictures/roc.png", drawn)
+    drawn = plots.draw_rates(far, accepted, title=title, across=_ACROSS_FAR, upwards=upwards)
+    plots.save_picture(out / "pictures/roc.png", drawn)
 
     fpir = np.logspace(-3, 0, 61)
     identified = {
         name: np.array([dir_at_fpir(method.trials, rate) for rate in fpir]) for name, method in methods.items()
     }
-    curves.write_table(out / "curves/dir_fpir.csv", ("fpir", *identified), zip(fpir, *identified.values(), strict=True))
+    plots.write_table(out / "curves/dir_fpir.csv", ("fpir", *identified), zip(fpir, *identified.values(), strict=True))
     title = (
         f"Open-set identification: DIR at 10 % FPIR {_shown(metrics['identification'], 'dir_fpir10')}\n"
         f"{counts['people_enrolled']} people enrolled, {counts['mated_trials']} mated and "
         f"{counts['non_mated_trials']} non-mated probes"
     )
     upwards = "DIR: share of enrolled people's faces found and named right"
-    drawn = curves.draw_rates(fpir, identified, title=title, across=_ACROSS_FPIR, upwards=upwards)
-    curves.save_picture(out / "pictures/dir_fpir.png", drawn)
+    drawn = plots.draw_rates(fpir, identified, title=title, across=_ACROSS_FPIR, upwards=upwards)
+    plots.save_picture(out / "pictures/dir_fpir.png", drawn)
 
     ours = people.onelook
     target = ours.calibration["target_fpir"]
@@ -258,8 +257,8 @@ def _write_recognition(people: PeopleEvaluation, metrics: dict[str, Any], out: P
         f"Similarities of {counts['people_enrolled']} people's faces\n"
         f"threshold set on {ours.calibration['people']} other people for an FPIR of {target:.0%}"
     )
-    drawn = curves.draw_similarities(ours.trials.genuine, ours.trials.other_scores, ours.threshold, title)
-    curves.save_picture(out / "pictures/similarities.png", drawn)
+    drawn = plots.draw_similarities(ours.trials.genuine, ours.trials.other_scores, ours.threshold, title)
+    plots.save_picture(out / "pictures/similarities.png", drawn)
     if ours.unknown is not None:
         _write_reliability(ours, counts["people_enrolled"], out)
 
@@ -271,12 +270,12 @@ def _write_reliability(ours: Recognition, people: int, out: Path) -> None:
     bins = reliability(ours.unknown.confidence(scores, people), right, weights)
     columns = ("confidence", "right", "low", "high", "share")
     rows = zip(bins.confidence, bins.right, bins.low, bins.high, bins.share, strict=True)
-    curves.write_table(out / "curves/reliability.csv", columns, rows)
+    plots.write_table(out / "curves/reliability.csv", columns, rows)
     title = (
         f"Confidence: expected calibration error {bins.error():.3f}\n"
         f"set on {ours.calibration['people']} other people; half of the faces shown are of enrolled people"
     )
-    curves.save_picture(out / "pictures/reliability.png", curves.draw_reliability(bins, title))
+    plots.save_picture(out / "pictures/reliability.png", plots.draw_reliability(bins, title))
 
 
 def _shown(figures: dict[str, float], name: str) -> str:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from onelook.model.look import Looker
-from onelook.settings import Detect
+from onelook.inference.torch_predictor import TorchPredictor
+from onelook.settings import DetectSettings
 
 _WARM_UP = 3
 
 
-def time_looks(looker: Looker, photos: Sequence[np.ndarray], detect: Detect) -> dict[str, float]:
+def time_predictions(looker: TorchPredictor, photos: Sequence[np.ndarray], detect: DetectSettings) -> dict[str, float]:
     """Median milliseconds per photo, one photo at a time, reading it not included.
 
     Args:
@@ -27,7 +27,7 @@ def time_looks(looker: Looker, photos: Sequence[np.ndarray], detect: Detect) -> 
     for photo in [*[photos[0]] * _WARM_UP, *photos]:
         for embed in taken:
             start = time.perf_counter()
-            looker.look([photo], detect, embed=embed)
+            looker.predict([photo], detect, embed=embed)
             taken[embed].append(time.perf_counter() - start)
     medians = {embed: 1000 * float(np.median(times[_WARM_UP:])) for embed, times in taken.items()}
     return {"detection_ms": medians[False], "joint_ms": medians[True]}

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from onelook.evaluation.rates import share_at, threshold_at
+from onelook.evaluation.identification import share_at, threshold_at
 
 MOST_IMPOSTORS = 300_000
 """Of more impostor pairs than this so many are drawn, with replacement: enough for one in a thousand to be many."""
@@ -71,7 +71,7 @@ def make_pairs(embeddings: np.ndarray, people: np.ndarray, sources: np.ndarray, 
     """Score the pairs of a set of faces.
 
     Args:
-        embeddings: (n, d) L2-normalised rows; rows of NaN for faces not found.
+        embeddings: (n, d) L2-normalized rows; rows of NaN for faces not found.
         people: (n,) int64, who each is.
         sources: (n,) strings or numbers, the photo each comes from; pairs within one photo are left out.
         seed: of the draw of impostor pairs, where there are more than MOST_IMPOSTORS.

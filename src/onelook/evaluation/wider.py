@@ -2,12 +2,12 @@
 
 What the published figures depend on, and other AP does not do:
 
-- Scores are min-max normalised over all photos, and pass 1,000 thresholds: 0.999, 0.998, ..., 0.
-- A prediction claims the labelled box it overlaps most, among all boxes of the photo. If the setting ignores that box,
+- Scores are min-max normalized over all photos, and pass 1,000 thresholds: 0.999, 0.998, ..., 0.
+- A prediction claims the labeled box it overlaps most, among all boxes of the photo. If the setting ignores that box,
   the prediction is dropped, even where it also overlaps a wanted one enough.
 - The best-scored prediction on a wanted box is a hit, further ones are false alarms.
 - Overlap is counted on widths and heights that are one pixel larger; 0.5 is enough.
-- A photo without predictions counts its faces as missed. One without any labelled box is passed over: its false alarms
+- A photo without predictions counts its faces as missed. One without any labeled box is passed over: its false alarms
   are not counted.
 
 The labels are of MATLAB's type int32, by whose rules the original program rounds predictions to whole pixels and
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from onelook.evaluation.average_precision import DetectionOutcomes, PrecisionRecall, judge_detections
-from onelook.evaluation.wider_truth import SETTINGS, Setting, WiderPhoto
+from onelook.evaluation.wider_ground_truth import SETTINGS, Setting, WiderPhoto
 
 IOU = 0.5
 THRESHOLDS = 1 - np.arange(1, 1001) / 1000
@@ -37,23 +37,23 @@ def evaluate_wider(
             there is, down to the lowest score: a detector cut off earlier has a lower AP.
 
     Returns:
-        By setting a curve of 1,000 points, one per threshold of the normalised score; its recall and AP are NaN where
+        By setting a curve of 1,000 points, one per threshold of the normalized score; its recall and AP are NaN where
         the photos have no face to find.
     """
-    labelled = [_one_pixel_larger(photo.boxes) for photo in photos]
+    labeled = [_one_pixel_larger(photo.boxes) for photo in photos]
     found = [_one_pixel_larger(each) for each in boxes]
-    normalised = normalise_scores(scores)
+    normalized = normalize_scores(scores)
     for i, photo in enumerate(photos):
-        if len(photo.boxes) == 0:  # passed over, but its scores are among the normalised ones
-            found[i], normalised[i] = found[i][:0], normalised[i][:0]
+        if len(photo.boxes) == 0:  # passed over, but its scores are among the normalized ones
+            found[i], normalized[i] = found[i][:0], normalized[i][:0]
     curves: dict[Setting, PrecisionRecall] = {}
     for setting in SETTINGS:
         ignored = [~photo.wanted[setting] for photo in photos]
-        curves[setting] = _official_curve(judge_detections(found, normalised, labelled, IOU, ignored))
+        curves[setting] = _official_curve(judge_detections(found, normalized, labeled, IOU, ignored))
     return curves
 
 
-def normalise_scores(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
+def normalize_scores(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Scores (n,) of each photo, moved and stretched to reach from 0 to 1 over all photos, float64.
 
     Where all are equal, all are 1: they pass every threshold, together.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from onelook.errors import GalleryError
 from onelook.files import replacing
-from onelook.gallery.contents import Contents
-from onelook.gallery.layout import HEADER, pack, parse_header, unpack
+from onelook.gallery.data import GalleryData
+from onelook.gallery.file_format import HEADER, pack, parse_header, unpack
 
 
-def write_backup(path: Path, contents: Contents) -> None:
+def write_backup(path: Path, contents: GalleryData) -> None:
     """Write what a gallery holds into a new file, in one step; same contents, same bytes.
 
     Raises:
@@ -25,7 +25,7 @@ def write_backup(path: Path, contents: Contents) -> None:
             archive.writestr(zipfile.ZipInfo(name), data)
 
 
-def read_backup(path: Path) -> Contents:
+def read_backup(path: Path) -> GalleryData:
     """Read a backup and check every byte of what it holds.
 
     Raises:

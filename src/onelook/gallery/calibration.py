@@ -5,9 +5,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from onelook.errors import GalleryError
-from onelook.gallery.contents import Terms
-from onelook.settings import Detect
-from onelook.unknown import Unknown
+from onelook.gallery.data import GalleryMetadata
+from onelook.open_set import ImpostorModel
+from onelook.settings import DetectSettings
 
 
 class Calibration(BaseModel):
@@ -22,8 +22,8 @@ class Calibration(BaseModel):
     threshold: float | None
     target_fpir: float = Field(gt=0, lt=1)
     fingerprint: str = Field(min_length=1)
-    detect: Detect
-    unknown: Unknown | None = None
+    detect: DetectSettings
+    unknown: ImpostorModel | None = None
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -46,7 +46,7 @@ def read_calibration(path: Path) -> Calibration:
         ) from error
 
 
-def calibrated_terms(path: Path, fingerprint: str, embedding_size: int, *, managed: bool) -> Terms:
+def calibrated_metadata(path: Path, fingerprint: str, embedding_size: int, *, managed: bool) -> GalleryMetadata:
     """The terms of a new gallery, for the model of this fingerprint.
 
     Raises:
@@ -63,7 +63,7 @@ def calibrated_terms(path: Path, fingerprint: str, embedding_size: int, *, manag
             f"{path}: calibrated for model {calibration.fingerprint[:12]}, this is model {fingerprint[:12]}; "
             "run `dvc repro evaluate`, or name the model's own calibration.json"
         )
-    return Terms(
+    return GalleryMetadata(
         fingerprint=fingerprint,
         embedding_size=embedding_size,
         threshold=calibration.threshold,

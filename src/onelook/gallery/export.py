@@ -7,12 +7,12 @@ from safetensors.numpy import save_file
 
 from onelook.errors import GalleryError
 from onelook.files import replacing_folder
-from onelook.gallery.contents import Contents
+from onelook.gallery.data import GalleryData
 
 COLUMNS = ("name", "photo", "sha256", "score", "size", "sharpness", "weight")
 
 
-def export(folder: Path, contents: Contents) -> None:
+def export(folder: Path, contents: GalleryData) -> None:
     """Write a new folder, in one step.
 
     It holds faces.csv, a line per enrolled photo with COLUMNS (empty where a photo was not measured), and

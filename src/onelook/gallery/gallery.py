@@ -1,4 +1,4 @@
-"""A gallery and the model that made it: enrol people, and say who is in a photo."""
+"""A gallery and the model that made it: enroll people, and say who is in a photo."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,33 +8,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onelook.data.photo import read_photo
+from onelook.data.image_io import read_image
 from onelook.errors import GalleryError
-from onelook.gallery.alike import Alike
-from onelook.gallery.answers import NOBODY, Answer, IdentifiedFace, read_ranking
-from onelook.gallery.bulk import BulkEnrolment, Report, look_in_passes
-from onelook.gallery.calibration import calibrated_terms
-from onelook.gallery.contents import Entry, Terms
-from onelook.gallery.engine import Engine, check_model
-from onelook.gallery.enrolment import Rows, rows_of_person
-from onelook.gallery.looking import Looks, open_looker
+from onelook.gallery.backend import GalleryBackend, check_model
+from onelook.gallery.backend_factory import create_backend, is_gallery, open_backend
+from onelook.gallery.bulk_enrollment import BulkEnrollment, Report, look_in_passes
+from onelook.gallery.calibration import calibrated_metadata
+from onelook.gallery.data import Entry, GalleryMetadata
+from onelook.gallery.duplicates import DuplicatePair
+from onelook.gallery.enrollment import Rows, rows_of_person
+from onelook.gallery.enrollment_list import EnrollmentItem
+from onelook.gallery.identification import UNKNOWN_FACE, Identification, IdentifiedFace, identify_ranked
+from onelook.gallery.location import Location, parse_location
 from onelook.gallery.names import check_name
-from onelook.gallery.opening import is_gallery, new_engine, open_engine
-from onelook.gallery.people_list import Named
-from onelook.gallery.place import Place, place
-from onelook.gallery.workers import look_with_workers
-from onelook.model.folder import RELEASED, fingerprint
+from onelook.gallery.ray_workers import look_with_workers
+from onelook.inference.loading import open_predictor
+from onelook.inference.predictor import Predictor
+from onelook.model.model_folder import RELEASED, fingerprint
 
 if TYPE_CHECKING:
-    from onelook.gallery.seen import SeenFace
+    from onelook.gallery.pending_face import PendingFace
 
 PIPELINE_MODEL = Path("build/model")
 PIPELINE_CALIBRATION = Path("build/evaluation/calibration.json")
 
 
 @dataclass(frozen=True)
-class Enrolment:
-    """What an enrolment did.
+class Enrollment:
+    """What an enrollment did.
 
     Attributes:
         name: as it is kept.
@@ -48,7 +49,7 @@ class Enrolment:
     added: int
     known: int
     total: int
-    alike: tuple[Alike, ...]
+    alike: tuple[DuplicatePair, ...]
 
 
 class Gallery:
@@ -61,7 +62,7 @@ class Gallery:
         folder: its folder, or its address in Milvus.
     """
 
-    def __init__(self, engine: Engine, looker: Looks) -> None:
+    def __init__(self, engine: GalleryBackend, looker: Predictor) -> None:
         """Take what keeps and finds the people, and the model; see `open_gallery` and `create_gallery`.
 
         Raises:
@@ -73,7 +74,7 @@ class Gallery:
         self._looker = looker
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> GalleryMetadata:
         """What the gallery was made with."""
         return self._engine.terms
 
@@ -83,9 +84,9 @@ class Gallery:
         return self.terms.threshold_for(self._engine.count_people())
 
     @property
-    def tells_meshes(self) -> bool:
+    def has_mesh_head(self) -> bool:
         """Whether the model has a mesh head."""
-        return self._looker.tells_meshes
+        return self._looker.has_mesh_head
 
     def people(self) -> dict[str, int]:
         """How many photos everyone is enrolled with, sorted by name."""
@@ -120,11 +121,11 @@ class Gallery:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        return self.identify_all([photo if isinstance(photo, np.ndarray) else read_photo(Path(photo))])[0]
+        return self.identify_all([photo if isinstance(photo, np.ndarray) else read_image(Path(photo))])[0]
 
     def identify_all(self, images: Sequence[np.ndarray]) -> list[list[IdentifiedFace]]:
         """The faces of upright RGB uint8 images (H, W, 3), as `identify`: one look and one search for all of them."""
-        looks = self._looker.look(list(images), self.terms.detect)
+        looks = self._looker.predict(list(images), self.terms.detect)
         if not looks:
             return []
         answers = iter(self.name(np.concatenate([found.embeddings for found in looks])))
@@ -143,18 +144,18 @@ class Gallery:
             for found in looks
         ]
 
-    def name(self, embeddings: np.ndarray) -> list[Answer]:
+    def name(self, embeddings: np.ndarray) -> list[Identification]:
         """Who faces are whose embeddings (n, d) float32 are given, all in one search; as `identify`."""
         if not len(embeddings):
             return []
         found = self._engine.search(embeddings)
         if not found.people:
-            return [NOBODY] * len(embeddings)
+            return [UNKNOWN_FACE] * len(embeddings)
         threshold = self.terms.threshold_for(found.people)
-        return read_ranking(found.ranking, found.names, found.people, threshold, self.terms.unknown)
+        return identify_ranked(found.ranking, found.names, found.people, threshold, self.terms.unknown)
 
-    def enrol(self, name: str, photos: Sequence[str | Path]) -> Enrolment:
-        """Enrol photos of one person, each with that face alone: all of them, or none if one cannot be used.
+    def enroll(self, name: str, photos: Sequence[str | Path]) -> Enrollment:
+        """Enroll photos of one person, each with that face alone: all of them, or none if one cannot be used.
 
         Raises:
             PhotoError: a photo cannot be read, or does not show exactly one face, large and sharp enough.
@@ -162,10 +163,10 @@ class Gallery:
                 changed.
         """
         rows = rows_of_person(self._looker, self.terms.detect, name, [Path(photo) for photo in photos])
-        return self._enrol(check_name(name), rows)
+        return self._enroll(check_name(name), rows)
 
-    def enrol_face(self, name: str, face: "SeenFace") -> Enrolment:
-        """Enrol one face of a photo that may show others, as `see_face` kept it.
+    def enroll_face(self, name: str, face: "PendingFace") -> Enrollment:
+        """Enroll one face of a photo that may show others, as `see_face` kept it.
 
         Raises:
             PhotoError: the face is too small or blurred.
@@ -173,15 +174,15 @@ class Gallery:
                 changed.
         """
         kept = check_name(name)
-        return self._enrol(kept, face.row(kept))
+        return self._enroll(kept, face.row(kept))
 
-    def _enrol(self, kept: str, rows: Rows) -> Enrolment:
+    def _enroll(self, kept: str, rows: Rows) -> Enrollment:
         sorting = self._engine.add(rows, whole=True)
         total = self._engine.known([kept])[kept]
-        return Enrolment(kept, len(sorting.fresh), len(sorting.known), total, self._engine.lookalikes([kept]))
+        return Enrollment(kept, len(sorting.fresh), len(sorting.known), total, self._engine.find_duplicates([kept]))
 
-    def enrol_all(self, people: Iterable[Named], *, workers: int = 0) -> Report:
-        """Enrol photos of many people, see `read_people`; those that cannot be used are left out and reported.
+    def enroll_all(self, people: Iterable[EnrollmentItem], *, workers: int = 0) -> Report:
+        """Enroll photos of many people, see `read_people`; those that cannot be used are left out and reported.
 
         It is saved as it goes: a run that breaks off can be begun again, and leaves out what is enrolled already.
 
@@ -196,7 +197,7 @@ class Gallery:
         looking = partial(look_in_passes, self._looker, self.terms.detect)
         if workers:
             looking = partial(look_with_workers, self._looker, self.terms.detect, workers)
-        return BulkEnrolment(self._engine, looking).run(people)
+        return BulkEnrollment(self._engine, looking).run(people)
 
     def rename(self, name: str, new: str) -> None:
         """Give a person another name.
@@ -224,7 +225,7 @@ class Gallery:
         self._engine.forget(check_name(name))
 
 
-def open_gallery(folder: str | Place, *, model: str | Path | None = None) -> Gallery:
+def open_gallery(folder: str | Location, *, model: str | Path | None = None) -> Gallery:
     """Open a gallery with the model it was made with: by default the released weights or the pipeline's own.
 
     Args:
@@ -235,17 +236,17 @@ def open_gallery(folder: str | Place, *, model: str | Path | None = None) -> Gal
         GalleryError: the gallery is missing, damaged or made with another model.
         ModelError: the model is missing or damaged.
     """
-    engine = open_engine(place(folder))
-    return Gallery(engine, open_looker(own_model(engine.terms) if model is None else Path(model)))
+    engine = open_backend(parse_location(folder))
+    return Gallery(engine, open_predictor(own_model(engine.terms) if model is None else Path(model)))
 
 
 def create_gallery(
-    folder: str | Place,
+    folder: str | Location,
     *,
     model: str | Path | None = None,
     calibration: str | Path | None = None,
 ) -> Gallery:
-    """Begin a gallery of your own; it is written with the first enrolment.
+    """Begin a gallery of your own; it is written with the first enrollment.
 
     Args:
         folder: of the gallery, or its address in Milvus.
@@ -258,17 +259,17 @@ def create_gallery(
         GalleryError: a gallery is there already, or the calibration is missing, damaged or another model's.
         ModelError: the model is missing or damaged.
     """
-    where = place(folder)
+    where = parse_location(folder)
     if is_gallery(where) or (isinstance(where, Path) and where.exists() and not where.is_dir()):
         raise GalleryError(f"{where}: already holds something; name another, that does not exist yet")
     chosen = RELEASED if model is None else Path(model)
-    looker = open_looker(chosen)
+    looker = open_predictor(chosen)
     told = _calibration(chosen, looker.fingerprint) if calibration is None else Path(calibration)
-    terms = calibrated_terms(told, looker.fingerprint, looker.embedding_size, managed=False)
-    return Gallery(new_engine(where, terms), looker)
+    terms = calibrated_metadata(told, looker.fingerprint, looker.embedding_size, managed=False)
+    return Gallery(create_backend(where, terms), looker)
 
 
-def own_model(terms: Terms) -> Path:
+def own_model(terms: GalleryMetadata) -> Path:
     """The released weights or the pipeline's model, whichever a gallery was made with; the latter where neither was."""
     return RELEASED if terms.fingerprint == fingerprint(RELEASED) else PIPELINE_MODEL
 

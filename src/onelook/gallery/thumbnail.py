@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 SIDE = 96
-# Of the box's longer side, on each side of it: hair and chin, and little of a neighbour.
+# Of the box's longer side, on each side of it: hair and chin, and little of a neighbor.
 _MARGIN = 0.25
 _QUALITY = 80
 

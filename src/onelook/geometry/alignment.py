@@ -1,20 +1,19 @@
 """Bringing a face upright: similarity transforms from five landmarks, and aligned crops.
 
-Points are continuous coordinates: pixel k covers [k, k + 1), its centre is k + 0.5.
+Points are continuous coordinates: pixel k covers [k, k + 1), its center is k + 0.5.
 """
 
 from math import ceil, floor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from onelook.geometry.library import library_of
+from onelook.geometry.arrays import Array, array_namespace
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
-Array = TypeVar("Array", np.ndarray, "Tensor")
 
 CROP = 112
 # Where the five landmarks lie in an aligned crop of 112 pixels (ArcFace, Deng et al. 2019, as in its public code).
@@ -33,16 +32,16 @@ def similarity_transform(source: Array, target: Array) -> Array:
         (..., 2, 3): A such that A @ (x, y, 1) is the moved point; least squares (Umeyama 1991, in the plane, where the
         best rotation and scaling are one complex number).
     """
-    centre_s = source.mean(-2)
-    centre_t = target.mean(-2)
-    s = source - centre_s[..., None, :]
-    t = target - centre_t[..., None, :]
+    center_s = source.mean(-2)
+    center_t = target.mean(-2)
+    s = source - center_s[..., None, :]
+    t = target - center_t[..., None, :]
     norm = (s**2).sum(-1).sum(-1).clip(1e-9)
     real = (s * t).sum(-1).sum(-1) / norm
     imaginary = (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0]).sum(-1) / norm
-    shift_x = centre_t[..., 0] - real * centre_s[..., 0] + imaginary * centre_s[..., 1]
-    shift_y = centre_t[..., 1] - imaginary * centre_s[..., 0] - real * centre_s[..., 1]
-    stack = library_of(source).stack
+    shift_x = center_t[..., 0] - real * center_s[..., 0] + imaginary * center_s[..., 1]
+    shift_y = center_t[..., 1] - imaginary * center_s[..., 0] - real * center_s[..., 1]
+    stack = array_namespace(source).stack
     return stack([stack([real, -imaginary, shift_x], -1), stack([imaginary, real, shift_y], -1)], -2)
 
 
@@ -66,7 +65,7 @@ def align_crop(photo: np.ndarray, landmarks: np.ndarray, size: int = CROP) -> np
     scale = np.hypot(transform[0, 0], transform[1, 0])
     if scale < 0.5:
         photo, transform = _reduced(photo, transform, round(1 / scale), size)
-    # OpenCV puts pixel centres at whole numbers.
+    # OpenCV puts pixel centers at whole numbers.
     transform[:, 2] += transform[:, :2] @ (0.5, 0.5) - 0.5
     return cv2.warpAffine(photo, transform, (size, size), flags=cv2.INTER_LINEAR)
 
@@ -107,7 +106,7 @@ def _whole_squares(first: float, last: float, times: int, end: int) -> tuple[int
     return start, min(max((ceil(last / times) + 1) * times, times), end)
 
 
-def cut_square(photo: np.ndarray, box: np.ndarray, extent: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+def crop_square(photo: np.ndarray, box: np.ndarray, extent: float, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Cut out the square around a box, along the photo's own axes; black where the photo ends.
 
     Args:
@@ -122,9 +121,9 @@ def cut_square(photo: np.ndarray, box: np.ndarray, extent: float, size: int) -> 
     scale = size / max(extent * float((box[2:] - box[:2]).max()), 1e-6)
     shift = size / 2 - scale * (box[:2] + box[2:]) / 2
     transform = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    # OpenCV puts pixel centres at whole numbers.
-    to_centres = np.array([[0, 0, 1], [0, 0, 1]]) * (scale - 1) / 2
-    return cv2.warpAffine(photo, transform + to_centres, (size, size), flags=cv2.INTER_LINEAR), transform
+    # OpenCV puts pixel centers at whole numbers.
+    to_centers = np.array([[0, 0, 1], [0, 0, 1]]) * (scale - 1) / 2
+    return cv2.warpAffine(photo, transform + to_centers, (size, size), flags=cv2.INTER_LINEAR), transform
 
 
 def mirror_landmarks(landmarks: np.ndarray, width: float) -> np.ndarray:

@@ -39,10 +39,10 @@ LEVELS = {"light": LIGHT_LEVELS, "full": FULL_LEVELS}
 
 
 def make_anchors(height: int, width: int, levels: Sequence[AnchorLevel]) -> Tensor:
-    """Anchors (n, 4; centre x, centre y, width, height; float32, pixels) of an image of `height` x `width` pixels.
+    """Anchors (n, 4; center x, center y, width, height; float32, pixels) of an image of `height` x `width` pixels.
 
     Level by level, row by row, column by column, size by size: the order of the detection heads' outputs. A level's map
-    has ceil(side / stride) cells, as stride-2 convolutions with padding 1 leave; centres lie mid-cell.
+    has ceil(side / stride) cells, as stride-2 convolutions with padding 1 leave; centers lie mid-cell.
     """
     return _anchors(height, width, tuple(levels))
 
@@ -60,7 +60,7 @@ def _level_anchors(height: int, width: int, level: AnchorLevel) -> Tensor:
     return torch.stack([x, y, side, side], dim=-1).reshape(-1, 4)
 
 
-def corners(anchors: Tensor) -> Tensor:
-    """Anchors (..., 4; centre, size) as boxes (..., 4; x1 y1 x2 y2)."""
+def anchors_to_boxes(anchors: Tensor) -> Tensor:
+    """Anchors (..., 4; center, size) as boxes (..., 4; x1 y1 x2 y2)."""
     halves = anchors[..., 2:] / 2
     return torch.cat([anchors[..., :2] - halves, anchors[..., :2] + halves], dim=-1)

@@ -9,11 +9,13 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
+import torch
+from torch import Tensor
 
 VERTICES = 468
-# Of a coloured mesh: x, y, z and red, green, blue of each vertex, and the shape-and-texture parameters it is told by
+# Of a colored mesh: x, y, z and red, green, blue of each vertex, and the shape-and-texture parameters it is told by
 # (RetinaFace, arXiv 1905.00641, section 3.2).
-COLUMNS = 6
+COORDINATES_AND_COLORS = 6
 PARAMETERS = 128
 NOSE_TIP = 1
 # Both corners of each eye (the image's left one first), and both corners of the mouth.
@@ -56,7 +58,7 @@ def edges_68() -> np.ndarray:
     return np.array(lines, np.int64)
 
 
-def five_points(vertices: np.ndarray) -> np.ndarray:
+def mesh_to_landmarks(vertices: np.ndarray) -> np.ndarray:
     """The landmarks (..., 5, 2) that vertices (..., 468, 3) imply: middles of eyes, nose tip, corners of the mouth."""
     flat = vertices[..., :2]
     eyes = [(flat[..., outer, :] + flat[..., inner, :]) / 2 for outer, inner in EYES]
@@ -66,13 +68,13 @@ def five_points(vertices: np.ndarray) -> np.ndarray:
 
 def mirror_mesh(vertices: np.ndarray, width: float) -> np.ndarray:
     """Vertices (..., 468, 3) after the photo of `width` pixels is flipped left to right: twins swap places."""
-    mirrored: np.ndarray = vertices[..., twins(), :].copy()
+    mirrored: np.ndarray = vertices[..., mirror_permutation(), :].copy()
     mirrored[..., 0] = width - mirrored[..., 0]
     return mirrored
 
 
 @cache
-def twins() -> np.ndarray:
+def mirror_permutation() -> np.ndarray:
     """The vertex (468,) that lies where each one does in a mirrored face; its own number on the middle line."""
     text = files("onelook.geometry").joinpath("mesh_topology.json").read_text(encoding="utf-8")
     return np.array(json.loads(text)["twins"], np.int64)
@@ -83,3 +85,23 @@ def to_obj(vertices: np.ndarray) -> str:
     lines = [f"v {x:.4f} {-y:.4f} {-z:.4f}" for x, y, z in vertices]
     lines += [f"f {a} {b} {c}" for a, b, c in triangles() + 1]
     return "\n".join(lines) + "\n"
+
+
+def encode_mesh(vertices: Tensor, anchors: Tensor) -> Tensor:
+    """Offsets (n, 468, 3) that lead from anchors (n, 4; center, size) to vertices (n, 468, 3).
+
+    x and y from the anchor's center and z from the nose tip's, all in sides of the anchor: z is 0 at the nose tip
+    (RetinaFace, CVPR 2020, section 3.2).
+    """
+    origin = torch.cat([anchors[:, None, :2], vertices[:, NOSE_TIP : NOSE_TIP + 1, 2:]], dim=-1)
+    return (vertices - origin) / _sides(anchors)
+
+
+def decode_mesh(offsets: Tensor, anchors: Tensor) -> Tensor:
+    """Vertices (n, 468, 3) that offsets lead to from anchors (n, 4): undoes `encode_mesh`, with the nose tip at z 0."""
+    origin = torch.cat([anchors[:, :2], torch.zeros_like(anchors[:, :1])], dim=-1)
+    return offsets * _sides(anchors) + origin[:, None]
+
+
+def _sides(anchors: Tensor) -> Tensor:
+    return anchors[:, None, [2, 3, 2]]

@@ -1,18 +1,18 @@
-"""Shapes brought to a common frame: generalised Procrustes analysis in three dimensions (Gower 1975)."""
+"""Shapes brought to a common frame: generalized Procrustes analysis in three dimensions (Gower 1975)."""
 
 import numpy as np
 
 _ROUNDS = 5
 
 
-def common_frame(shapes: np.ndarray) -> np.ndarray:
+def generalized_procrustes(shapes: np.ndarray) -> np.ndarray:
     """Shapes (n, v, 3), each moved, turned and scaled onto the mean of all.
 
     The origin is the middle of the vertices, and their root mean square distance from it 1; the way they face is that
     of the mean of all before they are turned. Every shape has an extent.
     """
-    centred = shapes.astype(np.float64) - shapes.mean(1, keepdims=True)
-    unit: np.ndarray = centred / _radius(centred)
+    centerd = shapes.astype(np.float64) - shapes.mean(1, keepdims=True)
+    unit: np.ndarray = centerd / _radius(centerd)
     aligned, mean = unit, unit.mean(0)
     for _ in range(_ROUNDS):
         aligned = unit @ _rotations(unit, mean)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from onelook.errors import OnelookError
-from onelook.media.embedding_file import NAME as EMBEDDINGS
-from onelook.media.embedding_file import EmbeddingFile
-from onelook.media.sources import Source, path_key, stamp
+from onelook.media.discovery import Source, path_key, stamp
+from onelook.media.embeddings_file import NAME as EMBEDDINGS
+from onelook.media.embeddings_file import EmbeddingFile
 
 NAME = "faces.jsonl"
 

@@ -1,12 +1,14 @@
 """The blocks the network is made of."""
 
+from typing import NamedTuple
+
 from torch import Tensor, nn
 
 from onelook.model.deformable import DeformableConv
-from onelook.settings import Sampling
+from onelook.settings import ConvSampling
 
 # Slope of RetinaFace's light network (its public implementations).
-LEAK = 0.1
+NEGATIVE_SLOPE = 0.1
 
 
 class ConvNorm(nn.Sequential):
@@ -23,8 +25,8 @@ class ConvNorm(nn.Sequential):
         kernel: int = 3,
         stride: int = 1,
         groups: int = 1,
-        leak: float | None = LEAK,
-        sampling: Sampling = "plain",
+        leak: float | None = NEGATIVE_SLOPE,
+        sampling: ConvSampling = "plain",
     ) -> None:
         super().__init__()
         if sampling == "plain":
@@ -49,7 +51,7 @@ class DepthwiseSeparable(nn.Sequential):
 class InvertedResidual(nn.Module):
     """MobileNetV2's block as MobileFaceNet uses it (Chen et al. 2018): expand, depthwise 3x3, project.
 
-    ReLU6 as the recogniser has it that a tail may start from (`onelook.model.recogniser`).
+    ReLU6 as the recognizer has it that a tail may start from (`onelook.model.teacher`).
 
     (B, in, H, W) -> (B, out, H/s, W/s); the input is added where the shape stays the same.
     """
@@ -68,3 +70,13 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x).add_(x) if self.residual else self.body(x)
+
+
+class BackboneFeatures(NamedTuple):
+    """The trunk's maps at strides 2, 4, 8, 16 and 32, each (B, channels, ceil(H / stride), ceil(W / stride))."""
+
+    c1: Tensor
+    c2: Tensor
+    c3: Tensor
+    c4: Tensor
+    c5: Tensor

@@ -1,4 +1,4 @@
-"""From 128 shape-and-texture parameters to a coloured mesh: RetinaFace's mesh decoder (arXiv 1905.00641, section 3.2).
+"""From 128 shape-and-texture parameters to a colored mesh: RetinaFace's mesh decoder (arXiv 1905.00641, section 3.2).
 
 As in Zhou et al. (CVPR 2019) one decoder tells shape and texture together, by Chebyshev convolutions on the mesh's
 graph; here they correct a linear model, so that training starts from faces.
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.geometry.mesh import COLUMNS, PARAMETERS, VERTICES, edges
-from onelook.model.graph import ChebyshevConv, rescaled_laplacian
+from onelook.geometry.mesh import COORDINATES_AND_COLORS, PARAMETERS, VERTICES, edges
+from onelook.model.chebyshev import ChebyshevConv, rescaled_laplacian
 
 _HIDDEN = 16
 _TERMS = 3
@@ -29,11 +29,11 @@ class MeshDecoder(nn.Module):
         self.mean: Tensor
         self.components: Tensor
         self.deviations: Tensor
-        self.register_buffer("mean", torch.zeros(VERTICES, COLUMNS))
-        self.register_buffer("components", torch.zeros(PARAMETERS, VERTICES, COLUMNS))
+        self.register_buffer("mean", torch.zeros(VERTICES, COORDINATES_AND_COLORS))
+        self.register_buffer("components", torch.zeros(PARAMETERS, VERTICES, COORDINATES_AND_COLORS))
         self.register_buffer("deviations", torch.zeros(PARAMETERS))
-        self.inner = ChebyshevConv(2 * COLUMNS, _HIDDEN, _laplacian(), terms=_TERMS)
-        self.outer = ChebyshevConv(_HIDDEN, COLUMNS, _laplacian(), terms=_TERMS)
+        self.inner = ChebyshevConv(2 * COORDINATES_AND_COLORS, _HIDDEN, _laplacian(), terms=_TERMS)
+        self.outer = ChebyshevConv(_HIDDEN, COORDINATES_AND_COLORS, _laplacian(), terms=_TERMS)
         nn.init.zeros_(self.outer.mix.weight)
         nn.init.zeros_(self.outer.mix.bias)
 

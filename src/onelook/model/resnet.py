@@ -6,7 +6,7 @@ convolution of a bottleneck is the one that strides.
 
 from torch import Tensor, nn
 
-from onelook.model.backbone import TrunkMaps
+from onelook.model.layers import BackboneFeatures
 
 
 class BasicBlock(nn.Module):
@@ -81,12 +81,12 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):  # He et al., ICCV 2015: depth needs it
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, images: Tensor) -> TrunkMaps:
+    def forward(self, images: Tensor) -> BackboneFeatures:
         c1 = self.relu(self.bn1(self.conv1(images)))
         c2 = self.layer1(self.maxpool(c1))
         c3 = self.layer2(c2)
         c4 = self.layer3(c3)
-        return TrunkMaps(c1, c2, c3, c4, self.layer4(c4))
+        return BackboneFeatures(c1, c2, c3, c4, self.layer4(c4))
 
 
 def _stage(

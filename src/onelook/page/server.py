@@ -7,14 +7,14 @@ from fastapi import Request, Response
 from nicegui import Client, app, ui
 
 from onelook.errors import OnelookError, PhotoError
-from onelook.page.desk import Desk
-from onelook.page.guard import OwnPagesOnly
+from onelook.page.controller import PageController
+from onelook.page.origin_guard import OriginGuard
 from onelook.page.view import View
 
 MEBIBYTE = 2**20
 
 
-def serve(desk: Desk, *, host: str, port: int, max_upload: int) -> None:
+def serve(desk: PageController, *, host: str, port: int, max_upload: int) -> None:
     """Serve the page until the process is interrupted.
 
     Args:
@@ -28,7 +28,7 @@ def serve(desk: Desk, *, host: str, port: int, max_upload: int) -> None:
     """
     port = find_port(host, port)
     add_routes(desk, max_upload)
-    app.add_middleware(OwnPagesOnly, host=host)
+    app.add_middleware(OriginGuard, host=host)
     address = urlunsplit(("http", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "", "", ""))
     app.on_startup(lambda: print(f"onelook: {address} shows {desk.folder}; Ctrl-C ends it", flush=True))
     ui.run(
@@ -43,7 +43,7 @@ def serve(desk: Desk, *, host: str, port: int, max_upload: int) -> None:
     )
 
 
-def add_routes(desk: Desk, max_upload: int) -> None:
+def add_routes(desk: PageController, max_upload: int) -> None:
     """The page itself, a way in for photos, and a way out for the one that is shown; each tab sees its own alone."""
     views: dict[str, View] = {}
 
@@ -61,10 +61,10 @@ def add_routes(desk: Desk, max_upload: int) -> None:
 
     @app.get("/photos/{client}/{number}")
     def shown(client: str, number: int) -> Response:
-        look = views[client].look if client in views else None
-        if look is None:
+        predict = views[client].predict if client in views else None
+        if predict is None:
             return Response(status_code=404)
-        return Response(look.picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+        return Response(predict.picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
 async def read_upload(request: Request, name: str, most: int) -> bytes:

@@ -8,9 +8,9 @@ from typing import TypeVar
 from nicegui import ui
 
 from onelook.errors import OnelookError
-from onelook.gallery.gallery import Enrolment
-from onelook.page.desk import Desk, Face, Look, Person
-from onelook.page.parts import find_people, show_faces, show_people, show_photo
+from onelook.gallery.gallery import Enrollment
+from onelook.page.components import find_people, show_faces, show_people, show_photo
+from onelook.page.controller import Face, PageController, Person, PhotoView
 
 Answer = TypeVar("Answer")
 _HERE = Path(__file__).parent
@@ -29,10 +29,10 @@ class View:
         look: the photo that is shown, or None.
     """
 
-    def __init__(self, desk: Desk, client: str) -> None:
+    def __init__(self, desk: PageController, client: str) -> None:
         """Build the page in the present NiceGUI client, of that name."""
         self.client = client
-        self.look: Look | None = None
+        self.predict: PhotoView | None = None
         self._desk = desk
         self._photos = 0
         ui.add_css(_HERE.joinpath("page.css").read_text(encoding="utf-8"))
@@ -77,35 +77,35 @@ class View:
         self._tabs.value = "Photo"
         self._busy.visible = True
 
-        async def looked() -> Look:
-            return await asyncio.to_thread(self._desk.look, await read(), name)
+        async def looked() -> PhotoView:
+            return await asyncio.to_thread(self._desk.predict, await read(), name)
 
         try:
-            look = await self._try(looked())
+            predict = await self._try(looked())
         finally:
             self._busy.visible = mine != self._photos
-        if look is not None and mine == self._photos and not self._result.is_deleted:  # the tab may be closed by now
-            self.look = look
+        if predict is not None and mine == self._photos and not self._result.is_deleted:  # the tab may be closed by now
+            self.predict = predict
             await self._draw_photo()
-            if not look.faces:
-                self._say(f"{look.photo}: no face found; use a photo with a clear face", wrong=True)
+            if not predict.faces:
+                self._say(f"{predict.photo}: no face found; use a photo with a clear face", wrong=True)
 
     async def _turn(self) -> None:
         photo = self._tabs.value == "Photo"
         self._photo.visible, self._people.visible = photo, not photo
         if not photo:
             await self._draw_people()
-        elif self.look is not None:
-            again = await self._try(asyncio.to_thread(self._desk.look_again, self.look))
+        elif self.predict is not None:
+            again = await self._try(asyncio.to_thread(self._desk.look_again, self.predict))
             if again is not None:
-                self.look = again
+                self.predict = again
                 await self._draw_photo()
 
     async def _name(self, face: Face, name: str) -> None:
         done = await self._try(asyncio.to_thread(self._desk.name, face, name))
-        if done is not None and self.look is not None:
-            again = await self._try(asyncio.to_thread(self._desk.look_again, self.look))
-            self.look = again or self.look
+        if done is not None and self.predict is not None:
+            again = await self._try(asyncio.to_thread(self._desk.look_again, self.predict))
+            self.predict = again or self.predict
             await self._draw_photo()
             self._say(_told(done))
 
@@ -121,13 +121,13 @@ class View:
 
     async def _draw_photo(self) -> None:
         names = await self._try(asyncio.to_thread(self._desk.names)) or []
-        look = self.look
-        assert look is not None
+        predict = self.predict
+        assert predict is not None
         self._notice.visible = fixed = self._desk.read_only
         self._result.clear()
         with self._result:
-            show_photo(look, f"/photos/{self.client}/{self._photos}")
-            show_faces(look, names, None if fixed else self._name)
+            show_photo(predict, f"/photos/{self.client}/{self._photos}")
+            show_faces(predict, names, None if fixed else self._name)
 
     async def _draw_people(self) -> None:
         people = await self._try(asyncio.to_thread(self._desk.people))
@@ -175,7 +175,7 @@ class View:
         self._message.visible = True
 
 
-def _told(done: Enrolment) -> str:
+def _told(done: Enrollment) -> str:
     said = f"{done.name}: known from now on, " if done.added else f"{done.name}: this face was known already, "
     said += f"with {done.total} photo" if done.total == 1 else f"with {done.total} photos"
     for pair in done.alike:

@@ -3,7 +3,7 @@
 MLflow takes seconds to import, so nothing here imports it before a stage starts.
 """
 
-from onelook.tracking.runs import StageRun, stage_run
-from onelook.tracking.stage import stage_main
+from onelook.experiment.stage_main import stage_main
+from onelook.experiment.stage_run import StageRun, stage_run
 
 __all__ = ["StageRun", "stage_main", "stage_run"]

@@ -13,7 +13,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 _NEAR = "localhost:0"  # any free port of this machine
 
 
-def launched(processes: int) -> bool:
+def launch_processes(processes: int) -> bool:
     """Whether this call has run the program again in so many processes, to its end; else this is where it runs.
 
     Under torchrun, and for one process, nothing is started. What each process prints is seen; when one fails the others

@@ -2,7 +2,7 @@
 
 from math import cos, pi
 
-from onelook.settings import Steps
+from onelook.settings import StepSchedule
 
 _WARM_UP = 0.15
 _START = 0.04
@@ -17,11 +17,11 @@ def one_cycle(step: int, steps: int) -> float:
     return _blend(1, _END, (step - rise) / max(1, steps - rise))
 
 
-def stepped(epoch: float, settings: Steps) -> float:
+def step_decay(epoch: float, settings: StepSchedule) -> float:
     """Share of the peak learning rate after `epoch` epochs, a fraction within one: evenly up, then down by tenths."""
-    if epoch < settings.warm_up:
-        return settings.start + (1 - settings.start) * epoch / settings.warm_up
-    return 0.1 ** sum(epoch >= drop for drop in settings.drops)
+    if epoch < settings.warmup_epochs:
+        return settings.warmup_start_factor + (1 - settings.warmup_start_factor) * epoch / settings.warmup_epochs
+    return 0.1 ** sum(epoch >= drop for drop in settings.milestones)
 
 
 def _blend(start: float, end: float, share: float) -> float:

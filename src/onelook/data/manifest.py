@@ -1,0 +1,190 @@
+"""What a face and a scene are, and the one manifest format that carries them.
+
+A manifest is `manifest.jsonl` in a data folder: a scene a line, paths relative to the folder.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from onelook.errors import DataError
+from onelook.files import inside, write_text
+
+Split = Literal["train", "validation", "test"]
+Role = Literal["scene", "enroll", "crop"]
+MANIFEST = "manifest.jsonl"
+
+
+def missing_landmarks() -> np.ndarray:
+    """Landmarks of a face that has none: (5, 2) float32 of NaN."""
+    return np.full((5, 2), np.nan, np.float32)
+
+
+def empty_boxes() -> np.ndarray:
+    """No boxes: (0, 4) float32."""
+    return np.zeros((0, 4), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face of a scene.
+
+    Attributes:
+        box: (4,) float32, x1 y1 x2 y2 in pixels of the scene's image, half-open.
+        landmarks: (5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the image; NaN
+            where absent.
+        identity: who it is, or None where unknown.
+        source: where the face comes from, where that differs from its scene; else an empty string.
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray = field(default_factory=missing_landmarks)
+    identity: str | None = None
+    source: str = ""
+
+    @property
+    def size(self) -> float:
+        """The square root of the box area, in pixels."""
+        width, height = self.box[2:] - self.box[:2]
+        return float(np.sqrt(max(width, 0) * max(height, 0)))
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One photo and its faces.
+
+    Attributes:
+        image: path relative to the manifest's folder.
+        width, height: of the image, in pixels.
+        split: which of the three disjoint sets of people it belongs to.
+        role: "enroll" for a photo that introduces one person to a gallery, "crop" for a face cut out so closely that it
+            is no scene to find faces in, "scene" for any other.
+        faces: in no particular order.
+        source, license: where the photo comes from and its terms.
+        ignored: (k, 4) float32 boxes, as of faces, of what may be a face or not: finding it is neither right nor wrong.
+    """
+
+    image: str
+    width: int
+    height: int
+    split: Split
+    role: Role
+    faces: tuple[Face, ...]
+    source: str
+    license: str
+    ignored: np.ndarray = field(default_factory=empty_boxes)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The scenes of one data folder."""
+
+    root: Path
+    scenes: tuple[Scene, ...]
+
+    def select(self, split: Split, role: Role = "scene") -> list[Scene]:
+        """The scenes of one split and role, in the manifest's order."""
+        return [scene for scene in self.scenes if scene.split == split and scene.role == role]
+
+    def path(self, scene: Scene) -> Path:
+        """Where the scene's image lies."""
+        return inside(self.root, scene.image)
+
+    @property
+    def nameless(self) -> bool:
+        """Whether nobody in any scene has a name: the scenes are for detection alone."""
+        return not any(face.identity is not None for scene in self.scenes for face in scene.faces)
+
+    def identities(self, split: Split) -> list[str]:
+        """The sorted names of everyone in a split."""
+        return sorted({f.identity for s in self.scenes if s.split == split for f in s.faces if f.identity is not None})
+
+
+def write_manifest(root: Path, scenes: Iterable[Scene]) -> None:
+    """Write the manifest of a data folder; same scenes, same bytes."""
+    write_text(root / MANIFEST, "".join(json.dumps(_scene_to_json(s), ensure_ascii=False) + "\n" for s in scenes))
+
+
+def read_manifest(root: Path) -> Manifest:
+    """Read a data folder's manifest.
+
+    Raises:
+        DataError: it is missing, a line is damaged, or a person stands in two splits.
+    """
+    path = root / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{path}: no such manifest; run `dvc repro prepare` first")
+    scenes = tuple(_read_lines(path))
+    owner: dict[str, str] = {}
+    for scene in scenes:
+        for face in scene.faces:
+            if face.identity is not None and owner.setdefault(face.identity, scene.split) != scene.split:
+                raise DataError(
+                    f"{path}: {face.identity} is in both {owner[face.identity]} and {scene.split}; "
+                    "splits must not share people"
+                )
+    return Manifest(root, scenes)
+
+
+def _read_lines(path: Path) -> Iterator[Scene]:
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                yield _scene_from_json(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(f"{path}, line {number}: not a scene ({error}); run `dvc repro -f prepare`") from error
+
+
+def _scene_to_json(scene: Scene) -> dict[str, object]:
+    ignored = {"ignored": [_box_to_json(box) for box in scene.ignored]} if len(scene.ignored) else {}
+    return {
+        "image": scene.image,
+        "width": scene.width,
+        "height": scene.height,
+        "split": scene.split,
+        "role": scene.role,
+        "source": scene.source,
+        "license": scene.license,
+        "faces": [_face_to_json(face) for face in scene.faces],
+        **ignored,
+    }
+
+
+def _face_to_json(face: Face) -> dict[str, object]:
+    # JSON has no NaN: an absent point is null.
+    points = [[round(float(c), 3) for c in p] if np.isfinite(p).all() else None for p in face.landmarks]
+    return {"box": _box_to_json(face.box), "landmarks": points, "identity": face.identity, "source": face.source}
+
+
+def _box_to_json(box: np.ndarray) -> list[float]:
+    return [round(float(c), 3) for c in box]
+
+
+def _scene_from_json(value: dict) -> Scene:
+    if value["split"] not in ("train", "validation", "test") or value["role"] not in ("scene", "enroll", "crop"):
+        raise ValueError(f"split {value['split']!r}, role {value['role']!r}")
+    return Scene(
+        image=value["image"],
+        width=int(value["width"]),
+        height=int(value["height"]),
+        split=value["split"],
+        role=value["role"],
+        faces=tuple(_face_from_json(face) for face in value["faces"]),
+        source=value["source"],
+        license=value["license"],
+        ignored=np.asarray(value.get("ignored", []), np.float32).reshape(-1, 4),
+    )
+
+
+def _face_from_json(value: dict) -> Face:
+    points = [[np.nan, np.nan] if point is None else point for point in value["landmarks"]]
+    return Face(
+        box=np.asarray(value["box"], np.float32).reshape(4),
+        landmarks=np.asarray(points, np.float32).reshape(5, 2),
+        identity=value["identity"],
+        source=value["source"],
+    )

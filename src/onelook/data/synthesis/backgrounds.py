@@ -1,0 +1,90 @@
+"""Photographs without a face, out of the installed scikit-image wheel, and random views of them.
+
+The files are located in the wheel; scikit-image itself is never imported. Train and held-out splits have different
+photographs. The wheel's portraits and its coins, which show heads, are left aside.
+"""
+
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from onelook.data.image_io import read_image
+from onelook.data.manifest import Split
+from onelook.errors import DataError
+
+# File name -> terms, as scikit-image's own documentation of each photograph gives them.
+_TRAIN = {
+    "brick.png": "CC0",
+    "chelsea.png": "CC0, Stefan van der Walt",
+    "grass.png": "CC0",
+    "ihc.png": "no known copyright restrictions",
+    "moon.png": "see scikit-image's license",
+    "motorcycle_left.png": "Middlebury 2014 stereo benchmark, cite Scharstein et al. 2014",
+    "page.png": "see scikit-image's license",
+    "retina.jpg": "CC0",
+}
+_HELD_OUT = {
+    "clock_motion.png": "public domain, Stefan van der Walt",
+    "coffee.png": "CC0, Rachel Michetti",
+    "gravel.png": "CC0",
+    "hubble_deep_field.jpg": "public domain, NASA",
+    "rocket.jpg": "public domain, SpaceX",
+    "text.png": "public domain",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """A photograph without a face: RGB (height, width, 3) uint8, where it comes from and its terms."""
+
+    image: np.ndarray
+    source: str
+    license: str
+
+
+def read_backgrounds(split: Split) -> list[Background]:
+    """The photographs of a split; validation and test share theirs, train has its own.
+
+    Raises:
+        DataError: the scikit-image wheel, or a photograph in it, is missing.
+    """
+    found = importlib.util.find_spec("skimage")
+    if found is None or not found.submodule_search_locations:
+        raise DataError("the scikit-image wheel, which holds the backgrounds, is not installed; `make repro` does it")
+    folder = Path(found.submodule_search_locations[0]) / "data"
+    version = importlib.metadata.version("scikit-image")
+    chosen = _TRAIN if split == "train" else _HELD_OUT
+    for name in chosen:
+        if not (folder / name).is_file():
+            raise DataError(f"{folder / name}: missing; reinstall the scikit-image wheel (`make repro` does)")
+    return [
+        Background(read_image(folder / name), f"scikit-image {version} data, {name}", terms)
+        for name, terms in chosen.items()
+    ]
+
+
+def random_view(image: np.ndarray, width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+    """A random crop of a photograph, flipped and recolored at random: RGB (height, width, 3) uint8."""
+    rows, columns = image.shape[:2]
+    largest = min(columns / width, rows / height)
+    zoom = largest * rng.uniform(0.4, 1.0)
+    crop_w, crop_h = max(1, int(width * zoom)), max(1, int(height * zoom))
+    left, top = rng.integers(columns - crop_w + 1), rng.integers(rows - crop_h + 1)
+    crop = image[top : top + crop_h, left : left + crop_w]
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    quality = cv2.INTER_AREA if zoom > 1 else cv2.INTER_CUBIC
+    view = cv2.resize(np.ascontiguousarray(crop), (width, height), interpolation=quality)
+    return _recolor(view, rng)
+
+
+def _recolor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    levels = np.linspace(0, 1, 256)[:, None]  # one curve per channel, as a table
+    gains = rng.uniform(0.65, 1.1) * rng.uniform(0.88, 1.12, 3)
+    curves = 255 * levels ** rng.uniform(0.75, 1.4) * gains
+    table = np.clip(curves, 0, 255).round().astype(np.uint8)
+    return cv2.LUT(image, table[None])

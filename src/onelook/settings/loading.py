@@ -1,0 +1,63 @@
+"""Read params.yaml into `Settings`; what cannot be used stops with the key and what is allowed."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from onelook.errors import SettingsError
+from onelook.settings.renamed_keys import RENAMED_KEYS, RENAMED_VALUES
+from onelook.settings.schema import Settings
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and validate a params.yaml; keys that it lacks take their defaults.
+
+    Raises:
+        SettingsError: one line per problem, each with the file, the key's path and what is allowed there.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not YAML ({error})") from error
+    return parse_settings(text, path)
+
+
+def parse_settings(text: str, path: Path) -> Settings:
+    """Validate the text of the params.yaml at `path`.
+
+    Raises:
+        SettingsError: as `load_settings`.
+    """
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    try:
+        return Settings.model_validate({} if tree is None else tree)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(path, problem) for problem in error.errors())) from error
+
+
+def _explain(path: Path, problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "extra_forbidden":
+        if where in RENAMED_KEYS:
+            return f"{path}: {where}: this key is now called {RENAMED_KEYS[where]}; rename it"
+        return f"{path}: {where}: unknown key; known here: {', '.join(_known_keys(problem['loc'][:-1]))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    value = problem["input"]
+    if isinstance(value, str) and value in RENAMED_VALUES.get(where, {}):
+        return f"{path}: {where}: {value!r} is now called {RENAMED_VALUES[where][value]!r}; rename it"
+    shown = "" if isinstance(value, dict | BaseModel) else f" {value!r}"
+    return f"{path}: {where}:{shown} is impossible: {message}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = Settings
+    for part in location:
+        section = section.model_fields[str(part)].annotation
+    return sorted(section.model_fields)

@@ -1,0 +1,109 @@
+"""Presets: parts of params.yaml that belong together, as papers have them, written into the user's own file.
+
+A preset is `presets/<name>.yaml` in the package; its first line is a comment that says what it is.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
+
+from onelook.errors import SettingsError
+from onelook.files import write_text
+from onelook.settings import parse_settings
+
+_FOLDER = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Change:
+    """A key of params.yaml as it was and as it is, both as they stand in the file."""
+
+    key: str
+    old: str
+    new: str
+
+
+def presets() -> dict[str, str]:
+    """What each preset is, in a line, by its name."""
+    files = sorted(_FOLDER.glob("*.yaml"))
+    return {file.stem: file.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ") for file in files}
+
+
+def apply_preset(name: str, path: Path) -> list[Change]:
+    """Write a preset's values into the params.yaml at `path`; comments, order and all other values stay.
+
+    Returns:
+        The keys whose value changed, in the preset's order.
+
+    Raises:
+        SettingsError: there is no such preset, the file cannot be read, or the values do not fit the others in it. The
+            file is then as it was.
+    """
+    if name not in presets():
+        raise SettingsError(f"{name}: no such preset; there are {', '.join(presets())}")
+    yaml = _round_trip()
+    wanted = yaml.load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read; run this where params.yaml is") from error
+    parse_settings(text, path)  # what is wrong already is told before anything changes
+    tree = yaml.load(text)
+    changes = []
+    for keys, new in _leaves(wanted):
+        section = tree
+        for key in keys[:-1]:
+            section = section[key]
+        old = section[keys[-1]]
+        if old != new:
+            section[keys[-1]] = _in_place_of(old, new)
+            changes.append(Change(".".join(keys), _shown(old), _shown(new)))
+    changed = io.StringIO()
+    yaml.dump(tree, changed)
+    parse_settings(changed.getvalue(), path)
+    if changes:
+        write_text(path, changed.getvalue())
+    return changes
+
+
+def _leaves(tree: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*above, key))
+        else:
+            yield (*above, key), value
+
+
+def _in_place_of(old: Any, new: Any) -> Any:
+    """A list on one line, with the comment behind the old one and not the preset's; all else as it is."""
+    if not isinstance(new, list):
+        return new
+    placed = CommentedSeq(new)
+    placed.fa.set_flow_style()
+    if isinstance(old, CommentedSeq):
+        old.copy_attributes(placed)
+    return placed
+
+
+def _shown(value: Any) -> str:
+    text = io.StringIO()
+    _round_trip().dump({"": value}, text)
+    return text.getvalue().split(":", 1)[1].split("#")[0].strip()
+
+
+def _round_trip() -> YAML:
+    """A reader and writer that keeps comments, quotes and long lines as they are."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 10_000
+    # By itself it writes null as nothing at all.
+    yaml.representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar(_NULL, "null"))
+    return yaml
+
+
+_NULL = "tag:yaml.org,2002:null"

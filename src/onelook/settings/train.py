@@ -1,0 +1,194 @@
+"""Settings of the stage `train`."""
+
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from onelook.settings.base import Precision
+from onelook.settings.identity import IdentitySettings
+from onelook.settings.section import Section
+
+
+class MatchThresholds(Section):
+    """IoU thresholds that make an anchor a face or background (RetinaFace 2019, section 4)."""
+
+    positive: float = Field(0.35, gt=0, lt=1, description="IoU at and above which an anchor is a face")
+    negative: float = Field(
+        0.35, gt=0, lt=1, description="IoU under which an anchor is background; between them it is ignored"
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.negative > self.positive:
+            raise ValueError("negative must not be above positive")
+        return self
+
+
+class CascadeThresholds(Section):
+    """Thresholds of the two stages of a cascade (RetinaFace 2020: cascade multi-task loss)."""
+
+    first: MatchThresholds = Field(
+        MatchThresholds(positive=0.7, negative=0.3), description="overlap of the anchors with the faces"
+    )
+    second: MatchThresholds = Field(
+        MatchThresholds(positive=0.5, negative=0.4), description="overlap of the boxes that the first stage predicts"
+    )
+
+
+class MatchingSettings(MatchThresholds):
+    """Anchor matching and hard-example mining; its own thresholds are those without a cascade."""
+
+    negatives_per_positive: PositiveFloat = Field(7, description="hardest negatives kept for each positive (OHEM)")
+    cascade: CascadeThresholds = CascadeThresholds()
+
+
+class StepSchedule(Section):
+    """The schedule `steps`: RetinaFace's (2019, section 4.1), in epochs."""
+
+    warmup_epochs: NonNegativeFloat = Field(5, description="epochs of linear warmup to train.learning_rate")
+    warmup_start_factor: float = Field(0.1, gt=0, le=1, description="fraction of the rate at the first step")
+    milestones: tuple[PositiveFloat, ...] = Field((55, 68), description="epochs after which the rate is divided by ten")
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        sorted_once = list(self.milestones) == sorted(set(self.milestones))
+        if not sorted_once or min(self.milestones, default=self.warmup_epochs) < self.warmup_epochs:
+            raise ValueError("milestones: each once, the smallest first, none within warmup_epochs")
+        return self
+
+
+class TaskWeightSettings(Section):
+    """Fixed task weights; with task_weighting: learned they are the initial values."""
+
+    classification: PositiveFloat = 1.0
+    box: PositiveFloat = 2.0
+    landmarks: NonNegativeFloat = Field(1.0, description="0: points are not trained, and predicted ones mean nothing")
+    mesh: PositiveFloat = 1.0
+    pixel: PositiveFloat = Field(
+        0.08, description="of rendered faces; RetinaFace 2019 has .01 beside .25 for the box, which is .08 beside 2"
+    )
+    identity: PositiveFloat = 1.0
+    distillation: PositiveFloat = Field(
+        5.0,
+        description="of pulling embeddings to the teacher's, or to those of the released weights that training "
+        "started from",
+    )
+    lwf: PositiveFloat = Field(
+        1.0, description="learning without forgetting: of staying close to the initial detector's outputs"
+    )
+
+
+class AugmentSettings(Section):
+    """Random changes of a scene each time it is loaded."""
+
+    crop_size: int = Field(320, ge=64, le=1280, multiple_of=32, description="side of the square training crop, pixels")
+    zoom: tuple[PositiveFloat, PositiveFloat] = Field(
+        (0.7, 1.3), description="range of random scaling before the crop, where short_edge is null"
+    )
+    short_edge: tuple[float, float] | None = Field(
+        None,
+        description="range of the crop's side as a fraction of the photo's shorter side, which is then resized to "
+        "`crop_size`; null: zoom is used instead",
+    )
+    min_identity_size: NonNegativeFloat = Field(
+        24, description="smaller faces, in pixels of the crop, train detection only"
+    )
+    photometric: float = Field(
+        0.3, ge=0, le=1, description="strength of brightness, contrast, color, blur and noise changes"
+    )
+    landmark_jitter: NonNegativeFloat = Field(
+        0.02, description="noise on sampling landmarks, as a fraction of the face size"
+    )
+    predicted_landmark_fraction: float = Field(
+        0.8, ge=0, le=1, description="fraction of faces sampled at predicted landmarks in the last epoch; grows from 0"
+    )
+
+    @model_validator(mode="after")
+    def _short_edge_range(self) -> Self:
+        if self.short_edge is not None and not 0 < self.short_edge[0] <= self.short_edge[1] <= 1:
+            raise ValueError("short_edge: needs 0 < smallest <= largest <= 1")
+        return self
+
+
+class FaceBatchSettings(Section):
+    """Batches of single faces cropped out of the scenes: many more faces per second than whole scenes give."""
+
+    batch_size: NonNegativeInt = Field(0, description="faces in a batch; 0: identity is trained on the scenes alone")
+    crop_size: int = Field(144, ge=64, le=512, multiple_of=16, description="side of the square around a face, pixels")
+    labeled_fraction: float = Field(0.5, ge=0, le=1, description="fraction of the faces that have an identity")
+    images_per_identity: PositiveInt = Field(
+        1,
+        description="1: every labeled face is seen once an epoch; more: identity-balanced batches, in which identities "
+        "are drawn alike, however many photos they have, this many faces of each",
+    )
+    rotation_std: NonNegativeFloat = Field(7, description="standard deviation of a random rotation, in degrees")
+    scale_std: NonNegativeFloat = Field(0.12, description="standard deviation of the logarithm of a random scaling")
+    downscale_prob: float = Field(
+        0.2, ge=0, le=1, description="probability that a face is shrunk, to as little as 0.3 of its size"
+    )
+
+
+class TrainSettings(Section):
+    """Optimization, losses and augmentation."""
+
+    tasks: Literal["both", "detection", "recognition"] = Field(
+        "both",
+        description="what is trained: detection alone leaves the embedding head as it is; recognition alone does not "
+        "preserve the detector, whose backbone it changes unless backbone_lr_mult is 0",
+    )
+    seed_offset: NonNegativeInt = Field(
+        0, description="0, 1, 2 ...: the same training on the same scenes with other random numbers"
+    )
+    epochs: PositiveInt = 4
+    batch_size: NonNegativeInt = Field(12, description="scenes in a batch; 0: batches of faces alone")
+    accumulation_steps: PositiveInt = Field(1, description="batches whose gradients are averaged before a step")
+    processes: PositiveInt = Field(
+        1,
+        description="processes of this machine that divide each batch, with base.threads each; the result is the same "
+        "but for rounding",
+    )
+    precision: Precision = Field(
+        "float32", description="of the detector's pass in training; weights, embedding head and losses are float32"
+    )
+    faces: FaceBatchSettings = FaceBatchSettings()
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="sgd: with momentum")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    learning_rate: PositiveFloat = Field(0.001, description="peak of the schedule, for the embedding head")
+    schedule: Literal["one_cycle", "steps"] = Field(
+        "one_cycle", description="one_cycle: up and down over all epochs; steps: warmup, then divided by ten at times"
+    )
+    steps: StepSchedule = StepSchedule()
+    backbone_lr_mult: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="learning-rate factor of the part that starts from trained weights (detector or backbone); "
+        "0: it stays frozen",
+    )
+    weight_decay: NonNegativeFloat = 0.0005
+    max_grad_norm: PositiveFloat = Field(5.0, description="largest gradient norm")
+    task_weighting: Literal["fixed", "learned"] = Field(
+        "fixed", description="learned: uncertainty weights (Kendall et al. 2018)"
+    )
+    matching: MatchingSettings = MatchingSettings()
+    identity: IdentitySettings = IdentitySettings()
+    weights: TaskWeightSettings = TaskWeightSettings()
+    augment: AugmentSettings = AugmentSettings()
+
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Self:
+        if self.batch_size + self.faces.batch_size == 0:
+            raise ValueError("batch_size and faces.batch_size are both 0: there is nothing to train on")
+        if self.batch_size == 0 and self.backbone_lr_mult > 0 and self.tasks == "both":
+            raise ValueError(
+                "batch_size is 0, so nothing would preserve detection: set backbone_lr_mult 0, or train on scenes too"
+            )
+        if self.tasks == "detection" and (self.batch_size == 0 or self.faces.batch_size > 0):
+            raise ValueError(
+                "tasks is detection: that is trained on scenes, so batch_size must not be 0, and faces.batch_size 0"
+            )
+        if self.identity.loss == "triplet" and 0 < self.faces.batch_size < 3:
+            raise ValueError("faces.batch_size is less than 3: there is no triplet in it")
+        if any(0 < size < self.processes for size in (self.batch_size, self.faces.batch_size)):
+            raise ValueError("processes is more than batch_size or faces.batch_size: some would have nothing to do")
+        return self

@@ -1,0 +1,61 @@
+"""The model that MLflow keeps names faces on its own, out of its copies of the model and gallery folders."""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+import onelook
+from helpers.networks import light_model, tiny_embedding
+from onelook.data.image_io import read_image
+from onelook.files import write_json
+from onelook.inference.loading import load_torch_predictor
+from onelook.model.pretrained import build_pretrained
+from onelook.model.serialization import save_model
+from onelook.settings import DetectSettings
+
+
+def test_saved_moved_and_loaded_it_answers_as_the_gallery(tmp_path: Path) -> None:
+    import mlflow
+
+    torch.manual_seed(5)
+    embedding = tiny_embedding(16, size=32)
+    settings = light_model(embedding, start="wheel")
+    save_model(tmp_path / "model", build_pretrained(settings))
+    calibration = {
+        "threshold": 0.9,
+        "target_fpir": 0.01,
+        "fingerprint": load_torch_predictor(tmp_path / "model").fingerprint,
+        "detect": DetectSettings(score=0.5, nms=0.4, longest_side=640).model_dump(),
+    }
+    write_json(tmp_path / "calibration.json", calibration)
+    photo = Path(find_spec("skimage").origin).parent / "data" / "astronaut.png"
+    gallery = onelook.create_gallery(
+        tmp_path / "gallery", model=tmp_path / "model", calibration=tmp_path / "calibration.json"
+    )
+    gallery.enroll("Eileen Collins", [photo])
+    expected = [face.record() for face in gallery.identify(photo)]
+    assert [face["name"] for face in expected] == ["Eileen Collins"]
+
+    code = Path(onelook.__file__).parent / "serving.py"
+    artifacts = {name: str(tmp_path / name) for name in ("model", "gallery")}
+    mlflow.pyfunc.save_model(
+        tmp_path / "saved", python_model=str(code), artifacts=artifacts, pip_requirements=["onelook"]
+    )
+    shutil.move(tmp_path / "saved", tmp_path / "moved")
+    for name in artifacts:
+        shutil.rmtree(tmp_path / name)
+
+    model = mlflow.pyfunc.load_model(str(tmp_path / "moved"))
+    image = read_image(photo)
+    wall = np.full((200, 200, 3), 127, np.uint8)
+    paths = [str(photo), str(photo)]
+    assert model.predict(paths) == [expected, expected]
+    assert model.predict(pd.Series(paths)) == [expected, expected]
+    assert model.predict(pd.DataFrame({"photo": paths})) == [expected, expected]
+    assert model.predict([image, wall]) == [expected, []]
+    assert model.predict(image) == [expected]
+    assert model.predict(str(photo)) == [expected]

@@ -1,0 +1,80 @@
+"""People who may be one person under two names."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onelook.gallery.data import Entry, GalleryData, GalleryMetadata
+from onelook.gallery.duplicates import find_duplicates
+from onelook.gallery.face_quality import FULL_SHARPNESS, FULL_SIZE, Quality
+from onelook.settings import DetectSettings
+
+DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=640)
+
+
+def gallery(rows: np.ndarray, owners: list[str], threshold: float, weights: list[float] | None = None) -> GalleryData:
+    terms = GalleryMetadata(
+        fingerprint="f",
+        embedding_size=rows.shape[1],
+        threshold=threshold,
+        target_fpir=0.1,
+        detect=DETECT,
+        managed=False,
+    )
+    entries = tuple(
+        Entry(
+            person=owner,
+            photo="p",
+            sha256=f"{i:064x}",
+            quality=Quality(score=weights[i], size=FULL_SIZE, sharpness=FULL_SHARPNESS) if weights else None,
+        )
+        for i, owner in enumerate(owners)
+    )
+    return GalleryData(terms, entries, rows.astype(np.float32))
+
+
+def test_by_hand() -> None:
+    rows = np.asarray([[1, 0], [0.6, 0.8], [0, 1]])
+    contents = gallery(rows, ["Anna", "Ann", "Bob"], 0.6)
+    # Anna and Ann: 0.6, which is the threshold; Ann and Bob: 0.8; Anna and Bob: 0.
+    assert [(p.name, p.other, round(p.similarity, 6)) for p in find_duplicates(contents, ["Ann"])] == [
+        ("Ann", "Bob", 0.8),
+        ("Ann", "Anna", 0.6),
+    ]
+    assert [(p.name, p.other) for p in find_duplicates(contents, ["Anna"])] == [("Anna", "Ann")]
+    assert find_duplicates(contents, []) == ()
+    assert find_duplicates(contents, ["forgotten meanwhile"]) == ()
+
+
+def test_the_weights_count() -> None:
+    rows = np.asarray([[1, 0], [0, 1], [0, 1]])
+    owners = ["Anna", "Anna", "Bob"]
+    # Anna's template is (1, 1) or (1, 3) brought to length 1.
+    even, uneven = (find_duplicates(gallery(rows, owners, 0, w), ["Bob"])[0] for w in ([0.3, 0.3, 1], [0.3, 0.9, 1]))
+    assert round(even.similarity, 5) == round(1 / 2**0.5, 5)
+    assert round(uneven.similarity, 5) == round(3 / 10**0.5, 5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 12), st.floats(-0.5, 0.9), st.sets(st.integers(0, 5)))
+def test_as_every_pair_by_itself(seed: int, faces: int, threshold: float, asked: set[int]) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(faces, 4))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    owners = [f"p{i}" for i in rng.integers(0, 6, faces)]
+    names = {f"p{i}" for i in asked} & set(owners)
+    means = {name: rows[[owner == name for owner in owners]].mean(axis=0) for name in set(owners)}
+    unit = {name: mean / np.linalg.norm(mean) for name, mean in means.items()}
+    expected = {
+        frozenset((one, other))
+        for one in names
+        for other in unit
+        if one != other and unit[one] @ unit[other] >= threshold
+    }
+    found = find_duplicates(gallery(rows, owners, threshold), names)
+    near = {
+        frozenset((one, other)) for one in names for other in unit if abs(unit[one] @ unit[other] - threshold) < 1e-6
+    }
+    assert len(found) == len({frozenset((p.name, p.other)) for p in found}), "a pair comes once"
+    assert {frozenset((p.name, p.other)) for p in found} ^ expected <= near
+    assert all(p.name in names for p in found)

@@ -1,0 +1,77 @@
+"""Who is in which photo: folders and CSV files as people have them."""
+
+from pathlib import Path
+
+import pytest
+
+from onelook.errors import GalleryError
+from onelook.gallery.enrollment_list import EnrollmentItem, read_enrollment_list
+
+
+def test_a_folder_with_a_directory_per_person(tmp_path: Path) -> None:
+    for path in ("Bob/2.jpg", "Bob/1.jpg", "C\u0327ag\u0306la/a.png", ".git/x", "Bob/.DS_Store"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "readme.txt").touch()
+    assert read_enrollment_list(tmp_path) == [
+        EnrollmentItem("Bob", tmp_path / "Bob/1.jpg"),
+        EnrollmentItem("Bob", tmp_path / "Bob/2.jpg"),
+        EnrollmentItem("Çağla", tmp_path / "C\u0327ag\u0306la/a.png"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,photo\nAnna,a.jpg\nÇağla,pics/ç.jpg\n",
+        "\ufeffphoto,age,name\r\na.jpg,4,Anna\r\n\r\npics/ç.jpg,5, Çağla \r\n",
+        'name;photo\nAnna;a.jpg\n"Çağla";"pics/ç.jpg"',
+    ],
+)
+def test_a_csv_file_as_spreadsheets_write_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes(text.encode())
+    assert read_enrollment_list(path) == [
+        EnrollmentItem("Anna", tmp_path / "a.jpg"),
+        EnrollmentItem("Çağla", tmp_path / "pics/ç.jpg"),
+    ]
+
+
+def test_an_absolute_path_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text(f"name,photo\nAnna,{tmp_path}/elsewhere/a.jpg\n")
+    assert read_enrollment_list(tmp_path / "people.csv") == [EnrollmentItem("Anna", tmp_path / "elsewhere/a.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "name and photo"),
+        (b"person,file\nAnna,a.jpg\n", "name and photo"),
+        (b"name,photo\n", "names nobody"),
+        (b"name,photo\nAnna,a.jpg\n,b.jpg\n", "line 3: the name is empty"),
+        (b"name,photo\nAnna\n", "line 2: no photo"),
+        (b"name,photo\nAnna,a\0.jpg\n", "line 2: no photo"),
+        (b"name,photo\nUnknown,a.jpg\n", "line 2: Unknown: this name is reserved"),
+        (b'name,photo\n"Anna,a.jpg\n', "not a CSV file"),
+        ("name,photo\nÇağla,a.jpg\n".encode("cp1254"), "not a CSV file in UTF-8"),
+    ],
+)
+def test_a_csv_file_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, data: bytes, said: str) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes(data)
+    with pytest.raises(GalleryError, match=said) as caught:
+        read_enrollment_list(path)
+    assert "people.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="cannot be read"):
+        read_enrollment_list(tmp_path / "none")
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(GalleryError, match="names nobody"):
+        read_enrollment_list(tmp_path)
+    (tmp_path / "unknown").mkdir()
+    (tmp_path / "unknown" / "a.jpg").touch()
+    with pytest.raises(GalleryError, match="unknown: this name is reserved"):
+        read_enrollment_list(tmp_path)

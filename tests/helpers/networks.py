@@ -1,0 +1,18 @@
+"""Settings of small networks."""
+
+from typing import Any
+
+from onelook.settings import EmbeddingSettings, ModelSettings
+
+
+def tiny_embedding(width: int, **changes: Any) -> EmbeddingSettings:
+    """Return an embedding head of `width` channels throughout, with embeddings of that length."""
+    tiny = {"dim": width, "channels": width, "grid_size": 14, "widths": (width, width), "depths": (0, 0)}
+    return EmbeddingSettings.model_validate(tiny | {"gdc_channels": width} | changes)
+
+
+def light_model(embedding: EmbeddingSettings, **changes: Any) -> ModelSettings:
+    """Return RetinaFace's light form with random weights."""
+    grid = {"scales": (5,), "image_size": 160, "channels": 8}
+    light = {"grid": grid, "init": "random", "checkpoint": "", "embedding": embedding}
+    return ModelSettings.model_validate(light | changes)

@@ -1,0 +1,65 @@
+import torch
+
+from onelook.losses.detection import BACKGROUND, IGNORED, match_anchors
+from onelook.settings import MatchThresholds
+
+SETTINGS = MatchThresholds(positive=0.5, negative=0.3)
+
+
+def test_anchors_are_faces_background_or_ignored_by_overlap() -> None:
+    faces = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    anchors = torch.tensor(
+        [
+            [0.0, 0.0, 10.0, 10.0],  # 1
+            [0.0, 0.0, 10.0, 6.0],  # 0.6
+            [0.0, 0.0, 10.0, 4.0],  # 0.4
+            [0.0, 0.0, 10.0, 2.0],  # 0.2
+            [50.0, 50.0, 60.0, 60.0],  # 0
+        ]
+    )
+    assert match_anchors(anchors, faces, SETTINGS).faces.tolist() == [0, 0, IGNORED, BACKGROUND, BACKGROUND]
+
+
+def test_every_face_gets_its_best_anchor_however_small_the_overlap() -> None:
+    faces = torch.tensor([[0.0, 0.0, 10.0, 10.0], [48.0, 48.0, 52.0, 52.0]])
+    anchors = torch.tensor([[0.0, 0.0, 10.0, 10.0], [40.0, 40.0, 60.0, 60.0]])
+    assert match_anchors(anchors, faces, SETTINGS).faces.tolist() == [0, 1]
+
+
+def test_a_face_that_no_anchor_touches_takes_none() -> None:
+    faces = torch.tensor([[100.0, 100.0, 110.0, 110.0]])
+    anchors = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    assert match_anchors(anchors, faces, SETTINGS).faces.tolist() == [BACKGROUND]
+
+
+def test_an_image_without_faces_is_all_background() -> None:
+    match = match_anchors(torch.rand(7, 4), torch.zeros(0, 4), SETTINGS)
+    assert match.faces.tolist() == [BACKGROUND] * 7
+    assert not match.positive.any() and match.negative.all()
+
+
+def test_background_upon_an_ignored_box_is_left_out() -> None:
+    ignored = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    anchors = torch.tensor(
+        [
+            [0.0, 0.0, 10.0, 8.0],  # IoU 0.8: it would be a face
+            [0.0, 0.0, 10.0, 4.0],  # IoU 0.4: it would be between
+            [4.0, 4.0, 6.0, 6.0],  # IoU 0.04, but wholly inside
+            [-5.0, 0.0, 5.0, 10.0],  # half inside, IoU 1/3
+            [-6.0, 0.0, 4.0, 10.0],  # less than half inside, IoU 1/4
+            [0.0, 0.0, 30.0, 30.0],  # a ninth inside
+            [50.0, 50.0, 60.0, 60.0],
+        ]
+    )
+    expected = [IGNORED] * 4 + [BACKGROUND] * 3
+    assert match_anchors(anchors, torch.zeros(0, 4), SETTINGS, ignored).faces.tolist() == expected
+    # A face there is found nonetheless.
+    faces = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    assert match_anchors(anchors, faces, SETTINGS, ignored).faces.tolist() == [0, *expected[1:]]
+
+
+def test_no_ignored_box_changes_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    anchors, faces = (torch.rand(n, 2, 2, generator=generator).sort(dim=1).values.flatten(1) for n in (60, 5))
+    without = match_anchors(anchors, faces, SETTINGS).faces
+    assert match_anchors(anchors, faces, SETTINGS, torch.zeros(0, 4)).faces.equal(without)
