@@ -1,10 +1,13 @@
-"""What does each part of RetinaFace's full form do? One part at a time is changed, all trained alike from nothing.
+"""Measure what each part of RetinaFace's full form contributes.
+
+Change one part at a time.
 
     python benchmarks/ablation.py [--jobs 2] [--out build/ablation]
 
-The base is a small full form: MobileNet-0.25, P2 to P6, context modules, cascade, boxes, landmarks and mesh. Trains
-what is not trained yet as DVC experiments on the embedded data, measures each as the stage `evaluate` does, resamples
-the differences to the base over the same photos and rewrites the table in docs/ablation.md. Every row is one training.
+The base is a small full form: MobileNet-0.25, P2 to P6, context modules, cascade, boxes, landmarks and mesh. Missing
+trainings run as DVC experiments on the embedded data, all from random weights. Each network is measured as the stage
+`evaluate` does. Differences to the base are resampled over the same photos. The table in docs/ablation.md is rewritten;
+every row is one training.
 """
 
 import argparse
@@ -12,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from against_base import Figures, Outcome, difference
-from experiments import Kind, fetch, fetch_model, run_experiments, told_commands
+from dvc_experiments import Kind, fetch, fetch_model, format_commands, run_experiments
+from paired_bootstrap import Figures, Outcome, difference
 from rich.console import Console
 from rich.progress import track
 
@@ -34,7 +37,7 @@ COMMON = (
     "model.cascade=true",
     "model.mesh=true",
     "model.dense=false",
-    "model.init=nothing",
+    "model.init=random",
     "train.tasks=detection",
     "train.weights.mesh=0.08",  # the paper's .01 beside .25 for the box
     "train.epochs=8",
@@ -45,9 +48,12 @@ COMMON = (
 
 
 class Row(NamedTuple):
-    """One training: how the table tells it, what differs from COMMON, and whether its landmarks are trained."""
+    """Describe one training.
 
-    told: str
+    Its label in the table, its changes to COMMON, and whether landmarks are trained.
+    """
+
+    label: str
     changes: tuple[str, ...] = ()
     points: bool = True
 
@@ -68,7 +74,7 @@ SLOWEST = ("deformable", "dense")  # begin first, so that none of them runs alon
 
 
 def main() -> None:
-    """Train, measure, write."""
+    """Train, measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2, help="experiments at a time, a thread each")
     parser.add_argument("--out", type=Path, default=Path("build/ablation"), help="scenes and models of the experiments")
@@ -81,7 +87,7 @@ def main() -> None:
         [
             write_counts(manifest),
             write_table(measured, gains),
-            told_commands(kinds),
+            format_commands(kinds),
         ]
     )
     print(text)
@@ -92,17 +98,17 @@ def main() -> None:
 def compare_with_base(
     kinds: Mapping[str, Kind], manifest: Manifest, folder: Path
 ) -> tuple[dict[str, Figures], dict[str, Figures]]:
-    """By row: figures, and what it gains over the base on the test photos."""
+    """Return per row the metrics and their gains over the base on the test photos."""
     seen = {
         name: outcome(kind, manifest, folder)
         for name, kind in track(kinds.items(), description="measuring", console=Console(stderr=True))
     }
     gains = {name: difference(each, seen[BASE]) for name, each in seen.items() if name != BASE}
-    return {name: each.with_intervals() for name, each in seen.items()}, gains
+    return {name: each.bootstrap_intervals() for name, each in seen.items()}, gains
 
 
 def outcome(kind: Kind, manifest: Manifest, folder: Path) -> Outcome:
-    """What the network of an experiment finds."""
+    """Evaluate the network of an experiment on the test photos."""
     experiment = kind.experiment(0)
     settings = load_settings(fetch(experiment, "params.yaml", folder / "params"))
     seed_everything(settings.base)
@@ -110,7 +116,7 @@ def outcome(kind: Kind, manifest: Manifest, folder: Path) -> Outcome:
 
 
 def write_counts(manifest: Manifest) -> str:
-    """How little data this is."""
+    """Print the numbers of training and test photos, faces and people."""
     training, names = manifest.select("train"), manifest.identities("train")
     test = manifest.select("test")
     blends = sum(is_blend(name) for name in names)
@@ -123,7 +129,7 @@ def write_counts(manifest: Manifest) -> str:
 
 
 def write_table(measured: Mapping[str, Figures], gains: Mapping[str, Figures]) -> str:
-    """A row a training: figures, and differences to the base in points."""
+    """Print a row a training: metrics, and differences to the base in points."""
     lines = [f"| | {' | against the base | '.join(FIGURES)} | against the base |"]
     lines.append("|---" * (1 + 2 * len(FIGURES)) + "|")
     for name, row in ROWS.items():
@@ -132,20 +138,20 @@ def write_table(measured: Mapping[str, Figures], gains: Mapping[str, Figures]) -
             known = row.points or figure != "nme"
             cells.append(_cell(measured[name] if known else {}, figure))
             cells.append(_points(gains.get(name, {}) if known else {}, figure))
-        lines.append(f"| {row.told} | {' | '.join(cells)} |")
+        lines.append(f"| {row.label} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cell(figures: Mapping[str, float], name: str) -> str:
-    if name not in figures:
+def _cell(metrics: Mapping[str, float], name: str) -> str:
+    if name not in metrics:
         return "–"
-    return f"{figures[name]:.3f} [{figures[f'{name}_low']:.3f}, {figures[f'{name}_high']:.3f}]"
+    return f"{metrics[name]:.3f} [{metrics[f'{name}_low']:.3f}, {metrics[f'{name}_high']:.3f}]"
 
 
-def _points(figures: Mapping[str, float], name: str) -> str:
-    if name not in figures:
+def _points(metrics: Mapping[str, float], name: str) -> str:
+    if name not in metrics:
         return "–"
-    mean, low, high = (100 * figures[each] for each in (name, f"{name}_low", f"{name}_high"))
+    mean, low, high = (100 * metrics[each] for each in (name, f"{name}_low", f"{name}_high"))
     return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 

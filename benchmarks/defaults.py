@@ -1,10 +1,12 @@
-"""Why the defaults are what they are: each knob's choices trained alike, and judged on the validation people.
+"""Justify the defaults.
+
+Train each setting's choices alike and compare on the validation people.
 
     python benchmarks/defaults.py --data ../shared/data [--jobs 2]
 
-One knob at a time differs from the default; loss and sampling differ together. The default itself is trained three
-times, which shows how much is chance. Trains what is not trained yet as DVC experiments (`make ui` compares them) and
-rewrites the tables in docs/defaults.md. Nobody of a test split is looked at.
+One setting at a time differs from the default; loss and sampling differ together. The default is trained three times
+to show the variance. Missing trainings run as DVC experiments (`make ui` compares them). The tables in
+docs/defaults.md are rewritten. No test split is used.
 """
 
 import argparse
@@ -12,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from experiments import Kind, history, run_experiments
-from kinds import common
+from dvc_experiments import Kind, history, run_experiments
+from study_settings import common
 
 DOCUMENT = Path("docs/defaults.md")
 BEGIN, END = "<!-- made by benchmarks/defaults.py -->", "<!-- end -->"
@@ -46,7 +48,7 @@ OTHERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def main() -> None:
-    """Train, read the validation figures, write the tables."""
+    """Train, read the validation metrics and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/ and weights/")
     parser.add_argument("--jobs", type=int, default=2, help="experiments at a time, a thread each")
@@ -74,7 +76,7 @@ def main() -> None:
 
 
 def sweep_table(sweep: Mapping[tuple[str, str], Kind]) -> str:
-    """Losses down, samplings across: rank-1 and DIR at 10 % FPIR."""
+    """Return a table of losses by samplings: rank-1 and DIR at 10 % FPIR."""
     lines = ["### Identity loss and sampling", "", f"| rank-1 / DIR at 10 % FPIR | {' | '.join(SAMPLINGS)} |"]
     lines.append("|---" * (1 + len(SAMPLINGS)) + "|")
     for loss in LOSSES:
@@ -84,7 +86,7 @@ def sweep_table(sweep: Mapping[tuple[str, str], Kind]) -> str:
 
 
 def knob_table(knob: str, default: Kind, choices: Mapping[tuple[str, str], Kind]) -> str:
-    """The default and the other choices of a knob, a row each."""
+    """Return a table of the default and the other choices of a setting, a row each."""
     lines = [f"### {knob[0].upper()}{knob[1:]}", "", f"| choice | {' | '.join(FIGURES.values())} |"]
     lines.append("|---" * (1 + len(FIGURES)) + "|")
     lines.append(f"| {CHOSEN[knob]} (default) | {' | '.join(shown(default))} |")
@@ -93,8 +95,11 @@ def knob_table(knob: str, default: Kind, choices: Mapping[tuple[str, str], Kind]
 
 
 def shown(kind: Kind) -> list[str]:
-    """Each figure of the best epoch: a mean with the lowest and highest repeat, or a single training's."""
-    best = [max(history(kind.experiment(i)), key=lambda row: row["figure"]) for i in range(kind.repeats)]
+    """Format each metric of the best epoch.
+
+    Mean with lowest and highest repeat, or one training's value.
+    """
+    best = [max(history(kind.experiment(i)), key=lambda row: row["selection_metric"]) for i in range(kind.repeats)]
     return [_cell([row[name] for row in best]) for name in FIGURES]
 
 

@@ -1,10 +1,10 @@
-"""What does one more face cost? Sampling and tail of our embedding, against MobileFaceNet, in one run.
+"""Time the embedding of one more face against MobileFaceNet on crops.
 
     python benchmarks/embedding_cost.py --data ../shared/data [--model build/model]
 
 Ours: 32 faces of a VGA photo as one batch, from the shared maps to embeddings. MobileFaceNet: the file as shipped, one
-aligned crop at a time through onnxruntime (its batch is fixed at 1), and the cutting of the crop beside it. Two
-threads; medians. Prints a Markdown table.
+aligned crop at a time through onnxruntime (its batch is fixed at 1), with the cost of cropping beside it. Two threads;
+medians. Prints a Markdown table.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from onelook.geometry.alignment import TEMPLATE, align_crop
+from onelook.geometry.alignment import REFERENCE_LANDMARKS, align_crop
 from onelook.inference.loading import load_torch_predictor
 from onelook.model.model_folder import RELEASED
 
@@ -36,7 +36,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     places = rng.uniform((0, 0), (WIDTH - 90, HEIGHT - 90), (FACES, 1, 2))
-    landmarks = (TEMPLATE / 112 * 80 + places + rng.normal(0, 1, (FACES, 5, 2))).astype(np.float32)
+    landmarks = (REFERENCE_LANDMARKS / 112 * 80 + places + rng.normal(0, 1, (FACES, 5, 2))).astype(np.float32)
 
     network = load_torch_predictor(arguments.model).network
     image = torch.from_numpy(photo.transpose(2, 0, 1)[None].copy())
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def milliseconds(run: Callable[[], object]) -> float:
-    """Median duration of a call."""
+    """Return the median duration of a call in milliseconds."""
     times = []
     for _ in range(ROUNDS + 3):
         start = time.perf_counter()

@@ -1,11 +1,13 @@
-"""Is a gallery ever found between two states? Random kills, and eight processes at once.
+"""Kill gallery changes at random moments and run eight writers at once.
+
+Count inconsistent states.
 
     python benchmarks/gallery_kills.py [--kills 200]
 
-A process enrolls, renames, merges, forgets and restores without end, and notes each change before it begins it; it is
-killed (SIGKILL) at a random moment. The gallery must then open, and hold to the last bit what it held before the noted
-change or what it holds after it; the next change must leave no file of the killed one. Then eight processes enroll 25
-people each, one by one, in a gallery that none of them finds there: all 200 must be in it.
+A process enrolls, renames, merges, forgets and restores without end, and logs each change before it begins. It is
+killed (SIGKILL) at a random moment. The gallery must then open and equal, to the last bit, its state before or after
+the logged change; the next change must leave no file of the killed process. Then eight processes enroll 25 people
+each, one by one, into a gallery that does not exist yet: all 200 must be in it.
 """
 
 import argparse
@@ -23,7 +25,7 @@ import numpy as np
 
 from onelook.gallery import storage
 from onelook.gallery.backup import read_backup, write_backup
-from onelook.gallery.data import Entry, GalleryData, GalleryMetadata, empty_gallery
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
 from onelook.settings import DetectSettings
 
 SIZE = 128
@@ -41,7 +43,7 @@ CHANGES = ("enroll", "rename", "merge", "forget", "restore")
 
 
 def main() -> None:
-    """Kill, check, count, print Markdown tables."""
+    """Kill, check, count and print Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200, help="how many")
     arguments = parser.parse_args()
@@ -57,10 +59,13 @@ def main() -> None:
 
 
 def kill_often(root: Path, start: GalleryData, kills: int) -> Counter[tuple[str, str]]:
-    """What was found after each kill; ends the program where it is neither of the two states."""
+    """Return the states found after each kill.
+
+    Exit where it is neither of the two valid ones.
+    """
     states = [start]
     for change in CHANGES[:-1]:
-        states.append(edit_of(change)(states[-1]))
+        states.append(make_edit(change)(states[-1]))
     states.append(start)
     write_backup(root / "start.zip", start)
     moments = random.Random(2026)
@@ -69,7 +74,7 @@ def kill_often(root: Path, start: GalleryData, kills: int) -> Counter[tuple[str,
     for number in range(kills):
         folder, journal = root / f"{number}", root / f"{number}.journal"
         storage.create(folder, start)
-        child = fork(lambda folder=folder, journal=journal: change_for_ever(folder, journal, root / "start.zip"))
+        child = fork(lambda folder=folder, journal=journal: change_forever(folder, journal, root / "start.zip"))
         began = time.monotonic()
         while not journal.exists() or journal.stat().st_size < len(CHANGES):  # once through: it is at work
             time.sleep(0.002)
@@ -83,14 +88,17 @@ def kill_often(root: Path, start: GalleryData, kills: int) -> Counter[tuple[str,
         if not before and not after:
             sys.exit(f"kill {number}, during {CHANGES[step]}: neither the state before nor the one after")
         outcomes[CHANGES[step], "after" if after else "before"] += 1
-        storage.change(folder, lambda contents: adding(contents, "dora", 1))
+        storage.update(folder, lambda contents: adding(contents, "dora", 1))
         if len(list(folder.iterdir())) != 3 or len(list(root.glob(f".{number}.*"))) != 1:
             sys.exit(f"kill {number}, during {CHANGES[step]}: a file of the killed change is left")
     return outcomes
 
 
-def change_for_ever(folder: Path, journal: Path, backup: Path) -> None:
-    """A byte in the journal for every change that is begun."""
+def change_forever(folder: Path, journal: Path, backup: Path) -> None:
+    """Change the gallery without end.
+
+    Append a byte to the journal before every change.
+    """
     with journal.open("wb", buffering=0) as notes:
         while True:
             for change in CHANGES:
@@ -98,22 +106,22 @@ def change_for_ever(folder: Path, journal: Path, backup: Path) -> None:
                 if change == "restore":
                     storage.restore(folder, read_backup(backup))
                 else:
-                    storage.change(folder, edit_of(change))
+                    storage.update(folder, make_edit(change))
 
 
-def edit_of(change: str) -> Callable[[GalleryData], GalleryData]:
-    """What a change makes of the contents."""
+def make_edit(change: str) -> Callable[[GalleryData], GalleryData]:
+    """Return the edit that a change applies to the gallery data."""
     edits: dict[str, Callable[[GalleryData], GalleryData]] = {
         "enroll": lambda contents: adding(contents, "carl", 100),
-        "rename": lambda contents: contents.renamed("carl", "carla"),
-        "merge": lambda contents: contents.merged("carla", "bob"),
-        "forget": lambda contents: contents.without("bob"),
+        "rename": lambda contents: contents.rename("carl", "carla"),
+        "merge": lambda contents: contents.merge("carla", "bob"),
+        "forget": lambda contents: contents.remove("bob"),
     }
     return edits[change]
 
 
 def enroll_at_once(folder: Path) -> float:
-    """The seconds it takes; ends the program where somebody is lost."""
+    """Return the seconds of concurrent enrollment; exit where a person is lost."""
     began = time.monotonic()
     names = [[f"{process} {i}" for i in range(PEOPLE)] for process in range(PROCESSES)]
     children = [fork(lambda mine=mine: enroll_each(folder, mine)) for mine in names]
@@ -122,7 +130,7 @@ def enroll_at_once(folder: Path) -> float:
     seconds = time.monotonic() - began
     found = storage.read(folder)
     for name in (name for mine in names for name in mine):
-        rows = found.embeddings[[owner == name for owner in found.owners]]
+        rows = found.embeddings[[owner == name for owner in found.identities]]
         if not np.array_equal(rows, adding(empty_gallery(TERMS), name, 3).embeddings):
             sys.exit(f"{name}: lost")
     return seconds
@@ -131,23 +139,23 @@ def enroll_at_once(folder: Path) -> float:
 def enroll_each(folder: Path, names: list[str]) -> None:
     """Enroll people one by one."""
     for name in names:
-        storage.change(folder, lambda contents, name=name: adding(contents, name, 3), start=TERMS)
+        storage.update(folder, lambda contents, name=name: adding(contents, name, 3), initial=TERMS)
 
 
 def adding(contents: GalleryData, person: str, count: int) -> GalleryData:
-    """With rows of a person that follow from the name."""
+    """Return the gallery data with faces of a person that are derived from the name."""
     rows = np.random.default_rng(list(person.encode())).normal(size=(count, SIZE))
-    entries = tuple(Entry(person=person, photo=f"{person}{i}.jpg", sha256=f"{i:064x}") for i in range(count))
-    return contents.adding(entries, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
+    entries = tuple(EnrolledFace(person=person, photo=f"{person}{i}.jpg", sha256=f"{i:064x}") for i in range(count))
+    return contents.add(entries, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
 
 
 def same(one: GalleryData, other: GalleryData) -> bool:
-    """Whether two galleries are the same to the last bit."""
-    return (one.terms, one.entries) == (other.terms, other.entries) and np.array_equal(one.embeddings, other.embeddings)
+    """Return whether two galleries are equal to the last bit."""
+    return (one.metadata, one.faces) == (other.metadata, other.faces) and np.array_equal(one.embeddings, other.embeddings)
 
 
 def fork(work: Callable[[], None]) -> int:
-    """The process id of a child that does this."""
+    """Return the process id of a child that runs `work`."""
     child = os.fork()
     if child:
         return child

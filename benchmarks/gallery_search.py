@@ -1,10 +1,13 @@
-"""How fast is a search among many people, and what does it miss? Ours against raw FAISS, in one run.
+"""Time template search and measure its recall among many people.
+
+Against raw FAISS, in one run.
 
     python benchmarks/gallery_search.py [--people 1000000]
 
-Random unit rows of 128 numbers in families of fifty, relatives at a cosine of about 0.5; probes are rows with noise, at
-0.83. Peers: FAISS's flat index, its graph (HNSW; up to 100,000 people, as building it takes long), and the raw call on
-the lists that we use. A million needs 4 GB. Prints a Markdown table; times are medians of rounds that take turns.
+Templates: random unit vectors of 128 numbers in families of fifty, relatives at a cosine of about 0.5. Probes are
+templates with noise, at 0.83. Peers: FAISS's flat index, its HNSW graph (up to 100,000 people, as building it takes
+long), and the raw call on our inverted lists. A million people need 4 GB. Prints a Markdown table; times are medians of
+rounds that take turns.
 """
 
 import argparse
@@ -16,7 +19,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from onelook.gallery.faiss_index import MOST_FLAT, TemplateIndex, flat_index, list_index
+from onelook.gallery.faiss_index import MAX_FLAT_SIZE, TemplateIndex, build_flat_index, build_ivf_index
 
 SIZE, FAMILY, NOISE = 128, 50, 0.06
 PROBES, ROUNDS = 1000, 5
@@ -26,26 +29,26 @@ RAW = 16  # candidates of the raw lists, as many as ours compares again
 
 
 def main() -> None:
-    """Build, search, print."""
+    """Build, search and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=100_000)
     people = parser.parse_args().people
     rng = np.random.default_rng(0)
-    rows = crowd(people, rng)
+    rows = synthetic_templates(people, rng)
     probes = rows[rng.integers(people, size=PROBES)] + NOISE * rng.standard_normal((PROBES, SIZE), np.float32)
     probes /= np.linalg.norm(probes, axis=1, keepdims=True)
-    flat, flat_built = timed(lambda: flat_index(rows))
+    flat, flat_built = timed(lambda: build_flat_index(rows))
     names = [f"{number:08d}" for number in range(people)]
     ours, ours_built = timed(lambda: TemplateIndex(rows, names))
-    lists, lists_built = timed(lambda: list_index(rows))
+    lists, lists_built = timed(lambda: build_ivf_index(rows))
     searches: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "FAISS flat": lambda asked: flat.search(asked, 2)[1],
         "FAISS lists, raw": lambda asked: lists.search(asked, RAW)[1],
-        "onelook": lambda asked: ours.search(asked).places,
+        "onelook": lambda asked: ours.search(asked).indices,
     }
     built = {"FAISS flat": flat_built, "FAISS lists, raw": lists_built, "onelook": ours_built}
     sizes = {"FAISS flat": rows.nbytes, "FAISS lists, raw": memory(lists), "onelook": rows.nbytes}
-    sizes["onelook"] += memory(lists) if people >= MOST_FLAT else 0
+    sizes["onelook"] += memory(lists) if people >= MAX_FLAT_SIZE else 0
     if people <= MOST_GRAPH:
         graph, built["FAISS HNSW"] = timed(lambda: graph_index(rows))
         searches["FAISS HNSW"] = lambda asked: graph.search(asked, 2)[1]
@@ -62,12 +65,12 @@ def main() -> None:
         times += f"{singles['FAISS flat'] / 20 / single:.1f}"
         told = f"**{name}**" if name == "onelook" else name
         print(f"| {told} | {built[name]:.1f} | {sizes[name] / 1e6:.0f} | {times} | {recall:.4f} |")
-    raw = "FAISS flat" if people < MOST_FLAT else "FAISS lists, raw"
+    raw = "FAISS flat" if people < MAX_FLAT_SIZE else "FAISS lists, raw"
     print(f"\nOur layer over the raw call ({raw}), 1,000 probes: {batches['onelook'] / batches[raw] - 1:+.1%}")
 
 
-def crowd(people: int, rng: np.random.Generator) -> np.ndarray:
-    """Templates (people, SIZE) float32 in families."""
+def synthetic_templates(people: int, rng: np.random.Generator) -> np.ndarray:
+    """Return templates (people, SIZE) float32 in families."""
     families = rng.standard_normal((people // FAMILY + 1, SIZE), np.float32)
     rows = families[rng.integers(len(families), size=people)]
     rows += rng.standard_normal((people, SIZE), np.float32)
@@ -76,7 +79,7 @@ def crowd(people: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def graph_index(rows: np.ndarray) -> faiss.Index:
-    """FAISS's graph, of the usual width."""
+    """Return FAISS's HNSW index of the usual width."""
     index = faiss.IndexHNSWFlat(SIZE, NEIGHBORS, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efSearch = WIDE
     index.add(rows)
@@ -84,19 +87,19 @@ def graph_index(rows: np.ndarray) -> faiss.Index:
 
 
 def memory(index: faiss.Index) -> int:
-    """Bytes of an index as it is written, which is about what it takes in memory."""
+    """Return the bytes of a serialized index, which is about its size in memory."""
     return int(faiss.serialize_index(index).nbytes)
 
 
 def timed(make: Callable[[], Any]) -> tuple[Any, float]:
-    """What is made, and the seconds it took."""
+    """Return the result of `make` and its seconds."""
     start = time.perf_counter()
     made = make()
     return made, time.perf_counter() - start
 
 
 def rounds(searches: dict[str, Callable[[np.ndarray], np.ndarray]], ask: Callable[..., object]) -> dict[str, float]:
-    """Milliseconds of each search, the median of rounds in which they take turns."""
+    """Return the median milliseconds of each search over rounds that take turns."""
     spent: dict[str, list[float]] = {name: [] for name in searches}
     for number in range(ROUNDS + 1):
         for name, search in searches.items():

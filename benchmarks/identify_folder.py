@@ -1,9 +1,11 @@
-"""How fast is a folder identified, and in how much memory? `identify-all` against a loop of `gallery.identify`.
+"""Time the identification of a folder.
+
+`identify-all` against a loop of `gallery.identify`.
 
     python benchmarks/identify_folder.py --data ../shared/data
 
-LFW's test people's photos, 250x250, against a gallery of five people; the released weights. Each run is a process of
-its own, so that its peak memory is its own; they take turns, and a run's clock starts when gallery and weights are
+Photos of LFW's test people, 250x250, against a gallery of five people; the released weights. Each run is a process of
+its own, so that its peak memory is its own. Runs take turns; a run's clock starts when gallery and weights are
 loaded. Prints a Markdown table: medians of the rounds.
 """
 
@@ -19,7 +21,7 @@ from rich.progress import track
 
 from onelook.data.image_io import read_image
 from onelook.gallery.gallery import Gallery, create_gallery, open_gallery
-from onelook.media.discovery import find_sources
+from onelook.media.discovery import find_media_files
 from onelook.media.identify_all import identify_all
 
 COUNTS = (200, 1000)
@@ -28,7 +30,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def main() -> None:
-    """Run in turns, print."""
+    """Run in turns and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds lfw/")
     root = parser.parse_args().data / "lfw"
@@ -43,24 +45,24 @@ def main() -> None:
         gallery = create_gallery(folder)
         for name in [name for name, count in lines if int(count) >= 5][:5]:
             gallery.enroll(name, [root / "images" / name / f"{name}_0001.jpg"])
-        figures: dict[tuple[str, int], list[tuple[float, float]]] = {}
+        metrics: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for turn in track(range(ROUNDS), description="rounds", transient=True, console=Console(stderr=True)):
             for count in COUNTS:
                 for how in ("identify-all", "loop"):
                     out = Path(place) / f"{how}-{count}-{turn}"
-                    figures.setdefault((how, count), []).append(measure(how, folder, photos[:count], out))
+                    metrics.setdefault((how, count), []).append(measure(how, folder, photos[:count], out))
     print("| photos | identify-all, photos/s | one by one, photos/s | ratio | peak memory, MB | one by one, MB |")
     print("|---|---|---|---|---|---|")
     for count in COUNTS:
         (rate, most), (slow, other) = (
-            [statistics.median(column) for column in zip(*figures[how, count], strict=True)]
+            [statistics.median(column) for column in zip(*metrics[how, count], strict=True)]
             for how in ("identify-all", "loop")
         )
         print(f"| {count:,} | {rate:.1f} | {slow:.1f} | {rate / slow:.2f} | {most:.0f} | {other:.0f} |")
 
 
 def measure(how: str, gallery: Path, photos: list[Path], out: Path) -> tuple[float, float]:
-    """Photos a second and peak megabytes of a run in a process of its own."""
+    """Return photos per second and peak megabytes of a run in a process of its own."""
     results = SPAWN.SimpleQueue()
     process = SPAWN.Process(target=work, args=(how, gallery, photos, out, results))
     process.start()
@@ -69,12 +71,12 @@ def measure(how: str, gallery: Path, photos: list[Path], out: Path) -> tuple[flo
 
 
 def work(how: str, folder: Path, photos: list[Path], out: Path, results: "multiprocessing.SimpleQueue") -> None:
-    """Identify the photos and tell photos a second and peak megabytes."""
+    """Identify the photos and send photos per second and peak megabytes."""
     gallery = open_gallery(folder)
     gallery.identify(photos[0])  # the first look warms up
     start = time.perf_counter()
     if how == "identify-all":
-        identify_all(gallery, find_sources(photos, out), out)
+        identify_all(gallery, find_media_files(photos, out), out)
     else:
         one_by_one(gallery, photos)
     spent = time.perf_counter() - start
@@ -82,13 +84,16 @@ def work(how: str, folder: Path, photos: list[Path], out: Path, results: "multip
 
 
 def peak() -> float:
-    """The most memory this process has had, in MB; the kernel's figure, as rusage would tell the parent's too."""
+    """Return this process's peak memory in MB.
+
+    VmHWM; rusage would include the parent's.
+    """
     told = Path("/proc/self/status").read_text().split("VmHWM:")[1]
     return int(told.split()[0]) / 1024
 
 
 def one_by_one(gallery: Gallery, photos: list[Path]) -> None:
-    """The plain loop, which keeps nothing."""
+    """Identify photos in a plain loop that stores nothing."""
     for photo in photos:
         gallery.identify(read_image(photo))
 

@@ -1,10 +1,10 @@
-"""What 8-bit whole numbers cost an exported model, and what they bring.
+"""Compare an exported model in 8 bits with float32: file size, time and accuracy.
 
     python benchmarks/int8.py --data ../shared/data [--model build/model]
 
-The file in 8 bits is measured by web photos; AP is that on WIDER FACE photos, verification that on LFW's pairs of test
-people, each with one model throughout and with one side looked at in float, as in a gallery made before. A photo of the
-timing is a web photo of 640 x 480 pixels; the models take turns. Prints a Markdown table.
+The 8-bit file is calibrated on web photos. AP is measured on WIDER FACE photos, verification on LFW's pairs of test
+people: with one model for both sides, and with one side embedded in float32, as in an older gallery. Times are of web
+photos at 640 x 480 pixels; the models take turns. Prints a Markdown table.
 """
 
 import argparse
@@ -16,15 +16,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-from lfw_verification import look_at
-from measures import WIDER_SIDE, Bench
-from real_photos import wider_ap
+from detection_retention import wider_ap
+from lfw_verification import embed_center_faces
+from study_metrics import WIDER_SIDE, Bench
 
 from onelook.data.image_io import read_image
 from onelook.detections import Detections
-from onelook.evaluation.folds import fold_accuracy, tar_at_far
+from onelook.evaluation.verification import fold_accuracy, tar_at_far
 from onelook.export.onnx_writer import write_onnx
-from onelook.export.quantization import read_examples
+from onelook.export.quantization import read_calibration_images
 from onelook.inference.loading import load_torch_predictor
 from onelook.inference.onnx_predictor import OnnxPredictor
 from onelook.inference.predictor import Predictor
@@ -33,41 +33,41 @@ from onelook.model.serialization import load_model
 from onelook.settings import DetectSettings
 
 DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=640)
-TIMED, ROUNDS = 20, 5  # photos, and how often each is looked at
+TIMED, ROUNDS = 20, 5  # images, and predictions of each
 
 
 class Exported(OnnxPredictor):
-    """An exported model where a benchmark asks for boxes alone: the file has no way without embeddings."""
+    """An exported model that accepts `embed`; it always computes embeddings."""
 
-    def predict(self, photos: Sequence[np.ndarray], detect: DetectSettings, *, embed: bool = True) -> list[Detections]:
-        """As `ExportedLooker.predict`."""
-        return super().predict(photos, detect)
+    def predict(self, images: Sequence[np.ndarray], detect: DetectSettings, *, embed: bool = True) -> list[Detections]:
+        """Predict as `OnnxPredictor.predict`."""
+        return super().predict(images, detect)
 
 
 def main() -> None:
-    """Export twice, measure all three, print the table."""
+    """Export in float32 and in 8 bits, evaluate all three, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds scenes/, widerface/ and lfw/")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     arguments = parser.parse_args()
-    looker = load_torch_predictor(arguments.model)
+    predictor = load_torch_predictor(arguments.model)
     web = sorted((arguments.data / "scenes/images").glob("*.jpg"))
     with TemporaryDirectory() as folder:
         whole, small = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        write_onnx(whole, load_model(arguments.model), looker.fingerprint)
-        write_onnx(small, load_model(arguments.model), looker.fingerprint, read_examples(web, looker))
+        write_onnx(whole, load_model(arguments.model), predictor.fingerprint)
+        write_onnx(small, load_model(arguments.model), predictor.fingerprint, read_calibration_images(web, predictor))
         files = {"torch, float32": arguments.model / WEIGHTS, "onnxruntime, float32": whole, "onnxruntime, int8": small}
         sizes = {name: file.stat().st_size / 1e6 for name, file in files.items()}
-        lookers: dict[str, Any] = {
-            name: looker if name.startswith("torch") else Exported(file) for name, file in files.items()
+        predictors: dict[str, Any] = {
+            name: predictor if name.startswith("torch") else Exported(file) for name, file in files.items()
         }
-    times = time_each(list(lookers.values()), web[:: len(web) // TIMED][:TIMED])
+    times = time_each(list(predictors.values()), web[:: len(web) // TIMED][:TIMED])
     bench = Bench(arguments.data)
     print("| | file | a VGA photo | WIDER AP | LFW accuracy | TAR at 1 % FAR | against float: accuracy | TAR |")
     print("|---|---|---|---|---|---|---|---|")
     first = None
-    for (name, each), took in zip(lookers.items(), times, strict=True):
-        embeddings = look_at(each, bench.photos)[2]
+    for (name, each), took in zip(predictors.items(), times, strict=True):
+        embeddings = embed_center_faces(each, bench.photos)[2]
         first = embeddings if first is None else first
         cells = [f"{sizes[name]:.1f} MB", f"{took:.1f} ms", f"{wider_ap(each, bench.wider, WIDER_SIDE):.3f}"]
         for other in (embeddings, first):
@@ -77,15 +77,15 @@ def main() -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def time_each(lookers: Sequence[Predictor], files: Sequence[Path]) -> list[float]:
-    """Median milliseconds a photo of each."""
+def time_each(predictors: Sequence[Predictor], files: Sequence[Path]) -> list[float]:
+    """Return the median milliseconds per image of each predictor."""
     photos = [cv2.resize(read_image(file), (640, 480), interpolation=cv2.INTER_AREA) for file in files]
-    took = np.zeros((ROUNDS + 1, len(photos), len(lookers)))
+    took = np.zeros((ROUNDS + 1, len(photos), len(predictors)))
     for round_ in took:
         for row, photo in zip(round_, photos, strict=True):
-            for column, looker in enumerate(lookers):
+            for column, predictor in enumerate(predictors):
                 start = time.perf_counter()
-                looker.predict([photo], DETECT)
+                predictor.predict([photo], DETECT)
                 row[column] = 1000 * (time.perf_counter() - start)
     medians: list[float] = np.median(took[1:], axis=(0, 1)).tolist()  # the first round warms up
     return medians

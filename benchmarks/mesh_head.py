@@ -1,12 +1,14 @@
-"""Does a mesh head cost boxes and points anything, and how good is it? Three kinds of training, one table.
+"""Measure a mesh head: its own error.
+
+And its effect on boxes and points. Three kinds, one table.
 
     python benchmarks/mesh_head.py --data ../shared/data [--jobs 2] [--out build/mesh_head]
 
 LFW's development training people; every face gets a mesh from the labeling network. The released weights' detector is
-trained on with a mesh head and without one, three times each, and a mesh head alone upon the frozen detector. Mesh
-error is measured on photos of LFW's development test people, against the same labeling network; AP on 103 WIDER FACE
-photos; AP and landmark error on photos from the web whose boxes and points come from people. Trains what is not trained
-yet as DVC experiments, and rewrites the table in docs/mesh.md.
+trained further with a mesh head and without one, three times each, and a mesh head alone on the frozen detector. Mesh
+error is measured on photos of LFW's development test people against the same labeling network; AP on 103 WIDER FACE
+photos; AP and landmark error on web photos with boxes and points by human annotators. Missing trainings run as DVC
+experiments; the table in docs/mesh.md is rewritten.
 """
 
 import argparse
@@ -16,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments import Kind, fetch, fetch_model, run_experiments, told_commands
-from real_photos import wider_ap, wider_photos
+from detection_retention import wider_ap, wider_photos
+from dvc_experiments import Kind, fetch, fetch_model, format_commands, run_experiments
 from rich.progress import track
 
 from onelook.data.detection_scenes import DetectionImage
@@ -25,11 +27,11 @@ from onelook.data.image_io import read_image
 from onelook.data.manifest import Manifest, read_manifest
 from onelook.data.readers.json_annotations import read_json_annotations
 from onelook.detections import Detections
-from onelook.evaluation.average_precision import judge_detections, match_detections
+from onelook.evaluation.average_precision import evaluate_detections, match_detections
 from onelook.evaluation.bootstrap import paired_difference
 from onelook.evaluation.landmarks import interocular_errors
 from onelook.evaluation.mesh_error import MeshPairs, pair_meshes
-from onelook.evaluation.probe_set import SplitDetections, detect_faces
+from onelook.evaluation.split_predictions import SplitDetections, detect_faces
 from onelook.files import write_json
 from onelook.inference.loading import load_torch_predictor
 from onelook.inference.torch_predictor import TorchPredictor
@@ -61,7 +63,7 @@ Figures = dict[str, float]
 
 
 def kinds(data: Path) -> dict[str, Kind]:
-    """The three kinds of training."""
+    """Return the three kinds of training."""
     common = (
         "base.threads=1",  # two experiments share two cores better than two threads share an experiment
         "prepare.reader=lfw",
@@ -89,32 +91,32 @@ def kinds(data: Path) -> dict[str, Kind]:
 
 
 def main() -> None:
-    """Train, measure, write."""
+    """Train, measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/, widerface/ and scenes/")
     parser.add_argument("--jobs", type=int, default=2, help="experiments at a time, a thread each")
-    parser.add_argument("--out", type=Path, default=Path("build/mesh_head"), help="models, scenes and figures")
+    parser.add_argument("--out", type=Path, default=Path("build/mesh_head"), help="models, scenes and metrics")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # nothing is timed, and two threads of a busy machine wait for each other
     trained = kinds(arguments.data)
     run_experiments(list(trained.values()), arguments.jobs)
     manifest = read_manifest(fetch(trained["with-mesh"].experiment(0), "build/scenes", arguments.out / "scenes"))
     bench = Bench(arguments.data, manifest)
-    figures: dict[str, list[Figures]] = {}
+    metrics: dict[str, list[Figures]] = {}
     for name, kind in trained.items():
         for repeat in range(kind.repeats):
             model = fetch_model(kind.experiment(repeat), arguments.out / "models")
-            place = arguments.out / "figures" / f"{model.name}.json"
+            place = arguments.out / "metrics" / f"{model.name}.json"
             if not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write_json(place, bench.measure(load_torch_predictor(model)))
-            figures.setdefault(name, []).append(json.loads(place.read_text(encoding="utf-8")))
+            metrics.setdefault(name, []).append(json.loads(place.read_text(encoding="utf-8")))
     table = "\n\n".join(
         [
-            bench.told(),
-            write_table(figures),
-            write_difference(figures),
-            told_commands({ROWS[name]: kind for name, kind in trained.items()}),
+            bench.describe(),
+            write_table(metrics),
+            write_difference(metrics),
+            format_commands({ROWS[name]: kind for name, kind in trained.items()}),
         ]
     )
     before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
@@ -123,7 +125,7 @@ def main() -> None:
 
 
 class Bench:
-    """The photos everything is measured on; nobody in them is in the training."""
+    """The photos that everything is measured on; nobody in them is in the training."""
 
     def __init__(self, data: Path, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -133,27 +135,30 @@ class Bench:
         )  # which are not used: all photos are measured on
         self.web = read_json_annotations(JsonAnnotationsSettings(path=str(data / "scenes")), shares, 0).photos
 
-    def measure(self, looker: TorchPredictor) -> Figures:
-        """All figures of a network, in per cent."""
-        boxes_and_points = {"wider_ap": 100 * wider_ap(looker, self.wider, WIDER_SIDE), **web_figures(looker, self.web)}
-        meshes = self.see_meshes(looker) if looker.has_mesh_head else None
+    def measure(self, predictor: TorchPredictor) -> Figures:
+        """Return all metrics of a network, in per cent."""
+        boxes_and_points = {
+            "wider_ap": 100 * wider_ap(predictor, self.wider, WIDER_SIDE),
+            **web_metrics(predictor, self.web),
+        }
+        meshes = self.pair_meshes(predictor) if predictor.has_mesh_head else None
         if meshes is None:
             return boxes_and_points
         # Whoever stands behind the person of a photo has no name, and might be in the training.
         once = np.ones(len(self.manifest.select("test")))
-        own, all_found = meshes.only(meshes.named).figures(once), meshes.figures(once)
+        own, all_found = meshes.select(meshes.has_identity).metrics(once), meshes.metrics(once)
         named = {"mesh": own["error"], "mesh_flat": own["error_flat"], "mesh_68": own["error_68"]}
         named["mesh_all"] = all_found["error"]
         return boxes_and_points | {name: 100 * value for name, value in named.items()}
 
-    def pair_meshes(self, looker: TorchPredictor) -> MeshPairs | None:
-        """The meshes of the test people's faces, found and labeled."""
+    def pair_meshes(self, predictor: TorchPredictor) -> MeshPairs | None:
+        """Return the found and labeled meshes of the test people's faces."""
         scenes = self.manifest.select("test")
-        found = detect_faces(looker, self.manifest, scenes, DETECT, lambda photos: None, embed=False)
+        found = detect_faces(predictor, self.manifest, scenes, DETECT, lambda photos: None, embed=False)
         return pair_meshes(SplitDetections(scenes, found), self.manifest, IOU, SHOWN)
 
-    def told(self) -> str:
-        """What was measured on."""
+    def describe(self) -> str:
+        """Describe the data that was measured on."""
         scenes = self.manifest.select("test")
         people = len({face.identity for scene in scenes for face in scene.faces} - {None})
         faces = sum(len(photo.faces) for photo in self.web)
@@ -164,46 +169,46 @@ class Bench:
         )
 
 
-def web_figures(looker: TorchPredictor, photos: Sequence[DetectionImage]) -> Figures:
-    """In per cent: AP, and of the faces found the mean error of eyes and nose as a share of the eyes' distance."""
+def web_metrics(predictor: TorchPredictor, photos: Sequence[DetectionImage]) -> Figures:
+    """Return AP and the error of eyes and nose over the eye distance, in per cent."""
     found, labeled, ignored, errors = [], [], [], []
     for photo in track(photos, description="web photos", transient=True):
-        seen = looker.predict([read_image(photo.path)], DETECT, embed=False)[0]
+        detections = predictor.predict([read_image(photo.path)], DETECT, embed=False)[0]
         boxes = np.array([face.box for face in photo.faces], np.float32).reshape(-1, 4)
-        found.append(seen)
+        found.append(detections)
         labeled.append(np.concatenate([boxes, photo.ignored]))
         ignored.append(np.arange(len(labeled[-1])) >= len(boxes))
-        errors.append(point_errors(seen.above(SHOWN), photo, boxes))
-    outcomes = judge_detections(
+        errors.append(point_errors(detections.above(SHOWN), photo, boxes))
+    outcomes = evaluate_detections(
         [each.boxes for each in found], [each.scores for each in found], labeled, IOU, ignored=ignored
     )
     return {"web_ap": 100 * outcomes.average_precision(), "web_nme": 100 * float(np.nanmean(np.concatenate(errors)))}
 
 
-def point_errors(seen: Detections, photo: DetectionImage, boxes: np.ndarray) -> np.ndarray:
-    """Of the faces found (n,), the mean distance of their labeled points."""
-    claimed, first = match_detections(seen.boxes, boxes, IOU)
+def point_errors(detections: Detections, photo: DetectionImage, boxes: np.ndarray) -> np.ndarray:
+    """Return the mean distance (n,) of the labeled points of found faces."""
+    claimed, first = match_detections(detections.boxes, boxes, IOU)
     points = np.array([face.landmarks for face in photo.faces], np.float32).reshape(-1, 5, 2)
-    return interocular_errors(seen.landmarks[first], points[claimed[first]])
+    return interocular_errors(detections.landmarks[first], points[claimed[first]])
 
 
-def write_table(figures: Mapping[str, Sequence[Figures]]) -> str:
-    """A row a kind: mean of the repeats, and the lowest and highest of them."""
+def write_table(metrics: Mapping[str, Sequence[Figures]]) -> str:
+    """Print a row a kind: mean of the repeats, and the lowest and highest of them."""
     lines = [f"| what was trained | {' | '.join(COLUMNS.values())} |", "|---" * (1 + len(COLUMNS)) + "|"]
     for name, told in ROWS.items():
-        cells = [_shown([row[column] for row in figures[name] if column in row]) for column in COLUMNS]
+        cells = [_shown([row[column] for row in metrics[name] if column in row]) for column in COLUMNS]
         lines.append(f"| {told} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def write_difference(figures: Mapping[str, Sequence[Figures]]) -> str:
-    """What the mesh head changes for boxes and points, in points of per cent."""
+def write_difference(metrics: Mapping[str, Sequence[Figures]]) -> str:
+    """Print the effect of the mesh head on boxes and points, in points of per cent."""
     columns = [column for column in COLUMNS if not column.startswith("mesh")]
     lines = [f"| with the mesh, less without | {' | '.join(COLUMNS[each] for each in columns)} |"]
     lines.append("|---" * (1 + len(columns)) + "|")
     cells = []
     for column in columns:
-        ours, theirs = ([row[column] for row in figures[each]] for each in ("with-mesh", "without-mesh"))
+        ours, theirs = ([row[column] for row in metrics[each]] for each in ("with-mesh", "without-mesh"))
         mean, low, high = paired_difference(ours, theirs)
         cells.append(f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
     lines.append(f"| mean of {REPEATS} repeats, 95 % interval | {' | '.join(cells)} |")

@@ -1,10 +1,12 @@
-"""How the fixed triangles of the mesh were made: Delaunay's of the mean frontal face.
+"""Derive the fixed triangles of the mesh.
+
+Delaunay triangulation of the mean frontal face.
 
     python benchmarks/mesh_topology.py --data ../shared/data
 
-Meshes of LFW training people are brought to eyes at the same places; the mean of those that look straight ahead is
-triangulated in the image plane. Every vertex's twin is the one nearest to its mirror image. Writes
-src/onelook/geometry/mesh_topology.json, and says how many edges a published topology of the same vertices shares.
+Meshes of LFW training people are aligned by their eyes. The mean of the frontal ones is triangulated in the image
+plane. Every vertex's mirror vertex is the one nearest to its mirror image. Writes
+src/onelook/geometry/mesh_topology.json and prints how many edges a published topology of the same vertices shares.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from scipy.spatial import Delaunay
 from onelook.data.readers.lfw import read_lfw
 from onelook.files import write_text
 from onelook.geometry.alignment import similarity_transform
-from onelook.geometry.mesh import EYES, NOSE_TIP
+from onelook.geometry.mesh import EYE_CORNERS, NOSE_TIP
 from onelook.inference.torch_predictor import public_detector
 from onelook.model.mesh_teacher import MeshTeacher
 from onelook.settings import DetectSettings, LfwSettings
@@ -31,7 +33,7 @@ TARGET = Path("src/onelook/geometry/mesh_topology.json")
 
 
 def main() -> None:
-    """Find meshes, average, triangulate, write, compare."""
+    """Find meshes, average, triangulate, write and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/ and mesh/")
     arguments = parser.parse_args()
@@ -56,21 +58,24 @@ def main() -> None:
 
 
 def mean_face(root: Path) -> np.ndarray:
-    """The mean frontal face (468, 2): eyes level, their middle at the origin, one unit apart."""
-    looker, finder = public_detector(), MeshTeacher()
+    """Return the mean frontal face (468, 2).
+
+    Eyes level, their midpoint at the origin, one unit apart.
+    """
+    predictor, finder = public_detector(), MeshTeacher()
     detect = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
     reading = read_lfw(LfwSettings(path=str(root)))
-    official = reading.official or {}
-    own = [portrait for portrait in reading.portraits if official[portrait.identity] == "train"]
+    official = reading.official_splits or {}
+    own = [portrait for portrait in reading.images if official[portrait.identity] == "train"]
     faces = []
     own = own[:: max(1, len(own) // PHOTOS)][:PHOTOS]
     for portrait in track(own, description="meshes", console=Console(stderr=True)):
         photo = portrait.read()
-        found = looker.predict([photo], detect, embed=False)[0]
+        found = predictor.predict([photo], detect, embed=False)[0]
         for box, landmarks in zip(found.boxes[:1], found.landmarks[:1], strict=True):
             vertices = finder.find(photo, box, landmarks)
             if vertices is not None:
-                eyes = np.array([vertices[list(eye), :2].mean(0) for eye in EYES])
+                eyes = np.array([vertices[list(eye), :2].mean(0) for eye in EYE_CORNERS])
                 transform = similarity_transform(eyes, np.array([[-0.5, 0.0], [0.5, 0.0]]))
                 faces.append(vertices[:, :2] @ transform[:, :2].T + transform[:, 2])
     shapes = np.array(faces)
@@ -78,13 +83,13 @@ def mean_face(root: Path) -> np.ndarray:
 
 
 def read_obj(path: Path) -> np.ndarray:
-    """The triangles (m, 3) of a Wavefront OBJ file."""
+    """Read the triangles (m, 3) of a Wavefront OBJ file."""
     lines = [line.split() for line in path.read_text().splitlines() if line.startswith("f ")]
     return np.array([[int(corner.split("/")[0]) - 1 for corner in line[1:4]] for line in lines])
 
 
 def edges(triangles: np.ndarray) -> set[tuple[int, int]]:
-    """Every edge once, the smaller vertex first."""
+    """Return every edge once, the smaller vertex first."""
     sides = np.sort(np.concatenate([triangles[:, pair] for pair in ([0, 1], [1, 2], [2, 0])]), axis=1)
     return {(int(a), int(b)) for a, b in sides}
 

@@ -1,11 +1,13 @@
-"""Does a gallery in Milvus answer as the folder does? LFW: one photo a person enrolled, all others named by both.
+"""Compare the Milvus backend with the FAISS backend.
 
-    python benchmarks/milvus_against_faiss.py --data ../shared/data [--people 5749] [--seen FILE] [--url ADDRESS]
+Same answers, and time, on all of LFW.
 
-The lowest-numbered photo of everybody is enrolled, in a folder and in milvus-lite (with --url in a gallery of that
-address, which must be new); the others are looked up in both. Then three people are renamed, three merged, three
-forgotten, and all are looked up again; then the gallery in Milvus is copied into a folder. Prints tables. Times are
-medians of rounds that take turns. With --seen the embeddings are kept in a file, and read from it the next time.
+    python benchmarks/milvus_against_faiss.py --data ../shared/data [--people 5749] [--cache FILE] [--url ADDRESS]
+
+The lowest-numbered photo of every person is enrolled in a folder and in milvus-lite (with --url in a new gallery of
+that address). The other photos are searched in both. Then three people are renamed, three merged and three forgotten,
+and all photos are searched again. Last, the gallery in Milvus is copied into a folder. Prints tables; times are
+medians of rounds that take turns. With --cache the embeddings are stored in a file and read from it the next time.
 """
 
 import argparse
@@ -17,13 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from lfw_verification import look_at
+from lfw_verification import embed_center_faces
 
-from onelook.gallery import location
 from onelook.gallery.backend import GalleryBackend
-from onelook.gallery.calibration import calibrated_metadata
-from onelook.gallery.data import Entry
-from onelook.gallery.enrollment import Rows
+from onelook.gallery.backend_factory import create_backend, open_backend, write_gallery
+from onelook.gallery.calibration import read_calibrated_metadata
+from onelook.gallery.data import EnrolledFace
+from onelook.gallery.enrollment import EnrollmentBatch
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.identification import Identification
 from onelook.gallery.location import Location, parse_location
@@ -35,39 +37,41 @@ ROUNDS, BATCH, SINGLES, CHANGED = 5, 256, 100, 3
 
 
 def main() -> None:
-    """Embed, enroll in both, ask both, change both, ask again, copy back."""
+    """Embed, enroll in both, search both, change both, search again, copy back."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/")
     parser.add_argument("--people", type=int, default=5749, help="how many of LFW's people, the first by name")
-    parser.add_argument("--seen", type=Path, help="file the embeddings are kept in")
+    parser.add_argument("--cache", type=Path, help="file that caches the embeddings")
     parser.add_argument("--url", help="address of a new gallery in Milvus; by default a temporary one")
     arguments = parser.parse_args()
-    looker = load_torch_predictor(RELEASED)
-    photos, embeddings = seen_photos(arguments.data / "lfw" / "images", arguments.people, arguments.seen)
+    predictor = load_torch_predictor(RELEASED)
+    photos, embeddings = embed_photos(arguments.data / "lfw" / "images", arguments.people, arguments.cache)
     names = [photo.parent.name for photo in photos]
     first = np.asarray([int(re.findall(r"\d+", photo.stem)[-1]) == 1 for photo in photos])
-    rows = rows_of([photos[i] for i in np.flatnonzero(first)], embeddings[first])
+    rows = enrolled_faces([photos[i] for i in np.flatnonzero(first)], embeddings[first])
     probes = embeddings[~first]
-    terms = calibrated_metadata(RELEASED / "calibration.json", looker.fingerprint, looker.embedding_size, managed=False)
+    terms = read_calibrated_metadata(
+        RELEASED / "calibration.json", predictor.fingerprint, predictor.embedding_size, managed=False
+    )
     with tempfile.TemporaryDirectory() as scratch:
         address = parse_location(arguments.url or f"milvus:{scratch}/lfw.db")
-        folder, milvus = (location.new_engine(each, terms) for each in (Path(scratch, "folder"), address))
-        galleries = [Gallery(engine, looker) for engine in (folder, milvus)]
-        enrolled = [timed(lambda engine=engine: engine.add(rows, whole=True)) for engine in (folder, milvus)]
+        folder, milvus = (create_backend(each, terms) for each in (Path(scratch, "folder"), address))
+        galleries = [Gallery(engine, predictor) for engine in (folder, milvus)]
+        enrolled = [timed(lambda engine=engine: engine.add(rows, all_or_nothing=True)) for engine in (folder, milvus)]
         print(f"{len(set(names)):,} people enrolled with {first.sum():,} photos, {len(probes):,} photos looked up\n")
         print("| | same name | same nearest person | similarity within 1e-6 | largest difference |")
         print("|---|---|---|---|---|")
-        print(agreement("as enrolled", *(gallery.name(probes) for gallery in galleries)))
+        print(agreement("as enrolled", *(gallery.identify_embeddings(probes) for gallery in galleries)))
         times = [
-            rounds(galleries, lambda gallery: gallery.name(probes[:BATCH])),
-            [t / SINGLES for t in rounds(galleries, lambda gallery: [gallery.name(p[None]) for p in probes[:SINGLES]])],
+            rounds(galleries, lambda gallery: gallery.identify_embeddings(probes[:BATCH])),
+            [t / SINGLES for t in rounds(galleries, lambda gallery: [gallery.identify_embeddings(p[None]) for p in probes[:SINGLES]])],
         ]
         changed = [timed(lambda engine=engine: change(engine, sorted(set(names)))) for engine in (folder, milvus)]
-        print(agreement("after nine changes", *(gallery.name(probes) for gallery in galleries)))
+        print(agreement("after nine changes", *(gallery.identify_embeddings(probes) for gallery in galleries)))
         moved = Path(scratch, "moved")
         took = timed(lambda: copy(address, moved))
-        before, after = folder.contents(), location.open_engine(moved).contents()
-        assert before.entries == after.entries and before.terms == after.terms
+        before, after = folder.read_data(), open_backend(moved).read_data()
+        assert before.faces == after.faces and before.metadata == after.metadata
         assert before.embeddings.tobytes() == after.embeddings.tobytes()
     print(f"\ncopied into a folder in {took:.1f} s: rows, measures, terms and every bit of the embeddings\n")
     print(f"| {len(set(names)):,} people | folder | Milvus | ratio |\n|---|---|---|---|")
@@ -80,31 +84,37 @@ def main() -> None:
         print(f"| {what} | {one * 1e3:.1f} | {other * 1e3:.1f} | {other / one:.1f} |")
 
 
-def seen_photos(root: Path, people: int, kept: Path | None) -> tuple[list[Path], np.ndarray]:
-    """The photos of the first so many people in which a face was found, and its embeddings (n, d) float32."""
+def embed_photos(root: Path, people: int, kept: Path | None) -> tuple[list[Path], np.ndarray]:
+    """Return the photos of the first people in which a face was found.
+
+    And its embeddings (n, d) float32.
+    """
     folders = sorted(folder for folder in root.iterdir() if folder.is_dir())[:people]
     photos = [photo for folder in folders for photo in sorted(folder.glob("*.jpg"))]
     if kept is not None and kept.is_file():
         embeddings = np.load(kept, allow_pickle=False)[: len(photos)]
     else:
-        embeddings = look_at(load_torch_predictor(RELEASED), photos)[2]
+        embeddings = embed_center_faces(load_torch_predictor(RELEASED), photos)[2]
         if kept is not None:
             np.save(kept, embeddings)
     found = np.isfinite(embeddings[:, 0])
-    return [photo for photo, seen in zip(photos, found, strict=True) if seen], embeddings[found]
+    return [photo for photo, cache in zip(photos, found, strict=True) if cache], embeddings[found]
 
 
-def rows_of(photos: list[Path], embeddings: np.ndarray) -> Rows:
-    """Rows to enroll. The numbers stand for the photos' digests: which bytes they are does not matter here."""
+def enrolled_faces(photos: list[Path], embeddings: np.ndarray) -> EnrollmentBatch:
+    """Return faces to enroll.
+
+    A photo's number stands for its digest, as the bytes do not matter here.
+    """
     entries = tuple(
-        Entry(person=photo.parent.name, photo=photo.name, sha256=f"{number:064x}")
+        EnrolledFace(person=photo.parent.name, photo=photo.name, sha256=f"{number:064x}")
         for number, photo in enumerate(photos)
     )
-    return Rows(entries, embeddings)
+    return EnrollmentBatch(entries, embeddings)
 
 
 def agreement(what: str, one: list[Identification], other: list[Identification]) -> str:
-    """A line of the table."""
+    """Return one line of the table."""
     assert len(one) == len(other)
     apart = np.asarray([abs((a.similarity or 0) - (b.similarity or 0)) for a, b in zip(one, other, strict=True)])
     cells = [
@@ -124,18 +134,18 @@ def change(engine: GalleryBackend, names: list[str]) -> None:
 
 
 def copy(source: Location, target: Location) -> None:
-    """As `onelook copy`."""
-    location.write(target, location.open_engine(source).contents())
+    """Copy a gallery as `onelook copy` does."""
+    write_gallery(target, open_backend(source).read_data())
 
 
 def rounds(galleries: list[Gallery], ask: Callable[[Gallery], object]) -> list[float]:
-    """Median seconds of each gallery, rounds taking turns."""
+    """Return the median seconds of each gallery over rounds that take turns."""
     taken = [[timed(lambda gallery=gallery: ask(gallery)) for gallery in galleries] for _ in range(ROUNDS)]
     return [statistics.median(each) for each in zip(*taken, strict=True)]
 
 
 def timed(work: Callable[[], object]) -> float:
-    """How many seconds it takes."""
+    """Return the seconds of a call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

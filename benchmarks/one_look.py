@@ -1,11 +1,14 @@
-"""One look against two: from a decoded VGA photo to named faces, beside what people would pick instead.
+"""Benchmark one forward pass against detect-crop-embed pipelines, from a decoded VGA image to named faces.
 
     python benchmarks/one_look.py --data ../shared/data [--model build/model] [--rounds 40]
 
-Photos of 1, 8 and 32 faces, put together of photos of LFW's test people; 1,000 people are enrolled, and searched
-exactly by everybody. Each method has a process of its own with two threads; they take turns, photo by photo, with five
-looks a turn of which the median counts. In the table are medians over the rounds; a ratio is the median of those within
-a round. Prints two Markdown tables. dlib is beside them where its packages are installed, and takes minutes
+Images of 1, 8 and 32 faces are composed of photos of LFW's test people. 1,000 people are enrolled, and every method
+searches them exactly. Each method runs in its own process with two threads. The processes take turns, image by image,
+with five predictions a turn, of which the median counts. The tables show medians over the rounds; a ratio is the median
+of the ratios within a round. Prints two Markdown tables.
+
+Rows of onelook: with the extra `onelook[fast]` (oneDNN) and in torch alone, each in the fastest precision; in float32;
+and exported to onnxruntime. dlib is measured where its packages are installed, and takes minutes
 (`pip install --no-deps dlib-bin face-recognition-models`).
 """
 
@@ -22,22 +25,26 @@ from typing import Protocol
 import cv2
 import numpy as np
 import torch
-from peers import MODELS, Dlib, TwoLooks, among_strangers, mobilefacenet, tiny_retinaface, yunet
+from peers import MODELS, Dlib, TwoStage, insert_into_random, mobilefacenet, tiny_retinaface, yunet
 from rich.console import Console
 from rich.progress import track
 
 from onelook.data.image_io import read_image
 from onelook.data.readers.lfw import read_lfw
 from onelook.export.onnx_writer import write_onnx
-from onelook.gallery.calibration import calibrated_metadata
-from onelook.gallery.data import Entry, GalleryData
-from onelook.gallery.face_quality import Quality
+from onelook.face_quality import Quality
+from onelook.gallery.calibration import read_calibrated_metadata
+from onelook.gallery.data import EnrolledFace, GalleryData
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
-from onelook.inference.loading import load_torch_predictor, open_predictor
+from onelook.inference.fast import onednn
+from onelook.inference.fast.network import fastest_precision
+from onelook.inference.loading import load_torch_predictor
+from onelook.inference.onnx_predictor import OnnxPredictor
 from onelook.inference.predictor import Predictor
 from onelook.model.model_folder import RELEASED, fingerprint
 from onelook.model.serialization import load_model
+from onelook.process import configure_process
 from onelook.settings import DetectSettings, LfwSettings
 
 HEIGHT, WIDTH = 480, 640
@@ -45,161 +52,174 @@ HEIGHT, WIDTH = 480, 640
 MOSAICS = {1: (1, 1), 8: (2, 4), 32: (4, 8)}
 PEOPLE = 1000
 THREADS = 2
-LOOKS = 5
-PAUSE = 0.05  # seconds, for the threads of whose turn it was to fall asleep
+PREDICTIONS = 5
+PAUSE = 0.05  # seconds, until the threads of the previous process sleep
 DLIB_ROUNDS = 2  # each takes seconds
 DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
 CALIBRATION = RELEASED / "calibration.json"
-OURS = ["onelook", "onelook, float32", "onelook, exported, onnxruntime"]
+FAST, TORCH, FLOAT32, ONNX = (
+    "onelook[fast]",
+    "onelook, torch alone",
+    "onelook[fast], float32",
+    "onelook, exported, onnxruntime",
+)
+ONELOOK = [FAST, TORCH, FLOAT32, ONNX] if onednn.is_available() else [TORCH, ONNX]
 YUNET, RETINAFACE = "YuNet + MobileFaceNet", "tiny-retinaface + MobileFaceNet"
 PEERS = [YUNET, f"{YUNET}, batched", RETINAFACE, f"{RETINAFACE}, batched"]
 DLIB = {"dlib: gradients, five points, ResNet": False, "dlib: its detection network": True}
 
 
-class Names(Protocol):
-    """Who names the faces of a photo by numbers."""
+class Method(Protocol):
+    """A method that detects the faces of an image and identifies each by a number."""
 
-    def enroll(self, photo: np.ndarray, people: int) -> None:
-        """Put the faces of a photo before random people, `people` in all."""
+    def enroll(self, image: np.ndarray, people: int) -> None:
+        """Enroll the faces of an image and random embeddings, `people` in all."""
 
-    def name(self, photo: np.ndarray) -> list[int]:
-        """The number of the person nearest to each face found."""
+    def identify(self, image: np.ndarray) -> list[int]:
+        """Return the number of the nearest person for each detected face."""
 
 
 class OneLook:
-    """A gallery, with the fastest the processor has, or with a looker that is given."""
+    """A gallery of a predictor."""
 
-    def __init__(self, looker: Predictor) -> None:
-        self._looker = looker
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
         self._gallery: Gallery | None = None
 
-    def enroll(self, photo: np.ndarray, people: int) -> None:
-        """As `Names.enroll`."""
-        known = self._looker.predict([photo], DETECT)[0].embeddings
+    def enroll(self, image: np.ndarray, people: int) -> None:
+        """Enroll as `Method.enroll`."""
+        embeddings = self._predictor.predict([image], DETECT)[0].embeddings
         quality = Quality(score=1, size=100, sharpness=1)
         entries = tuple(
-            Entry(person=f"{number:04}", photo="x.jpg", sha256="0" * 64, quality=quality, thumbnail="AA==")
+            EnrolledFace(person=f"{number:04}", photo="x.jpg", sha256="0" * 64, quality=quality, thumbnail="AA==")
             for number in range(people)
         )
-        terms = calibrated_metadata(CALIBRATION, self._looker.fingerprint, known.shape[1], managed=False)
-        contents = GalleryData(terms, entries, among_strangers(known, people))
-        self._gallery = Gallery(FaissBackend(Path("unused"), contents), self._looker)
+        metadata = read_calibrated_metadata(
+            CALIBRATION, self._predictor.fingerprint, embeddings.shape[1], managed=False
+        )
+        data = GalleryData(metadata, entries, insert_into_random(embeddings, people))
+        self._gallery = Gallery(FaissBackend(Path("unused"), data), self._predictor)
 
-    def name(self, photo: np.ndarray) -> list[int]:
-        """As `Names.name`."""
+    def identify(self, image: np.ndarray) -> list[int]:
+        """Identify as `Method.identify`."""
         assert self._gallery is not None
-        return [int(face.nearest or -1) for face in self._gallery.identify(photo)]
+        return [int(face.nearest or -1) for face in self._gallery.identify(image)]
 
 
 def main() -> None:
-    """Time all in turns, each in a process of its own, and print the tables."""
+    """Time all methods in turns, each in its own process, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/ and weights/")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
-    photos = {faces: mosaic(arguments.data, *shape) for faces, shape in MOSAICS.items()}
-    names = [*OURS, *PEERS, *(DLIB if find_spec("dlib") and find_spec(MODELS) else [])]
+    configure_process()  # the spawned processes inherit the environment
+    images = {faces: compose_grid(arguments.data, *shape) for faces, shape in MOSAICS.items()}
+    names = [*ONELOOK, *PEERS, *(DLIB if find_spec("dlib") and find_spec(MODELS) else [])]
     spawn = get_context("spawn")
-    ends: dict[str, Connection] = {}
+    connections: dict[str, Connection] = {}
     for name in names:
-        ends[name], other = spawn.Pipe()
-        spawn.Process(target=work, args=(name, arguments.data, arguments.model, photos, other), daemon=True).start()
-        ends[name].recv()  # ready
-    times, named = take_turns(ends, arguments.rounds)
-    print_times(times, named)
+        connections[name], other = spawn.Pipe()
+        spawn.Process(target=serve, args=(name, arguments.data, arguments.model, images, other), daemon=True).start()
+        connections[name].recv()  # ready
+    times, counts = take_turns(connections, arguments.rounds)
+    print_times(times, counts)
     print("\n| method | peak memory, MB |\n|---|---|")
-    for name, end in ends.items():
-        end.send(None)
-        print(f"| {name} | {end.recv():,} |")
+    for name, connection in connections.items():
+        connection.send(None)
+        print(f"| {name} | {connection.recv():,} |")
 
 
-def work(name: str, data: Path, model: Path, photos: dict[int, np.ndarray], end: Connection) -> None:
-    """A process that looks when it is told a number of faces, and answers with milliseconds and the faces named."""
+def serve(name: str, data: Path, model: Path, images: dict[int, np.ndarray], connection: Connection) -> None:
+    """Receive numbers of faces; send milliseconds and the count of identified faces, and at the end peak memory."""
+    configure_process()
     torch.set_num_threads(THREADS)
     cv2.setNumThreads(THREADS)
-    method = make(name, data, model)
-    method.enroll(photos[max(photos)], PEOPLE)
-    end.send("ready")
-    while (faces := end.recv()) is not None:
+    method = create_method(name, data, model)
+    method.enroll(images[max(images)], PEOPLE)
+    connection.send("ready")
+    while (faces := connection.recv()) is not None:
         taken = []
-        for _ in range(1 if name in DLIB else LOOKS):
+        for _ in range(1 if name in DLIB else PREDICTIONS):
             start = time.perf_counter()
-            answers = method.name(photos[faces])
+            people = method.identify(images[faces])
             taken.append(1000 * (time.perf_counter() - start))
-        end.send((statistics.median(taken), len(answers)))
+        connection.send((statistics.median(taken), len(people)))
     status = Path("/proc/self/status").read_text()
-    end.send(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+    connection.send(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 
 
-def make(name: str, data: Path, model: Path) -> Names:
-    """The method of that name."""
-    if name == OURS[0]:
-        return OneLook(open_predictor(model))
-    if name == OURS[1]:
+def create_method(name: str, data: Path, model: Path) -> Method:
+    """Create the method of a row."""
+    if name == FAST:
+        return OneLook(load_torch_predictor(model, fastest_precision()))
+    if name == TORCH:
+        with onednn.disabled():
+            return OneLook(load_torch_predictor(model, fastest_precision()))
+    if name == FLOAT32:
         return OneLook(load_torch_predictor(model))
-    if name == OURS[2]:
+    if name == ONNX:
         with TemporaryDirectory() as folder:
             file = Path(folder) / "model.onnx"
             write_onnx(file, load_model(model), fingerprint(model))
-            return OneLook(open_predictor(file))
+            return OneLook(OnnxPredictor(file))
     if name in DLIB:
         return Dlib(network=DLIB[name])
     detect = yunet(data, HEIGHT, WIDTH) if name.startswith(YUNET) else tiny_retinaface(THREADS)
-    return TwoLooks(detect, mobilefacenet(data, THREADS, batched=name.endswith("batched")))
+    return TwoStage(detect, mobilefacenet(data, THREADS, batched=name.endswith("batched")))
 
 
-def mosaic(data: Path, rows: int, columns: int) -> np.ndarray:
-    """A VGA photo of so many faces: the middles of LFW photos of test people, one beside the other."""
-    reading = read_lfw(LfwSettings(path=str(data / "lfw")))
-    official = reading.official or {}
+def compose_grid(data: Path, rows: int, columns: int) -> np.ndarray:
+    """Compose a VGA image of a grid of faces, the centers of LFW photos of test people."""
+    dataset = read_lfw(LfwSettings(path=str(data / "lfw")))
+    official = dataset.official_splits or {}
     first = {
         portrait.identity: portrait.path
-        for portrait in reversed(reading.portraits)
+        for portrait in reversed(dataset.images)
         if official[portrait.identity] == "test"
     }
-    chosen = sorted(first.values())[:: len(first) // (rows * columns)]
+    paths = sorted(first.values())[:: len(first) // (rows * columns)]
     height, width = HEIGHT // rows, WIDTH // columns
-    photo = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    for place in range(rows * columns):
-        face = read_image(chosen[place])
-        # LFW photos are square; of several, the middle four fifths are shown.
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for index in range(rows * columns):
+        face = read_image(paths[index])
+        # LFW photos are square; a grid of several shows the middle four fifths of each.
         scale = max(height, width) / len(face) * (1.25 if rows > 1 else 1)
         face = cv2.resize(face, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         top, left = (face.shape[0] - height) // 2, (face.shape[1] - width) // 2
-        y, x = place // columns * height, place % columns * width
-        photo[y : y + height, x : x + width] = face[top : top + height, left : left + width]
-    return photo
+        y, x = index // columns * height, index % columns * width
+        image[y : y + height, x : x + width] = face[top : top + height, left : left + width]
+    return image
 
 
 def take_turns(
-    ends: dict[str, Connection], rounds: int
+    connections: dict[str, Connection], rounds: int
 ) -> tuple[dict[str, dict[int, list[float]]], dict[str, dict[int, int]]]:
-    """Milliseconds of each round, and how many faces were named, by method and photo."""
-    times: dict[str, dict[int, list[float]]] = {name: {faces: [] for faces in MOSAICS} for name in ends}
-    named: dict[str, dict[int, int]] = {name: {} for name in ends}
+    """Return milliseconds of each round and the count of identified faces, by method and image."""
+    times: dict[str, dict[int, list[float]]] = {name: {faces: [] for faces in MOSAICS} for name in connections}
+    counts: dict[str, dict[int, int]] = {name: {} for name in connections}
     for turn in track(range(rounds), description="rounds", transient=True, console=Console(stderr=True)):
         for faces in MOSAICS:
-            for name, end in ends.items():
+            for name, connection in connections.items():
                 if name in DLIB and turn >= DLIB_ROUNDS:
                     continue
                 time.sleep(PAUSE)
-                end.send(faces)
-                taken, named[name][faces] = end.recv()
+                connection.send(faces)
+                taken, counts[name][faces] = connection.recv()
                 times[name][faces].append(taken)
-    return times, named
+    return times, counts
 
 
-def print_times(times: dict[str, dict[int, list[float]]], named: dict[str, dict[int, int]]) -> None:
-    """The table of medians, with how many times as long as onelook each takes."""
+def print_times(times: dict[str, dict[int, list[float]]], counts: dict[str, dict[int, int]]) -> None:
+    """Print the medians, and their ratios to the first row."""
     print(f"| method | {' | '.join(f'faces found, ms with {faces}, × onelook' for faces in MOSAICS)} |")
     print(f"|---|{'---|' * len(MOSAICS)}")
     for name, of_photo in times.items():
         cells = []
         for faces, taken in of_photo.items():
-            ours = times[OURS[0]][faces]
-            ratio = statistics.median(theirs / own for theirs, own in zip(taken, ours, strict=False))
-            cells.append(f"{named[name][faces]}, {statistics.median(taken):.1f}, {ratio:.2f}")
+            first = times[ONELOOK[0]][faces]
+            ratio = statistics.median(other / own for other, own in zip(taken, first, strict=False))
+            cells.append(f"{counts[name][faces]}, {statistics.median(taken):.1f}, {ratio:.2f}")
         print(f"| {name} | {' | '.join(cells)} |")
 
 

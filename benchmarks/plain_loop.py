@@ -1,4 +1,7 @@
-"""A training loop as a tutorial writes it: what ours is timed against. No benchmark by itself."""
+"""A plain training loop, as a tutorial writes it.
+
+The peer of training_throughput.py.
+"""
 
 import time
 from itertools import islice
@@ -16,19 +19,25 @@ from onelook.settings import MatchThresholds, Settings, TrainSettings
 
 
 class Pace(NamedTuple):
-    """One turn: images a second, and the share of the time that was spent waiting for the loader."""
+    """Images per second of one turn.
+
+    And the fraction of the time spent waiting for the loader.
+    """
 
     images: float
     waiting: float
 
     @classmethod
     def of(cls, images: int, seconds: float, waited: float) -> "Pace":
-        """Of a turn that took so long, of which so much was waiting."""
+        """Build the pace of a turn from its duration and its waiting time."""
         return cls(images / seconds, waited / seconds)
 
 
 class PlainLoop:
-    """Batches in the foreground, losses photo by photo, and for the rest what onelook does."""
+    """Training loop with batches in the foreground and losses image by image.
+
+    Otherwise as onelook's.
+    """
 
     def __init__(self, network: JointNetwork, scenes: SceneDataset, settings: Settings, steps: int) -> None:
         self.network = network.train()
@@ -36,7 +45,7 @@ class PlainLoop:
         self.settings = settings.train
         self.few = steps
         side = settings.train.augment.crop_size
-        self.anchors = network.detector.anchors(side, side)
+        self.anchors = network.detector.make_anchors(side, side)
         decaying = [parameter for parameter in network.parameters() if parameter.ndim > 1]
         others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
@@ -50,7 +59,7 @@ class PlainLoop:
     def turn(self, epoch: int) -> Pace:
         """Train for an epoch."""
         start, waited = time.perf_counter(), 0.0
-        batches = islice(self.scenes.batches(epoch, self.settings.batch), self.few)
+        batches = islice(self.scenes.batches(epoch, self.settings.batch_size), self.few)
         for _ in range(self.few):
             asked = time.perf_counter()
             batch = next(batches)
@@ -58,29 +67,32 @@ class PlainLoop:
             loss = self.loss(batch)
             self.optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_grad_norm)
             self.optimizer.step()
-        return Pace.of(self.few * self.settings.batch, time.perf_counter() - start, waited)
+        return Pace.of(self.few * self.settings.batch_size, time.perf_counter() - start, waited)
 
     def loss(self, batch: SceneBatch) -> Tensor:
-        """The weighted sum of the losses of all stages."""
+        """Return the weighted sum of the losses of all stages."""
         shared = self.network(batch.images.contiguous())
         matching = self.settings.matching
-        stages: list[tuple[AnchorOutputs, MatchThresholds]] = [(shared.anchors, matching)]
-        if shared.first is not None:
-            stages = [(shared.first, matching.cascade.first), (shared.anchors, matching.cascade.second)]
+        stages: list[tuple[AnchorOutputs, MatchThresholds]] = [(shared.anchor_outputs, matching)]
+        if shared.first_stage is not None:
+            stages = [(shared.first_stage, matching.cascade.first), (shared.anchor_outputs, matching.cascade.second)]
         total = torch.zeros(())
         starts = self.anchors.expand(len(batch.images), -1, -1)
         for outputs, thresholds in stages:
             total = total + stage_loss(outputs, starts, thresholds, batch, self.settings)
-            starts = shared.starts(self.anchors)
+            starts = shared.reference_boxes(self.anchors)
         return total
 
 
 def stage_loss(
     outputs: AnchorOutputs, starts: Tensor, thresholds: MatchThresholds, batch: SceneBatch, settings: TrainSettings
 ) -> Tensor:
-    """Classification, boxes and landmarks, photo by photo. `starts` (B, n, 4): what the offsets lead from."""
+    """Compute classification, box and landmark losses image by image.
+
+    `starts` (B, n, 4) are the anchors.
+    """
     classification = box = landmarks = torch.zeros(())
     positives = numbers = 0
     for image, (boxes, points) in enumerate(zip(batch.boxes, batch.landmarks, strict=True)):
@@ -107,7 +119,10 @@ def stage_loss(
 
 
 def match(anchors: Tensor, boxes: Tensor, thresholds: MatchThresholds) -> Tensor:
-    """The face (n,) of each anchor (n, 4; x1 y1 x2 y2), -1 for background and -2 for neither; a face at a time."""
+    """Return the face (n,) of each anchor (n, 4; x1 y1 x2 y2), -1 for background.
+
+    -2 for ignored; face by face.
+    """
     best = torch.zeros(len(anchors))
     faces = torch.full((len(anchors),), -1)
     nearest = []

@@ -1,12 +1,11 @@
-"""All tables of benchmarks/README.md anew, in one run.
+"""Run all benchmarks and rewrite the tables of benchmarks/README.md.
 
     python benchmarks/suite.py --data ../shared/data [--only NAME ...]
 
-Each command that the document names (`blocks.py` says how) runs in a process of its own, one after the other, with two
-threads. What it prints takes the place of its table at once, with a line that tells the machine, the duration, how much
-other work there was beside it, the day and the commit: Ctrl-C keeps the tables that are done. Where a command fails its
-table stays as it was, a line says why, and in the end the exit code is 1. Tables that need research data, or what
-`make repro` leaves, are left out without it.
+Each command that the document names (see `readme_tables.py`) runs in a process of its own, one after the other, with
+two threads. Its output replaces its table at once, with a line for machine, duration, other load, day and commit:
+after Ctrl-C the finished tables are kept. Where a command fails, its table stays, a line says why, and the exit code
+is 1. Tables that need absent research data, or absent outputs of `make repro`, are skipped.
 """
 
 import argparse
@@ -18,8 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from blocks import Block, read_blocks, with_table
-from machine import busy_seconds, own_seconds, this_commit, this_machine
+from machine_info import busy_seconds, current_commit, describe_machine, own_seconds
+from readme_tables import Block, read_blocks, with_table
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -31,20 +30,23 @@ QUIET = 0.05  # of the processors' time for other work
 
 
 class Suite:
-    """A document, `README.md` beside the commands in `folder`, and where the research data is."""
+    """A document, `README.md` beside the commands in `folder`.
+
+    And the folder of the research data.
+    """
 
     def __init__(self, folder: Path, data: Path, console: Console) -> None:
         self.folder, self.data, self.console = folder, data, console
         self.document = folder / "README.md"
-        self.commit = this_commit(folder.parent, self.document)
-        self.machine = this_machine()
+        self.commit = current_commit(folder.parent, self.document)
+        self.machine = describe_machine()
 
     def text(self) -> str:
-        """The document as it is now: somebody may be writing in it."""
+        """Read the document as it is now, as it may be edited meanwhile."""
         return self.document.read_bytes().decode()
 
     def chosen(self, names: Sequence[str]) -> list[Block]:
-        """The tables to make: those of the named commands, or all.
+        """Return the blocks to make: those of the named commands, or all.
 
         Raises:
             OnelookError: the document's markers are wrong, or no table is made by a command of that name.
@@ -58,7 +60,7 @@ class Suite:
         return [block for block in blocks if not wanted or block.name in wanted]
 
     def make(self, blocks: Sequence[Block]) -> int:
-        """Make the tables; how many could not be made."""
+        """Make the tables and return the number of failures."""
         failed = 0
         columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
         with Progress(*columns, console=self.console, transient=True) as progress:
@@ -81,7 +83,7 @@ class Suite:
         return failed
 
     def make_one(self, block: Block) -> str:
-        """Make a table and write it; how long that took, and what else the machine did meanwhile.
+        """Make and write a table; return its duration and the other load meanwhile.
 
         Raises:
             OnelookError: it could not be made, or not be written.
@@ -98,7 +100,7 @@ class Suite:
         return took
 
     def printed_by(self, block: Block) -> str:
-        """What a command prints.
+        """Return the output of a command.
 
         Raises:
             OnelookError: it ended in an error, or printed no table.
@@ -120,24 +122,24 @@ class Suite:
         return done.stdout.strip()
 
     def tell(self, line: str) -> None:
-        """Print a line as it is."""
+        """Print a line without markup."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, which of an exception is its message."""
+    """Return the last nonempty line, which of an exception is its message."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "and nothing said"
 
 
 def duration(seconds: float) -> str:
-    """As people write it."""
+    """Format a duration for people."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def main() -> None:
-    """Make the tables that are asked for."""
+    """Make the requested tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the research data: folder of lfw/, widerface/, ...")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="benchmarks to run; by default all")

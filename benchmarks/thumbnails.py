@@ -1,9 +1,11 @@
-"""What thumbnails cost a gallery: seconds of a change and of a reading of ten thousand rows, with and without them.
+"""Time a gallery with and without thumbnails.
+
+One change and one read of ten thousand faces.
 
     python benchmarks/thumbnails.py
 
-The pictures are those of the embedded default data (ORL database of faces, AT&T Laboratories Cambridge), the embeddings
-random. Prints a Markdown table; times are medians.
+The pictures are those of the embedded default data (ORL database of faces, AT&T Laboratories Cambridge); the embeddings
+are random. Prints a Markdown table; times are medians.
 """
 
 import statistics
@@ -16,9 +18,9 @@ import numpy as np
 
 from onelook.data.readers.orl import read_orl
 from onelook.gallery import storage
-from onelook.gallery.data import Entry, GalleryData, GalleryMetadata
-from onelook.gallery.face_quality import Quality
-from onelook.gallery.thumbnail import thumbnail
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
+from onelook.face_quality import Quality
+from onelook.gallery.thumbnail import make_thumbnail
 from onelook.settings import DetectSettings
 
 ROWS, SIZE, TIMES = 10_000, 128, 9
@@ -26,7 +28,7 @@ ROWS, SIZE, TIMES = 10_000, 128, 9
 
 def main() -> None:
     """Time a gallery without them and one with them, and print the table."""
-    pictures = [thumbnail(each.read(), np.asarray([10, 20, 80, 100], np.float32)) for each in read_orl().portraits]
+    pictures = [make_thumbnail(each.read(), np.asarray([10, 20, 80, 100], np.float32)) for each in read_orl().images]
     characters = statistics.mean(map(len, pictures))
     rows = []
     for chosen in (None, pictures):
@@ -34,7 +36,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as root:
             folder = Path(root) / "gallery"
             storage.create(folder, contents)
-            change = _median(lambda folder=folder: storage.change(folder, lambda held: held))
+            change = _median(lambda folder=folder: storage.update(folder, lambda held: held))
             read = _median(lambda folder=folder: storage.read(folder))
             rows.append((sum(path.stat().st_size for path in folder.iterdir()) / 1e6, change, read))
     print(f"| {ROWS:,} rows | on the disk | a change | a reading |\n|---|---|---|---|")
@@ -52,7 +54,7 @@ def _contents(pictures: list[str] | None) -> GalleryData:
         fingerprint="f", embedding_size=SIZE, threshold=0.5, target_fpir=0.01, detect=detect, managed=False
     )
     entries = tuple(
-        Entry(
+        EnrolledFace(
             person=f"person {i // 5}",
             photo=f"photos/{i}.jpg",
             sha256=f"{i:064x}",

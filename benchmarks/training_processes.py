@@ -1,9 +1,11 @@
-"""How many images a second do one and two processes train on, and how long do they wait for the loader?
+"""Time training with one and two processes.
+
+Images per second, and time spent waiting for the loader.
 
     python benchmarks/training_processes.py [--scenes build/scenes] [--batch 12] [--steps 4] [--rounds 5]
 
-The training of params.yaml. Two processes share each batch, with a thread each; one has a thread, or two. The forms
-take turns, and medians are over the turns; waiting is that of the first process. Prints a Markdown table.
+The training of params.yaml. Two processes divide each batch, with a thread each; one process has a thread, or two. The
+forms take turns; medians are over the turns; waiting is that of rank 0. Prints a Markdown table.
 """
 
 import argparse
@@ -30,7 +32,10 @@ FORMS = ((1, 1), (1, 2), (2, 1))  # processes, threads of each
 
 
 def main() -> None:
-    """Time the forms in turns and print the table; as one of the processes, train and write what was timed."""
+    """Time the forms in turns and print the table.
+
+    Under torchrun, train and write the timing.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=Path, default=Path("build/scenes"), help="folder that prepare wrote")
     parser.add_argument("--batch", type=int, default=12, help="scenes in a batch")
@@ -67,7 +72,7 @@ def turn(processes: int, threads: int) -> dict[str, float]:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Time some steps as one of the processes; the first writes the pace."""
+    """Time some steps as one of the processes; rank 0 writes the pace."""
     tree = load_settings(Path("params.yaml")).model_dump()
     tree["base"]["threads"] = arguments.threads
     tree["train"]["batch"] = arguments.batch

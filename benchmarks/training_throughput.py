@@ -1,11 +1,13 @@
-"""How many images a second does training see? Our loop against a plain one, over the same network, in one run.
+"""Time the training loop against a plain one over the same network.
+
+Images per second, in one run.
 
     python benchmarks/training_throughput.py [--scenes build/scenes] [--crops 320] [--steps 4] [--rounds 5]
 
-Ours is the training loop with its loader. The plain one is what a tutorial writes: batches made in the foreground,
-faces matched and hard negatives mined image by image, the memory as torch lays it out. Same augmented photos, same
-network, losses and optimizer: on the first batch both must have the same loss, or the benchmark ends. Detection from
-nothing, two threads; the two take turns, and medians are over the turns. Prints a Markdown table.
+The peer is a tutorial's loop: batches made in the foreground, faces matched and hard negatives mined image by image,
+torch's default memory layout. Augmented photos, network, losses and optimizer are the same: the benchmark ends unless
+both losses agree on the first batch. Detection from random weights, two threads; the two take turns, and medians are
+over the turns. Prints a Markdown table.
 """
 
 import argparse
@@ -42,27 +44,27 @@ FORMS: tuple[tuple[str, dict[str, Any], int], ...] = (
 
 
 class Ours(Trainer):
-    """The trainer, for a few steps an epoch, with a note of when each of them begins; epochs are asked for in turn."""
+    """Trainer with a few steps an epoch that records when each step begins."""
 
     def __init__(self, network: JointNetwork, scenes: SceneDataset, settings: Settings, steps: int) -> None:
         super().__init__(network, scenes, settings)
         self.few = steps
         self.began: list[float] = []
-        self.ahead = self.loader(count())
+        self.ahead = self.batches(count())
 
-    def steps(self) -> int:
+    def steps_per_epoch(self) -> int:
         return self.few
 
-    def _set_rates(self, step: int, count: int) -> None:
+    def set_learning_rates(self, step: int, steps_per_epoch: int) -> None:
         self.began.append(time.perf_counter())  # the first thing a step does
-        super()._set_rates(step, count)
+        super().set_learning_rates(step, steps_per_epoch)
 
     def turn(self, epoch: int) -> Pace:
         """Train for an epoch."""
         self.began, ended = [], [time.perf_counter()]
-        self._epoch(epoch, self.ahead, lambda epoch, step: ended.append(time.perf_counter()))
+        self.train_epoch(epoch, self.ahead, lambda epoch, step: ended.append(time.perf_counter()))
         waited = sum(begin - end for begin, end in zip(self.began, ended, strict=False))
-        return Pace.of(self.few * self.settings.batch, ended[-1] - ended[0], waited)
+        return Pace.of(self.few * self.settings.batch_size, ended[-1] - ended[0], waited)
 
 
 def main() -> None:
@@ -79,7 +81,7 @@ def main() -> None:
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("training", total=len(rows) * (1 + arguments.rounds))
         for (told, changes, batch), crop in rows:
-            ours, plain = both_loops(arguments.scenes, _settings(changes, batch, crop), arguments.steps)
+            ours, plain = make_loops(arguments.scenes, _settings(changes, batch, crop), arguments.steps)
             turns = []
             for epoch in range(1 + arguments.rounds):
                 turns.append((ours.turn(epoch), plain.turn(epoch)))
@@ -88,8 +90,11 @@ def main() -> None:
     print("\n".join(lines))
 
 
-def both_loops(scenes: Path, settings: Settings, steps: int) -> tuple[Ours, PlainLoop]:
-    """Both, over copies of one network; their losses on the first batch agree."""
+def make_loops(scenes: Path, settings: Settings, steps: int) -> tuple[Ours, PlainLoop]:
+    """Return both loops over copies of one network.
+
+    Their losses on the first batch agree.
+    """
     seed_everything(settings.base)
     network = JointNetwork(settings.model)
     training = SceneDataset(read_manifest(scenes), settings.train.augment, settings.base.seed)
@@ -97,7 +102,7 @@ def both_loops(scenes: Path, settings: Settings, steps: int) -> tuple[Ours, Plai
     ours = Ours(network.train(), training, settings, steps)
     batch = next(training.batches(0, settings.train.batch_size))
     with torch.no_grad():
-        one, two = float(ours.balance(ours.losses.of_scenes(batch, 0, 0))), float(plain.loss(batch))
+        one, two = float(ours.losses(batch, None, 0, 0)["total"]), float(plain.loss(batch))
     if abs(one - two) > TOLERANCE * max(1.0, abs(two)):
         sys.exit(
             f"the loops do different work: the loss of the first batch is {one:.6f} in ours, {two:.6f} in the other"
@@ -109,8 +114,8 @@ def _settings(changes: dict[str, Any], batch: int, crop: int) -> Settings:
     tree = load_settings(Path("params.yaml")).model_dump()
     tree["base"]["threads"] = THREADS
     tree["model"] |= {"init": "random", **changes}
-    tree["train"] |= {"tasks": "detection", "batch": batch}
-    tree["train"]["augment"]["crop"] = crop
+    tree["train"] |= {"tasks": "detection", "batch_size": batch}
+    tree["train"]["augment"]["crop_size"] = crop
     return Settings.model_validate(tree)
 
 

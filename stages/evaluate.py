@@ -1,6 +1,6 @@
-"""Measure a model: `python stages/evaluate.py --scenes build/scenes --model build/model --out build/evaluation`.
+"""Evaluate a model: `python stages/evaluate.py --scenes build/scenes --model build/model --out build/evaluation`.
 
-How long a look takes goes to MLflow and to timing.json beside the folder, not into it: it differs from run to run.
+Timing differs from run to run, so it goes to MLflow and to timing.json beside the output folder, not into it.
 """
 
 import argparse
@@ -11,24 +11,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an ex
 
 from onelook.data.image_io import read_image, write_image
 from onelook.data.manifest import read_manifest
+from onelook.evaluation.evaluate import evaluate
 from onelook.evaluation.renderings import draw_renderings
-from onelook.evaluation.report import evaluate, write_evaluation
+from onelook.evaluation.report import write_evaluation
 from onelook.evaluation.timing import time_predictions
-from onelook.experiment.run_record import flatten
+from onelook.experiment.run_record import flatten_keys
+from onelook.experiment.stage_main import stage_main
+from onelook.experiment.stage_run import stage_run
 from onelook.files import write_json
 from onelook.inference.loading import load_torch_predictor
 from onelook.reproducibility import seed_everything
 from onelook.settings import load_settings
-from onelook.tracking import stage_main, stage_run
 
-TIMED = 40
-"""Scenes the time of a look is measured on."""
-RENDERED = 24
-"""Validation faces in the picture of a dense head."""
+TIMED_SCENES = 40
+"""Number of test scenes that are timed."""
+RENDERED_FACES = 24
+"""Number of validation faces in the renderings of a dense head."""
 
 
 def main() -> None:
-    """Read the settings, evaluate, write the folder, time looks, log it all."""
+    """Evaluate a model, write the report, time it, and log the run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=Path, required=True, help="folder that prepare wrote")
     parser.add_argument("--model", type=Path, required=True, help="folder that train wrote")
@@ -37,23 +39,24 @@ def main() -> None:
     settings = load_settings(Path("params.yaml"))
     seed_everything(settings.base)
     manifest = read_manifest(arguments.scenes)
-    looker = load_torch_predictor(arguments.model)
+    predictor = load_torch_predictor(arguments.model)
     out: Path = arguments.out
     with stage_run("evaluate", settings, inputs=[arguments.scenes, arguments.model], outputs=[out]) as run:
-        evaluation = evaluate(looker, manifest, settings)
+        evaluation = evaluate(predictor, manifest, settings)
         write_evaluation(evaluation, manifest, out)
-        if looker.network.dense is not None:
-            shown = (read_image(manifest.path(scene)) for scene in manifest.select("validation"))
-            write_image(out / "pictures" / "renderings.png", draw_renderings(looker, shown, settings.detect, RENDERED))
-        photos = [read_image(manifest.path(scene)) for scene in manifest.select("test")[:TIMED]]
-        timing = time_predictions(looker, photos, settings.detect)
+        if predictor.network.dense is not None:
+            images = (read_image(manifest.path(scene)) for scene in manifest.select("validation"))
+            sheet = draw_renderings(predictor, images, settings.detect, RENDERED_FACES)
+            write_image(out / "pictures" / "renderings.png", sheet)
+        timed = [read_image(manifest.path(scene)) for scene in manifest.select("test")[:TIMED_SCENES]]
+        timing = time_predictions(predictor, timed, settings.detect)
         write_json(out.parent / "timing.json", {name: round(value, 2) for name, value in timing.items()})
-        run.metrics(flatten(evaluation.metrics))
-        run.metrics({f"timing.{name}": value for name, value in timing.items()})
-        if evaluation.people is not None:
-            run.metrics({"threshold": evaluation.calibration["threshold"]})
+        run.log_metrics(flatten_keys(evaluation.metrics))
+        run.log_metrics({f"timing.{name}": value for name, value in timing.items()})
+        if evaluation.recognition is not None:
+            run.log_metrics({"threshold": evaluation.calibration["threshold"]})
         for name in ("metrics.json", "calibration.json", "curves", "pictures"):
-            run.artifact(out / name)
+            run.log_artifact(out / name)
 
 
 if __name__ == "__main__":

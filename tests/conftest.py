@@ -1,11 +1,11 @@
-"""Where the research data lies, and what is skipped without it."""
+"""Location of the research data, and skips where it is absent."""
 
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-# A busy machine must not fail a property, and a failure must come back when it is looked for.
+# No deadline: a busy machine must not fail a property. Derandomized: a failure must be reproducible.
 settings.register_profile("onelook", deadline=None, derandomize=True)
 settings.load_profile("onelook")
 
@@ -23,11 +23,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of research photographs and weights."""
+    """Return the folder of research photographs and weights."""
     return SHARED_DATA
 
 
 @pytest.fixture(scope="session")
 def project() -> Path:
-    """The root of the checkout."""
+    """Return the root of the checkout."""
     return Path(__file__).resolve().parents[1]

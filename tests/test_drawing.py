@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from onelook.drawing import GREEN, ORANGE, SKY, VERMILLION, draw_faces, draw_mesh, text_mask, tile
-from onelook.geometry.mesh import VERTICES, edges
+from onelook.drawing import GREEN, ORANGE, SKY, VERMILLION, draw_faces, draw_mesh, text_mask, tile_images
+from onelook.geometry.mesh import NUM_VERTICES, edges
 
 GRAY = 90
 
@@ -52,7 +52,7 @@ def test_absent_landmarks_are_not_drawn() -> None:
 
 
 def test_a_mesh_joins_its_vertices_and_what_is_outside_is_cut_off() -> None:
-    vertices = np.full((VERTICES, 3), 1e9, np.float32)
+    vertices = np.full((NUM_VERTICES, 3), 1e9, np.float32)
     one, other = edges()[0]
     vertices[[one, other]] = [[100.5, 50.5, 7], [200.5, 50.5, -7]]
     photo = blank()
@@ -115,7 +115,7 @@ def test_a_sheet_holds_every_image_in_order() -> None:
     colors = [SKY, ORANGE, GREEN, VERMILLION, (1, 2, 3)]
     shapes = [(50, 100), (200, 100), (30, 30), (100, 100), (10, 300)]
     images = [np.full((*shape, 3), color, np.uint8) for shape, color in zip(shapes, colors, strict=True)]
-    sheet = tile(images, columns=2, width=412)
+    sheet = tile_images(images, columns=2, width=412)
     places = [where(sheet, color) for color in colors]
     assert sheet.shape[1] == 412
     assert [place[2] - place[0] for place in places] == [200] * 5

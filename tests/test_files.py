@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from onelook.errors import OnelookError
-from onelook.files import inside, recover_folder, replacing, replacing_folder, sha256, write_json
+from onelook.files import atomic_file, atomic_folder, recover_folder, resolve_inside, sha256, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
@@ -39,7 +39,7 @@ def test_a_replaced_folder_holds_only_what_is_new(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
-    with replacing_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         (temporary / "sub").mkdir()
         (temporary / "sub/new.txt").write_text("new")
     assert [str(p.relative_to(folder)) for p in sorted(folder.rglob("*"))] == ["sub", "sub/new.txt"]
@@ -50,7 +50,7 @@ def test_a_failed_replacement_leaves_the_old_folder(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
-    with pytest.raises(RuntimeError), replacing_folder(folder) as temporary:
+    with pytest.raises(RuntimeError), atomic_folder(folder) as temporary:
         (temporary / "half.txt").write_text("half")
         raise RuntimeError
     assert [p.name for p in folder.iterdir()] == ["old.txt"] and [p.name for p in tmp_path.iterdir()] == ["out"]
@@ -68,10 +68,10 @@ def test_a_folder_killed_between_the_two_renames_comes_back(tmp_path: Path) -> N
 def test_killed_at_any_moment_the_folder_is_whole(tmp_path: Path, delay: float) -> None:
     folder = tmp_path / "out"
     program = (
-        "from pathlib import Path\nfrom onelook.files import replacing_folder\n"
+        "from pathlib import Path\nfrom onelook.files import atomic_folder\n"
         f"folder = Path({str(folder)!r})\n"
         "for i in range(10_000):\n"
-        "    with replacing_folder(folder) as temporary:\n"
+        "    with atomic_folder(folder) as temporary:\n"
         "        for part in 'abc':\n            (temporary / part).write_text(str(i))\n"
         "    if i == 3:\n        print('going', flush=True)\n"
     )
@@ -100,12 +100,12 @@ def test_a_path_out_of_a_label_file_never_leaves_the_root(tmp_path: Path, path: 
     root.mkdir()
     (root / "link").symlink_to(tmp_path)
     with pytest.raises(OnelookError, match="leaves the data folder"):
-        inside(root, path)
-    assert inside(root, "a/b.jpg") == root / "a/b.jpg"
+        resolve_inside(root, path)
+    assert resolve_inside(root, "a/b.jpg") == root / "a/b.jpg"
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    for replace in (replacing, replacing_folder):
+    for replace in (atomic_file, atomic_folder):
         with pytest.raises(OnelookError, match="cannot be written"), replace(tmp_path / "file" / "out"):
             pass

@@ -9,7 +9,7 @@ import pytest
 
 _HEAD = """
     import signal, sys, time
-    from onelook.interrupts import Terminated, interrupts_kept
+    from onelook.interrupts import Terminated, redeliver_interrupts
 
     class Interrupted:
         def __init__(self, number): self.number = number
@@ -36,7 +36,7 @@ def _run(body: str) -> "subprocess.CompletedProcess[str]":
 def test_an_interruption_in_a_finalizer_comes_again(number: signal.Signals, caught: str) -> None:
     done = _run(f"""
         try:
-            with interrupts_kept():
+            with redeliver_interrupts():
                 Interrupted({number.value})
                 print("goes on", flush=True)
                 wait()
@@ -52,7 +52,7 @@ def test_other_errors_there_are_told_as_ever_and_the_hook_is_put_back() -> None:
         class Broken:
             def __del__(self): 1 / 0
         before = sys.unraisablehook
-        with interrupts_kept():
+        with redeliver_interrupts():
             Broken()
         assert sys.unraisablehook is before
     """)

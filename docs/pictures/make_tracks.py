@@ -15,7 +15,7 @@ import numpy as np
 
 from onelook.data.image_io import write_image
 from onelook.data.readers.orl import read_orl
-from onelook.drawing import tile
+from onelook.drawing import tile_images
 from onelook.gallery.gallery import create_gallery
 from onelook.media.video_io import VideoReader, VideoWriter
 
@@ -29,7 +29,7 @@ OUT = Path(__file__).parent / "tracks.png"
 def main() -> None:
     """Enroll two people, film, identify, and put frames side by side."""
     portraits: dict[str, list[np.ndarray]] = {}
-    for each in read_orl().portraits:
+    for each in read_orl().images:
         if each.identity in (*ENROLLED, STRANGER):
             portraits.setdefault(each.identity, []).append(
                 np.kron(each.read(), np.ones((2, 2, 1), np.uint8))[16:-16, 8:-8]
@@ -51,7 +51,7 @@ def main() -> None:
         (drawn,) = (folder / "found/pictures").rglob("*.mp4")
         with VideoReader(drawn) as named:
             shown = [each.image for each in named.frames() if each.number in SHOWN]
-        write_image(OUT, tile(shown, columns=len(shown), width=1440))
+        write_image(OUT, tile_images(shown, columns=len(shown), width=1440))
 
 
 def ground() -> np.ndarray:

@@ -6,7 +6,6 @@ for face in gallery.identify("photo.jpg"):
     print(face.name, face.similarity, face.box)
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +36,6 @@ __all__ = [
     "open_gallery",
     "read_image",
 ]
-
-# Threads that wait for each other spin; on a machine that does anything else they then starve whoever has the work.
-# Short spins cost a few per cent alone and save two thirds of the time beside another process. Read as torch is loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # Imported when first used: torch takes seconds, and `onelook --help` or reading settings needs none of it.
 _HOMES = {

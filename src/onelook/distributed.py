@@ -1,30 +1,33 @@
-"""What processes that train together tell each other; one process alone says nothing, and its numbers stay as they are.
+"""Collective operations of data-parallel training (torch.distributed, gloo).
 
-Each process has a part of the batch, the first the first, and computes losses whose mean over the processes is that of
-the whole batch: DistributedDataParallel takes the mean of the gradients. Every process must ask the same questions in
-the same order.
+- Each process holds a shard of the batch, in the order of the ranks.
+- A loss of a process is scaled so that its mean over the processes is the loss of the whole batch, because
+  DistributedDataParallel averages gradients.
+- Every process must call the same operations in the same order.
+- Without a process group there is one process, and every operation returns its input.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
+from torch.nn import functional
 
-# The first process validates alone, and the others wait for it.
-_PATIENCE = timedelta(hours=12)
+# Rank 0 validates alone while the other processes wait in a collective operation.
+_TIMEOUT = timedelta(hours=12)
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Meet the other processes that torchrun started, on this machine and others; alone without it."""
+    """Join the process group that torchrun set up; without torchrun, do nothing."""
     if not dist.is_torchelastic_launched():
         yield
         return
-    dist.init_process_group("gloo", timeout=_PATIENCE)
+    dist.init_process_group("gloo", timeout=_TIMEOUT)
     try:
         yield
     finally:
@@ -32,41 +35,52 @@ def process_group() -> Iterator[None]:
 
 
 def world_size() -> int:
-    """How many train together."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """The number of this one, from 0; only the first writes and prints."""
+    """Return the number of this process, from 0; only rank 0 writes files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def shard(count: int) -> range:
+    """Return the indices of this process out of `count`, in shards of equal size.
+
+    Where `count` is not a multiple of the world size, the shards of the first ranks are longer by one.
+    """
+    size, remainder = divmod(count, world_size())
+    start = rank() * size + min(rank(), remainder)
+    return range(start, start + size + (rank() < remainder))
+
+
 def all_reduce_count(count: float) -> float:
-    """A count summed over the processes."""
+    """Sum a Python number over the processes, in float64."""
     if world_size() == 1:
         return count
-    counted = torch.tensor(count, dtype=torch.float64)
-    dist.all_reduce(counted)
-    return float(counted)
+    total = torch.tensor(count, dtype=torch.float64)
+    dist.all_reduce(total)
+    return float(total)
 
 
 def loss_divisor(count: float) -> float:
-    """What a process divides a sum by, for the mean over the processes to be the whole batch's sum per count.
+    """Compute the divisor that turns a sum of losses into a mean over the batch.
 
-    `count` is this process's; a whole batch without any counts as 1.
+    Each process divides the sum over its shard by it; the mean over the processes is then the sum over the whole batch
+    divided by the count over the whole batch.
+
+    Args:
+        count: samples in the shard of this process. A total of 0 is replaced by 1.
     """
     return max(1, all_reduce_count(count)) / world_size()
 
 
-def shard(count: int) -> range:
-    """Which of `count` things are this process's: as many as another's, or one more."""
-    each, more = divmod(count, world_size())
-    first = rank() * each + min(rank(), more)
-    return range(first, first + each + (rank() < more))
-
-
 def all_reduce_mean(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Scalars by name, the same names in all processes, each the mean over the processes."""
+    """Average scalars over the processes.
+
+    Args:
+        values: scalars by name, with the same names in every process.
+    """
     if world_size() > 1:
         stacked = torch.stack([value.detach().double() for value in values.values()])
         dist.all_reduce(stacked)
@@ -74,66 +88,55 @@ def all_reduce_mean(values: Mapping[str, Tensor]) -> dict[str, float]:
     return {name: float(value.detach()) for name, value in values.items()}
 
 
-def all_gather(rows: Tensor) -> Tensor:
-    """The rows (n, ...) of all processes, those of the first first; gradients find their way back."""
-    return rows if world_size() == 1 else _Gathered.apply(rows)
-
-
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """The sum of the values (of one shape) over the processes; gradients find their way back."""
-    return values if world_size() == 1 else _Summed.apply(values)
+    """Sum tensors of one shape over the processes; differentiable."""
+    if world_size() == 1:
+        return values
+    total: Tensor = all_reduce(values)
+    return total
 
 
 def all_reduce_max(values: Tensor) -> Tensor:
-    """The largest of the values (of one shape) in any process, which no gradient comes back from."""
-    largest = values.detach().clone()
+    """Return the elementwise maximum over the processes; not differentiable."""
+    maximum = values.detach().clone()
     if world_size() > 1:
-        dist.all_reduce(largest, dist.ReduceOp.MAX)
-    return largest
+        dist.all_reduce(maximum, dist.ReduceOp.MAX)
+    return maximum
+
+
+def all_gather(rows: Tensor) -> Tensor:
+    """Concatenate the rows (n, ...) of all processes in the order of the ranks; differentiable.
+
+    The processes may have different numbers of rows. `torch.distributed.nn.functional.all_gather` needs equal ones, so
+    zero-padded rows are summed instead; value and gradient are the same.
+    """
+    if world_size() == 1:
+        return rows
+    lengths = _row_counts(rows)
+    before = sum(lengths[: rank()])
+    after = sum(lengths) - before - len(rows)
+    return all_reduce_sum(functional.pad(rows, (0, 0) * (rows.ndim - 1) + (before, after)))
 
 
 def gather_to_rank0(rows: Tensor) -> Tensor:
-    """The rows (n, ...) of all processes, those of the first first, in the first; the others keep their own alone."""
-    lengths = all_gather(torch.tensor([len(rows)])).tolist()
+    """Concatenate the rows (n, ...) of all processes in rank 0.
+
+    Returns:
+        All rows in rank 0, in the order of the ranks; in the other processes their own rows.
+    """
+    if world_size() == 1:
+        return rows
+    lengths = _row_counts(rows)
     if rank() > 0:
         dist.send(rows.contiguous(), 0)
         return rows
-    parts = [rows, *(rows.new_empty(length, *rows.shape[1:]) for length in lengths[1:])]
-    for source, part in enumerate(parts[1:], 1):
+    received = [rows.new_empty(length, *rows.shape[1:]) for length in lengths[1:]]
+    for source, part in enumerate(received, start=1):
         dist.recv(part, source)
-    return torch.cat(parts)
+    return torch.cat([rows, *received])
 
 
-class _Gathered(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, rows: Tensor) -> Tensor:
-        counts = [torch.zeros((), dtype=torch.int64) for _ in range(world_size())]
-        dist.all_gather(counts, torch.tensor(len(rows)))
-        lengths = [int(count) for count in counts]
-        context.lengths = lengths
-        # Gloo gathers tensors of one shape.
-        padded = rows.new_zeros(max(lengths), *rows.shape[1:])
-        padded[: len(rows)] = rows
-        parts = [torch.empty_like(padded) for _ in lengths]
-        dist.all_gather(parts, padded)
-        return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        whole = gradients[0].contiguous().clone()
-        dist.all_reduce(whole)
-        return whole.split(context.lengths)[rank()]
-
-
-class _Summed(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:
-        whole = values.contiguous().clone()
-        dist.all_reduce(whole)
-        return whole
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        whole = gradients[0].contiguous().clone()
-        dist.all_reduce(whole)
-        return whole
+def _row_counts(rows: Tensor) -> list[int]:
+    counts = [torch.zeros((), dtype=torch.int64) for _ in range(world_size())]
+    dist.all_gather(counts, torch.tensor(len(rows)))
+    return [int(count) for count in counts]

@@ -1,4 +1,4 @@
-"""Faces drawn into a photo, and contact sheets."""
+"""Drawing of faces into an image, and contact sheets."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -24,17 +24,19 @@ _BLACK: Color = (0, 0, 0)
 
 
 def draw_faces(
-    photo: np.ndarray,
+    image: np.ndarray,
     boxes: np.ndarray,
     landmarks: np.ndarray | None = None,
     labels: Sequence[str] | None = None,
     colors: Sequence[Color] | None = None,
 ) -> np.ndarray:
-    """Draw boxes, landmarks and labels; lines and letters grow with the photo, labels stay inside it.
+    """Draw boxes, landmarks and labels into a copy of an image.
+
+    Line widths and letters scale with the image; labels stay inside it.
 
     Args:
-        photo: RGB uint8 (H, W, 3); it is not changed.
-        boxes: (n, 4) x1 y1 x2 y2 in pixels of the photo; what reaches outside is cut off.
+        image: RGB uint8 (H, W, 3); it is not changed.
+        boxes: (n, 4) x1 y1 x2 y2 in pixels of the image; clipped at its border.
         landmarks: (n, 5, 2), NaN where absent; None draws none.
         labels: n lines of text in any script; None draws none.
         colors: n colors of boxes; None: all `SKY`.
@@ -42,38 +44,38 @@ def draw_faces(
     Returns:
         A new RGB uint8 image (H, W, 3).
     """
-    picture = np.ascontiguousarray(photo).copy()
+    picture = np.ascontiguousarray(image).copy()
     height, width = picture.shape[:2]
     line = max(1, round((height + width) / 600))
     letters = max(11, round((height + width) / 90))
-    chosen = colors if colors is not None else [SKY] * len(boxes)
+    box_colors = colors if colors is not None else [SKY] * len(boxes)
     clipped = np.clip(np.nan_to_num(boxes), 0, [width, height, width, height]).round().astype(int).reshape(-1, 4)
-    for box, color in zip(clipped, chosen, strict=True):
+    for box, color in zip(clipped, box_colors, strict=True):
         x1, y1, x2, y2 = (int(c) for c in box)
         if x2 > x1 and y2 > y1:
-            # A dark rim keeps the box visible on a photo of its own color.
+            # A dark rim keeps the box visible on a background of its color.
             cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), _BLACK, line + 2)
             cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), color, line)
     if landmarks is not None:
-        for points, color in zip(landmarks, chosen, strict=True):
+        for points, color in zip(landmarks, box_colors, strict=True):
             for x, y in points[np.isfinite(points).all(axis=1)].clip(-width - height, 2 * (width + height)):
                 cv2.circle(picture, (round(float(x)), round(float(y))), line + 1, _BLACK, -1, cv2.LINE_AA)
                 cv2.circle(picture, (round(float(x)), round(float(y))), line, color, -1, cv2.LINE_AA)
     if labels is not None:
         # Last, so that no box of a neighbor crosses a name.
-        taken = np.zeros((height, width), bool)
-        for box, label, color in zip(clipped, labels, chosen, strict=True):
+        occupied = np.zeros((height, width), bool)
+        for box, label, color in zip(clipped, labels, box_colors, strict=True):
             if label:
-                _put_label(picture, taken, box, label, letters, color)
+                _put_label(picture, occupied, box, label, letters, color)
     return picture
 
 
-def draw_mesh(photo: np.ndarray, vertices: np.ndarray, color: Color = SKY) -> np.ndarray:
+def draw_mesh(image: np.ndarray, vertices: np.ndarray, color: Color = SKY) -> np.ndarray:
     """Draw the edges of a face's mesh, half transparent.
 
     Args:
-        photo: RGB uint8 (H, W, 3); it is not changed.
-        vertices: (468, 2 or 3) in pixels of the photo; depth is not shown.
+        image: RGB uint8 (H, W, 3); it is not changed.
+        vertices: (468, 2 or 3) in pixels of the image; depth is not shown.
         color: of the lines.
 
     Returns:
@@ -81,13 +83,13 @@ def draw_mesh(photo: np.ndarray, vertices: np.ndarray, color: Color = SKY) -> np
     """
     fraction = 4  # bits behind the point of OpenCV's coordinates, which put pixel centers at whole numbers
     ends = np.clip((vertices[edges(), :2] - 0.5) * 2**fraction, -(2**20), 2**20).round().astype(np.int32)
-    lines = np.ascontiguousarray(photo).copy()
+    lines = np.ascontiguousarray(image).copy()
     cv2.polylines(lines, list(ends), False, color, 1, cv2.LINE_AA, fraction)
-    return cv2.addWeighted(lines, 0.6, np.ascontiguousarray(photo), 0.4, 0)
+    return cv2.addWeighted(lines, 0.6, np.ascontiguousarray(image), 0.4, 0)
 
 
-def tile(images: Sequence[np.ndarray], columns: int, width: int) -> np.ndarray:
-    """A contact sheet: images scaled to cells of one width, row by row, on white.
+def tile_images(images: Sequence[np.ndarray], columns: int, width: int) -> np.ndarray:
+    """Tile images into a contact sheet: cells of one width, row by row, on white.
 
     Args:
         images: RGB uint8 (H, W, 3), of any sizes.
@@ -118,8 +120,13 @@ def _to_width(image: np.ndarray, width: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def _put_label(picture: np.ndarray, taken: np.ndarray, box: np.ndarray, label: str, letters: int, color: Color) -> None:
-    """Put a label on a plate at the box: the first place inside the picture, as far as any, that no label has taken."""
+def _put_label(
+    picture: np.ndarray, occupied: np.ndarray, box: np.ndarray, label: str, letters: int, color: Color
+) -> None:
+    """Draw a label on a plate at its box.
+
+    The first position inside the picture that overlaps no earlier label is used, if there is one.
+    """
     height, width = picture.shape[:2]
     margin = max(2, letters // 5)
     ink = text_mask(label, letters)
@@ -131,19 +138,23 @@ def _put_label(picture: np.ndarray, taken: np.ndarray, box: np.ndarray, label: s
     left = min(max(int(box[0]), 0), width - columns)
     tops = (int(box[1]) - rows, int(box[3]), int(box[3]) - rows, int(box[1]))
     inside = [top for top in tops if 0 <= top <= height - rows] or [height - rows]
-    free = (top for top in inside if not taken[top : top + rows, left : left + columns].any())
+    free = (top for top in inside if not occupied[top : top + rows, left : left + columns].any())
     top = next(free, inside[0])
-    taken[top : top + rows, left : left + columns] = True
+    occupied[top : top + rows, left : left + columns] = True
     paper = 1 - plate[:, :, None].astype(np.float32) / 255
     # Black on these colors has a contrast of at least 5 to 1.
     picture[top : top + rows, left : left + columns] = (np.asarray(color) * paper).round().astype(np.uint8)
 
 
 def text_mask(text: str, size: int) -> np.ndarray:
-    """A line of text as coverage (h, w) uint8, 255 where there is ink; `size` is the height of the letters in pixels.
+    """Rasterize a line of text to coverage (h, w) uint8, 255 where there is ink.
 
-    DejaVu Sans, which shapes Arabic and the like, where it has every letter; else the font inside OpenCV, which has
-    Chinese, Japanese and Korean.
+    DejaVu Sans, which shapes scripts such as Arabic, is used where it has every letter; otherwise the font inside
+    OpenCV, which has Chinese, Japanese and Korean.
+
+    Args:
+        text: the line.
+        size: height of the letters, in pixels.
     """
     path, letters = _dejavu()
     if all(ord(character) in letters for character in text):

@@ -1,12 +1,12 @@
-"""The errors a user can mend: each message is one line that says what, where, and what to do."""
+"""Exceptions that a user can fix: what is wrong, where, and what to do."""
 
 
 class OnelookError(Exception):
-    """Bad input, a bad setting or a damaged file; `str(error)` is the whole line shown to the user."""
+    """Bad input, a bad setting or a damaged file; `str(error)` is shown to the user."""
 
 
 class SettingsError(OnelookError):
-    """A key or value of params.yaml that cannot be used."""
+    """An unusable key or value of params.yaml."""
 
 
 class PhotoError(OnelookError):
@@ -22,8 +22,8 @@ class ModelError(OnelookError):
 
 
 class GalleryError(OnelookError):
-    """A gallery folder that cannot be used, or a change to it that cannot be made."""
+    """A gallery that cannot be used, or a change to it that cannot be made."""
 
 
 class DataError(OnelookError):
-    """A data set or manifest that cannot be used."""
+    """A dataset or manifest that cannot be used."""

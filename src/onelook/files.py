@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk at any moment leaves the old file or the new one, never half of one."""
+"""Atomic writes: a kill or a full disk leaves the old file or the new one."""
 
 import glob
 import hashlib
@@ -15,13 +15,15 @@ from onelook.errors import OnelookError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed onto `path`.
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Replace a file atomically: yield a temporary path, renamed on success.
+
+    The temporary file lies beside `path` and is flushed to disk before the rename.
 
     Raises:
         OnelookError: the disk is full or the folder cannot be written; `path` is then as it was.
     """
-    with _told_in_one_line(path):
+    with _one_line_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
@@ -37,19 +39,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; on success it takes the place of `path`.
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Replace a folder: yield an empty temporary folder, renamed on success.
 
-    Between the two renames `path` is absent for an instant; the old folder is then under a hidden name beside it
-    and `recover_folder` brings it back. One process at a time may replace a folder.
+    Between two renames `path` is absent for an instant. The old folder is then under a hidden name beside it, and
+    `recover_folder` restores it. One process at a time may replace a folder.
 
     Raises:
         OnelookError: the disk is full or the folder cannot be written; `path` is then as it was.
     """
-    with _told_in_one_line(path):
+    with _one_line_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         recover_folder(path)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{_unfinished(path)}", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f"{_temporary_prefix(path)}", dir=path.parent))
         retired = path.parent / f".{path.name}.old"
         try:
             yield temporary
@@ -66,8 +68,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def recover_folder(path: Path) -> None:
-    """Undo what a kill in the middle of `replacing_folder` left: bring back the old folder, drop the unfinished one."""
-    for unfinished in path.parent.glob(f"{glob.escape(_unfinished(path))}*"):
+    """Undo an interrupted `atomic_folder`: restore the old folder, remove the new."""
+    for unfinished in path.parent.glob(f"{glob.escape(_temporary_prefix(path))}*"):
         shutil.rmtree(unfinished, ignore_errors=True)
     retired = path.parent / f".{path.name}.old"
     if retired.exists():
@@ -77,12 +79,12 @@ def recover_folder(path: Path) -> None:
             retired.rename(path)
 
 
-def _unfinished(path: Path) -> str:
+def _temporary_prefix(path: Path) -> str:
     return f".{path.name}.new-"
 
 
 @contextmanager
-def _told_in_one_line(path: Path) -> Iterator[None]:
+def _one_line_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -90,25 +92,30 @@ def _told_in_one_line(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as UTF-8 JSON with sorted keys, in one step; NaN and infinity are refused (ValueError)."""
+    """Write `value` atomically as UTF-8 JSON with sorted keys.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity.
+        OnelookError: as `atomic_file`.
+    """
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     write_text(path, text)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, in one step."""
-    with replacing(path) as temporary:
+    """Write `text` atomically as UTF-8."""
+    with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def inside(root: Path, relative: str) -> Path:
-    """`root / relative`, for a path that came out of a label file.
+def resolve_inside(root: Path, relative: str) -> Path:
+    """Return `root / relative` for an untrusted path, as of a label file.
 
     Raises:
         OnelookError: the path leaves `root`.

@@ -1,4 +1,4 @@
-"""Interruptions that are not lost, wherever in the program they come."""
+"""Redelivery of interrupts that Python drops inside finalizers."""
 
 import signal
 import sys
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from threading import Timer
 from typing import Any
 
-# Long after the finalizer has ended, and soon for whoever pressed the keys.
-_SECONDS = 0.05
+# Longer than a finalizer takes, shorter than a person waits.
+REDELIVERY_SECONDS = 0.05
 
 
 class Terminated(SystemExit):
-    """SIGTERM came; raised as an exception so that what is open gets closed."""
+    """SIGTERM as an exception, so that open files and runs are closed."""
 
 
 _SIGNALS = {KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM}
@@ -20,26 +20,26 @@ _SIGNALS = {KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM}
 
 @contextmanager
 def redeliver_interrupts() -> Iterator[None]:
-    """Within it an interruption that Python could only print and drop comes again.
+    """Raise the signal of a dropped interrupt again.
 
-    Out of a finalizer, or a callback of a library in C, no exception gets any further; thousands of these run while
-    packages are imported. A command that was interrupted just then would go on to its end.
+    Python prints and drops an exception that is raised in a finalizer or in a callback of a C library. Thousands of
+    finalizers run while packages are imported. Without redelivery, a command interrupted there runs to its end.
     """
-    before = sys.unraisablehook
+    previous_hook = sys.unraisablehook
 
-    # Of the type `sys.UnraisableHookArgs`, which is there for type checkers alone.
-    def again(lost: Any) -> None:
-        number = _SIGNALS.get(lost.exc_type)
+    # The argument is a `sys.UnraisableHookArgs`, a type that exists for type checkers only.
+    def redeliver(dropped: Any) -> None:
+        number = _SIGNALS.get(dropped.exc_type)
         if number is None:
-            before(lost)
+            previous_hook(dropped)
             return
-        # From a thread, for raised here it would be lost once more.
-        timer = Timer(_SECONDS, signal.raise_signal, [number])
+        # A signal raised inside the finalizer would be dropped again, so a thread raises it later.
+        timer = Timer(REDELIVERY_SECONDS, signal.raise_signal, [number])
         timer.daemon = True
         timer.start()
 
-    sys.unraisablehook = again
+    sys.unraisablehook = redeliver
     try:
         yield
     finally:
-        sys.unraisablehook = before
+        sys.unraisablehook = previous_hook

@@ -1,56 +1,64 @@
-"""When a face is unknown: how similar strangers get to somebody in a gallery, and how sure a name is.
+"""Open-set threshold and confidence from the impostor similarity distribution.
 
-One stranger compared with one person gives a similarity whose upper tail is that of a normal law: the cosine of two
-unrelated directions in many dimensions is nearly normal, and so it was measured down to one comparison in 100,000
-(`benchmarks/unknown.py`). Against N people the stranger's best is the highest of N draws (Grother et al., NIST IR 8271,
-section 3; Jarosz et al., "Large-scale identification system design", 2005): reaching t has the probability
-1 - (1 - S(t))^N, where S is the probability in one comparison. So a threshold follows from a promised rate and N.
+- One impostor against one person gives a similarity whose upper tail is normal: the cosine of two unrelated directions
+  in many dimensions is nearly normal. `benchmarks/open_set.py` confirms it down to one comparison in 100,000.
+- Against N people an impostor's best similarity is the highest of N draws. It reaches t with probability
+  1 - (1 - S(t))^N, where S(t) is the probability for one person. A target rate and N therefore give the threshold.
+
+References: Grother et al., NIST IR 8271, section 3. Jarosz et al., "Large-scale identification system design", 2005.
 """
 
 import math
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveFloat
 from scipy.special import expit, log_ndtr, ndtri
 
 
 class ImpostorModel(BaseModel):
-    """What tells a stranger from an enrolled person, for a gallery of any size."""
+    """The normal tail of impostor similarities, and the confidence of a match."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    mean: float = Field(description="of the normal law whose tail the similarities of strangers have")
-    deviation: PositiveFloat = Field(description="its standard deviation")
-    intercept: float = Field(description="log odds that a name is right where one stranger is expected to reach it")
-    slope: float = Field(ge=0, description="by how much they grow as e times fewer strangers reach it")
+    mean: float = Field(description="mean of the normal distribution whose upper tail fits the impostor similarities")
+    # Calibrations and galleries of earlier versions have the key `deviation`.
+    std: PositiveFloat = Field(
+        validation_alias=AliasChoices("std", "deviation"), description="standard deviation of that distribution"
+    )
+    intercept: float = Field(description="log odds that a match is correct where one impostor is expected to reach it")
+    slope: float = Field(ge=0, description="growth of the log odds per factor e fewer expected impostors")
 
-    def expected(self, similarity: np.ndarray, people: int) -> np.ndarray:
-        """Natural logarithm of N S(s): how many of N people a stranger is expected to resemble at least so much."""
-        return np.log(people) + log_ndtr((self.mean - np.asarray(similarity, np.float64)) / self.deviation)
+    def log_expected_impostors(self, similarity: np.ndarray, people: int) -> np.ndarray:
+        """Compute log(N S(s)), N people: expected number that match one impostor."""
+        return np.log(people) + log_ndtr((self.mean - np.asarray(similarity, np.float64)) / self.std)
 
     def fpir(self, threshold: float, people: int) -> float:
-        """The share of strangers whose best similarity among so many people reaches a threshold."""
-        one = math.exp(float(self.expected(np.asarray(threshold), 1)))
+        """Compute the fraction of impostors whose best similarity reaches a threshold."""
+        one = math.exp(float(self.log_expected_impostors(np.asarray(threshold), 1)))
         return -math.expm1(people * math.log1p(-one)) if one < 1 else 1.0
 
     def threshold(self, target_fpir: float, people: int) -> float:
-        """The lowest similarity that at most a share `target_fpir` of strangers reaches, rounded up to four decimals.
+        """Compute the lowest threshold with an FPIR of at most `target_fpir`.
 
-        So what is shown is what is used, and a rounding error in a similarity cannot matter. An empty gallery, which
-        names nobody, has the threshold of one person.
+        It is rounded up to four decimals: the printed value is the value in use, and float rounding of a similarity
+        does not matter. An empty gallery has the threshold of one person.
         """
         one = -math.expm1(math.log1p(-target_fpir) / max(people, 1))
-        return round_up(self.mean - self.deviation * float(ndtri(one)))
+        return round_up(self.mean - self.std * float(ndtri(one)))
 
     def confidence(self, similarity: np.ndarray, people: int) -> np.ndarray:
-        """The probability (n,) that the most similar of so many people is who it is, at similarities (n,).
+        """Compute the probability (n,) that the best match is correct.
 
-        It supposes that half of the faces shown are of enrolled people. The log odds are a line over the logarithm of
-        the strangers expected (Platt, "Probabilistic outputs for support vector machines", 1999, with that evidence).
+        Half of the probes are assumed to be enrolled. The log odds are linear in the log of the expected impostors
+        (Platt, "Probabilistic outputs for support vector machines", 1999).
+
+        Args:
+            similarity: (n,) similarity of each probe to its best match.
+            people: number of enrolled people.
         """
-        return expit(self.intercept - self.slope * self.expected(similarity, people))
+        return expit(self.intercept - self.slope * self.log_expected_impostors(similarity, people))
 
 
 def round_up(threshold: float) -> float:
-    """The next number of four decimals above a threshold."""
+    """Round up to the next number of four decimals that is above a threshold."""
     return round((math.floor(threshold * 1e4) + 1) / 1e4, 4)

@@ -1,16 +1,23 @@
-"""A progress bar on stderr for the long loops of `prepare`."""
+"""Progress bars on stderr."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from onelook.logs import stderr_console
 
 Item = TypeVar("Item")
 
 
-def track(items: Sequence[Item], what: str) -> Iterable[Item]:
-    """The items one by one, with a bar that says `what` is done with them."""
+def progress_bar() -> Progress:
+    """Return a progress bar on stderr; disabled where that is not a terminal."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield from progress.track(items, description=what)
+    console = stderr_console()
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def track(items: Sequence[Item], description: str) -> Iterable[Item]:
+    """Yield the items, and show with a progress bar how many are done."""
+    with progress_bar() as progress:
+        yield from progress.track(items, description=description)

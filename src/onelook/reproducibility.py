@@ -1,4 +1,4 @@
-"""The same settings, the same bytes: what has to be fixed in the libraries for that."""
+"""Deterministic runs: the same settings give the same bytes."""
 
 import cv2
 import torch
@@ -8,10 +8,13 @@ from onelook.settings import BaseSettings
 
 
 def seed_everything(base: BaseSettings) -> None:
-    """Seed torch, pin the number of threads (sums depend on it) and refuse operations without a fixed order."""
+    """Seed torch, set the thread counts and require deterministic algorithms.
+
+    The number of threads is part of the result, because the order of summation depends on it.
+    """
     torch.manual_seed(base.seed)
     torch.set_num_threads(base.threads)
     torch.use_deterministic_algorithms(True)
-    # Filling memory that is about to be overwritten guards against bugs, not randomness, and costs a third of a step.
+    # Filling uninitialized memory guards against bugs, not against randomness.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     cv2.setNumThreads(base.threads)

@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onelook.data.augment import Sample, augment, horizontal_flip, photometric_distortion, random_crop
-from onelook.geometry.mesh import EYES, MOUTH, NOSE_TIP, VERTICES, mesh_to_landmarks
+from onelook.geometry.mesh import EYE_CORNERS, MOUTH_CORNERS, NOSE_TIP, NUM_VERTICES, mesh_to_landmarks
 from onelook.settings import AugmentSettings
 
 SETTINGS = AugmentSettings(
-    crop=128,
+    crop_size=128,
     zoom=(0.6, 1.8),
     short_edge=None,
-    smallest_identity=0.0,
+    min_identity_size=0.0,
     photometric=0.0,
     landmark_jitter=0.0,
-    predicted_share=0.0,
+    predicted_landmark_fraction=0.0,
 )
 POINTS = np.array([[60, 50], [84, 52], [72, 64], [62, 76], [82, 78]], np.float32)
 
@@ -50,10 +50,10 @@ def test_landmarks_follow_the_pixels_through_crop_zoom_and_mirror(seed: int) -> 
 @given(st.integers(0, 2**32 - 1))
 def test_vertices_go_with_the_landmarks_and_depth_with_the_zoom(seed: int) -> None:
     """A mesh whose eyes and mouth lie on the landmarks still has them there."""
-    mesh = np.random.default_rng(0).uniform(50, 90, (1, VERTICES, 3)).astype(np.float32)
-    for (outer, inner), point in zip(EYES, POINTS, strict=False):
+    mesh = np.random.default_rng(0).uniform(50, 90, (1, NUM_VERTICES, 3)).astype(np.float32)
+    for (outer, inner), point in zip(EYE_CORNERS, POINTS, strict=False):
         mesh[0, [outer, inner], :2] = point + np.array([[-4, 1], [4, -1]])
-    mesh[0, [NOSE_TIP, *MOUTH], :2] = POINTS[2:]
+    mesh[0, [NOSE_TIP, *MOUTH_CORNERS], :2] = POINTS[2:]
     result = augment(replace(sample(), meshes=mesh), SETTINGS, np.random.default_rng(seed))
     assert result.meshes is not None and len(result.meshes) == len(result.landmarks)
     for points, vertices in zip(result.landmarks, result.meshes, strict=True):
@@ -63,7 +63,7 @@ def test_vertices_go_with_the_landmarks_and_depth_with_the_zoom(seed: int) -> No
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 3))
-def test_a_crop_keeps_faces_whose_center_it_holds_and_cuts_their_boxes(seed: int, zoom: float) -> None:
+def test_a_crop_keeps_faces_whose_center_is_inside_and_clips_their_boxes(seed: int, zoom: float) -> None:
     result = random_crop(sample(), 128, zoom, np.random.default_rng(seed))
     assert ((result.boxes >= 0) & (result.boxes <= 128)).all()
     if len(result.boxes):
@@ -72,7 +72,7 @@ def test_a_crop_keeps_faces_whose_center_it_holds_and_cuts_their_boxes(seed: int
         assert (whole >= np.array([44, 50]) * zoom / 2 - 1e-3).all()
 
 
-def test_a_scene_smaller_than_the_crop_lies_whole_in_it() -> None:
+def test_a_scene_smaller_than_the_crop_is_fully_inside() -> None:
     result = random_crop(sample(), 320, 1.0, np.random.default_rng(0))
     assert len(result.boxes) == 1 and result.identities.tolist() == [3]
     np.testing.assert_allclose(np.ptp(result.boxes.reshape(2, 2), axis=0), [44, 50], rtol=1e-5)
@@ -95,7 +95,7 @@ def test_absent_landmarks_stay_absent_and_carry_no_identity() -> None:
 
 
 def test_a_face_under_the_smallest_size_keeps_its_box_and_loses_its_identity() -> None:
-    settings = SETTINGS.model_copy(update={"crop": 320, "zoom": (0.5, 0.5), "min_identity_size": 30.0})
+    settings = SETTINGS.model_copy(update={"crop_size": 320, "zoom": (0.5, 0.5), "min_identity_size": 30.0})
     small = augment(sample(), settings, np.random.default_rng(0))
     assert len(small.boxes) == 1 and small.identities.tolist() == [-1]
     enough = augment(sample(), settings.model_copy(update={"zoom": (0.7, 0.7)}), np.random.default_rng(0))
@@ -110,8 +110,8 @@ def test_photometric_changes_nothing_at_strength_zero_and_something_at_one() -> 
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_short_edge_says_which_share_of_the_photo_a_crop_shows(seed: int) -> None:
-    """The crop of a face that fills the photo is as wide as the crop's share of it; nothing of it is gray."""
+def test_short_edge_sets_the_fraction_of_the_image_in_a_crop(seed: int) -> None:
+    """The crop of a face that fills the photo is as wide as the crop's fraction of it; nothing of it is gray."""
     whole = Sample(
         np.full((200, 300, 3), 7, np.uint8), np.array([[-900, -900, 1200, 1100]]), POINTS[None], np.array([-1])
     )
@@ -125,7 +125,7 @@ def test_short_edge_says_which_share_of_the_photo_a_crop_shows(seed: int) -> Non
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_ignored_boxes_follow_the_pixels_as_far_as_they_are_inside(seed: int) -> None:
+def test_ignored_boxes_follow_the_pixels_and_are_clipped(seed: int) -> None:
     given_sample = sample()
     ignored = np.concatenate([given_sample.boxes, np.array([[400, 0, 420, 20]], np.float32)])
     result = augment(replace(given_sample, ignored=ignored), SETTINGS, np.random.default_rng(seed))
@@ -135,7 +135,7 @@ def test_ignored_boxes_follow_the_pixels_as_far_as_they_are_inside(seed: int) ->
         assert np.isclose(result.ignored, box, atol=1e-4).all(1).any()
 
 
-def test_an_ignored_box_that_is_cut_off_stays_where_a_face_would_not() -> None:
+def test_a_clipped_ignored_box_is_kept_with_its_center_outside() -> None:
     """Its center is outside the crop, and what shows of it may still be part of a face."""
     image = np.zeros((64, 64, 3), np.uint8)
     box = np.array([[-40, 10, 20, 30]], np.float32)

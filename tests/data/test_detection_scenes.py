@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from onelook.data.detection_scenes import KINDS, DetectionDataset, DetectionImage, write_detection_scenes
+from onelook.data.detection_scenes import LABEL_ISSUES, DetectionDataset, DetectionImage, write_detection_scenes
 from onelook.data.image_io import read_image, write_image
 from onelook.data.manifest import Face
 from onelook.errors import DataError
@@ -24,18 +24,18 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def test_boxes_are_cut_at_the_edge_or_left_out_and_counted(image: Path, tmp_path: Path) -> None:
+def test_boxes_are_clipped_or_skipped_and_counted(image: Path, tmp_path: Path) -> None:
     good, over, outside, empty, turned = [5, 5, 20, 20], [50, 30, 70, 50], [60, 0, 70, 9], [3, 3, 3, 9], [9, 9, 5, 12]
     reading = DetectionDataset((photo(image, good, over, outside, empty, turned, ignored=[[-4, 2, 9, 8], outside]),))
-    (scene,), left_out, counts = write_detection_scenes(tmp_path / "out", reading)
+    (scene,), skipped, counts = write_detection_scenes(tmp_path / "out", reading)
     assert [face.box.tolist() for face in scene.faces] == [good, [50, 30, 60, 40]]
     assert scene.ignored.tolist() == [[0, 2, 9, 8]]
-    assert counts == {"boxes.clipped": 2, "boxes.outside": 2, "boxes.empty": 2} and left_out == ()
-    assert counts.keys() <= KINDS.keys()
+    assert counts == {"boxes.clipped": 2, "boxes.outside": 2, "boxes.empty": 2} and skipped == ()
+    assert counts.keys() <= LABEL_ISSUES.keys()
     assert (scene.width, scene.height, scene.split, scene.role) == (60, 40, "test", "scene")
 
 
-def test_a_jpeg_is_kept_byte_for_byte_and_what_training_may_not_read_is_not(image: Path, tmp_path: Path) -> None:
+def test_a_jpeg_is_copied_byte_for_byte_and_other_formats_are_encoded(image: Path, tmp_path: Path) -> None:
     other = tmp_path / "two.tiff"
     cv2.imwrite(str(other), np.full((30, 50, 3), (10, 120, 200), np.uint8))
     scenes, _, _ = write_detection_scenes(tmp_path / "out", DetectionDataset((photo(image), photo(other))))
@@ -44,14 +44,14 @@ def test_a_jpeg_is_kept_byte_for_byte_and_what_training_may_not_read_is_not(imag
     assert np.abs(read_image(tmp_path / "out" / scenes[1].image).astype(int) - (200, 120, 10)).max() <= 2
 
 
-def test_photos_that_cannot_be_used_are_left_out_with_a_line_each(image: Path, tmp_path: Path) -> None:
+def test_unusable_photos_are_skipped_with_a_message_each(image: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
     given = (photo(image), photo(broken), photo(image, size=(40, 60)), photo(image, size=(60, 40)))
-    scenes, left_out, _ = write_detection_scenes(tmp_path / "out", DetectionDataset(given))
-    assert len(scenes) == 2 and len(left_out) == 2
-    assert "broken.jpg: not a photo" in left_out[0] and "one.JPG: is 60x40, its label says 40x60" in left_out[1]
-    with pytest.raises(DataError, match="none of the labeled photos can be used") as caught:
+    scenes, skipped, _ = write_detection_scenes(tmp_path / "out", DetectionDataset(given))
+    assert len(scenes) == 2 and len(skipped) == 2
+    assert "broken.jpg: not a photo" in skipped[0] and "one.JPG: is 60x40, its label has 40x60" in skipped[1]
+    with pytest.raises(DataError, match="none of the labeled photos is usable") as caught:
         write_detection_scenes(tmp_path / "none", DetectionDataset((photo(broken),)))
     assert "\n" not in str(caught.value)
 
@@ -70,7 +70,7 @@ def test_a_photo_the_camera_turned_is_read_upright_as_its_boxes_are(tmp_path: Pa
     assert cv2.imread(str(tmp_path / "out" / scene.image), cv2.IMREAD_COLOR).shape == (50, 20, 3)
 
 
-def test_nothing_is_counted_where_labels_are_taken_as_they_stand(tmp_path: Path) -> None:
+def test_valid_labels_give_no_counts(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", np.zeros((40, 40, 3), np.uint8))
     reading = DetectionDataset((photo(tmp_path / "a.png", [0, 0, 40, 40]),), {"photos.missing": 0})
     assert write_detection_scenes(tmp_path / "out", reading)[2] == {}

@@ -1,5 +1,3 @@
-"""Faces cut out for training: where their points end up, who is among them, and that an epoch can be replayed."""
-
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,28 +11,36 @@ from hypothesis import strategies as st
 
 from onelook.data.augment import Sample
 from onelook.data.face_dataset import FaceDataset, crop_face
-from onelook.data.manifest import Face, Manifest, Role, Scene, Split, missing_landmarks
-from onelook.data.teacher_embeddings import training_scenes, write_teacher_embeddings
-from onelook.geometry.alignment import TEMPLATE, similarity_transform
+from onelook.data.label_arrays import TEACHER_EMBEDDINGS, write_teacher_embeddings
+from onelook.data.manifest import Face, Manifest, Role, Scene, Split, missing_landmarks, select_training_scenes
+from onelook.geometry.alignment import REFERENCE_LANDMARKS, similarity_transform
 from onelook.settings import AugmentSettings, FaceBatchSettings
 
-SETTINGS = FaceBatchSettings(batch=4, side=96, named=0.5, per_person=1, rotation=10, scale=0.2, shrunk=0.3)
+SETTINGS = FaceBatchSettings(
+    batch_size=4,
+    crop_size=96,
+    labeled_fraction=0.5,
+    images_per_identity=1,
+    rotation_std=10,
+    scale_std=0.2,
+    downscale_prob=0.3,
+)
 STILL = AugmentSettings(
-    crop=64,
+    crop_size=64,
     zoom=(1, 1),
     short_edge=None,
-    smallest_identity=20,
+    min_identity_size=20,
     photometric=0,
     landmark_jitter=0,
-    predicted_share=0,
+    predicted_landmark_fraction=0,
 )
 
 
-def dotted(scale: float, degrees: float, x: float, y: float) -> Sample:
+def draw_dots(scale: float, degrees: float, x: float, y: float) -> Sample:
     """A gray photo with a white dot on each landmark of one face."""
     turn = np.radians(degrees)
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    landmarks = (TEMPLATE @ linear.T + (x, y)).astype(np.float32)
+    landmarks = (REFERENCE_LANDMARKS @ linear.T + (x, y)).astype(np.float32)
     image = np.full((400, 400, 3), 40, np.uint8)
     for point in landmarks:
         center = np.round((point - 0.5) * 16).astype(int)
@@ -44,11 +50,11 @@ def dotted(scale: float, degrees: float, x: float, y: float) -> Sample:
 
 
 @given(st.integers(0, 1000), st.floats(0.6, 2.4), st.floats(-20, 20))
-def test_the_points_lie_on_their_dots_and_the_face_in_the_middle(seed: int, scale: float, degrees: float) -> None:
-    sample = dotted(scale, degrees, 80, 60)
+def test_landmarks_lie_on_their_dots_and_the_face_is_centered(seed: int, scale: float, degrees: float) -> None:
+    sample = draw_dots(scale, degrees, 80, 60)
     cut = crop_face(sample, SETTINGS, np.random.default_rng(seed))
     assert cut.image.shape == (96, 96, 3) and cut.image.dtype == np.uint8
-    template = similarity_transform(TEMPLATE.astype(np.float64), cut.landmarks[0].astype(np.float64))
+    template = similarity_transform(REFERENCE_LANDMARKS.astype(np.float64), cut.landmarks[0].astype(np.float64))
     pixels = np.hypot(template[0, 0], template[1, 0])
     for x, y in cut.landmarks[0]:
         reach = max(2, round(5 * pixels))
@@ -63,18 +69,18 @@ def test_the_points_lie_on_their_dots_and_the_face_in_the_middle(seed: int, scal
     assert np.abs(middle - 48).max() <= 5.01
 
 
-def test_large_faces_come_down_to_the_crop_and_small_ones_stay() -> None:
-    plain = SETTINGS.model_copy(update={"rotation": 0, "scale": 0, "downscale_prob": 0})
+def test_large_faces_are_scaled_down_to_the_aligned_crop_and_small_ones_keep_their_size() -> None:
+    plain = SETTINGS.model_copy(update={"rotation_std": 0, "scale_std": 0, "downscale_prob": 0})
     for scale, wanted in ((2.4, 1.0), (1.5, 1.0), (0.5, 0.5)):
-        cut = crop_face(dotted(scale, 0, 60, 60), plain, np.random.default_rng(0))
-        template = similarity_transform(TEMPLATE.astype(np.float64), cut.landmarks[0].astype(np.float64))
+        cut = crop_face(draw_dots(scale, 0, 60, 60), plain, np.random.default_rng(0))
+        template = similarity_transform(REFERENCE_LANDMARKS.astype(np.float64), cut.landmarks[0].astype(np.float64))
         assert np.hypot(template[0, 0], template[1, 0]) == pytest.approx(wanted, rel=1e-3)
 
 
 def write_scene(root: Path, split: Split, role: Role, *names: str | None, points: bool = True) -> Scene:
     number = len(list(root.glob("*.png")))
     cv2.imwrite(str(root / f"{number}.png"), np.full((128, 128, 3), number + 1, np.uint8))
-    landmarks = TEMPLATE.astype(np.float32) if points else missing_landmarks()
+    landmarks = REFERENCE_LANDMARKS.astype(np.float32) if points else missing_landmarks()
     faces = tuple(Face(np.array([20, 20, 90, 100], np.float32), landmarks, name) for name in names)
     return Scene(f"{number}.png", 128, 128, split, role, faces, "painted", "none")
 
@@ -87,21 +93,21 @@ def manifest(tmp_path: Path) -> Manifest:
     scenes += [write_scene(tmp_path, "test", "scene", "stranger"), write_scene(tmp_path, "train", "enroll", "p1")]
     manifest = Manifest(tmp_path, tuple(scenes))
 
-    def teach(crops: np.ndarray) -> np.ndarray:
+    def embed_crops(crops: np.ndarray) -> np.ndarray:
         return np.stack([crops.mean((1, 2, 3)), crops.mean((1, 2, 3)) * 0 + 1], axis=1).astype(np.float32)
 
-    write_teacher_embeddings(tmp_path, training_scenes(scenes), teach)
+    write_teacher_embeddings(tmp_path, select_training_scenes(scenes), embed_crops)
     return manifest
 
 
-def faces_of(manifest: Manifest, **changes: object) -> FaceDataset:
+def make_dataset(manifest: Manifest, **changes: object) -> FaceDataset:
     index = {name: i for i, name in enumerate(manifest.identities("train"))}
     return FaceDataset(manifest, index, SETTINGS.model_copy(update=changes), STILL, seed=1)
 
 
-def test_an_epoch_shows_each_named_face_once_and_as_many_others(manifest: Manifest) -> None:
-    faces = faces_of(manifest)
-    assert faces.count() == 3  # 6 named and 6 others in fours
+def test_an_epoch_has_each_labeled_face_once_and_the_set_fraction_of_unlabeled_faces(manifest: Manifest) -> None:
+    faces = make_dataset(manifest)
+    assert faces.num_batches() == 3  # 6 named and 6 others in fours
     batches = list(faces.batches(0))
     identities = torch.cat([batch.identities for batch in batches])
     assert sorted(identities.tolist()) == [-1] * 6 + [0, 0, 1, 1, 2, 2]
@@ -110,28 +116,28 @@ def test_an_epoch_shows_each_named_face_once_and_as_many_others(manifest: Manife
     assert sorted(named[:, 0, 48, 48].tolist()) == [1, 2, 3, 4, 5, 6]
 
 
-def test_every_face_comes_with_its_own_lesson(manifest: Manifest) -> None:
-    for batch in faces_of(manifest).batches(3):
-        torch.testing.assert_close(batch.taught[:, 0], batch.images[:, 0, 48, 48].float())
+def test_every_face_has_its_own_teacher_embedding(manifest: Manifest) -> None:
+    for batch in make_dataset(manifest).batches(3):
+        torch.testing.assert_close(batch.teacher_embeddings[:, 0], batch.images[:, 0, 48, 48].float())
 
 
-def test_an_epoch_can_be_replayed_and_the_next_is_another(manifest: Manifest) -> None:
+def test_an_epoch_can_be_replayed_and_the_next_one_differs(manifest: Manifest) -> None:
     def pixels(epoch: int) -> torch.Tensor:
-        return torch.cat([batch.landmarks for batch in faces_of(manifest).batches(epoch)])
+        return torch.cat([batch.landmarks for batch in make_dataset(manifest).batches(epoch)])
 
     assert pixels(0).equal(pixels(0)) and not pixels(0).equal(pixels(1))
 
 
-def test_without_a_teacher_only_faces_with_a_name_are_shown(manifest: Manifest) -> None:
-    (manifest.root / "teachings.safetensors").unlink()
-    faces = faces_of(manifest, batch=2)
-    assert faces.teaching_size is None and faces.count() == 3
+def test_without_a_teacher_batches_have_labeled_faces_only(manifest: Manifest) -> None:
+    (manifest.root / TEACHER_EMBEDDINGS).unlink()
+    faces = make_dataset(manifest, batch_size=2)
+    assert faces.embedding_dim is None and faces.num_batches() == 3
     for batch in faces.batches(0):
-        assert (batch.identities >= 0).all() and batch.taught is None
+        assert (batch.identities >= 0).all() and batch.teacher_embeddings is None
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(2, 4), st.integers(0, 5))
-def test_balanced_batches_show_people_alike_however_many_photos_they_have(
+def test_balanced_batches_have_the_same_number_of_runs_for_every_identity(
     photos: list[int], each: int, epoch: int
 ) -> None:
     with TemporaryDirectory() as folder:
@@ -139,10 +145,10 @@ def test_balanced_batches_show_people_alike_however_many_photos_they_have(
         scenes = [
             write_scene(root, "train", "scene", f"p{person}") for person, n in enumerate(photos) for _ in range(n)
         ]
-        faces = faces_of(Manifest(root, tuple(scenes)), batch=1, per_person=each)
-        shown = [int(batch.identities) for batch in faces.batches(epoch)]
-    assert len(shown) == len(scenes)
-    runs = [len(list(group)) for _, group in groupby(shown)]
+        faces = make_dataset(Manifest(root, tuple(scenes)), batch_size=1, images_per_identity=each)
+        identities = [int(batch.identities) for batch in faces.batches(epoch)]
+    assert len(identities) == len(scenes)
+    runs = [len(list(group)) for _, group in groupby(identities)]
     assert all(run % each == 0 for run in runs) or len(scenes) % each  # what is left over may be fewer
-    turns = [-(-shown.count(person) // each) for person in range(len(photos))]
+    turns = [-(-identities.count(person) // each) for person in range(len(photos))]
     assert max(turns) - min(turns) <= 1

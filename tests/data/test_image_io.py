@@ -1,5 +1,3 @@
-"""Photos of every kind a phone or scanner makes, and every way one can be broken."""
-
 import io
 import struct
 import zlib
@@ -93,7 +91,7 @@ def test_gray_bilevel_and_cmyk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
-def test_common_kinds_whatever_the_name_says(tmp_path: Path, kind: str) -> None:
+def test_common_formats_are_read_whatever_the_suffix(tmp_path: Path, kind: str) -> None:
     (tmp_path / "photo").write_bytes(encoded(kind))
     read = read_image(tmp_path / "photo")
     assert read.shape == (37, 53, 3) and read.dtype == np.uint8 and read.flags.c_contiguous
@@ -105,7 +103,7 @@ def write_float_tiff(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "empty"),
         (b"just some text, no photo", "not a photo"),
@@ -119,10 +117,10 @@ def write_float_tiff(path: Path) -> None:
         (png_header(8192, 8193), "megapixels"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+def test_an_unreadable_photo_gives_a_one_line_error(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    with pytest.raises(PhotoError, match=said) as caught:
+    with pytest.raises(PhotoError, match=message) as caught:
         read_image(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
     with pytest.raises(PhotoError) as in_memory:
@@ -130,7 +128,7 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, content: bytes, said:
     assert str(in_memory.value) == str(caught.value)
 
 
-def test_missing_folder_float_and_unreadable_are_told(tmp_path: Path) -> None:
+def test_missing_folder_float_and_unreadable_photos_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="no such photo"):
         read_image(tmp_path / "absent.jpg")
     with pytest.raises(PhotoError, match="a folder"):

@@ -18,7 +18,7 @@ def scene(name: str = "a.jpg", split: str = "train", identity: str | None = "ann
     return Scene(name, 64, 48, split, role, faces, "somewhere", "free")  # type: ignore[arg-type]
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_written_scenes_are_read_back(tmp_path: Path) -> None:
     write_manifest(tmp_path, [scene(), scene("b.jpg", "test", "bob", "enroll")])
     manifest = read_manifest(tmp_path)
     first = manifest.scenes[0]
@@ -51,7 +51,7 @@ def test_a_person_in_two_splits_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"image": "a.jpg"}', '"text"'])
-def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+def test_the_error_names_a_damaged_line(tmp_path: Path, line: str) -> None:
     write_manifest(tmp_path, [scene()])
     with (tmp_path / MANIFEST).open("a") as stream:
         stream.write(line + "\n")
@@ -65,7 +65,7 @@ def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-def test_a_missing_manifest_says_how_to_make_it(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_manifest_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="dvc repro prepare"):
         read_manifest(tmp_path)
 
@@ -77,7 +77,7 @@ def test_an_image_outside_the_folder_is_refused(tmp_path: Path) -> None:
         manifest.path(manifest.scenes[0])
 
 
-def test_ignored_boxes_are_read_back_and_stand_in_the_manifest_only_where_there_are_some(tmp_path: Path) -> None:
+def test_ignored_boxes_are_read_back_and_written_only_if_there_are_some(tmp_path: Path) -> None:
     ignored = np.array([[1, 2, 3, 4.5], [5, 6, 7, 8]], np.float32)
     write_manifest(tmp_path, [scene(), replace(scene("b.jpg"), ignored=ignored)])
     first, second = read_manifest(tmp_path).scenes
@@ -87,8 +87,8 @@ def test_ignored_boxes_are_read_back_and_stand_in_the_manifest_only_where_there_
     assert '"ignored"' not in lines[0] and '"ignored": [[1.0, 2.0, 3.0, 4.5], [5.0, 6.0, 7.0, 8.0]]' in lines[1]
 
 
-def test_scenes_are_nameless_as_long_as_nobody_has_a_name(tmp_path: Path) -> None:
+def test_a_manifest_is_detection_only_if_no_face_has_an_identity(tmp_path: Path) -> None:
     write_manifest(tmp_path, [scene(identity=None)])
-    assert read_manifest(tmp_path).nameless
+    assert read_manifest(tmp_path).detection_only
     write_manifest(tmp_path, [scene(identity=None), scene("b.jpg", role="enroll")])
-    assert not read_manifest(tmp_path).nameless
+    assert not read_manifest(tmp_path).detection_only

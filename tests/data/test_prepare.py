@@ -12,11 +12,10 @@ import torch
 from onelook.data.annotate import FaceDetector, annotate
 from onelook.data.face_dataset import FaceDataset
 from onelook.data.image_io import encode_image, read_image, write_image
-from onelook.data.manifest import MANIFEST, Face, Manifest, read_manifest
+from onelook.data.manifest import MANIFEST, Face, Manifest, read_manifest, select_training_scenes
 from onelook.data.prepare import prepare
 from onelook.data.readers.orl import read_orl
 from onelook.data.scene_dataset import SceneDataset
-from onelook.data.teacher_embeddings import training_scenes
 from onelook.detections import Detections
 from onelook.errors import DataError
 from onelook.inference.torch_predictor import public_detector
@@ -36,7 +35,7 @@ def find() -> Iterator[FaceDetector]:
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
     """Seven people with four photos each, out of the default data."""
-    for portrait in read_orl().portraits:
+    for portrait in read_orl().images:
         person, number = portrait.path.parts[-2:]
         if int(person[1:]) <= 7 and number in ("1.pgm", "2.pgm", "3.pgm", "4.pgm"):
             write_image(tmp_path / "people" / person / f"{number[0]}.png", portrait.read())
@@ -47,12 +46,25 @@ def people(tmp_path: Path) -> Path:
 def small(project: Path, people: Path) -> Callable[..., PrepareSettings]:
     """The default settings shrunk to a tiny run over `people`, with changes."""
 
-    def make(minimum: int = 2, blended: int = 0, **changes: object) -> PrepareSettings:
+    def make(min_images: int = 2, blended_identities: int = 0, **changes: object) -> PrepareSettings:
         default = load_settings(project / "params.yaml").prepare.model_dump()
-        sizes = {"train": 4, "validation": 3, "test": 5, "width": 320, "height": 256, "blended_identities": blended}
+        sizes = {
+            "train": 4,
+            "validation": 3,
+            "test": 5,
+            "width": 320,
+            "height": 256,
+            "blended_identities": blended_identities,
+        }
         compose = {**default["compose"], **sizes}
-        folder = {"path": str(people), "min_images": minimum, "longest_side": 640}
-        tree = {**default, "reader": "folder", "folder": folder, "enroll": 2, "compose": {**compose, "size": (30, 120)}}
+        folder = {"path": str(people), "min_images": min_images, "longest_side": 640}
+        tree = {
+            **default,
+            "reader": "folder",
+            "folder": folder,
+            "enrollment_images": 2,
+            "compose": {**compose, "face_size": (30, 120)},
+        }
         return PrepareSettings.model_validate({**tree, **changes})
 
     return make
@@ -113,7 +125,7 @@ def write_record(folder: Path, photos: list[tuple[int, np.ndarray | bytes]]) -> 
     return {"path": str(folder)}
 
 
-def assert_whole(manifest: Manifest) -> None:
+def assert_complete(manifest: Manifest) -> None:
     assert "NaN" not in (manifest.root / "manifest.jsonl").read_text()
     for scene in manifest.scenes:
         for face in scene.faces:
@@ -138,12 +150,12 @@ def test_the_same_settings_give_the_same_bytes_another_seed_does_not(
     assert contents(tmp_path / "one") != contents(tmp_path / "three")
 
 
-def test_the_manifest_is_whole_and_splits_share_nobody(
+def test_the_manifest_is_complete_and_splits_share_nobody(
     small: Callable[..., PrepareSettings], find: FaceDetector, tmp_path: Path
 ) -> None:
     prepared = prepare(small(), 1, find, tmp_path / "scenes")
     manifest = read_manifest(tmp_path / "scenes")  # checks the splits, too
-    assert len(manifest.scenes) == len(prepared.scenes) and prepared.left_out == ()
+    assert len(manifest.scenes) == len(prepared.scenes) and prepared.skipped == ()
     assert [len(manifest.select(split)) for split in ("train", "validation", "test")] == [4, 3, 5]
     everyone = [name for split in ("train", "validation", "test") for name in manifest.identities(split)]
     assert sorted(everyone) == [f"s{i}" for i in range(1, 8)]
@@ -191,17 +203,17 @@ def test_uncomposed_every_photo_is_a_scene(
     assert all(len(scene.faces) == 1 for scene in manifest.scenes)
 
 
-def test_unusable_photos_are_told_and_left_out(
+def test_unusable_photos_are_skipped_with_a_message_each(
     small: Callable[..., PrepareSettings], people: Path, find: FaceDetector, tmp_path: Path
 ) -> None:
     (people / "s1" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     write_image(people / "s2" / "wall.png", np.full((300, 300, 3), 128, np.uint8))
     (people / "s3" / "same.png").write_bytes((people / "s3" / "1.png").read_bytes())
-    left_out = prepare(small(compose_scenes=False), 1, find, tmp_path / "scenes").left_out
-    assert len(left_out) == 3
-    assert any("s1/broken.jpg" in line and "damaged" in line for line in left_out)
-    assert any("s2/wall.png" in line and "no face" in line for line in left_out)
-    assert any("s3/same.png" in line and "a copy of" in line for line in left_out)
+    skipped = prepare(small(compose_scenes=False), 1, find, tmp_path / "scenes").skipped
+    assert len(skipped) == 3
+    assert any("s1/broken.jpg" in line and "damaged" in line for line in skipped)
+    assert any("s2/wall.png" in line and "no face" in line for line in skipped)
+    assert any("s3/same.png" in line and "a copy of" in line for line in skipped)
     assert len(read_manifest(tmp_path / "scenes").scenes) == 28
 
 
@@ -215,13 +227,13 @@ def test_a_person_left_with_too_few_photos_stops_the_run(
     assert not (tmp_path / "scenes").exists()
 
 
-def test_a_person_with_one_photo_is_trained_on_or_a_stranger_never_enrolled(
+def test_a_person_with_one_photo_is_trained_on_or_an_impostor_never_enrolled(
     small: Callable[..., PrepareSettings], people: Path, find: FaceDetector, tmp_path: Path
 ) -> None:
     for person in ("s1", "s2", "s3", "s4"):
         for number in (2, 3, 4):
             (people / person / f"{number}.png").unlink()
-    prepare(small(minimum=1, compose_scenes=False), 1, find, tmp_path / "scenes")
+    prepare(small(min_images=1, compose_scenes=False), 1, find, tmp_path / "scenes")
     manifest = read_manifest(tmp_path / "scenes")
     enrolled = {face.identity for split in ("validation", "test") for scene in manifest.select(split, "enroll")
                 for face in scene.faces}  # fmt: skip
@@ -230,7 +242,7 @@ def test_a_person_with_one_photo_is_trained_on_or_a_stranger_never_enrolled(
     assert everyone == {f"s{i}" for i in range(1, 8)}
 
 
-def test_too_few_people_are_told(
+def test_too_few_people_are_refused(
     small: Callable[..., PrepareSettings], people: Path, find: FaceDetector, tmp_path: Path
 ) -> None:
     for person in ("s1", "s2"):
@@ -246,12 +258,12 @@ def test_a_run_that_breaks_off_leaves_the_old_folder(
 ) -> None:
     prepare(small(), 1, find, tmp_path / "scenes")
     before = contents(tmp_path / "scenes")
-    looks = 0
+    calls = 0
 
     def interrupted(photo: np.ndarray) -> Detections:
-        nonlocal looks
-        looks += 1
-        if looks == 20:
+        nonlocal calls
+        calls += 1
+        if calls == 20:
             raise KeyboardInterrupt
         return find(photo)
 
@@ -295,19 +307,19 @@ def test_blended_people_are_made_of_training_people_and_change_no_other_split(
 
 
 def test_nobody_of_the_official_test_list_can_be_trained_on(project: Path, find: FaceDetector, tmp_path: Path) -> None:
-    """Whatever the shares and the seed: not in the scenes, not in the faces, and not by editing the manifest."""
+    """Whatever the fractions and the seed: not in the scenes, not in the faces, and not by editing the manifest."""
     root = tmp_path / "lfw"
     official = {"peopleDevTrain.txt": range(1, 9), "peopleDevTest.txt": range(9, 13)}
     for name, people in official.items():
         root.mkdir(exist_ok=True)
         (root / name).write_text("\n".join([str(len(people)), *(f"P{person}\t2" for person in people)]))
-    for portrait in read_orl().portraits:
+    for portrait in read_orl().images:
         person, number = portrait.path.parts[-2:]
         if int(person[1:]) <= 12 and number in ("1.pgm", "2.pgm"):
             write_image(root / f"images/P{person[1:]}/P{person[1:]}_000{number[0]}.jpg", portrait.read())
     default = load_settings(project / "params.yaml")
     tree = default.prepare.model_dump() | {"reader": "lfw", "lfw": {"path": str(root)}, "compose_scenes": False}
-    tree["people"] = {"train": 0.9, "validation": 0.05, "test": 0.05}
+    tree["split"] = {"train": 0.9, "validation": 0.05, "test": 0.05}
     for seed in range(3):
         folder = tmp_path / f"scenes-{seed}"
         prepare(PrepareSettings.model_validate(tree), seed, find, folder)
@@ -316,11 +328,11 @@ def test_nobody_of_the_official_test_list_can_be_trained_on(project: Path, find:
         assert set(manifest.identities("test")) == forbidden
         assert len(manifest.identities("train")) == 6 and len(manifest.identities("validation")) == 2
         scenes = SceneDataset(manifest, default.train.augment, seed)
-        faces_settings = default.train.faces.model_copy(update={"batch": 1, "labeled_fraction": 1.0})
+        faces_settings = default.train.faces.model_copy(update={"batch_size": 1, "labeled_fraction": 1.0})
         faces = FaceDataset(manifest, scenes.index, faces_settings, default.train.augment, seed)
         assert not forbidden & set(scenes.identities)
-        sources = {scene.source.split(", ")[1].split("_")[0] for scene in training_scenes(manifest.scenes)}
-        assert faces.count() == len(training_scenes(manifest.scenes)) and not forbidden & sources
+        sources = {scene.source.split(", ")[1].split("_")[0] for scene in select_training_scenes(manifest.scenes)}
+        assert faces.num_batches() == len(select_training_scenes(manifest.scenes)) and not forbidden & sources
         path = folder / MANIFEST
         path.write_text(path.read_text().replace('"split": "test"', '"split": "train"', 1))
         with pytest.raises(DataError, match="splits must not share people"):
@@ -338,11 +350,11 @@ def test_celeba_keeps_its_labels_its_partition_and_no_nan(
     celeba.boxes["000004.jpg"] = [0, 0, 0, 0]
     write_image(celeba.root / "img_celeba" / "000005.jpg", np.full((112, 92, 3), 128, np.uint8))
     settings = small(reader="celeba", celeba=celeba.write(partition=True), compose_scenes=False)
-    left_out = prepare(settings, 1, find, tmp_path / "scenes").left_out
-    assert len(left_out) == 1 and "img_celeba/000004.jpg: left out, no face found in it" in left_out[0]
+    skipped = prepare(settings, 1, find, tmp_path / "scenes").skipped
+    assert len(skipped) == 1 and "img_celeba/000004.jpg: skipped, no face" in skipped[0]
 
     manifest = read_manifest(tmp_path / "scenes")
-    assert_whole(manifest)
+    assert_complete(manifest)
     assert [manifest.identities(split) for split in ("train", "validation", "test")] == [
         ["celeba-0", "celeba-1", "celeba-2"],
         ["celeba-3", "celeba-4"],
@@ -362,14 +374,14 @@ def test_celeba_keeps_its_labels_its_partition_and_no_nan(
 
 
 @pytest.mark.parametrize("images", ["img_celeba", "img_align_celeba"])
-def test_celeba_without_its_partition_is_split_by_the_shares(
+def test_celeba_without_its_partition_is_split_by_the_fractions(
     small: Callable[..., PrepareSettings], people: Path, find: FaceDetector, tmp_path: Path, images: str
 ) -> None:
     celeba = Celeba(tmp_path / "celeba", people, find, images)
     settings = small(blended_identities=2, reader="celeba", celeba=celeba.write(partition=False))
     prepare(settings, 1, find, tmp_path / "scenes")
     manifest = read_manifest(tmp_path / "scenes")
-    assert_whole(manifest)
+    assert_complete(manifest)
     assert [len(manifest.identities(split)) for split in ("validation", "test")] == [2, 2]
     names = {name for split in ("train", "validation", "test") for name in manifest.identities(split)}
     assert {f"celeba-{i}" for i in range(7)} == {name for name in names if not name.startswith("blend")}
@@ -379,7 +391,7 @@ def test_celeba_without_its_partition_is_split_by_the_shares(
         np.testing.assert_allclose(face.landmarks, labeled * 2 + 56, atol=2e-3)
 
 
-def test_a_part_of_celeba_without_test_people_is_told_before_any_photo_is_looked_at(
+def test_a_celeba_subset_without_test_people_is_refused_before_annotation(
     small: Callable[..., PrepareSettings], people: Path, find: FaceDetector, tmp_path: Path
 ) -> None:
     celeba = Celeba(tmp_path / "celeba", people, find, "img_celeba")
@@ -408,7 +420,7 @@ def test_people_lost_to_unusable_photos_may_leave_a_split_too_small(
     assert not (tmp_path / "scenes").exists()
 
 
-def test_a_record_is_split_by_person_and_its_bad_photos_are_left_out(
+def test_a_record_is_split_by_person_and_its_bad_photos_are_skipped(
     small: Callable[..., PrepareSettings], people: Path, find: FaceDetector, tmp_path: Path
 ) -> None:
     photos: list[tuple[int, np.ndarray | bytes]] = [
@@ -418,13 +430,13 @@ def test_a_record_is_split_by_person_and_its_bad_photos_are_left_out(
     photos[5] = (1, np.full((112, 112, 3), 128, np.uint8))
     photos.append((7, b"no photo, and this person has no other"))
     settings = small(reader="recordio", recordio=write_record(tmp_path / "record", photos), compose_scenes=False)
-    left_out = prepare(settings, 1, find, tmp_path / "scenes").left_out
-    assert len(left_out) == 3
-    assert "no JPEG or PNG photo" in left_out[0]
-    assert "train.rec, record 6: left out, no face found in it" in left_out[1]
+    skipped = prepare(settings, 1, find, tmp_path / "scenes").skipped
+    assert len(skipped) == 3
+    assert "no JPEG or PNG image" in skipped[0]
+    assert "train.rec, record 6: skipped, no face" in skipped[1]
 
     manifest = read_manifest(tmp_path / "scenes")
-    assert_whole(manifest)
+    assert_complete(manifest)
     assert [len(manifest.identities(split)) for split in ("train", "validation", "test")] == [3, 2, 2]
     shown = {scene.source: [face.identity for face in scene.faces] for scene in manifest.scenes}
     assert shown == {
@@ -445,15 +457,15 @@ def test_a_record_is_composed_into_scenes(
     settings = small(blended_identities=1, reader="recordio", recordio=write_record(tmp_path / "record", photos))
     prepare(settings, 1, find, tmp_path / "scenes")
     manifest = read_manifest(tmp_path / "scenes")
-    assert_whole(manifest)
+    assert_complete(manifest)
     assert [len(manifest.select(split)) for split in ("train", "validation", "test")] == [4, 3, 5]
 
 
-@pytest.mark.parametrize("reader", ["celeba", "record"])
-def test_a_reader_s_absent_folder_is_told_with_its_key(
+@pytest.mark.parametrize("reader", ["celeba", "recordio"])
+def test_the_error_for_an_absent_folder_names_its_key(
     small: Callable[..., PrepareSettings], find: FaceDetector, tmp_path: Path, reader: str
 ) -> None:
-    keys = {"celeba": {"path": str(tmp_path / "absent"), "images": "img_celeba"}, "record": {"path": "absent"}}
+    keys = {"celeba": {"path": str(tmp_path / "absent"), "images": "img_celeba"}, "recordio": {"path": "absent"}}
     with pytest.raises(DataError, match=rf"absent.*: no such .*prepare\.{reader}\.path") as caught:
         prepare(small(reader=reader, **keys), 1, find, tmp_path / "scenes")
     assert "\n" not in str(caught.value)

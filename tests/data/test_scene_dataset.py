@@ -8,20 +8,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.data.manifest import Face, Scene, read_manifest, write_manifest
+from onelook.data.label_arrays import write_teacher_embeddings
+from onelook.data.manifest import Face, Scene, read_manifest, select_training_scenes, write_manifest
 from onelook.data.scene_dataset import SceneBatch, SceneDataset, shard_batch, stack_images
-from onelook.data.teacher_embeddings import training_scenes, write_teacher_embeddings
 from onelook.errors import DataError
 from onelook.settings import AugmentSettings
 
 SETTINGS = AugmentSettings(
-    crop=64,
+    crop_size=64,
     zoom=(0.9, 1.1),
     short_edge=None,
-    smallest_identity=0.0,
+    min_identity_size=0.0,
     photometric=0.5,
     landmark_jitter=0.0,
-    predicted_share=0.0,
+    predicted_landmark_fraction=0.0,
 )
 
 
@@ -50,11 +50,11 @@ def test_only_training_people_are_in_training_scenes(root: Path) -> None:
     scenes = SceneDataset(read_manifest(root), SETTINGS, 0)
     assert scenes.identities == ["ann", "zoe"]
     assert all(scene.split == "train" for scene in scenes.scenes)
-    seen = {int(i) for batch in scenes.batches(0, 2) for who in batch.identities for i in who}
-    assert seen <= {-1, 0, 1}
+    identities = {int(i) for batch in scenes.batches(0, 2) for row in batch.identities for i in row}
+    assert identities <= {-1, 0, 1}
 
 
-def test_any_epoch_can_be_replayed_and_no_two_are_alike(root: Path) -> None:
+def test_any_epoch_can_be_replayed_and_epochs_differ(root: Path) -> None:
     first, again, later = batches(root, 1, 4), batches(root, 1, 4), batches(root, 1, 5)
     assert len(first) == 3 and first[0].images.shape == (2, 3, 64, 64)
     assert all(a.images.equal(b.images) for a, b in zip(first, again, strict=True))
@@ -63,11 +63,11 @@ def test_any_epoch_can_be_replayed_and_no_two_are_alike(root: Path) -> None:
 
 def test_fewer_scenes_than_a_batch_make_one_batch(root: Path) -> None:
     scenes = SceneDataset(read_manifest(root), SETTINGS, 0)
-    assert scenes.count(100) == 1
+    assert scenes.num_batches(100) == 1
     assert [len(batch.images) for batch in scenes.batches(0, 100)] == [6]
 
 
-def test_a_damaged_image_is_named(root: Path) -> None:
+def test_the_error_names_a_damaged_image(root: Path) -> None:
     (root / "train3.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"train3\.png: missing or damaged"):
         batches(root, 0, 0)
@@ -75,12 +75,12 @@ def test_a_damaged_image_is_named(root: Path) -> None:
 
 def test_training_without_scenes_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, [Scene("a.png", 64, 64, "test", "scene", (), "", "")])
-    with pytest.raises(DataError, match="no scene is for training"):
+    with pytest.raises(DataError, match="no scene in the training split"):
         SceneDataset(read_manifest(tmp_path), SETTINGS, 0)
 
 
-def test_every_face_of_a_scene_comes_with_its_own_lesson_unless_it_is_too_small_to_know(root: Path) -> None:
-    """Three faces a scene, each of its own gray and size; the teacher says the gray."""
+def test_faces_have_their_own_teacher_embedding_and_small_ones_have_none(root: Path) -> None:
+    """Three faces a scene, each of its own gray and size; the teacher embedding is the gray."""
     manifest = read_manifest(root)
     scenes = []
     for number, scene in enumerate(manifest.scenes):
@@ -95,25 +95,27 @@ def test_every_face_of_a_scene_comes_with_its_own_lesson_unless_it_is_too_small_
         scenes.append(replace(scene, faces=tuple(faces)))
     write_manifest(root, scenes)
 
-    def teach(crops: np.ndarray) -> np.ndarray:
+    def embed_crops(crops: np.ndarray) -> np.ndarray:
         return crops[:, 56:60, 56:60].mean((2, 3)).repeat(2, 1)[:, :3].astype(np.float32)
 
     manifest = read_manifest(root)
-    write_teacher_embeddings(root, training_scenes(manifest.scenes), teach)
+    write_teacher_embeddings(root, select_training_scenes(manifest.scenes), embed_crops)
     settings = SETTINGS.model_copy(update={"zoom": (1, 1), "photometric": 0.0, "min_identity_size": 12.0})
     scenes_of = SceneDataset(manifest, settings, 0)
-    assert scenes_of.teaching_size == 3
+    assert scenes_of.embedding_dim == 3
     for batch in scenes_of.batches(1, 2):
-        assert batch.taught is not None
-        for image, boxes, who, taught in zip(batch.images, batch.boxes, batch.identities, batch.taught, strict=True):
-            assert taught.isfinite().all(-1).tolist() == [True, True, False]
+        assert batch.teacher_embeddings is not None
+        for image, boxes, who, teacher_embeddings in zip(
+            batch.images, batch.boxes, batch.identities, batch.teacher_embeddings, strict=True
+        ):
+            assert teacher_embeddings.isfinite().all(-1).tolist() == [True, True, False]
             centers = ((boxes[:, :2] + boxes[:, 2:]) / 2).int()
             grays = image[0, centers[:, 1], centers[:, 0]].float()
-            torch.testing.assert_close(taught[:2, 0], grays[:2], atol=1.0, rtol=0)
+            torch.testing.assert_close(teacher_embeddings[:2, 0], grays[:2], atol=1.0, rtol=0)
             assert who[0] == -1 and who[2] == -1
 
 
-def test_ignored_boxes_come_with_their_scene(root: Path) -> None:
+def test_batches_have_the_ignored_boxes_of_their_scenes(root: Path) -> None:
     manifest = read_manifest(root)
     box = np.array([[10, 10, 50, 50]], np.float32)
     write_manifest(
@@ -126,7 +128,7 @@ def test_ignored_boxes_come_with_their_scene(root: Path) -> None:
             assert ignored.tolist() in ([[10, 10, 50, 50]], [[14, 10, 54, 50]]) if who[0] >= 0 else not len(ignored)
 
 
-def test_scenes_in_which_nobody_has_a_name_are_batches_too(root: Path) -> None:
+def test_detection_only_scenes_make_batches(root: Path) -> None:
     nobody = [replace(scene, faces=()) for scene in read_manifest(root).scenes]
     write_manifest(root, nobody)
     scenes = SceneDataset(read_manifest(root), SETTINGS, 0)
@@ -134,10 +136,10 @@ def test_scenes_in_which_nobody_has_a_name_are_batches_too(root: Path) -> None:
 
 
 @given(count=st.integers(1, 40), parts=st.integers(1, 40))
-def test_the_parts_of_a_batch_are_the_batch_in_its_order_and_about_as_long(count: int, parts: int) -> None:
+def test_shards_partition_a_batch_in_order_with_lengths_that_differ_by_one_at_most(count: int, parts: int) -> None:
     batch = np.arange(count)[::-1]
     if count < parts:
-        with pytest.raises(DataError, match=f"a batch of {count} cannot be shared by {parts} processes"):
+        with pytest.raises(DataError, match=f"a batch of {count} cannot be sharded over {parts} processes"):
             shard_batch(batch, (0, parts))
         return
     each = [shard_batch(batch, (number, parts)) for number in range(parts)]
@@ -145,7 +147,7 @@ def test_the_parts_of_a_batch_are_the_batch_in_its_order_and_about_as_long(count
     assert max(map(len, each)) - min(map(len, each)) <= 1
 
 
-def test_stacked_images_keep_their_channels_innermost() -> None:
+def test_stacked_images_are_channels_last() -> None:
     images = list(np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), dtype=np.uint8))
     batch = stack_images(images)
     assert batch.shape == (2, 3, 4, 5) and batch.is_contiguous(memory_format=torch.channels_last)

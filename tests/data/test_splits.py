@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from onelook.data.splits import FEWEST, SPLITS, choose_enrollment, hold_out_validation, split_people, split_photos
+from onelook.data.splits import MIN_PER_SPLIT, SPLITS, hold_out_validation, split_enrollment, split_people, split_photos
 from onelook.errors import DataError
 from onelook.settings import SplitFractions
 
@@ -18,8 +18,8 @@ def names(count: int) -> list[str]:
     return [f"person {i:03d}" for i in range(count)]
 
 
-def counts(count: int, shares: SplitFractions = DEFAULT) -> tuple[int, ...]:
-    found = Counter(split_people(names(count), shares, np.random.default_rng(0)).values())
+def counts(count: int, fractions: SplitFractions = DEFAULT) -> tuple[int, ...]:
+    found = Counter(split_people(names(count), fractions, np.random.default_rng(0)).values())
     return tuple(found[split] for split in SPLITS)
 
 
@@ -33,7 +33,7 @@ def counts(count: int, shares: SplitFractions = DEFAULT) -> tuple[int, ...]:
         (8, (4, 2, 2)),  # 4.8, 1.2, 2.0 rounds to 5, 1, 2; validation is raised from train
     ],
 )
-def test_shares_are_rounded_by_largest_remainder(people: int, expected: tuple[int, ...]) -> None:
+def test_counts_are_rounded_by_largest_remainder(people: int, expected: tuple[int, ...]) -> None:
     assert counts(people) == expected
 
 
@@ -42,14 +42,14 @@ def test_everyone_is_in_exactly_one_split_and_no_split_is_too_small(
     people: int, train: float, validation: float, seed: int
 ) -> None:
     assume(train + validation < 0.95)
-    shares = SplitFractions(train=train, validation=validation, test=1 - train - validation)
-    owner = split_people(names(people), shares, np.random.default_rng(seed))
+    fractions = SplitFractions(train=train, validation=validation, test=1 - train - validation)
+    owner = split_people(names(people), fractions, np.random.default_rng(seed))
     assert sorted(owner) == names(people)
     found = Counter(owner.values())
-    assert min(found[split] for split in SPLITS) >= FEWEST
+    assert min(found[split] for split in SPLITS) >= MIN_PER_SPLIT
     for split in SPLITS:
-        exact = getattr(shares, split) * people
-        assert abs(found[split] - exact) < 1 or found[split] == FEWEST or min(found.values()) == FEWEST
+        exact = getattr(fractions, split) * people
+        assert abs(found[split] - exact) < 1 or found[split] == MIN_PER_SPLIT or min(found.values()) == MIN_PER_SPLIT
 
 
 def test_the_split_depends_on_names_and_seed_not_on_order_or_repeats() -> None:
@@ -58,14 +58,14 @@ def test_the_split_depends_on_names_and_seed_not_on_order_or_repeats() -> None:
     assert split_people(names(40), DEFAULT, np.random.default_rng(2)) != once
 
 
-def test_too_few_people_is_told() -> None:
+def test_too_few_people_are_refused() -> None:
     with pytest.raises(DataError, match="5 people: train, validation and test need at least 2 people each"):
         split_people(names(5), DEFAULT, np.random.default_rng(0))
     with pytest.raises(DataError, match=r"^1 person: "):
         split_people(["ann"], DEFAULT, np.random.default_rng(0))
 
 
-def test_a_whole_official_split_is_kept_as_it_is() -> None:
+def test_an_official_split_with_validation_people_is_unchanged() -> None:
     official = {f"{split} {i}": split for split, count in zip(SPLITS, (9, 2, 3), strict=True) for i in range(count)}
     assert hold_out_validation(official, DEFAULT, np.random.default_rng(0)) == official
     del official["validation 1"]
@@ -78,19 +78,19 @@ def test_enrollment_takes_at_most_the_count_and_half_and_shares_nothing(
     photos: list[int], count: int, seed: int
 ) -> None:
     own = {f"p{i}": [f"{i}/{j}" for j in range(n)] for i, n in enumerate(photos)}
-    divided = choose_enrollment(own, count, np.random.default_rng(seed))
+    divided = split_enrollment(own, count, np.random.default_rng(seed))
     for name, (enrolled, probes) in divided.items():
         assert len(enrolled) == min(count, len(own[name]) // 2)
         assert sorted(enrolled + probes) == sorted(own[name])
 
 
-def test_a_person_with_one_photo_is_a_stranger() -> None:
-    assert choose_enrollment({"ann": ["only"]}, 5, np.random.default_rng(0)) == {"ann": ([], ["only"])}
+def test_a_person_with_one_photo_is_an_impostor() -> None:
+    assert split_enrollment({"ann": ["only"]}, 5, np.random.default_rng(0)) == {"ann": ([], ["only"])}
 
 
-def test_enrollment_photos_are_drawn_not_the_first() -> None:
+def test_enrollment_photos_are_sampled_at_random() -> None:
     own = {"ann": list(range(10))}
-    drawn = {tuple(choose_enrollment(own, 5, np.random.default_rng(seed))["ann"][0]) for seed in range(20)}
+    drawn = {tuple(split_enrollment(own, 5, np.random.default_rng(seed))["ann"][0]) for seed in range(20)}
     assert len(drawn) > 10
 
 

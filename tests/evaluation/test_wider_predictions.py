@@ -1,5 +1,3 @@
-"""The official text files of predictions: there and back, and damaged ones."""
-
 from pathlib import Path
 
 import numpy as np
@@ -23,26 +21,26 @@ def write(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_the_layout_is_the_official_one(tmp_path: Path) -> None:
+def test_files_have_the_official_format(tmp_path: Path) -> None:
     boxes = np.array([[10.5, 20, 40.5, 60]], np.float32)
-    nothing = np.zeros((0, 4), np.float32)
-    write_predictions(tmp_path, [PARADE, MEETING], [boxes, nothing], [np.array([0.75], np.float32), np.zeros(0)])
+    no_boxes = np.zeros((0, 4), np.float32)
+    write_predictions(tmp_path, [PARADE, MEETING], [boxes, no_boxes], [np.array([0.75], np.float32), np.zeros(0)])
     assert (tmp_path / "0--Parade/0_Parade_1.txt").read_text() == "0_Parade_1.jpg\n1\n10.5 20.0 30.0 40.0 0.75\n"
     assert (tmp_path / "1--Handshaking/1_Handshaking_7.txt").read_text() == "1_Handshaking_7.jpg\n0\n"
 
 
-def test_rows_become_corners_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_rows_are_read_as_corners_in_file_order(tmp_path: Path) -> None:
     boxes, scores = read_predictions(write(tmp_path, TEXT), [PARADE])
     assert boxes[0].tolist() == [[10.5, 20, 40.5, 60], [10, 2, 13, 6]] and scores[0].tolist() == [0.75, 0.5]
 
 
 @pytest.mark.parametrize("name", ["0_Parade_1", "0--Parade/0_Parade_1.jpg", "images/0--Parade/0_Parade_1.jpg "])
-def test_the_name_may_be_written_in_the_ways_in_use(tmp_path: Path, name: str) -> None:
+def test_the_name_may_have_a_folder_and_a_suffix(tmp_path: Path, name: str) -> None:
     boxes, _ = read_predictions(write(tmp_path, TEXT.replace("0_Parade_1.jpg", name).replace("\n", " \r\n")), [PARADE])
     assert len(boxes[0]) == 2
 
 
-def test_a_photo_without_a_file_has_no_predictions_but_some_photo_must_have_one(tmp_path: Path) -> None:
+def test_a_photo_without_a_file_has_no_predictions_unless_all_lack_one(tmp_path: Path) -> None:
     boxes, scores = read_predictions(write(tmp_path, TEXT), [MEETING, PARADE])
     assert boxes[0].shape == (0, 4) and scores[0].shape == (0,) and len(boxes[1]) == 2
     with pytest.raises(DataError, match="no prediction of any of the 1 photos"):
@@ -55,7 +53,7 @@ corners = arrays(np.float32, (5, 4), elements=coordinates)
 
 @settings(max_examples=50)
 @given(corners, arrays(np.float32, 5, elements=st.floats(0, 1, width=32)))
-def test_what_is_written_is_read_to_the_last_bit(
+def test_written_predictions_are_read_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, boxes: np.ndarray, scores: np.ndarray
 ) -> None:
     folder = tmp_path_factory.mktemp("predictions")
@@ -66,7 +64,7 @@ def test_what_is_written_is_read_to_the_last_bit(
 
 
 @pytest.mark.parametrize(
-    ("damaged", "wanted"),
+    ("damaged", "message"),
     [
         ("", "line 1: not the photo's name"),
         (TEXT.replace("Parade_1", "Parade_11"), "line 1: not the photo's name, 0_Parade_1.jpg"),
@@ -81,19 +79,19 @@ def test_what_is_written_is_read_to_the_last_bit(
         (TEXT.replace("20", "ten"), "line 3: not `x y width height score`"),
     ],
 )
-def test_a_damaged_file_is_told_in_one_line(tmp_path: Path, damaged: str, wanted: str) -> None:
-    with pytest.raises(DataError, match=wanted) as caught:
+def test_a_damaged_file_is_a_one_line_error(tmp_path: Path, damaged: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
         read_predictions(write(tmp_path, damaged), [PARADE])
-    assert "\n" not in str(caught.value) and "0_Parade_1.txt" in str(caught.value) and "anew" in str(caught.value)
+    assert "\n" not in str(caught.value) and "0_Parade_1.txt" in str(caught.value) and "again" in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_are_an_error(tmp_path: Path) -> None:
     (write(tmp_path, "") / "0--Parade/0_Parade_1.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="cannot be read as text"):
         read_predictions(tmp_path, [PARADE])
 
 
-def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
+def test_a_name_that_leads_out_of_the_folder_is_an_error(tmp_path: Path) -> None:
     outside = WiderPhoto("..", "elsewhere", np.zeros((0, 4), np.float32), {})
     with pytest.raises(OnelookError, match="leaves the data folder"):
         write_predictions(tmp_path / "inner", [outside], [np.zeros((0, 4))], [np.zeros(0)])

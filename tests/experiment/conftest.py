@@ -1,4 +1,4 @@
-"""A project of one's own for every test that tracks."""
+"""Temporary DVC projects with an MLflow store."""
 
 import shutil
 import sqlite3
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from onelook.experiment.mlflow_store import connect
+from onelook.experiment.mlflow_store import open_store
 from onelook.settings import Settings, load_settings
 
 
@@ -19,7 +19,7 @@ def settings(project: Path) -> Settings:
 
 @pytest.fixture
 def new_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty DVC project with a space in its path; the current folder of the test."""
+    """Change into an empty DVC project whose path has a space."""
     folder = tmp_path / "my project"
     (folder / ".dvc").mkdir(parents=True)
     monkeypatch.chdir(folder)
@@ -29,15 +29,15 @@ def new_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database of a store without runs; making one takes seconds."""
+    """Return the database of a store without runs; creating one takes seconds."""
     root = tmp_path_factory.mktemp("store")
-    connect(root)
+    open_store(root)
     return root / "mlflow" / "mlflow.db"
 
 
 @pytest.fixture
 def workspace(new_workspace: Path, empty_store: Path) -> Path:
-    """A new workspace whose store is there already."""
+    """Return a new workspace with an empty store."""
     folder = new_workspace / "mlflow"
     folder.mkdir()
     shutil.copy(empty_store, folder)
@@ -49,7 +49,7 @@ def workspace(new_workspace: Path, empty_store: Path) -> Path:
 
 @pytest.fixture
 def runs() -> Callable[[], list[Any]]:
-    """All the runs of the current folder's store, the oldest first, read by MLflow's own client."""
+    """Return a reader of the runs in the current folder's store, oldest first, by MLflow's client."""
 
     def read() -> list[Any]:
         from mlflow import MlflowClient

@@ -1,5 +1,3 @@
-"""The fingerprint of files and folders that lineage is found by."""
-
 import hashlib
 import os
 import tempfile
@@ -27,20 +25,22 @@ def test_a_file_has_the_md5_of_its_bytes(tmp_path: Path) -> None:
     assert content_md5(path) == "6f5902ac237024bdd0c176cb93063dc4"  # md5sum
 
 
-def test_a_folder_hashes_the_names_and_md5_of_its_files_in_order(tmp_path: Path) -> None:
+def test_the_md5_of_a_folder_is_of_sorted_names_and_md5s(tmp_path: Path) -> None:
     _fill(tmp_path, {"b": b"", "a/c": b"hello world\n"})
     listing = b"a/c\x006f5902ac237024bdd0c176cb93063dc4\nb\x00d41d8cd98f00b204e9800998ecf8427e\n"
     assert content_md5(tmp_path) == hashlib.md5(listing).hexdigest()
 
 
 @given(FOLDERS, FOLDERS)
-def test_folders_share_an_md5_exactly_when_they_hold_the_same(one: dict[str, bytes], other: dict[str, bytes]) -> None:
+def test_folders_have_equal_md5_exactly_if_their_contents_are_equal(
+    one: dict[str, bytes], other: dict[str, bytes]
+) -> None:
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         md5s = content_md5(_fill(Path(first), one)), content_md5(_fill(Path(second), dict(reversed(other.items()))))
     assert (md5s[0] == md5s[1]) == (one == other)
 
 
-def test_a_change_of_time_or_an_empty_folder_is_no_change(tmp_path: Path) -> None:
+def test_times_and_empty_folders_do_not_change_the_md5(tmp_path: Path) -> None:
     before = content_md5(_fill(tmp_path, {"a": b"1"}))
     os.utime(tmp_path / "a", (1, 1))
     (tmp_path / "empty").mkdir()

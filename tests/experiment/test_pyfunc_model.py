@@ -1,5 +1,3 @@
-"""What a logged model asks to be installed where it is served."""
-
 from importlib.metadata import version
 
 import pytest
@@ -7,7 +5,7 @@ import pytest
 from onelook.experiment import pyfunc_model
 
 
-def test_requirements_are_pinned_for_their_systems_and_those_of_others_left_out(
+def test_requirements_are_pinned_and_those_of_other_systems_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     declared = [
@@ -18,4 +16,4 @@ def test_requirements_are_pinned_for_their_systems_and_those_of_others_left_out(
     ]
     monkeypatch.setattr(pyfunc_model, "requires", lambda package: declared)
     wanted = [f"numpy=={version('numpy')}", f'scipy=={version("scipy")}; platform_machine == "x86_64"']
-    assert pyfunc_model._requirements() == wanted
+    assert pyfunc_model.pinned_requirements() == wanted

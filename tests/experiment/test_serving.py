@@ -1,5 +1,3 @@
-"""The model that MLflow keeps names faces on its own, out of its copies of the model and gallery folders."""
-
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +9,7 @@ import torch
 import onelook
 from helpers.networks import light_model, tiny_embedding
 from onelook.data.image_io import read_image
+from onelook.experiment.pyfunc_model import SERVING_SCRIPT
 from onelook.files import write_json
 from onelook.inference.loading import load_torch_predictor
 from onelook.model.pretrained import build_pretrained
@@ -18,12 +17,12 @@ from onelook.model.serialization import save_model
 from onelook.settings import DetectSettings
 
 
-def test_saved_moved_and_loaded_it_answers_as_the_gallery(tmp_path: Path) -> None:
+def test_the_saved_model_predicts_as_the_gallery_from_its_own_copies(tmp_path: Path) -> None:
     import mlflow
 
     torch.manual_seed(5)
-    embedding = tiny_embedding(16, size=32)
-    settings = light_model(embedding, start="wheel")
+    embedding = tiny_embedding(16, dim=32)
+    settings = light_model(embedding, init="wheel")
     save_model(tmp_path / "model", build_pretrained(settings))
     calibration = {
         "threshold": 0.9,
@@ -37,13 +36,12 @@ def test_saved_moved_and_loaded_it_answers_as_the_gallery(tmp_path: Path) -> Non
         tmp_path / "gallery", model=tmp_path / "model", calibration=tmp_path / "calibration.json"
     )
     gallery.enroll("Eileen Collins", [photo])
-    expected = [face.record() for face in gallery.identify(photo)]
+    expected = [face.to_dict() for face in gallery.identify(photo)]
     assert [face["name"] for face in expected] == ["Eileen Collins"]
 
-    code = Path(onelook.__file__).parent / "serving.py"
     artifacts = {name: str(tmp_path / name) for name in ("model", "gallery")}
     mlflow.pyfunc.save_model(
-        tmp_path / "saved", python_model=str(code), artifacts=artifacts, pip_requirements=["onelook"]
+        tmp_path / "saved", python_model=str(SERVING_SCRIPT), artifacts=artifacts, pip_requirements=["onelook"]
     )
     shutil.move(tmp_path / "saved", tmp_path / "moved")
     for name in artifacts:

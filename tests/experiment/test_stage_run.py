@@ -11,19 +11,21 @@ from typing import Any
 
 import pytest
 
+from onelook.experiment.stage_run import stage_run
 from onelook.settings import Settings
-from onelook.tracking import stage_run
 
 Runs = Callable[[], list[Any]]
 
 
 def _script(body: str, settings_file: Path) -> list[str]:
-    """A python command that runs `body` with `stage_run` and `settings` at hand."""
+    """Return a Python command that runs `body` with `stage_run` and `settings` defined."""
     head = f"""
         import os, signal, sys, time
         from pathlib import Path
         from onelook.settings import load_settings
-        from onelook.tracking import stage_run
+        from onelook.experiment.stage_run import stage_run
+        from onelook.logs import configure_logging
+        configure_logging()
         settings = load_settings(Path({str(settings_file)!r}))
     """
     return [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(body)]
@@ -33,12 +35,12 @@ def _by_name(runs: list[Any]) -> dict[str, Any]:
     return {run.data.tags.get("stage", "parent"): run for run in runs}
 
 
-def test_a_stage_is_a_child_that_runs_and_then_is_finished(settings: Settings, workspace: Path, runs: Runs) -> None:
+def test_a_stage_is_a_child_run_that_ends_as_finished(settings: Settings, workspace: Path, runs: Runs) -> None:
     scenes = workspace / "build" / "scenes"
     with stage_run("prepare", settings, inputs=[], outputs=[scenes]) as run:
         assert {entry.info.status for entry in runs()} == {"RUNNING"}
         scenes.mkdir(parents=True)
-        run.metrics({"scenes": 3})
+        run.log_metrics({"scenes": 3})
     found = _by_name(runs())
     child, parent = found["prepare"], found["parent"]
     assert (child.info.status, parent.info.status) == ("FINISHED", "FINISHED")
@@ -49,7 +51,7 @@ def test_a_stage_is_a_child_that_runs_and_then_is_finished(settings: Settings, w
     assert parent.data.tags["md5.scenes"] == "d41d8cd98f00b204e9800998ecf8427e"  # an empty folder, md5 of nothing
 
 
-def test_settings_are_flat_parameters_of_both(settings: Settings, workspace: Path, runs: Runs) -> None:
+def test_settings_are_flat_parameters_of_child_and_parent(settings: Settings, workspace: Path, runs: Runs) -> None:
     with stage_run("train", settings, inputs=[], outputs=[]):
         pass
     for run in runs():
@@ -58,7 +60,7 @@ def test_settings_are_flat_parameters_of_both(settings: Settings, workspace: Pat
         assert run.data.params["prepare.folder.path"] == settings.prepare.folder.path
 
 
-def test_a_failure_marks_both_and_a_later_stage_does_not_hide_it(
+def test_a_failure_marks_child_and_parent_and_the_parent_stays_failed(
     settings: Settings, workspace: Path, runs: Runs
 ) -> None:
     with pytest.raises(ZeroDivisionError), stage_run("train", settings, inputs=[], outputs=[]):
@@ -86,7 +88,7 @@ def test_ctrl_c_marks_the_runs_killed(settings: Settings, workspace: Path, runs:
     assert {run.info.status for run in runs()} == {"KILLED"}
 
 
-def test_what_kill_9_left_running_is_marked_at_the_next_start(
+def test_runs_of_killed_processes_are_marked_at_the_next_start(
     settings: Settings, project: Path, workspace: Path, runs: Runs
 ) -> None:
     body = """
@@ -100,7 +102,7 @@ def test_what_kill_9_left_running_is_marked_at_the_next_start(
     assert statuses == ["KILLED", "KILLED", "RUNNING", "RUNNING"]
 
 
-def test_the_run_that_made_an_input_is_found_by_its_content(settings: Settings, workspace: Path, runs: Runs) -> None:
+def test_the_producer_of_an_input_is_found_by_content(settings: Settings, workspace: Path, runs: Runs) -> None:
     made, used = workspace / "made", workspace / "used"
     with stage_run("prepare", settings, inputs=[], outputs=[made]):
         made.write_text("scenes")
@@ -114,7 +116,7 @@ def test_the_run_that_made_an_input_is_found_by_its_content(settings: Settings, 
     assert origins == {found["prepare"].info.run_id}
 
 
-def test_an_output_of_a_failed_stage_is_nobodys_input(settings: Settings, workspace: Path, runs: Runs) -> None:
+def test_a_failed_stage_is_not_a_producer(settings: Settings, workspace: Path, runs: Runs) -> None:
     made = workspace / "made"
     with pytest.raises(ZeroDivisionError), stage_run("prepare", settings, inputs=[], outputs=[made]):
         made.write_text("half")
@@ -131,15 +133,15 @@ def test_metrics_of_every_ancestor_reach_a_parent_that_ran_only_the_last_stage(
         a, b = Path("a"), Path("b")
         with stage_run("prepare", settings, inputs=[], outputs=[a]) as run:
             a.write_text("1")
-            run.metrics({"scenes": 7.0})
+            run.log_metrics({"scenes": 7.0})
         with stage_run("train", settings, inputs=[a], outputs=[b]) as run:
             b.write_text("2")
-            run.metrics({"loss": 0.5}, step=1)
-            run.metrics({"loss": 0.25}, step=2)
+            run.log_metrics({"loss": 0.5}, step=1)
+            run.log_metrics({"loss": 0.25}, step=2)
     """
     subprocess.run(_script(body, project / "params.yaml"), check=True)
     with stage_run("evaluate", settings, inputs=[workspace / "b"], outputs=[]) as run:
-        run.metrics({"rank1": 1.0})
+        run.log_metrics({"rank1": 1.0})
     parents = [run for run in runs() if "mlflow.parentRunId" not in run.data.tags]
     assert len(parents) == 2
     assert parents[1].data.metrics == {"prepare/scenes": 7.0, "train/loss": 0.25, "evaluate/rank1": 1.0}
@@ -148,7 +150,7 @@ def test_metrics_of_every_ancestor_reach_a_parent_that_ran_only_the_last_stage(
 def test_metrics_with_steps_are_a_curve(settings: Settings, workspace: Path, runs: Runs) -> None:
     with stage_run("train", settings, inputs=[], outputs=[]) as run:
         for epoch in (1, 2, 3):
-            run.metrics({"loss": 1 / epoch}, epoch)
+            run.log_metrics({"loss": 1 / epoch}, epoch)
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{workspace / 'mlflow' / 'mlflow.db'}")
@@ -161,7 +163,7 @@ def test_a_metric_must_be_a_number(settings: Settings, workspace: Path) -> None:
         pytest.raises(TypeError, match="rank1"),
         stage_run("evaluate", settings, inputs=[], outputs=[]) as run,
     ):
-        run.metrics({"rank1": "0.9"})  # type: ignore[dict-item]
+        run.log_metrics({"rank1": "0.9"})  # type: ignore[dict-item]
 
 
 def test_files_and_folders_become_artifacts(settings: Settings, workspace: Path, runs: Runs) -> None:
@@ -169,10 +171,10 @@ def test_files_and_folders_become_artifacts(settings: Settings, workspace: Path,
     pictures.mkdir()
     (pictures / "curve.png").write_bytes(b"png")
     with stage_run("evaluate", settings, inputs=[], outputs=[]) as run:
-        run.artifact(pictures)
-        run.artifact(pictures / "curve.png", "alone")
+        run.log_artifact(pictures)
+        run.log_artifact(pictures / "curve.png", "alone")
         with pytest.raises(FileNotFoundError):
-            run.artifact(workspace / "absent.png")
+            run.log_artifact(workspace / "absent.png")
     stored = workspace / "mlflow" / "artifacts" / _by_name(runs())["evaluate"].info.run_id / "artifacts"
     assert sorted(file.relative_to(stored).as_posix() for file in stored.rglob("*.png")) == [
         "alone/curve.png",
@@ -203,7 +205,7 @@ def test_a_pyfunc_model_loads_with_its_folders(settings: Settings, workspace: Pa
     gallery.mkdir()
     (gallery / "word").write_text("it is ")
     with stage_run("index", settings, inputs=[], outputs=[]) as run:
-        run.pyfunc(code, {"gallery": gallery}, "answer")
+        run.log_pyfunc(code, {"gallery": gallery}, "answer")
     (gallery / "word").unlink()
     child = _by_name(runs())["index"]
     assert child.info.status == "FINISHED"
@@ -217,8 +219,8 @@ def test_a_pyfunc_model_loads_with_its_folders(settings: Settings, workspace: Pa
 
 
 @pytest.mark.parametrize("damage", ["a file in the folder's place", "a torn database"])
-def test_a_store_that_cannot_be_used_costs_one_line_and_not_the_stage(
-    damage: str, settings: Settings, new_workspace: Path, capsys: pytest.CaptureFixture[str]
+def test_an_unusable_store_is_one_warning_and_the_stage_goes_on(
+    damage: str, settings: Settings, new_workspace: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     if damage == "a torn database":
         (new_workspace / "mlflow").mkdir()
@@ -227,11 +229,11 @@ def test_a_store_that_cannot_be_used_costs_one_line_and_not_the_stage(
         (new_workspace / "mlflow").write_text("")
     made = new_workspace / "made"
     with stage_run("prepare", settings, inputs=[], outputs=[made]) as run:
-        run.metrics({"scenes": 1.0})
+        run.log_metrics({"scenes": 1.0})
         made.write_text("kept")
     assert made.read_text() == "kept"
-    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: MLflow")]
-    assert len(warnings) == 1
+    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("onelook.")]
+    assert len(warnings) == 1 and warnings[0].startswith("MLflow lacks")
 
 
 def test_an_error_of_the_stage_passes_through_without_a_store(settings: Settings, new_workspace: Path) -> None:
@@ -240,11 +242,11 @@ def test_an_error_of_the_stage_passes_through_without_a_store(settings: Settings
         _ = 1 / 0
 
 
-def test_two_stages_that_start_at_once_share_a_new_store(project: Path, new_workspace: Path, runs: Runs) -> None:
+def test_two_stages_started_at_once_share_a_new_store(project: Path, new_workspace: Path, runs: Runs) -> None:
     body = """
         with stage_run("train", settings, inputs=[], outputs=[]) as run:
             for step in range(20):
-                run.metrics({"loss": 1.0 * step}, step)
+                run.log_metrics({"loss": 1.0 * step}, step)
     """
     workers = [
         subprocess.Popen(_script(body, project / "params.yaml"), stderr=subprocess.PIPE, text=True) for _ in range(2)

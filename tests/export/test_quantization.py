@@ -1,5 +1,3 @@
-"""The released weights in 8 bits, measured by photos of the embedded data."""
-
 import sys
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from helpers.portraits import group
 from onelook.data.image_io import decode_image
 from onelook.errors import ModelError
 from onelook.export.onnx_writer import write_onnx
-from onelook.export.quantization import read_examples
+from onelook.export.quantization import read_calibration_images
 from onelook.geometry.boxes import pairwise_iou
 from onelook.inference.loading import load_torch_predictor
 from onelook.inference.onnx_predictor import OnnxPredictor
@@ -24,71 +22,73 @@ DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=640)
 
 
 @pytest.fixture(scope="module")
-def looker() -> TorchPredictor:
+def predictor() -> TorchPredictor:
     return load_torch_predictor(RELEASED)
 
 
 @pytest.fixture(scope="module")
-def examples(looker: TorchPredictor, tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
-    """What is left of three photos with two people each, one of nobody, and a file that is no photo."""
+def calibration_images(predictor: TorchPredictor, tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
+    """Read three images of two people, one without a face, and a file that is no photo."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(3):
         (folder / f"{number}.png").write_bytes(group((number + 1, 1), (number + 11, 1)))
     gray = np.full((80, 80, 3), 128, np.uint8)
     (folder / "nobody.ppm").write_bytes(b"P6 80 80 255\n" + gray.tobytes())
     (folder / "text.png").write_text("no photo")
-    return read_examples(sorted(folder.iterdir()), looker)
+    return read_calibration_images(sorted(folder.iterdir()), predictor)
 
 
 @pytest.fixture(scope="module")
-def file(looker: TorchPredictor, examples: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(
+    predictor: TorchPredictor, calibration_images: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     written = tmp_path_factory.mktemp("int8") / "int8.onnx"
-    write_onnx(written, load_model(RELEASED), looker.fingerprint, examples)
+    write_onnx(written, load_model(RELEASED), predictor.fingerprint, calibration_images)
     return written
 
 
-def test_examples_are_the_photos_with_faces(examples: list[np.ndarray]) -> None:
-    assert [photo.shape for photo in examples] == [(336, 592, 3)] * 3
+def test_calibration_images_are_the_photos_with_faces(calibration_images: list[np.ndarray]) -> None:
+    assert [photo.shape for photo in calibration_images] == [(336, 592, 3)] * 3
 
 
-def test_unseen_people_are_found_where_they_are_and_known(file: Path, looker: TorchPredictor) -> None:
+def test_boxes_and_embeddings_are_close_to_float32(file: Path, predictor: TorchPredictor) -> None:
     exported = OnnxPredictor(file)
-    assert (exported.fingerprint, exported.embedding_size) == (looker.fingerprint, 128)
-    photos = [decode_image(group((person, 2), (person + 1, 2)), "photo") for person in (21, 31)]
-    for told, wanted in zip(exported.predict(photos, DETECT), looker.predict(photos, DETECT), strict=True):
-        assert len(told) == len(wanted) == 2
-        overlaps = pairwise_iou(wanted.boxes, told.boxes)
+    assert (exported.fingerprint, exported.embedding_size) == (predictor.fingerprint, 128)
+    images = [decode_image(group((person, 2), (person + 1, 2)), "photo") for person in (21, 31)]
+    for found, expected in zip(exported.predict(images, DETECT), predictor.predict(images, DETECT), strict=True):
+        assert len(found) == len(expected) == 2
+        overlaps = pairwise_iou(expected.boxes, found.boxes)
         assert (overlaps.max(axis=1) > 0.9).all()
-        alike = wanted.embeddings @ told.embeddings[overlaps.argmax(axis=1)].T
-        assert (np.diag(alike) > 0.95).all() and not np.allclose(np.diag(alike), 1, atol=1e-4)
+        similarities = expected.embeddings @ found.embeddings[overlaps.argmax(axis=1)].T
+        assert (np.diag(similarities) > 0.95).all() and not np.allclose(np.diag(similarities), 1, atol=1e-4)
 
 
-def test_photos_of_any_size_with_and_without_faces(file: Path, examples: list[np.ndarray]) -> None:
+def test_batches_of_mixed_sizes(file: Path, calibration_images: list[np.ndarray]) -> None:
     wall = np.full((336, 592, 3), 90, np.uint8)
-    photos = [wall, examples[0], wall[:1, :1], examples[0][:, :301], wall[:33, :500], wall]
-    assert [len(each) for each in OnnxPredictor(file).predict(photos, DETECT)] == [0, 2, 0, 1, 0, 0]
+    images = [wall, calibration_images[0], wall[:1, :1], calibration_images[0][:, :301], wall[:33, :500], wall]
+    assert [len(each) for each in OnnxPredictor(file).predict(images, DETECT)] == [0, 2, 0, 1, 0, 0]
 
 
-def test_the_costly_convolutions_are_in_8_bits_and_the_others_are_not(file: Path) -> None:
+def test_only_costly_convolutions_are_quantized(file: Path) -> None:
     graph = onnx.load(file).graph
     maker = {output: node for node in graph.node for output in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    small = {node.name for node in convolutions if maker.get(node.input[1], node).op_type == "DequantizeLinear"}
-    assert all(part in " ".join(small) for part in ("/pyramid/", "/context.0/", "/tail/", "/blocks.12/"))
-    assert not [name for name in small if "/heads/" in name or "/stem/" in name or "/embedding/widen/" in name]
+    quantized = {node.name for node in convolutions if maker.get(node.input[1], node).op_type == "DequantizeLinear"}
+    assert all(part in " ".join(quantized) for part in ("/fpn/", "/context.0/", "/tail/", "/blocks.12/"))
+    assert not [name for name in quantized if "/heads/" in name or "/stem/" in name or "/embedding/expand/" in name]
     depthwise = {node.name for node in convolutions if any(a.name == "group" and a.i > 1 for a in node.attribute)}
-    assert depthwise and not depthwise & small
+    assert depthwise and not depthwise & quantized
     assert {node.domain for node in graph.node} == {""}
 
 
-def test_the_file_is_about_half_as_large(file: Path) -> None:
+def test_file_is_about_half_as_large(file: Path) -> None:
     assert 1.5e6 < file.stat().st_size < 0.6 * (RELEASED / "model.safetensors").stat().st_size
 
 
-def test_without_onnxruntime_one_line_says_what_to_install(
-    looker: TorchPredictor, examples: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_missing_onnxruntime_names_the_extra_to_install(
+    predictor: TorchPredictor, calibration_images: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ModelError, match=r"pip install 'onelook\[onnx\]'"):
-        write_onnx(tmp_path / "int8.onnx", load_model(RELEASED), looker.fingerprint, examples)
+        write_onnx(tmp_path / "int8.onnx", load_model(RELEASED), predictor.fingerprint, calibration_images)
     assert not list(tmp_path.iterdir())

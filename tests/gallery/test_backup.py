@@ -1,4 +1,4 @@
-"""Backups: one file that gives the gallery back, or says that it cannot."""
+"""Backups: byte-identical restore, and refusal of damaged files."""
 
 import shutil
 import zipfile
@@ -9,30 +9,30 @@ import numpy as np
 import pytest
 
 from onelook.errors import GalleryError
+from onelook.face_quality import Quality
 from onelook.gallery import storage
 from onelook.gallery.backup import read_backup, write_backup
-from onelook.gallery.data import Entry, GalleryData, GalleryMetadata, empty_gallery
-from onelook.gallery.face_quality import Quality
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
 
 Files = Callable[[Path], dict[str, bytes]]
 
 
 @pytest.fixture
-def contents(terms: GalleryMetadata) -> GalleryData:
-    rows = np.random.default_rng(0).normal(size=(3, terms.embedding_size))
+def data(metadata: GalleryMetadata) -> GalleryData:
+    rows = np.random.default_rng(0).normal(size=(3, metadata.embedding_size))
     quality = Quality(score=0.9, size=100.5, sharpness=0.4)
     entries = tuple(
-        Entry(person=name, photo=f"{name}.jpg", sha256=f"{i:064x}", quality=quality)
+        EnrolledFace(person=name, photo=f"{name}.jpg", sha256=f"{i:064x}", quality=quality)
         for i, name in enumerate(["Anna", "Çağla", "Anna"])
     )
-    return GalleryData(terms, entries, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
+    return GalleryData(metadata, entries, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
 
 
-def test_a_gallery_comes_back_to_the_byte(tmp_path: Path, contents: GalleryData, files: Files) -> None:
-    storage.create(tmp_path / "g", contents)
+def test_restore_is_byte_identical(tmp_path: Path, data: GalleryData, files: Files) -> None:
+    storage.create(tmp_path / "g", data)
     before = files(tmp_path / "g")
     write_backup(tmp_path / "b.zip", storage.read(tmp_path / "g"))
-    storage.change(tmp_path / "g", lambda c: c.without("Anna"))
+    storage.update(tmp_path / "g", lambda c: c.remove("Anna"))
     storage.restore(tmp_path / "g", read_backup(tmp_path / "b.zip"))
     assert files(tmp_path / "g") == before
     storage.restore(tmp_path / "deep" / "other", read_backup(tmp_path / "b.zip"))
@@ -41,23 +41,23 @@ def test_a_gallery_comes_back_to_the_byte(tmp_path: Path, contents: GalleryData,
     assert (tmp_path / "again.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
-def test_any_zip_program_reads_it(tmp_path: Path, contents: GalleryData, files: Files) -> None:
-    storage.create(tmp_path / "g", contents)
-    write_backup(tmp_path / "b.zip", contents)
+def test_a_backup_is_a_plain_zip_of_the_gallery_files(tmp_path: Path, data: GalleryData, files: Files) -> None:
+    storage.create(tmp_path / "g", data)
+    write_backup(tmp_path / "b.zip", data)
     with zipfile.ZipFile(tmp_path / "b.zip") as archive:
         archive.extractall(tmp_path / "out")
     assert files(tmp_path / "out") == files(tmp_path / "g")
 
 
-def test_a_backup_is_never_written_over(tmp_path: Path, contents: GalleryData) -> None:
-    write_backup(tmp_path / "b.zip", contents)
+def test_an_existing_backup_is_not_overwritten(tmp_path: Path, data: GalleryData) -> None:
+    write_backup(tmp_path / "b.zip", data)
     with pytest.raises(GalleryError, match="never written over"):
-        write_backup(tmp_path / "b.zip", empty_gallery(contents.terms))
-    assert read_backup(tmp_path / "b.zip").entries == contents.entries
+        write_backup(tmp_path / "b.zip", empty_gallery(data.metadata))
+    assert read_backup(tmp_path / "b.zip").faces == data.faces
 
 
-def test_any_changed_byte_is_found_or_changes_nothing(tmp_path: Path, contents: GalleryData) -> None:
-    write_backup(tmp_path / "b.zip", contents)
+def test_changed_bytes_are_detected_or_harmless(tmp_path: Path, data: GalleryData) -> None:
+    write_backup(tmp_path / "b.zip", data)
     whole = (tmp_path / "b.zip").read_bytes()
     refused = 0
     for place in range(0, len(whole), 5):
@@ -68,13 +68,13 @@ def test_any_changed_byte_is_found_or_changes_nothing(tmp_path: Path, contents: 
             refused += 1
             assert "\n" not in str(error) and "b.zip" in str(error)
         else:
-            assert (again.terms, again.entries) == (contents.terms, contents.entries)
-            np.testing.assert_array_equal(again.embeddings, contents.embeddings)
+            assert (again.metadata, again.faces) == (data.metadata, data.faces)
+            np.testing.assert_array_equal(again.embeddings, data.embeddings)
     assert refused > 0.8 * len(whole) / 5
 
 
-def test_a_cut_or_foreign_file_is_refused(tmp_path: Path, contents: GalleryData) -> None:
-    write_backup(tmp_path / "b.zip", contents)
+def test_a_truncated_or_foreign_file_is_refused(tmp_path: Path, data: GalleryData) -> None:
+    write_backup(tmp_path / "b.zip", data)
     whole = (tmp_path / "b.zip").read_bytes()
     for number, data in enumerate((b"", b"photo", whole[: len(whole) // 2], whole[:-3], whole[40:])):
         (tmp_path / f"{number}.zip").write_bytes(data)
@@ -92,11 +92,11 @@ def test_a_cut_or_foreign_file_is_refused(tmp_path: Path, contents: GalleryData)
 @pytest.mark.parametrize("pattern", ["gallery.json", "index.*", "people.*"])
 @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"\xff" * 9)])
 def test_a_damaged_gallery_is_restored(
-    tmp_path: Path, contents: GalleryData, files: Files, pattern: str, harm: Callable[[Path], None]
+    tmp_path: Path, data: GalleryData, files: Files, pattern: str, harm: Callable[[Path], None]
 ) -> None:
-    storage.create(tmp_path / "g", contents)
+    storage.create(tmp_path / "g", data)
     before = files(tmp_path / "g")
-    write_backup(tmp_path / "b.zip", contents)
+    write_backup(tmp_path / "b.zip", data)
     harm(next((tmp_path / "g").glob(pattern)))
     with pytest.raises(GalleryError, match="onelook restore"):
         storage.read(tmp_path / "g")
@@ -104,34 +104,32 @@ def test_a_damaged_gallery_is_restored(
     assert files(tmp_path / "g") == before
 
 
-def test_restoring_spares_what_is_no_gallery_and_what_the_pipeline_rebuilds(
-    tmp_path: Path, contents: GalleryData, files: Files
-) -> None:
+def test_restore_refuses_other_folders_and_managed_galleries(tmp_path: Path, data: GalleryData, files: Files) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"precious")
     with pytest.raises(GalleryError, match="already holds something"):
-        storage.restore(tmp_path / "photos", contents)
+        storage.restore(tmp_path / "photos", data)
     assert files(tmp_path / "photos") == {"a.jpg": b"precious"}
-    managed = GalleryData(contents.terms.model_copy(update={"managed": True}), contents.entries, contents.embeddings)
+    managed = GalleryData(data.metadata.model_copy(update={"managed": True}), data.faces, data.embeddings)
     storage.create(tmp_path / "g", managed)
     before = files(tmp_path / "g")
     with pytest.raises(GalleryError, match="pipeline"):
-        storage.restore(tmp_path / "g", contents)
+        storage.restore(tmp_path / "g", data)
     assert files(tmp_path / "g") == before
 
 
-def test_a_backup_of_the_pipelines_gallery_becomes_ones_own(tmp_path: Path, contents: GalleryData) -> None:
-    managed = GalleryData(contents.terms.model_copy(update={"managed": True}), contents.entries, contents.embeddings)
+def test_a_restored_managed_gallery_is_unmanaged(tmp_path: Path, data: GalleryData) -> None:
+    managed = GalleryData(data.metadata.model_copy(update={"managed": True}), data.faces, data.embeddings)
     write_backup(tmp_path / "b.zip", managed)
     storage.restore(tmp_path / "mine", read_backup(tmp_path / "b.zip"))
-    storage.change(tmp_path / "mine", lambda c: c.without("Anna"))
-    assert storage.read(tmp_path / "mine").owners == ["Çağla"]
+    storage.update(tmp_path / "mine", lambda c: c.remove("Anna"))
+    assert storage.read(tmp_path / "mine").identities == ["Çağla"]
 
 
-def test_restoring_leaves_nothing_of_what_was_there(tmp_path: Path, contents: GalleryData, files: Files) -> None:
-    storage.create(tmp_path / "g", contents)
-    storage.restore(tmp_path / "g", contents.without("Anna"))
+def test_restore_removes_the_previous_content(tmp_path: Path, data: GalleryData, files: Files) -> None:
+    storage.create(tmp_path / "g", data)
+    storage.restore(tmp_path / "g", data.remove("Anna"))
     assert b"Anna" not in b"".join(files(tmp_path / "g").values())
     shutil.rmtree(tmp_path / "g")
-    storage.restore(tmp_path / "g", contents)
-    assert storage.read(tmp_path / "g").entries == contents.entries
+    storage.restore(tmp_path / "g", data)
+    assert storage.read(tmp_path / "g").faces == data.faces

@@ -1,19 +1,23 @@
-"""People who may be one person under two names."""
+"""Duplicate people."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelook.gallery.data import Entry, GalleryData, GalleryMetadata
+from onelook.face_quality import FULL_WEIGHT_SHARPNESS, FULL_WEIGHT_SIZE, Quality
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
 from onelook.gallery.duplicates import find_duplicates
-from onelook.gallery.face_quality import FULL_SHARPNESS, FULL_SIZE, Quality
 from onelook.settings import DetectSettings
 
 DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=640)
 
 
+def make_quality(weight: float) -> Quality:
+    return Quality(score=weight, size=FULL_WEIGHT_SIZE, sharpness=FULL_WEIGHT_SHARPNESS)
+
+
 def gallery(rows: np.ndarray, owners: list[str], threshold: float, weights: list[float] | None = None) -> GalleryData:
-    terms = GalleryMetadata(
+    metadata = GalleryMetadata(
         fingerprint="f",
         embedding_size=rows.shape[1],
         threshold=threshold,
@@ -22,31 +26,33 @@ def gallery(rows: np.ndarray, owners: list[str], threshold: float, weights: list
         managed=False,
     )
     entries = tuple(
-        Entry(
+        EnrolledFace(
             person=owner,
             photo="p",
             sha256=f"{i:064x}",
-            quality=Quality(score=weights[i], size=FULL_SIZE, sharpness=FULL_SHARPNESS) if weights else None,
+            quality=Quality(score=weights[i], size=FULL_WEIGHT_SIZE, sharpness=FULL_WEIGHT_SHARPNESS)
+            if weights
+            else None,
         )
         for i, owner in enumerate(owners)
     )
-    return GalleryData(terms, entries, rows.astype(np.float32))
+    return GalleryData(metadata, entries, rows.astype(np.float32))
 
 
-def test_by_hand() -> None:
+def test_literal_example() -> None:
     rows = np.asarray([[1, 0], [0.6, 0.8], [0, 1]])
-    contents = gallery(rows, ["Anna", "Ann", "Bob"], 0.6)
+    data = gallery(rows, ["Anna", "Ann", "Bob"], 0.6)
     # Anna and Ann: 0.6, which is the threshold; Ann and Bob: 0.8; Anna and Bob: 0.
-    assert [(p.name, p.other, round(p.similarity, 6)) for p in find_duplicates(contents, ["Ann"])] == [
+    assert [(p.name, p.other, round(p.similarity, 6)) for p in find_duplicates(data, ["Ann"])] == [
         ("Ann", "Bob", 0.8),
         ("Ann", "Anna", 0.6),
     ]
-    assert [(p.name, p.other) for p in find_duplicates(contents, ["Anna"])] == [("Anna", "Ann")]
-    assert find_duplicates(contents, []) == ()
-    assert find_duplicates(contents, ["forgotten meanwhile"]) == ()
+    assert [(p.name, p.other) for p in find_duplicates(data, ["Anna"])] == [("Anna", "Ann")]
+    assert find_duplicates(data, []) == ()
+    assert find_duplicates(data, ["forgotten meanwhile"]) == ()
 
 
-def test_the_weights_count() -> None:
+def test_templates_are_weighted_by_quality() -> None:
     rows = np.asarray([[1, 0], [0, 1], [0, 1]])
     owners = ["Anna", "Anna", "Bob"]
     # Anna's template is (1, 1) or (1, 3) brought to length 1.
@@ -57,7 +63,7 @@ def test_the_weights_count() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 12), st.floats(-0.5, 0.9), st.sets(st.integers(0, 5)))
-def test_as_every_pair_by_itself(seed: int, faces: int, threshold: float, asked: set[int]) -> None:
+def test_duplicates_equal_brute_force(seed: int, faces: int, threshold: float, asked: set[int]) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(faces, 4))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)

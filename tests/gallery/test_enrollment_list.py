@@ -1,4 +1,4 @@
-"""Who is in which photo: folders and CSV files as people have them."""
+"""Enrollment lists: folders and CSV files."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_a_folder_with_a_directory_per_person(tmp_path: Path) -> None:
         'name;photo\nAnna;a.jpg\n"Çağla";"pics/ç.jpg"',
     ],
 )
-def test_a_csv_file_as_spreadsheets_write_it(tmp_path: Path, text: str) -> None:
+def test_csv_dialects_of_spreadsheets(tmp_path: Path, text: str) -> None:
     path = tmp_path / "people.csv"
     path.write_bytes(text.encode())
     assert read_enrollment_list(path) == [
@@ -37,7 +37,7 @@ def test_a_csv_file_as_spreadsheets_write_it(tmp_path: Path, text: str) -> None:
     ]
 
 
-def test_an_absolute_path_stays_one(tmp_path: Path) -> None:
+def test_an_absolute_path_is_kept(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text(f"name,photo\nAnna,{tmp_path}/elsewhere/a.jpg\n")
     assert read_enrollment_list(tmp_path / "people.csv") == [EnrollmentItem("Anna", tmp_path / "elsewhere/a.jpg")]
 
@@ -56,7 +56,7 @@ def test_an_absolute_path_stays_one(tmp_path: Path) -> None:
         ("name,photo\nÇağla,a.jpg\n".encode("cp1254"), "not a CSV file in UTF-8"),
     ],
 )
-def test_a_csv_file_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, data: bytes, said: str) -> None:
+def test_an_invalid_csv_file_is_reported_in_one_line(tmp_path: Path, data: bytes, said: str) -> None:
     path = tmp_path / "people.csv"
     path.write_bytes(data)
     with pytest.raises(GalleryError, match=said) as caught:
@@ -65,7 +65,7 @@ def test_a_csv_file_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, data
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_invalid_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match="cannot be read"):
         read_enrollment_list(tmp_path / "none")
     (tmp_path / "a.jpg").touch()

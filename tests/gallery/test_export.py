@@ -1,4 +1,4 @@
-"""What other programs read of a gallery."""
+"""Exports for other programs."""
 
 import csv
 from pathlib import Path
@@ -8,20 +8,20 @@ import pytest
 from safetensors import safe_open
 
 from onelook.errors import GalleryError
-from onelook.gallery.data import Entry, GalleryData, GalleryMetadata, empty_gallery
+from onelook.face_quality import Quality
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
 from onelook.gallery.enrollment_list import read_enrollment_list
-from onelook.gallery.export import export
-from onelook.gallery.face_quality import Quality
+from onelook.gallery.export import export_gallery
 
 
-def test_a_line_and_a_row_for_every_photo(tmp_path: Path, terms: GalleryMetadata) -> None:
-    rows = np.random.default_rng(0).normal(size=(2, terms.embedding_size)).astype(np.float32)
+def test_export_has_a_line_and_an_embedding_per_face(tmp_path: Path, metadata: GalleryMetadata) -> None:
+    rows = np.random.default_rng(0).normal(size=(2, metadata.embedding_size)).astype(np.float32)
     quality = Quality(score=0.5, size=1e3, sharpness=10.0)
     entries = (
-        Entry(person='O"Neil, Çağla', photo="a b.jpg", sha256="1" * 64, quality=quality),
-        Entry(person="Bob", photo="b.jpg", sha256="2" * 64),
+        EnrolledFace(person='O"Neil, Çağla', photo="a b.jpg", sha256="1" * 64, quality=quality),
+        EnrolledFace(person="Bob", photo="b.jpg", sha256="2" * 64),
     )
-    export(tmp_path / "out", GalleryData(terms, entries, rows))
+    export_gallery(tmp_path / "out", GalleryData(metadata, entries, rows))
     with (tmp_path / "out/faces.csv").open(encoding="utf-8", newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert [list(line.values()) for line in lines] == [
@@ -30,14 +30,14 @@ def test_a_line_and_a_row_for_every_photo(tmp_path: Path, terms: GalleryMetadata
     ]
     with safe_open(tmp_path / "out/embeddings.safetensors", "numpy") as file:
         np.testing.assert_array_equal(file.get_tensor("embeddings"), rows)
-        assert file.metadata() == {"fingerprint": terms.fingerprint}
+        assert file.metadata() == {"fingerprint": metadata.fingerprint}
     assert [each.name for each in read_enrollment_list(tmp_path / "out/faces.csv")] == ['O"Neil, Çağla', "Bob"]
     with pytest.raises(GalleryError, match="is there already"):
-        export(tmp_path / "out", empty_gallery(terms))
+        export_gallery(tmp_path / "out", empty_gallery(metadata))
 
 
-def test_an_empty_gallery_has_a_head_and_no_line(tmp_path: Path, terms: GalleryMetadata) -> None:
-    export(tmp_path / "out", empty_gallery(terms))
+def test_export_of_an_empty_gallery(tmp_path: Path, metadata: GalleryMetadata) -> None:
+    export_gallery(tmp_path / "out", empty_gallery(metadata))
     assert (tmp_path / "out/faces.csv").read_text() == "name,photo,sha256,score,size,sharpness,weight\n"
     with safe_open(tmp_path / "out/embeddings.safetensors", "numpy") as file:
-        assert file.get_tensor("embeddings").shape == (0, terms.embedding_size)
+        assert file.get_tensor("embeddings").shape == (0, metadata.embedding_size)

@@ -1,7 +1,8 @@
-"""The bytes of a gallery: whatever changes in its description is found, and an old gallery is read."""
+"""Serialization of a gallery: checksums and older formats."""
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,39 +10,42 @@ import pytest
 from pydantic import ValidationError
 
 from onelook.errors import GalleryError
+from onelook.face_quality import Quality
 from onelook.gallery import storage
-from onelook.gallery.data import Entry, GalleryData, GalleryMetadata
-from onelook.gallery.face_quality import Quality
-from onelook.gallery.file_format import FORMAT, HEADER, checksum, pack, parse_header, unpack
+from onelook.gallery.backup import read_backup
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
+from onelook.gallery.file_format import FORMAT, HEADER_FILE, checksum, deserialize, parse_header, serialize
 
 
 @pytest.fixture
-def contents(terms: GalleryMetadata) -> GalleryData:
-    rows = np.random.default_rng(0).normal(size=(2, terms.embedding_size))
+def data(metadata: GalleryMetadata) -> GalleryData:
+    rows = np.random.default_rng(0).normal(size=(2, metadata.embedding_size))
     entries = (
-        Entry(person="Çağla", photo="a.jpg", sha256="1" * 64, quality=Quality(score=0.1, size=1 / 3, sharpness=1e-9)),
-        Entry(person="Bob", photo="b.jpg", sha256="2" * 64, thumbnail="/9j/4AAQ+w=="),
+        EnrolledFace(
+            person="Çağla", photo="a.jpg", sha256="1" * 64, quality=Quality(score=0.1, size=1 / 3, sharpness=1e-9)
+        ),
+        EnrolledFace(person="Bob", photo="b.jpg", sha256="2" * 64, thumbnail="/9j/4AAQ+w=="),
     )
-    return GalleryData(terms, entries, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
+    return GalleryData(metadata, entries, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
 
 
-def test_what_is_packed_is_unpacked(contents: GalleryData) -> None:
-    files = pack(contents)
-    assert list(files)[-1] == HEADER
-    again = unpack(Path("g"), parse_header(Path("g") / HEADER, files[HEADER]), files.__getitem__)
-    assert (again.terms, again.entries) == (contents.terms, contents.entries)
-    np.testing.assert_array_equal(again.embeddings, contents.embeddings)
+def test_deserialize_inverts_serialize(data: GalleryData) -> None:
+    files = serialize(data)
+    assert list(files)[-1] == HEADER_FILE
+    again = deserialize(Path("g"), parse_header(Path("g") / HEADER_FILE, files[HEADER_FILE]), files.__getitem__)
+    assert (again.metadata, again.faces) == (data.metadata, data.faces)
+    np.testing.assert_array_equal(again.embeddings, data.embeddings)
 
 
-def test_any_changed_bit_of_the_description_is_found_or_says_the_same(contents: GalleryData) -> None:
-    whole = pack(contents)[HEADER]
+def test_header_checksum_detects_every_flipped_bit(data: GalleryData) -> None:
+    whole = serialize(data)[HEADER_FILE]
     said = json.loads(whole)
     refused = 0
     for bit in range(8 * len(whole)):
         data = bytearray(whole)
         data[bit // 8] ^= 1 << bit % 8
         try:
-            parse_header(Path("g") / HEADER, bytes(data))
+            parse_header(Path("g") / HEADER_FILE, bytes(data))
         except GalleryError as error:
             refused += 1
             assert "\n" not in str(error)
@@ -50,10 +54,10 @@ def test_any_changed_bit_of_the_description_is_found_or_says_the_same(contents: 
     assert refused > 0.9 * 8 * len(whole)
 
 
-def write_first_format(folder: Path, contents: GalleryData) -> None:
+def write_first_format(folder: Path, data: GalleryData) -> None:
     """A gallery as it was before photos were measured: no quality, and no checksum in gallery.json."""
-    files = pack(contents)
-    tree = json.loads(files.pop(HEADER)) | {"format": "onelook gallery 1"}
+    files = serialize(data)
+    tree = json.loads(files.pop(HEADER_FILE)) | {"format": "onelook gallery 1"}
     rows = json.loads(files.pop(tree["people_file"]))["rows"]
     people = json.dumps(
         {"rows": [{k: v for k, v in row.items() if k not in ("quality", "thumbnail")} for row in rows]}
@@ -61,27 +65,25 @@ def write_first_format(folder: Path, contents: GalleryData) -> None:
     tree["people_file"] = f"people.{hashlib.sha256(people).hexdigest()}.json"
     del tree["checksum"]
     folder.mkdir()
-    for name, data in (files | {tree["people_file"]: people, HEADER: json.dumps(tree).encode()}).items():
+    for name, data in (files | {tree["people_file"]: people, HEADER_FILE: json.dumps(tree).encode()}).items():
         (folder / name).write_bytes(data)
 
 
-def test_a_gallery_of_the_first_format_is_read_and_its_next_change_writes_this_one(
-    tmp_path: Path, contents: GalleryData
-) -> None:
-    write_first_format(tmp_path / "g", contents)
+def test_format_1_is_read_and_the_next_change_writes_format_3(tmp_path: Path, data: GalleryData) -> None:
+    write_first_format(tmp_path / "g", data)
     old = storage.read(tmp_path / "g")
-    assert old.owners == ["Çağla", "Bob"]
-    assert [(entry.quality, entry.weight) for entry in old.entries] == [(None, 1.0)] * 2
-    np.testing.assert_array_equal(old.embeddings, contents.embeddings)
-    storage.change(tmp_path / "g", lambda c: c.without("Bob"))
-    assert json.loads((tmp_path / "g" / HEADER).read_text())["format"] == FORMAT
+    assert old.identities == ["Çağla", "Bob"]
+    assert [(entry.quality, entry.weight) for entry in old.faces] == [(None, 1.0)] * 2
+    np.testing.assert_array_equal(old.embeddings, data.embeddings)
+    storage.update(tmp_path / "g", lambda c: c.remove("Bob"))
+    assert json.loads((tmp_path / "g" / HEADER_FILE).read_text())["format"] == FORMAT
     assert len(list((tmp_path / "g").iterdir())) == 3
-    assert storage.read(tmp_path / "g").owners == ["Çağla"]
+    assert storage.read(tmp_path / "g").identities == ["Çağla"]
 
 
-def test_a_gallery_of_the_second_format_is_read(contents: GalleryData) -> None:
-    files = pack(contents)
-    tree = json.loads(files.pop(HEADER)) | {"format": "onelook gallery 2"}
+def test_format_2_is_read(data: GalleryData) -> None:
+    files = serialize(data)
+    tree = json.loads(files.pop(HEADER_FILE)) | {"format": "onelook gallery 2"}
     rows = json.loads(files.pop(tree["people_file"]))["rows"]
     for row in rows:
         del row["thumbnail"]
@@ -89,21 +91,73 @@ def test_a_gallery_of_the_second_format_is_read(contents: GalleryData) -> None:
     tree["people_file"] = f"people.{hashlib.sha256(people).hexdigest()}.json"
     files[tree["people_file"]] = people
     tree["checksum"] = checksum(tree)
-    again = unpack(Path("g"), parse_header(Path("g") / HEADER, json.dumps(tree).encode()), files.__getitem__)
-    assert again.entries == (contents.entries[0], contents.entries[1].model_copy(update={"thumbnail": None}))
+    again = deserialize(Path("g"), parse_header(Path("g") / HEADER_FILE, json.dumps(tree).encode()), files.__getitem__)
+    assert again.faces == (data.faces[0], data.faces[1].model_copy(update={"thumbnail": None}))
     tree["faces"] = 3
-    with pytest.raises(GalleryError, match="does not say what was written"):
-        parse_header(Path("g") / HEADER, json.dumps(tree).encode())
+    with pytest.raises(GalleryError, match="checksum does not match"):
+        parse_header(Path("g") / HEADER_FILE, json.dumps(tree).encode())
 
 
-def test_a_thumbnail_is_base64_and_nothing_that_a_page_could_mistake(contents: GalleryData) -> None:
+def test_a_thumbnail_that_is_not_base64_is_refused(data: GalleryData) -> None:
     for text in ("", 'x" onerror="', "a b", "=a", "data:text/html,x"):
         with pytest.raises(ValidationError):
-            Entry(person="Bob", photo="b.jpg", sha256="2" * 64, thumbnail=text)
+            EnrolledFace(person="Bob", photo="b.jpg", sha256="2" * 64, thumbnail=text)
 
 
-def test_the_checksum_covers_everything_but_itself(contents: GalleryData) -> None:
-    tree = json.loads(pack(contents)[HEADER])
+def test_the_checksum_covers_everything_but_itself(data: GalleryData) -> None:
+    tree = json.loads(serialize(data)[HEADER_FILE])
     assert checksum(tree) == tree["checksum"] == checksum({**tree, "checksum": "x"})
     for key in set(tree) - {"checksum"}:
         assert checksum({**tree, key: "x"}) != tree["checksum"]
+
+
+def test_gallery_json_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """The keys `terms`, `rows`, `unknown` and `deviation` are those of earlier versions."""
+    index = (
+        b"IxFI"  # flat inner-product index: dimension, count, two unused fields, trained, metric
+        + (2).to_bytes(4, "little")
+        + (1).to_bytes(8, "little")
+        + 2 * (1 << 20).to_bytes(8, "little")
+        + b"\x01"
+        + (0).to_bytes(4, "little")
+        + (2).to_bytes(8, "little")
+        + np.asarray([0.6, 0.8], "<f4").tobytes()
+    )
+    people = (
+        b'{"rows": [{"person": "Anna", "photo": "a.jpg", "sha256": "%s", '
+        b'"quality": {"score": 0.9, "size": 100.0, "sharpness": 1.0}, "thumbnail": null}]}' % (b"1" * 64)
+    )
+    names = [f"index.{hashlib.sha256(index).hexdigest()}.faiss", f"people.{hashlib.sha256(people).hexdigest()}.json"]
+    header = {
+        "faces": 1,
+        "format": "onelook gallery 3",
+        "index_file": names[0],
+        "people": 1,
+        "people_file": names[1],
+        "terms": {
+            "detect": {"longest_side": 1280, "nms": 0.4, "score": 0.5},
+            "embedding_size": 2,
+            "fingerprint": "f" * 64,
+            "managed": False,
+            "target_fpir": 0.01,
+            "threshold": 0.504,
+            "unknown": {"deviation": 0.14, "intercept": -3.6, "mean": 0.09, "slope": 1.05},
+        },
+    }
+    header["checksum"] = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+    folder = tmp_path / "g"
+    folder.mkdir()
+    (folder / names[0]).write_bytes(index)
+    (folder / names[1]).write_bytes(people)
+    (folder / "gallery.json").write_text(json.dumps(header))
+    data = storage.read(folder)
+    assert data.identities == ["Anna"]
+    np.testing.assert_allclose(data.embeddings, [[0.6, 0.8]])
+    assert data.metadata.impostor_model is not None
+    assert data.metadata.impostor_model.std == 0.14
+    assert data.metadata.threshold == 0.504
+    with zipfile.ZipFile(tmp_path / "backup.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    storage.restore(tmp_path / "restored", read_backup(tmp_path / "backup.zip"))
+    assert storage.read(tmp_path / "restored").faces == data.faces

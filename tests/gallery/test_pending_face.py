@@ -1,4 +1,4 @@
-"""One face of a photo of several people: it can be enrolled, comes with its picture, and goes with its person."""
+"""Enrollment of one face of a group photo, thumbnails, and refresh."""
 
 import base64
 import hashlib
@@ -17,51 +17,52 @@ from onelook.gallery.data import GalleryMetadata, empty_gallery
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.pending_face import PendingFace, make_pending_face
-from onelook.gallery.thumbnail import thumbnail
+from onelook.gallery.thumbnail import make_thumbnail
 
 Photo = Callable[..., Path]
 Files = Callable[[Path], dict[str, bytes]]
 
 
 @pytest.fixture
-def gallery(tmp_path: Path, terms: GalleryMetadata, looker) -> Gallery:
-    return Gallery(FaissBackend(tmp_path / "gallery", empty_gallery(terms)), looker)
+def gallery(tmp_path: Path, metadata: GalleryMetadata, predictor) -> Gallery:
+    return Gallery(FaissBackend(tmp_path / "gallery", empty_gallery(metadata)), predictor)
 
 
 def see(gallery: Gallery, path: Path) -> list[PendingFace]:
     image = read_image(path)
     return [
-        make_pending_face(image, face, gallery.terms.detect.longest_side, path.name) for face in gallery.identify(image)
+        make_pending_face(image, face, gallery.metadata.detect.longest_side, path.name)
+        for face in gallery.identify(image)
     ]
 
 
-def test_a_face_of_many_is_enrolled_and_known_in_the_next_photo(gallery: Gallery, photo: Photo) -> None:
+def test_one_face_of_a_group_is_enrolled_and_identified(gallery: Gallery, photo: Photo) -> None:
     group = photo(3, 4, 5)
     done = gallery.enroll_face("  Anna ", see(gallery, group)[1])
-    assert (done.name, done.added, done.known, done.total) == ("Anna", 1, 0, 1)
+    assert (done.name, done.added, done.already_enrolled, done.total) == ("Anna", 1, 0, 1)
     assert [face.name for face in gallery.identify(photo(5, 4, variant=9))] == [None, "Anna"]
-    (entry,) = storage.read(gallery.folder).entries
+    (entry,) = storage.read(gallery.location).faces
     box = gallery.identify(group)[1].box
-    assert entry.thumbnail == thumbnail(read_image(group), box)
+    assert entry.thumbnail == make_thumbnail(read_image(group), box)
     assert entry.photo == group.name
     assert entry.sha256 == hashlib.sha256(base64.b64decode(entry.thumbnail)).hexdigest()
 
 
-def test_its_quality_is_that_of_the_same_face_enrolled_alone(gallery: Gallery, photo: Photo) -> None:
+def test_quality_equals_that_of_a_single_enrollment(gallery: Gallery, photo: Photo) -> None:
     alone = photo(7, side=50)
     gallery.enroll("Anna", [alone])
-    (entry,) = storage.read(gallery.folder).entries
+    (entry,) = storage.read(gallery.location).faces
     (seen,) = see(gallery, alone)
     assert seen.quality == entry.quality
     assert seen.thumbnail == entry.thumbnail
-    np.testing.assert_array_equal(seen.embedding, storage.read(gallery.folder).embeddings[0])
+    np.testing.assert_array_equal(seen.embedding, storage.read(gallery.location).embeddings[0])
 
 
-def test_naming_twice_adds_once_and_nobody_gets_anothers_face(gallery: Gallery, photo: Photo) -> None:
+def test_a_face_is_enrolled_once_and_for_one_person(gallery: Gallery, photo: Photo) -> None:
     first, second = see(gallery, photo(3, 4))
     gallery.enroll_face("Anna", first)
     again = gallery.enroll_face("Anna", first)
-    assert (again.added, again.known, again.total) == (0, 1, 1)
+    assert (again.added, again.already_enrolled, again.total) == (0, 1, 1)
     with pytest.raises(GalleryError, match="enrolled as Anna"):
         gallery.enroll_face("Bob", first)
     gallery.enroll_face("Bob", second)
@@ -69,45 +70,45 @@ def test_naming_twice_adds_once_and_nobody_gets_anothers_face(gallery: Gallery, 
 
 
 @pytest.mark.parametrize(("changes", "said"), [({"side": 20}, "20 pixels large"), ({"blur": 8}, "blurred")])
-def test_a_poor_face_is_refused(gallery: Gallery, photo: Photo, changes: dict[str, float], said: str) -> None:
+def test_a_low_quality_face_is_refused(gallery: Gallery, photo: Photo, changes: dict[str, float], said: str) -> None:
     (seen,) = see(gallery, photo(3, **changes))
     with pytest.raises(PhotoError, match=said):
         gallery.enroll_face("Anna", seen)
-    assert not gallery.folder.exists()
+    assert not gallery.location.exists()
 
 
-def test_thumbnails_go_where_their_rows_go(gallery: Gallery, photo: Photo, files: Files, tmp_path: Path) -> None:
+def test_thumbnails_follow_their_faces(gallery: Gallery, photo: Photo, files: Files, tmp_path: Path) -> None:
     first, second = see(gallery, photo(3, 4))
     gallery.enroll_face("Anna", first)
     gallery.enroll_face("Bob", second)
     gallery.rename("Anna", "Ada")
     gallery.enroll("Carl", [photo(8)])
     gallery.merge("Carl", "Bob")
-    pictures = {name: [row.thumbnail for row in rows] for name, rows in gallery.rows().items()}
+    pictures = {name: [row.thumbnail for row in rows] for name, rows in gallery.faces_by_person().items()}
     assert pictures["Ada"] == [first.thumbnail]
     assert pictures["Bob"][0] == second.thumbnail
     assert len(pictures["Bob"]) == 2
-    write_backup(tmp_path / "b.zip", storage.read(gallery.folder))
+    write_backup(tmp_path / "b.zip", storage.read(gallery.location))
     gallery.forget("Bob")
-    everything = b"".join(files(gallery.folder).values())
+    everything = b"".join(files(gallery.location).values())
     assert first.thumbnail.encode() in everything
     assert not any(small.encode() in everything for small in pictures["Bob"])
-    storage.restore(gallery.folder, read_backup(tmp_path / "b.zip"))
-    assert [row.thumbnail for row in storage.read(gallery.folder).people()["Bob"]] == pictures["Bob"]
+    storage.restore(gallery.location, read_backup(tmp_path / "b.zip"))
+    assert [row.thumbnail for row in storage.read(gallery.location).faces_by_person()["Bob"]] == pictures["Bob"]
 
 
-def test_every_way_of_enrolling_leaves_a_picture_of_the_face(gallery: Gallery, photo: Photo) -> None:
+def test_every_enrollment_stores_a_thumbnail(gallery: Gallery, photo: Photo) -> None:
     gallery.enroll("Anna", [photo(3)])
     gallery.enroll_face("Bob", see(gallery, photo(4, 5))[0])
-    for entry in storage.read(gallery.folder).entries:
+    for entry in storage.read(gallery.location).faces:
         assert entry.thumbnail is not None
         assert decode_image(base64.b64decode(entry.thumbnail), "thumbnail").std() > 10
 
 
-def test_refresh_sees_what_another_process_changed(gallery: Gallery, photo: Photo, looker, tmp_path: Path) -> None:
+def test_refresh_reloads_changes_of_another_process(gallery: Gallery, photo: Photo, predictor, tmp_path: Path) -> None:
     gallery.refresh()
     assert gallery.people() == {}
-    other = Gallery(FaissBackend(gallery.folder, empty_gallery(gallery.terms)), looker)
+    other = Gallery(FaissBackend(gallery.location, empty_gallery(gallery.metadata)), predictor)
     other.enroll("Anna", [photo(3)])
     assert gallery.people() == {}
     gallery.refresh()
@@ -119,23 +120,23 @@ def test_refresh_sees_what_another_process_changed(gallery: Gallery, photo: Phot
     other.forget("Anna")
     gallery.refresh()
     assert gallery.people() == {"Bob": 1}
-    gallery.folder.rename(tmp_path / "away")
+    gallery.location.rename(tmp_path / "away")
     gallery.refresh()
     assert gallery.people() == {}
 
 
-def test_after_a_gallery_of_the_pipeline_is_gone_one_of_ones_own_can_begin(gallery: Gallery, photo: Photo) -> None:
-    storage.create(gallery.folder, empty_gallery(gallery.terms.model_copy(update={"managed": True})))
+def test_a_deleted_managed_gallery_can_be_recreated(gallery: Gallery, photo: Photo) -> None:
+    storage.create(gallery.location, empty_gallery(gallery.metadata.model_copy(update={"managed": True})))
     gallery.refresh()
-    assert gallery.terms.managed
-    shutil.rmtree(gallery.folder)
+    assert gallery.metadata.managed
+    shutil.rmtree(gallery.location)
     gallery.refresh()
     gallery.enroll("Anna", [photo(3)])
     assert gallery.people() == {"Anna": 1}
 
 
-def test_refresh_refuses_a_gallery_of_another_model(gallery: Gallery, terms: GalleryMetadata) -> None:
-    foreign = terms.model_copy(update={"fingerprint": "b" * 64})
-    storage.create(gallery.folder, empty_gallery(foreign))
+def test_refresh_refuses_a_gallery_of_another_model(gallery: Gallery, metadata: GalleryMetadata) -> None:
+    foreign = metadata.model_copy(update={"fingerprint": "b" * 64})
+    storage.create(gallery.location, empty_gallery(foreign))
     with pytest.raises(GalleryError, match="made with model bbbb"):
         gallery.refresh()

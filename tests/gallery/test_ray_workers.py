@@ -1,4 +1,4 @@
-"""Photos looked at by two processes: the same rows in the same order, and the same report."""
+"""Enrollment with Ray workers: equal faces in equal order, and an equal report."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,14 @@ from onelook.data.image_io import read_image, write_image
 from onelook.data.readers.orl import read_orl
 from onelook.errors import GalleryError
 from onelook.gallery import storage
-from onelook.gallery.data import Entry
+from onelook.gallery.backend_factory import create_backend
+from onelook.gallery.calibration import read_calibrated_metadata
+from onelook.gallery.data import EnrolledFace
 from onelook.gallery.enrollment_list import EnrollmentItem, read_enrollment_list
-from onelook.gallery.gallery import create_gallery
+from onelook.gallery.gallery import Gallery, create_gallery
+from onelook.inference.loading import load_torch_predictor
 from onelook.inference.torch_predictor import TorchPredictor
+from onelook.model.model_folder import RELEASED
 from onelook.model.pretrained import build_pretrained
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'onelook[ray]'")
@@ -24,7 +28,7 @@ pytest.importorskip("ray", reason="needs Ray: pip install 'onelook[ray]'")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve people with two photos each, large enough to enroll; and photos that cannot be used."""
     folder = tmp_path_factory.mktemp("workers") / "people"
-    for portrait in read_orl().portraits[:120]:
+    for portrait in read_orl().images[:120]:
         number = int(portrait.path.stem)
         if number <= 2:
             large = cv2.resize(read_image(portrait.path), None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC)
@@ -39,7 +43,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_two_workers_go_on_with_the_same_rows_and_report_the_same(
+def test_two_workers_resume_with_the_same_faces_and_report(
     tmp_path: Path, people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2] / "src"))
@@ -47,26 +51,30 @@ def test_two_workers_go_on_with_the_same_rows_and_report_the_same(
     alone, helped = (create_gallery(tmp_path / name) for name in ("alone", "helped"))
     named = read_enrollment_list(people)
     first = alone.enroll_all(named)
-    assert (first.added, first.known, len(first.left_out)) == (24, 1, 4)
+    assert (first.added, first.already_enrolled, len(first.skipped)) == (24, 1, 4)
     before = helped.enroll_all(named[:5])
     second = helped.enroll_all(named, workers=2)
     assert second.added + before.added == first.added
-    assert second.known == before.added + first.known
-    assert (second.left_out, second.missing) == (first.left_out, first.missing)
-    one, other = (storage.read(gallery.folder) for gallery in (alone, helped))
-    assert [told(entry) for entry in other.entries] == [told(entry) for entry in one.entries]
+    assert second.already_enrolled == before.added + first.already_enrolled
+    assert (second.skipped, second.missing_people) == (first.skipped, first.missing_people)
+    one, other = (storage.read(gallery.location) for gallery in (alone, helped))
+    assert [source_of(face) for face in other.faces] == [source_of(face) for face in one.faces]
     np.testing.assert_allclose(other.embeddings, one.embeddings, atol=1e-5)
-    for a, b in zip(one.entries, other.entries, strict=True):
+    for a, b in zip(one.faces, other.faces, strict=True):
         assert a.quality is not None and b.quality is not None
         assert b.quality.model_dump() == pytest.approx(a.quality.model_dump(), rel=1e-4)
 
 
-def test_a_model_that_came_from_no_folder_is_refused(tmp_path: Path, people: Path) -> None:
-    gallery = create_gallery(tmp_path / "gallery")
-    gallery._looker = TorchPredictor(build_pretrained(gallery._looker.network.settings), gallery._looker.fingerprint)
+def test_a_model_without_a_source_folder_is_refused(tmp_path: Path, people: Path) -> None:
+    released = load_torch_predictor(RELEASED)
+    in_memory = TorchPredictor(build_pretrained(released.network.settings), released.fingerprint)
+    metadata = read_calibrated_metadata(
+        RELEASED / "calibration.json", in_memory.fingerprint, in_memory.embedding_size, managed=False
+    )
+    gallery = Gallery(create_backend(tmp_path / "gallery", metadata), in_memory)
     with pytest.raises(GalleryError, match="came from none"):
         gallery.enroll_all([EnrollmentItem("Anna", people / "orl-s1" / "1.png")], workers=2)
 
 
-def told(entry: Entry) -> tuple[str, str, str]:
-    return entry.person, entry.photo, entry.sha256
+def source_of(face: EnrolledFace) -> tuple[str, str, str]:
+    return face.person, face.photo, face.sha256

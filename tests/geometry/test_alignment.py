@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onelook.geometry.alignment import (
-    TEMPLATE,
+    REFERENCE_LANDMARKS,
     align_crop,
     apply_transform,
     crop_square,
@@ -27,7 +27,7 @@ def similarity(turn: float, size: float, x: float, y: float) -> np.ndarray:
 @given(angle, scale, shift, shift)
 def test_a_similarity_is_found_exactly(turn: float, size: float, x: float, y: float) -> None:
     transform = similarity(turn, size, x, y)
-    source = TEMPLATE.astype(np.float64)
+    source = REFERENCE_LANDMARKS.astype(np.float64)
     found = similarity_transform(source, apply_transform(transform, source))
     np.testing.assert_allclose(found, transform, atol=1e-6)
 
@@ -54,7 +54,7 @@ def test_batches_of_tensors_agree_with_single_arrays() -> None:
 def test_an_aligned_crop_puts_the_landmarks_on_the_template(zoom: float) -> None:
     """Discs painted at the landmarks of a turned, scaled face are found at the template's points."""
     transform = similarity(0.4, zoom, 120 * zoom, 40 * zoom)
-    landmarks = apply_transform(transform, TEMPLATE.astype(np.float64))
+    landmarks = apply_transform(transform, REFERENCE_LANDMARKS.astype(np.float64))
     photo = np.zeros((int(260 * zoom), int(320 * zoom), 3), np.uint8)
     for x, y in landmarks:
         cv2.circle(
@@ -62,7 +62,7 @@ def test_an_aligned_crop_puts_the_landmarks_on_the_template(zoom: float) -> None
         )
     crop = align_crop(photo, landmarks, 112)[..., 0].astype(np.float64)
     y, x = np.mgrid[0:112, 0:112] + 0.5
-    for point in TEMPLATE:
+    for point in REFERENCE_LANDMARKS:
         near = (x - point[0]) ** 2 + (y - point[1]) ** 2 < 36
         weights = crop * near
         center = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
@@ -75,7 +75,7 @@ def test_a_large_face_is_cut_out_of_means_of_squares_of_pixels(
 ) -> None:
     """Wherever it lies, as if the whole photo, whose sides are whole numbers of squares, were reduced."""
     photo = np.random.default_rng(seed).integers(0, 256, (30 * times, 40 * times, 3), np.uint8)
-    landmarks = apply_transform(similarity(turn, 1.05 * times / 4, x, y), TEMPLATE.astype(np.float64))
+    landmarks = apply_transform(similarity(turn, 1.05 * times / 4, x, y), REFERENCE_LANDMARKS.astype(np.float64))
     means = cv2.resize(photo, (40, 30), interpolation=cv2.INTER_AREA)
     crop, twin = align_crop(photo, landmarks, 28), align_crop(means, landmarks / times, 28)
     assert np.abs(crop.astype(int) - twin).max() <= 1
@@ -83,15 +83,15 @@ def test_a_large_face_is_cut_out_of_means_of_squares_of_pixels(
 
 def test_a_face_much_larger_than_the_photo_is_cut_out_of_what_there_is() -> None:
     photo = np.full((3, 5, 3), 90, np.uint8)
-    crop = align_crop(photo, TEMPLATE * 20 - 800, 28)
+    crop = align_crop(photo, REFERENCE_LANDMARKS * 20 - 800, 28)
     assert crop.shape == (28, 28, 3) and crop.max() <= 90
 
 
 def test_mirroring_swaps_left_and_right_and_is_its_own_inverse() -> None:
-    mirrored = mirror_landmarks(TEMPLATE, 112)
+    mirrored = mirror_landmarks(REFERENCE_LANDMARKS, 112)
     assert mirrored[0, 0] < mirrored[1, 0] and mirrored[3, 0] < mirrored[4, 0]
-    np.testing.assert_allclose(mirrored[0], [112 - TEMPLATE[1, 0], TEMPLATE[1, 1]])
-    np.testing.assert_allclose(mirror_landmarks(mirrored, 112), TEMPLATE, rtol=1e-6)
+    np.testing.assert_allclose(mirrored[0], [112 - REFERENCE_LANDMARKS[1, 0], REFERENCE_LANDMARKS[1, 1]])
+    np.testing.assert_allclose(mirror_landmarks(mirrored, 112), REFERENCE_LANDMARKS, rtol=1e-6)
 
 
 def test_a_square_around_a_box_shows_what_its_transform_says() -> None:

@@ -8,19 +8,24 @@ from hypothesis import strategies as st
 
 from onelook.errors import DataError
 from onelook.geometry.boxes import decode_boxes
-from onelook.geometry.grid_anchors import box_offsets, cell_anchors, initial_anchor_sizes, kmeans_anchor_sizes
+from onelook.geometry.grid_anchors import (
+    cell_to_anchor_offsets,
+    initial_anchor_sizes,
+    kmeans_anchor_sizes,
+    make_cell_anchors,
+)
 
 SCALES = (5, 11, 19)
 
 
 def test_there_are_as_many_anchors_as_the_cells_have_boxes() -> None:
-    assert cell_anchors(640, 640, (5,), initial_anchor_sizes(1)).shape == (75, 4)
-    assert cell_anchors(640, 640, SCALES, initial_anchor_sizes(3)).shape == (75 + 363 + 1083, 4)
+    assert make_cell_anchors(640, 640, (5,), initial_anchor_sizes(1)).shape == (75, 4)
+    assert make_cell_anchors(640, 640, SCALES, initial_anchor_sizes(3)).shape == (75 + 363 + 1083, 4)
 
 
 def test_anchors_lie_mid_cell_scale_by_scale_row_by_row_size_by_size() -> None:
     sizes = torch.tensor([[[0.5, 0.4], [0.3, 0.2], [0.2, 0.2]], [[0.1, 0.1], [0.05, 0.1], [0.01, 0.02]]])
-    anchors = cell_anchors(100, 200, (5, 11), sizes)
+    anchors = make_cell_anchors(100, 200, (5, 11), sizes)
     # Cells of 40 x 20 pixels, anchors of shares of 200 x 100.
     wanted = [[20, 10, 100, 40], [20, 10, 60, 20], [20, 10, 40, 20], [60, 10, 100, 40]]
     torch.testing.assert_close(anchors[:4], torch.tensor(wanted, dtype=torch.float32))
@@ -35,7 +40,7 @@ def test_a_box_is_its_cells_corner_and_a_multiple_of_its_anchor() -> None:
     told = torch.zeros(75, 4)
     number = (1 * 5 + 3) * 3 + 1
     told[number] = torch.tensor([0.25, 0.9, math.log(2), math.log(0.5)])
-    boxes = decode_boxes(box_offsets(told, (5,), sizes), cell_anchors(250, 500, (5,), sizes))
+    boxes = decode_boxes(cell_to_anchor_offsets(told, (5,), sizes), make_cell_anchors(250, 500, (5,), sizes))
     # The center: 300 + .25 * 100, 50 + .9 * 50; the size: 2 * (.2 * 500), .5 * (.4 * 250).
     torch.testing.assert_close(boxes[number], torch.tensor([325.0 - 100, 95 - 25, 325 + 100, 95 + 25]))
 
@@ -45,7 +50,7 @@ def test_offsets_decode_to_what_the_coding_says_in_any_photo(seed: int, height: 
     generator = torch.Generator().manual_seed(seed)
     sizes = torch.rand(3, 3, 2, generator=generator) * 0.6 + 0.02
     told = torch.randn(1521, 4, generator=generator)
-    boxes = decode_boxes(box_offsets(told, SCALES, sizes), cell_anchors(height, width, SCALES, sizes))
+    boxes = decode_boxes(cell_to_anchor_offsets(told, SCALES, sizes), make_cell_anchors(height, width, SCALES, sizes))
     first = {5: 0, 11: 75, 19: 75 + 363}
     for place, scale in enumerate(SCALES):
         row, column, size = (int(torch.randint(n, (), generator=generator)) for n in (scale, scale, 3))

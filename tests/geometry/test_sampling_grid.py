@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.geometry.alignment import TEMPLATE, apply_transform
+from onelook.geometry.alignment import REFERENCE_LANDMARKS, apply_transform
 from onelook.geometry.sampling_grid import center_grid, roi_grid, warp_grid
 
 
@@ -17,7 +17,7 @@ def similarity(turn: float, size: float, x: float, y: float) -> np.ndarray:
 
 
 def test_the_sampling_grid_of_an_upright_face_is_the_pixel_centers_of_its_crop() -> None:
-    landmarks = torch.from_numpy(TEMPLATE)[None] * 2 + torch.tensor([30.0, 50.0])
+    landmarks = torch.from_numpy(REFERENCE_LANDMARKS)[None] * 2 + torch.tensor([30.0, 50.0])
     grid = warp_grid(landmarks, 28)
     assert grid.shape == (1, 28, 28, 2)
     torch.testing.assert_close(grid[0, 0, 0], torch.tensor([30 + 2 * 2.0, 50 + 2 * 2.0]), atol=1e-3, rtol=0)
@@ -26,7 +26,7 @@ def test_the_sampling_grid_of_an_upright_face_is_the_pixel_centers_of_its_crop()
 
 
 def test_a_wider_grid_has_the_same_center_and_that_much_more_around_it() -> None:
-    landmarks = torch.from_numpy(TEMPLATE)[None]
+    landmarks = torch.from_numpy(REFERENCE_LANDMARKS)[None]
     narrow, wide = warp_grid(landmarks, 28), warp_grid(landmarks, 28, 1.5)
     torch.testing.assert_close(wide.mean((1, 2)), narrow.mean((1, 2)), atol=1e-3, rtol=0)
     torch.testing.assert_close(wide[0, 0, 0], torch.tensor([56 - 84 + 3.0, 56 - 84 + 3.0]), atol=1e-3, rtol=0)
@@ -45,7 +45,7 @@ def test_samples_of_small_squares_follow_each_other(grid: Callable[..., Any]) ->
 
 def turned(degrees: float, size: float = 1.7) -> torch.Tensor:
     """A template face turned about its middle, somewhere in a photo."""
-    moved = apply_transform(similarity(np.radians(degrees), size, 80.0, 60.0), TEMPLATE.astype(np.float64))
+    moved = apply_transform(similarity(np.radians(degrees), size, 80.0, 60.0), REFERENCE_LANDMARKS.astype(np.float64))
     return torch.from_numpy(moved)[None]
 
 
@@ -87,7 +87,7 @@ def test_without_faces_no_grid_is_refused() -> None:
 
 @pytest.mark.parametrize("grid", [warp_grid, roi_grid, center_grid])
 def test_numpy_and_torch_give_the_same_grid(grid: Callable[..., Any]) -> None:
-    landmarks = (TEMPLATE + np.random.default_rng(0).normal(scale=3, size=(4, 5, 2))).astype(np.float32)
+    landmarks = (REFERENCE_LANDMARKS + np.random.default_rng(0).normal(scale=3, size=(4, 5, 2))).astype(np.float32)
     ours, theirs = grid(landmarks, 14, 1.2), grid(torch.from_numpy(landmarks), 14, 1.2)
     assert isinstance(ours, np.ndarray) and ours.dtype == np.float32 and ours.shape == (4, 14, 14, 2)
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-3)

@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 
-from onelook.geometry.alignment import TEMPLATE, apply_transform, similarity_transform
-from onelook.geometry.mesh import VERTICES, edges, mesh_to_landmarks, triangles
+from onelook.geometry.alignment import REFERENCE_LANDMARKS, apply_transform, similarity_transform
+from onelook.geometry.mesh import NUM_VERTICES, edges, mesh_to_landmarks, triangles
 
 
 def dome() -> np.ndarray:
@@ -16,15 +16,15 @@ def dome() -> np.ndarray:
     """
     border = _border()
     angles = np.arange(len(border)) * 2 * np.pi / len(border)
-    flat = np.zeros((VERTICES, 2))
+    flat = np.zeros((NUM_VERTICES, 2))
     flat[border] = np.stack([np.cos(angles), np.sin(angles)], 1)
-    neighbors = np.zeros((VERTICES, VERTICES))
+    neighbors = np.zeros((NUM_VERTICES, NUM_VERTICES))
     neighbors[edges()[:, 0], edges()[:, 1]] = neighbors[edges()[:, 1], edges()[:, 0]] = 1
-    middle = np.setdiff1d(np.arange(VERTICES), border)
+    middle = np.setdiff1d(np.arange(NUM_VERTICES), border)
     springs = np.diag(neighbors.sum(1)) - neighbors
     flat[middle] = np.linalg.solve(springs[np.ix_(middle, middle)], -springs[np.ix_(middle, border)] @ flat[border])
     points = mesh_to_landmarks(np.pad(flat, ((0, 0), (0, 1))))
-    upright = similarity_transform(points, TEMPLATE.astype(np.float64))
+    upright = similarity_transform(points, REFERENCE_LANDMARKS.astype(np.float64))
     upright[:, :2] /= np.hypot(upright[0, 0], upright[1, 0])
     upright[:, 2] = 0
     flat = apply_transform(upright, flat)

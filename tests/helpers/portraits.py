@@ -9,7 +9,7 @@ from onelook.data.readers.orl import read_orl
 
 def portrait(person: int, number: int) -> np.ndarray:
     """An ORL photo enlarged as `prepare` does it, with a margin, RGB uint8 (336, 296, 3)."""
-    portraits = read_orl().portraits
+    portraits = read_orl().images
     return upscale_image(
         next(p for p in portraits if p.path.parts[-2:] == (f"s{person}", f"{number}.pgm")).read(), 2.0
     ).image

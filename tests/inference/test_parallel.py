@@ -1,5 +1,3 @@
-"""Things worked on by several threads come in order, few at a time; each thread has its part of the cores."""
-
 import operator
 import os
 import sys
@@ -18,7 +16,7 @@ from onelook.inference.parallel import MAX_THREADS, batched, parallel_map
 
 @pytest.fixture
 def cores() -> Iterator[int]:
-    """As many as torch is to compute on: two more than there may be threads."""
+    """Set torch to two more cores than there are threads at most."""
     before = torch.get_num_threads()
     torch.set_num_threads(MAX_THREADS + 2)
     yield MAX_THREADS + 2
@@ -27,7 +25,7 @@ def cores() -> Iterator[int]:
 
 @settings(deadline=None)
 @given(delays=st.lists(st.integers(0, 3), max_size=30))
-def test_results_come_in_the_order_of_the_items(delays: list[int]) -> None:
+def test_results_are_in_the_order_of_the_items(delays: list[int]) -> None:
     def work(item: tuple[int, int]) -> int:
         time.sleep(item[1] / 1000)
         return item[0]
@@ -35,51 +33,51 @@ def test_results_come_in_the_order_of_the_items(delays: list[int]) -> None:
     assert list(parallel_map(work, enumerate(delays))) == list(range(len(delays)))
 
 
-def test_few_items_are_taken_ahead(cores: int) -> None:
+def test_read_ahead_is_limited(cores: int) -> None:
     items = iter(range(100))
     for result in parallel_map(lambda item: item, items):
         taken = 100 - operator.length_hint(items)
         assert taken <= result + 2 * MAX_THREADS
 
 
-def test_as_many_work_at_a_time_as_share_the_cores(cores: int) -> None:
-    together = Barrier(MAX_THREADS, timeout=60)  # which ends with an error if they do not all come
+def test_threads_divide_the_cores(cores: int) -> None:
+    barrier = Barrier(MAX_THREADS, timeout=60)  # raises BrokenBarrierError unless all threads arrive
 
     def work(_: int) -> int:
-        together.wait()
+        barrier.wait()
         return torch.get_num_threads()
 
-    shares = list(parallel_map(work, range(MAX_THREADS)))
-    assert sorted(shares) == [1] * (MAX_THREADS - 2) + [2, 2] and sum(shares) == cores
+    core_counts = list(parallel_map(work, range(MAX_THREADS)))
+    assert sorted(core_counts) == [1] * (MAX_THREADS - 2) + [2, 2] and sum(core_counts) == cores
 
 
-def test_afterwards_all_cores_are_there_again(cores: int) -> None:
-    seen: list[int] = []
+def test_torch_thread_count_is_restored(cores: int) -> None:
+    thread_counts: list[int] = []
     with pytest.raises(ZeroDivisionError):
         list(parallel_map(lambda item: 1 / item, [0]))
-    thread = Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread = Thread(target=lambda: thread_counts.append(torch.get_num_threads()))
     thread.start()
     thread.join()
-    assert [torch.get_num_threads(), *seen] == [cores, cores]
+    assert [torch.get_num_threads(), *thread_counts] == [cores, cores]
 
 
-def test_an_error_of_the_work_comes_in_its_items_place_and_ends_the_rest(cores: int) -> None:
-    worked: set[int] = set()
-    adding = Lock()
+def test_error_of_the_work_is_raised_in_order_and_ends_the_map(cores: int) -> None:
+    processed: set[int] = set()
+    lock = Lock()
 
     def work(item: int) -> int:
-        with adding:
-            worked.add(item)
+        with lock:
+            processed.add(item)
         return 1 // (item - 5)
 
     results = parallel_map(work, range(1000))
     assert [next(results) for _ in range(5)] == [-1] * 5
     with pytest.raises(ZeroDivisionError):
         next(results)
-    assert max(worked) < 6 + 2 * MAX_THREADS
+    assert max(processed) < 6 + 2 * MAX_THREADS
 
 
-def test_an_error_of_the_items_comes_after_what_came_before_it(cores: int) -> None:
+def test_error_of_the_items_is_raised_after_earlier_results(cores: int) -> None:
     def items() -> Iterator[int]:
         yield from range(3)
         raise KeyboardInterrupt
@@ -90,16 +88,16 @@ def test_an_error_of_the_items_comes_after_what_came_before_it(cores: int) -> No
         next(results)
 
 
-def test_without_torch_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_works_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    together = Barrier(3, timeout=60)
-    assert len(list(parallel_map(lambda _: together.wait(), range(3)))) == 3
+    barrier = Barrier(3, timeout=60)
+    assert len(list(parallel_map(lambda _: barrier.wait(), range(3)))) == 3
     assert "torch" not in sys.modules
 
 
 @given(st.lists(st.integers()), st.integers(1, 5))
-def test_portions_are_full_but_the_last(items: list[int], size: int) -> None:
-    portions = list(batched(items, size))
-    assert list(chain(*portions)) == items
-    assert all(len(each) == size for each in portions[:-1]) and all(portions)
+def test_batches_are_full_except_the_last(items: list[int], size: int) -> None:
+    batches = list(batched(items, size))
+    assert list(chain(*batches)) == items
+    assert all(len(each) == size for each in batches[:-1]) and all(batches)

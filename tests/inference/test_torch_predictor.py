@@ -8,36 +8,32 @@ import torch
 from helpers.networks import light_model, tiny_embedding
 from onelook.data.annotate import upscale_image
 from onelook.data.readers.orl import read_orl
-from onelook.geometry.anchors import AnchorOutputs
-from onelook.geometry.boxes import encode_boxes, encode_landmarks, pairwise_iou
-from onelook.inference.decoding import decode_image_outputs
+from onelook.geometry.boxes import pairwise_iou
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.pretrained import build_pretrained
 from onelook.settings import DetectSettings
 
-EMBEDDING = tiny_embedding(16, grid=28)
+EMBEDDING = tiny_embedding(16, grid_size=28)
 DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
 
 
 @pytest.fixture(scope="module")
-def looker() -> TorchPredictor:
+def predictor() -> TorchPredictor:
     torch.manual_seed(0)
-    model = light_model(EMBEDDING, start="wheel")
+    model = light_model(EMBEDDING, init="wheel")
     return TorchPredictor(build_pretrained(model))
 
 
 @pytest.fixture(scope="module")
-def photo() -> np.ndarray:
+def image() -> np.ndarray:
     """Two people side by side, 300 x 500."""
-    portraits = read_orl().portraits
+    portraits = read_orl().images
     pictures = [cv2.resize(upscale_image(portraits[i].read(), 2.0).image, (250, 300)) for i in (0, 55)]
     return np.concatenate(pictures, axis=1)
 
 
-def test_it_finds_both_people_and_their_points_lie_where_faces_have_them(
-    looker: TorchPredictor, photo: np.ndarray
-) -> None:
-    found = looker.predict([photo], DETECT)[0]
+def test_detects_both_faces_with_plausible_landmarks(predictor: TorchPredictor, image: np.ndarray) -> None:
+    found = predictor.predict([image], DETECT)[0]
     assert len(found) == 2 and found.embeddings.shape == (2, 16)
     assert found.scores[0] >= found.scores[1] > 0.9
     np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, rtol=1e-5)
@@ -47,58 +43,42 @@ def test_it_finds_both_people_and_their_points_lie_where_faces_have_them(
         assert (box[:2] < left_eye).all() and (right_mouth < box[2:]).all()
 
 
-def test_a_batch_of_any_sizes_gives_what_each_photo_gives_alone(looker: TorchPredictor, photo: np.ndarray) -> None:
-    photos = [photo, photo[:, :250], np.ascontiguousarray(photo[:, ::-1]), photo[:40, :30]]
-    together = looker.predict(photos, DETECT)
-    for one, given in zip(photos, together, strict=True):
-        alone = looker.predict([one], DETECT)[0]
+def test_batch_of_mixed_sizes_equals_single_images(predictor: TorchPredictor, image: np.ndarray) -> None:
+    images = [image, image[:, :250], np.ascontiguousarray(image[:, ::-1]), image[:40, :30]]
+    batch = predictor.predict(images, DETECT)
+    for one, given in zip(images, batch, strict=True):
+        alone = predictor.predict([one], DETECT)[0]
         np.testing.assert_allclose(given.boxes, alone.boxes, atol=1e-2)
         np.testing.assert_allclose(given.embeddings, alone.embeddings, atol=1e-4)
-    assert len(together[3]) == 0
+    assert len(batch[3]) == 0
 
 
-def test_a_photo_over_the_longest_side_gives_boxes_in_its_own_pixels(looker: TorchPredictor, photo: np.ndarray) -> None:
-    large = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    small = looker.predict([photo], DETECT)[0]
-    found = looker.predict([large], DETECT.model_copy(update={"longest_side": 500}))[0]
+def test_boxes_of_a_downscaled_image_are_in_its_own_pixels(predictor: TorchPredictor, image: np.ndarray) -> None:
+    large = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    small = predictor.predict([image], DETECT)[0]
+    found = predictor.predict([large], DETECT.model_copy(update={"longest_side": 500}))[0]
     assert len(found) == 2
     assert pairwise_iou(found.boxes / 4, small.boxes).max(axis=1).min() > 0.85
 
 
-def test_embeddings_of_given_landmarks_are_those_of_the_look(looker: TorchPredictor, photo: np.ndarray) -> None:
-    found = looker.predict([photo], DETECT)[0]
-    np.testing.assert_allclose(looker.embed(photo, found.landmarks), found.embeddings, atol=1e-4)
+def test_embed_at_predicted_landmarks_equals_predict(predictor: TorchPredictor, image: np.ndarray) -> None:
+    found = predictor.predict([image], DETECT)[0]
+    np.testing.assert_allclose(predictor.embed(image, found.landmarks), found.embeddings, atol=1e-4)
 
 
-def test_without_embedding_there_are_no_columns(looker: TorchPredictor, photo: np.ndarray) -> None:
-    assert looker.predict([photo], DETECT, embed=False)[0].embeddings.shape == (2, 0)
-    assert len(looker.predict([np.zeros((64, 64, 3), np.uint8)], DETECT)[0]) == 0
+def test_embeddings_are_empty_without_embed_or_faces(predictor: TorchPredictor, image: np.ndarray) -> None:
+    assert predictor.predict([image], DETECT, embed=False)[0].embeddings.shape == (2, 0)
+    assert len(predictor.predict([np.zeros((64, 64, 3), np.uint8)], DETECT)[0]) == 0
 
 
-def test_doubles_are_suppressed_and_scores_sorted() -> None:
-    anchors = torch.tensor([[20.0, 20.0, 16.0, 16.0], [21.0, 20.0, 16.0, 16.0], [80.0, 80.0, 32.0, 32.0]])
-    boxes = torch.tensor([[10.0, 10.0, 30.0, 30.0], [11.0, 10.0, 31.0, 30.0], [60.0, 60.0, 100.0, 100.0]])
-    points = torch.rand(3, 5, 2) * 50
-    logits = torch.tensor([[0.0, 2.0], [0.0, 1.0], [0.0, 3.0]])
-    outputs = AnchorOutputs(logits[None], encode_boxes(boxes, anchors)[None], encode_landmarks(points, anchors)[None])
-    kept_boxes, scores, landmarks, rows = decode_image_outputs(outputs, 0, anchors, score=0.5, nms=0.4)
-    np.testing.assert_allclose(kept_boxes, boxes[[2, 0]], rtol=1e-5)
-    np.testing.assert_allclose(scores, torch.sigmoid(torch.tensor([3.0, 2.0])), rtol=1e-6)
-    np.testing.assert_allclose(landmarks, points[[2, 0]], rtol=1e-5)
-    assert rows.tolist() == [2, 0]
-    assert len(decode_image_outputs(outputs, 0, anchors, score=0.97, nms=0.4)[0]) == 0
-
-
-def test_a_photo_that_cannot_be_written_to_is_looked_at_without_a_warning(
-    looker: TorchPredictor, photo: np.ndarray
-) -> None:
-    kept = photo.copy()
-    kept.setflags(write=False)
-    torch.set_warn_always(True)  # else the warning would be told once in a process, maybe in another test
+def test_read_only_image_raises_no_warning(predictor: TorchPredictor, image: np.ndarray) -> None:
+    read_only = image.copy()
+    read_only.setflags(write=False)
+    torch.set_warn_always(True)  # else the warning is shown once per process, maybe in another test
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            (found,) = looker.predict([kept], DETECT)
+            (found,) = predictor.predict([read_only], DETECT)
     finally:
         torch.set_warn_always(False)
-    np.testing.assert_array_equal(found.boxes, looker.predict([photo], DETECT)[0].boxes)
+    np.testing.assert_array_equal(found.boxes, predictor.predict([image], DETECT)[0].boxes)

@@ -6,18 +6,18 @@ from onelook.losses.distillation import distillation_loss
 
 def test_by_hand_on_the_circle() -> None:
     embeddings = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
-    taught = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, -1.0]])
-    torch.testing.assert_close(distillation_loss(embeddings, taught), torch.tensor((0 + 0.4 + 2) / 3))
+    teacher_embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, -1.0]])
+    torch.testing.assert_close(distillation_loss(embeddings, teacher_embeddings), torch.tensor((0 + 0.4 + 2) / 3))
 
 
 def test_faces_without_a_teacher_neither_count_nor_pull() -> None:
     rows = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    taught = functional.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)))
-    taught[2] = torch.nan
-    loss = distillation_loss(functional.normalize(rows), taught)
+    teacher_embeddings = functional.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)))
+    teacher_embeddings[2] = torch.nan
+    loss = distillation_loss(functional.normalize(rows), teacher_embeddings)
     loss.backward()
     kept = [0, 1, 3]
-    torch.testing.assert_close(loss, distillation_loss(functional.normalize(rows)[kept], taught[kept]))
+    torch.testing.assert_close(loss, distillation_loss(functional.normalize(rows)[kept], teacher_embeddings[kept]))
     assert rows.grad is not None and rows.grad[2].abs().max() == 0 and rows.grad[kept].abs().min() > 0
 
 

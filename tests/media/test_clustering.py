@@ -1,5 +1,3 @@
-"""Groups of faces: against a union-find over all pairs, whatever the order, and as labels say on clear cases."""
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,116 +5,113 @@ from hypothesis import strategies as st
 
 from onelook.gallery.data import GalleryMetadata
 from onelook.media import clustering
-from onelook.media.clustering import group_faces, join_similar
+from onelook.media.clustering import cluster_faces, label_connected_components
 from onelook.open_set import ImpostorModel
 from onelook.settings import DetectSettings
 
-DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=640)
-TERMS = GalleryMetadata(
+METADATA = GalleryMetadata(
     fingerprint="f",
     embedding_size=8,
     threshold=0.6,
     target_fpir=0.01,
-    detect=DETECT,
+    detect=DetectSettings(score=0.5, nms=0.4, longest_side=640),
     managed=False,
-    unknown=ImpostorModel(mean=0.0, deviation=0.2, intercept=0.0, slope=1.0),
+    unknown=ImpostorModel(mean=0.0, std=0.2, intercept=0.0, slope=1.0),
 )
 
 
-def crowd(seed: int, people: int, each: int, noise: float, size: int = 8) -> np.ndarray:
+def sample_embeddings(seed: int, people: int, faces_each: int, noise: float, size: int = 8) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    rows = np.repeat(rng.normal(size=(people, size)), each, axis=0) + noise * rng.normal(size=(people * each, size))
+    centers = np.repeat(rng.normal(size=(people, size)), faces_each, axis=0)
+    rows = centers + noise * rng.normal(size=(people * faces_each, size))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def partition(labels: np.ndarray) -> set[frozenset[int]]:
+def to_partition(labels: np.ndarray) -> set[frozenset[int]]:
     return {frozenset(np.flatnonzero(labels == label).tolist()) for label in np.unique(labels)}
 
 
-def joined_by_hand(rows: np.ndarray, least: float) -> np.ndarray:
-    """Union-find over every pair."""
-    parent = list(range(len(rows)))
+def union_find_components(rows: np.ndarray, threshold: float) -> np.ndarray:
+    """Label connected components by union-find over all pairs."""
+    parents = list(range(len(rows)))
 
-    def root(i: int) -> int:
-        while parent[i] != i:
-            i = parent[i]
+    def find_root(i: int) -> int:
+        while parents[i] != i:
+            i = parents[i]
         return i
 
     for i in range(len(rows)):
         for j in range(i):
-            if float(rows[i] @ rows[j]) >= least:
-                parent[root(i)] = root(j)
-    return np.array([root(i) for i in range(len(rows))])
+            if float(rows[i] @ rows[j]) >= threshold:
+                parents[find_root(i)] = find_root(j)
+    return np.array([find_root(i) for i in range(len(rows))])
 
 
-def grouped_by_hand(rows: np.ndarray, weights: np.ndarray, terms: GalleryMetadata) -> np.ndarray:
-    groups = np.arange(len(rows))
+def reference_clusters(rows: np.ndarray, weights: np.ndarray, metadata: GalleryMetadata) -> np.ndarray:
+    labels = np.arange(len(rows))
     templates = rows
     while True:
-        joined = joined_by_hand(templates, terms.threshold_for(len(templates)))
-        names = {root: place for place, root in enumerate(sorted(set(joined.tolist())))}
-        groups = np.array([names[joined[group]] for group in groups])
-        if len(names) == len(templates):
-            return groups
-        sums = [(rows[groups == g].astype(float) * weights[groups == g, None]).sum(0) for g in range(len(names))]
-        templates = np.array([each / np.linalg.norm(each) for each in sums])
+        roots = union_find_components(templates, metadata.threshold_for(len(templates)))
+        dense = {root: i for i, root in enumerate(sorted(set(roots.tolist())))}
+        labels = np.array([dense[roots[label]] for label in labels])
+        if len(dense) == len(templates):
+            return labels
+        sums = [(rows[labels == i].astype(float) * weights[labels == i, None]).sum(0) for i in range(len(dense))]
+        templates = np.array([row / np.linalg.norm(row) for row in sums])
 
 
 @given(st.integers(0, 1000), st.floats(0.1, 1.5))
-def test_the_groups_are_those_of_comparing_all_pairs(seed: int, noise: float) -> None:
-    rows = crowd(seed, 5, 5, noise)
+def test_clusters_equal_those_of_brute_force_over_all_pairs(seed: int, noise: float) -> None:
+    rows = sample_embeddings(seed, 5, 5, noise)
     weights = np.random.default_rng(seed).uniform(0.1, 1, len(rows))
-    assert partition(group_faces(rows, weights, TERMS)) == partition(grouped_by_hand(rows, weights, TERMS))
+    expected = to_partition(reference_clusters(rows, weights, METADATA))
+    assert to_partition(cluster_faces(rows, weights, METADATA)) == expected
 
 
 @given(st.integers(0, 1000))
-def test_neither_order_nor_block_size_matters(seed: int) -> None:
-    rows = crowd(seed, 6, 5, 0.6)
+def test_clusters_do_not_depend_on_order_or_block_size(seed: int) -> None:
+    rows = sample_embeddings(seed, 6, 5, 0.6)
     weights = np.ones(len(rows))
-    expected = group_faces(rows, weights, TERMS)
+    expected = cluster_faces(rows, weights, METADATA)
     order = np.random.default_rng(seed).permutation(len(rows))
-    mixed = np.empty_like(expected)
-    mixed[order] = group_faces(rows[order], weights, TERMS)
-    assert partition(mixed) == partition(expected)
-    whole = clustering._BLOCK
-    try:
-        clustering._BLOCK = 7
-        np.testing.assert_array_equal(group_faces(rows, weights, TERMS), expected)
-    finally:
-        clustering._BLOCK = whole
+    shuffled = np.empty_like(expected)
+    shuffled[order] = cluster_faces(rows[order], weights, METADATA)
+    assert to_partition(shuffled) == to_partition(expected)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(clustering, "BLOCK_ROWS", 7)
+        np.testing.assert_array_equal(cluster_faces(rows, weights, METADATA), expected)
 
 
-def test_a_chain_is_one_part_and_the_threshold_itself_connects() -> None:
+def test_chain_is_one_component_and_threshold_is_inclusive() -> None:
     rows = np.array([[1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [0, 1, 0, 0], [-0.5, -0.5, -0.5, -0.5]], np.float32)
-    np.testing.assert_array_equal(join_similar(rows, 0.5), [0, 0, 0, 1])
-    np.testing.assert_array_equal(join_similar(rows, 0.5001), [0, 1, 2, 3])
+    np.testing.assert_array_equal(label_connected_components(rows, 0.5), [0, 0, 0, 1])
+    np.testing.assert_array_equal(label_connected_components(rows, 0.5001), [0, 1, 2, 3])
 
 
-def test_people_far_apart_are_told_apart_and_numbered_as_they_come() -> None:
-    rows = crowd(0, 4, 25, 0.1, size=64)
-    terms = TERMS.model_copy(update={"embedding_size": 64})
+def test_well_separated_people_get_labels_in_order_of_first_face() -> None:
+    rows = sample_embeddings(0, 4, 25, 0.1, size=64)
+    metadata = METADATA.model_copy(update={"embedding_size": 64})
     order = np.random.default_rng(1).permutation(100)
-    labels = group_faces(rows[order], np.ones(100), terms)
-    _, truth = np.unique(order // 25, return_inverse=True)
-    assert partition(labels) == partition(truth)
-    firsts = [int(np.flatnonzero(labels == label)[0]) for label in range(4)]
-    assert labels[0] == 0 and firsts == sorted(firsts)
+    labels = cluster_faces(rows[order], np.ones(100), metadata)
+    assert to_partition(labels) == to_partition(order // 25)
+    first_faces = [int(np.flatnonzero(labels == label)[0]) for label in range(4)]
+    assert labels[0] == 0 and first_faces == sorted(first_faces)
 
 
-def test_groups_are_joined_where_their_templates_are_alike_though_no_faces_are() -> None:
-    """Two people's worth of noise around one direction: the second round sees through it."""
+def test_second_round_merges_clusters_with_similar_templates_but_no_similar_faces() -> None:
     center, side = np.eye(8)[0], np.eye(8)[1]
-    spread = [center + 0.9 * axis for axis in np.eye(8)[2:5]]
-    other = [center + 0.9 * axis + 0.4 * side for axis in np.eye(8)[5:8]]
-    rows = np.array([each / np.linalg.norm(each) for each in spread + other], np.float32)
-    across = max(float(one @ two) for one in rows[:3] for two in rows[3:])
-    least = across + 0.005
-    assert min(float(one @ two) for one in rows[:3] for two in rows[:3]) >= least
-    steady = TERMS.model_copy(update={"unknown": None, "threshold": least})
-    assert len(set(join_similar(rows, least).tolist())) == 2
-    np.testing.assert_array_equal(group_faces(rows, np.ones(6), steady), np.zeros(6))
+    first_cluster = [center + 0.9 * axis for axis in np.eye(8)[2:5]]
+    second_cluster = [center + 0.9 * axis + 0.4 * side for axis in np.eye(8)[5:8]]
+    rows = np.array([row / np.linalg.norm(row) for row in first_cluster + second_cluster], np.float32)
+    highest_between = max(float(a @ b) for a in rows[:3] for b in rows[3:])
+    threshold = highest_between + 0.005
+    assert min(float(a @ b) for a in rows[:3] for b in rows[:3]) >= threshold
+    constant_threshold = METADATA.model_copy(update={"unknown": None, "threshold": threshold})
+    assert len(set(label_connected_components(rows, threshold).tolist())) == 2
+    np.testing.assert_array_equal(cluster_faces(rows, np.ones(6), constant_threshold), np.zeros(6))
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_few_faces(count: int) -> None:
-    np.testing.assert_array_equal(group_faces(crowd(0, count, 1, 0), np.ones(count), TERMS), np.arange(count))
+def test_fewer_than_two_faces(count: int) -> None:
+    labels = cluster_faces(sample_embeddings(0, count, 1, 0), np.ones(count), METADATA)
+    np.testing.assert_array_equal(labels, np.arange(count))

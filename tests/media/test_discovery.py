@@ -1,27 +1,24 @@
-"""Which files of a folder are looked at, and in which order."""
-
 from pathlib import Path
 
 import pytest
 
-from onelook.media.discovery import find_sources
+from onelook.media.discovery import find_media_files
 
 
-def fill(root: Path, *names: str) -> None:
+def write_files(root: Path, *names: str) -> None:
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * len(name))
 
 
-def found(*sources: Path, out: Path = Path("/nowhere")) -> list[tuple[str, str]]:
-    return [(str(each.path), each.kind) for each in find_sources(sources, out)]
+def find(*paths: Path, out: Path = Path("/nowhere")) -> list[tuple[str, str]]:
+    return [(str(file.path), file.kind) for file in find_media_files(paths, out)]
 
 
-def test_folders_are_walked_in_order_and_other_files_passed_over(tmp_path: Path) -> None:
-    fill(tmp_path, "b.jpg", "a.PNG", "c.mp4", "notes.txt", ".hidden.jpg", "z/1.heic", "k/l/2.webp", ".git/3.jpg")
-    inside = [(path.removeprefix(f"{tmp_path}/"), kind) for path, kind in found(tmp_path)]
-    assert inside == [
+def test_folders_are_walked_in_order_and_other_files_skipped(tmp_path: Path) -> None:
+    write_files(tmp_path, "b.jpg", "a.PNG", "c.mp4", "notes.txt", ".hidden.jpg", "z/1.heic", "k/l/2.webp", ".git/3.jpg")
+    assert [(path.removeprefix(f"{tmp_path}/"), kind) for path, kind in find(tmp_path)] == [
         ("a.PNG", "photo"),
         ("b.jpg", "photo"),
         ("c.mp4", "video"),
@@ -30,55 +27,52 @@ def test_folders_are_walked_in_order_and_other_files_passed_over(tmp_path: Path)
     ]
 
 
-def test_results_are_no_sources(tmp_path: Path) -> None:
-    fill(tmp_path, "a.jpg", "out/pictures/a.jpg", "outer/b.jpg")
-    assert [Path(path).name for path, _ in found(tmp_path, out=tmp_path / "out")] == ["a.jpg", "b.jpg"]
+def test_output_folder_is_skipped(tmp_path: Path) -> None:
+    write_files(tmp_path, "a.jpg", "out/pictures/a.jpg", "outer/b.jpg")
+    assert [Path(path).name for path, _ in find(tmp_path, out=tmp_path / "out")] == ["a.jpg", "b.jpg"]
 
 
-def test_a_source_within_another_or_named_twice_comes_once(tmp_path: Path) -> None:
-    fill(tmp_path, "all/a.jpg", "all/in/b.jpg", "c.jpg")
-    sources = [tmp_path / "c.jpg", tmp_path / "all/in", tmp_path / "all", tmp_path / "all/a.jpg", tmp_path / "c.jpg"]
-    assert [Path(path).name for path, _ in found(*sources)] == ["c.jpg", "a.jpg", "b.jpg"]
+def test_nested_and_repeated_paths_are_found_once(tmp_path: Path) -> None:
+    write_files(tmp_path, "all/a.jpg", "all/in/b.jpg", "c.jpg")
+    paths = [tmp_path / "c.jpg", tmp_path / "all/in", tmp_path / "all", tmp_path / "all/a.jpg", tmp_path / "c.jpg"]
+    assert [Path(path).name for path, _ in find(*paths)] == ["c.jpg", "a.jpg", "b.jpg"]
 
 
-def test_links_do_not_lead_out_of_a_folder(tmp_path: Path) -> None:
-    fill(tmp_path, "secret/s.jpg", "all/a.jpg")
+def test_links_out_of_the_folder_are_rejected(tmp_path: Path) -> None:
+    write_files(tmp_path, "secret/s.jpg", "all/a.jpg")
     (tmp_path / "all/out.jpg").symlink_to(tmp_path / "secret/s.jpg")
     (tmp_path / "all/in.jpg").symlink_to(tmp_path / "all/a.jpg")
     (tmp_path / "all/folder").symlink_to(tmp_path / "secret")
     (tmp_path / "all/loop").symlink_to(tmp_path / "all")
-    whys = {each.path.name: each.why for each in find_sources([tmp_path / "all"], Path("/nowhere"))}
-    assert set(whys) == {"a.jpg", "in.jpg", "out.jpg"}
-    assert whys["a.jpg"] is whys["in.jpg"] is None
-    assert whys["out.jpg"] is not None and "a link out of" in whys["out.jpg"]
+    errors = {file.path.name: file.error for file in find_media_files([tmp_path / "all"], Path("/nowhere"))}
+    assert set(errors) == {"a.jpg", "in.jpg", "out.jpg"}
+    assert errors["a.jpg"] is errors["in.jpg"] is None
+    assert errors["out.jpg"] is not None and "a link out of" in errors["out.jpg"]
 
 
-def test_files_named_on_different_ways_come_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(tmp_path, "all/a.jpg", "all/b.jpg")
+def test_aliases_of_one_file_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, "all/a.jpg", "all/b.jpg")
     (tmp_path / "link").symlink_to(tmp_path / "all")
     (tmp_path / "one.jpg").symlink_to(tmp_path / "all/a.jpg")
     monkeypatch.chdir(tmp_path / "all")
-    ways = ["one.jpg", "all/a.jpg", "link/a.jpg", "link/../all/a.jpg", "all/b.jpg"]
-    named = [*(tmp_path / way for way in ways), Path("a.jpg"), Path("../link/b.jpg")]
-    assert found(*named) == [(str(tmp_path / "one.jpg"), "photo"), (str(tmp_path / "all/b.jpg"), "photo")]
-    assert found(*named, Path()) == [("a.jpg", "photo"), ("b.jpg", "photo")]
+    aliases = ["one.jpg", "all/a.jpg", "link/a.jpg", "link/../all/a.jpg", "all/b.jpg"]
+    paths = [*(tmp_path / alias for alias in aliases), Path("a.jpg"), Path("../link/b.jpg")]
+    assert find(*paths) == [(str(tmp_path / "one.jpg"), "photo"), (str(tmp_path / "all/b.jpg"), "photo")]
+    assert find(*paths, Path()) == [("a.jpg", "photo"), ("b.jpg", "photo")]
 
 
-def test_what_is_named_by_itself_is_tried(tmp_path: Path) -> None:
-    fill(tmp_path, "scan", "film.mkv")
-    assert [kind for _, kind in found(tmp_path / "scan", tmp_path / "film.mkv", tmp_path / "absent.jpg")] == [
-        "photo",
-        "video",
-        "photo",
-    ]
+def test_file_given_by_name_is_always_found(tmp_path: Path) -> None:
+    write_files(tmp_path, "scan", "clip.mkv")
+    kinds = [kind for _, kind in find(tmp_path / "scan", tmp_path / "clip.mkv", tmp_path / "absent.jpg")]
+    assert kinds == ["photo", "video", "photo"]
 
 
-def test_a_file_is_known_by_its_path_length_and_time(tmp_path: Path) -> None:
-    fill(tmp_path, "a.jpg", "b.jpg")
-    (one, other) = find_sources([tmp_path], Path("/nowhere"))
-    assert one.key != other.key
-    again = next(iter(find_sources([tmp_path], Path("/nowhere"))))
-    assert (again.key, again.stamp) == (one.key, one.stamp)
+def test_version_hash_changes_with_the_file_and_path_hash_does_not(tmp_path: Path) -> None:
+    write_files(tmp_path, "a.jpg", "b.jpg")
+    first, second = find_media_files([tmp_path], Path("/nowhere"))
+    assert first.path_hash != second.path_hash
+    unchanged = next(iter(find_media_files([tmp_path], Path("/nowhere"))))
+    assert (unchanged.path_hash, unchanged.version_hash) == (first.path_hash, first.version_hash)
     (tmp_path / "a.jpg").write_bytes(b"longer than before")
-    changed = next(iter(find_sources([tmp_path], Path("/nowhere"))))
-    assert changed.key == one.key and changed.stamp != one.stamp
+    changed = next(iter(find_media_files([tmp_path], Path("/nowhere"))))
+    assert changed.path_hash == first.path_hash and changed.version_hash != first.version_hash

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from onelook.geometry.mesh import VERTICES, edges
-from onelook.model.chebyshev import ChebyshevConv, rescaled_laplacian
+from onelook.geometry.mesh import NUM_VERTICES, edges
+from onelook.model.mesh_decoder import ChebyshevConv, rescaled_laplacian
 
 # A triangle with a tail.
 SIDES = np.array([[0, 1], [0, 2], [1, 2], [2, 3]])
@@ -14,7 +14,7 @@ def test_two_vertices_by_hand() -> None:
     np.testing.assert_allclose(rescaled_laplacian(np.array([[0, 1]]), 2), [[0, -1], [-1, 0]], atol=1e-12)
 
 
-@pytest.mark.parametrize(("sides", "count"), [(SIDES, 4), (edges(), VERTICES)])
+@pytest.mark.parametrize(("sides", "count"), [(SIDES, 4), (edges(), NUM_VERTICES)])
 def test_its_eigenvalues_lie_between_minus_1_and_1_and_reach_both(sides: np.ndarray, count: int) -> None:
     values = np.linalg.eigvalsh(rescaled_laplacian(sides, count))
     np.testing.assert_allclose([values[0], values[-1]], [-1, 1], atol=1e-9)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from onelook.model.deformable import DeformableConv, deformed
-from onelook.model.layers import ConvNorm
+from onelook.model.retinaface import ConvNorm
 
 
 def bilinear(x: Tensor, y: float, across: float) -> Tensor:

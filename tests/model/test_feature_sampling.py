@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.model.feature_sampling import Levels, bilinear
+from onelook.model.fast_sampling import Levels, bilinear
 
 
 def cases(seed: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:

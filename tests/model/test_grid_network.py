@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.networks import light_model, tiny_embedding
-from onelook.geometry.alignment import TEMPLATE
+from onelook.geometry.alignment import REFERENCE_LANDMARKS
 from onelook.geometry.anchors import anchors_to_boxes
 from onelook.geometry.boxes import decode_boxes
 from onelook.inference.loading import load_torch_predictor
@@ -30,7 +30,7 @@ def network(settings: ModelSettings) -> JointNetwork:
 
 def face(x: float, y: float, side: float) -> torch.Tensor:
     """Points (5, 2) of an upright face whose mean is (x, y) and whose box has that side."""
-    points = torch.from_numpy(TEMPLATE) - torch.from_numpy(TEMPLATE).mean(0)
+    points = torch.from_numpy(REFERENCE_LANDMARKS) - torch.from_numpy(REFERENCE_LANDMARKS).mean(0)
     return points * (side / 4.05 / points.square().sum(1).mean().sqrt()) + torch.tensor([x, y])
 
 

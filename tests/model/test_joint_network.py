@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.networks import light_model, tiny_embedding
-from onelook.geometry.alignment import TEMPLATE
+from onelook.geometry.alignment import REFERENCE_LANDMARKS
 from onelook.geometry.anchors import anchors_to_boxes, make_anchors
 from onelook.geometry.boxes import decode_boxes
 from onelook.model.joint_network import JointNetwork
@@ -22,7 +22,7 @@ def network() -> JointNetwork:
 
 def faces(*places: tuple[float, float, float]) -> torch.Tensor:
     """Upright faces of given corner and side."""
-    return torch.stack([torch.from_numpy(TEMPLATE) / 112 * side + torch.tensor([x, y]) for x, y, side in places])
+    return torch.stack([torch.from_numpy(REFERENCE_LANDMARKS) / 112 * side + torch.tensor([x, y]) for x, y, side in places])
 
 
 def test_the_light_detector_has_the_public_number_of_parameters(network: JointNetwork) -> None:

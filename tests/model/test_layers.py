@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from onelook.model.layers import ConvNorm, DepthwiseSeparable, InvertedResidual
+from onelook.model.embedding_head import InvertedResidual
+from onelook.model.retinaface import ConvNorm, DepthwiseSeparable
 
 
 def test_a_block_of_stride_two_halves_odd_sides_upwards() -> None:

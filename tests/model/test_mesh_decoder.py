@@ -1,7 +1,7 @@
 import torch
 
 from helpers.domes import dome, painted
-from onelook.geometry.mesh import COORDINATES_AND_COLORS, PARAMETERS, VERTICES
+from onelook.geometry.mesh import VERTEX_CHANNELS, NUM_SHAPE_PARAMETERS, NUM_VERTICES
 from onelook.model.mesh_decoder import MeshDecoder
 
 
@@ -11,10 +11,10 @@ def with_basis() -> MeshDecoder:
     decoder = MeshDecoder()
     shape = torch.from_numpy(dome()).float()
     mean = torch.cat([shape, torch.from_numpy(painted(dome())).float()], 1)
-    components = torch.zeros(PARAMETERS, VERTICES, COORDINATES_AND_COLORS)
+    components = torch.zeros(NUM_SHAPE_PARAMETERS, NUM_VERTICES, VERTEX_CHANNELS)
     components[0, :, 0] = shape[:, 0]
     components[1, :, 3] = 1
-    deviations = torch.zeros(PARAMETERS)
+    deviations = torch.zeros(NUM_SHAPE_PARAMETERS)
     deviations[:2] = torch.tensor([0.5, 0.1])
     decoder.set_basis(mean, components, deviations)
     return decoder
@@ -22,7 +22,7 @@ def with_basis() -> MeshDecoder:
 
 def test_it_begins_as_the_linear_model() -> None:
     decoder = with_basis()
-    parameters = torch.zeros(2, PARAMETERS)
+    parameters = torch.zeros(2, NUM_SHAPE_PARAMETERS)
     parameters[1, :3] = torch.tensor([2.0, -1, 5])
     told = decoder(parameters)
     torch.testing.assert_close(told[0], decoder.mean)
@@ -40,7 +40,7 @@ def test_its_correction_learns_what_the_basis_has_not() -> None:
     optimizer = torch.optim.Adam(decoder.parameters(), lr=0.01)
 
     def loss() -> torch.Tensor:
-        return (decoder(torch.zeros(1, PARAMETERS)) - wanted).square().mean()
+        return (decoder(torch.zeros(1, NUM_SHAPE_PARAMETERS)) - wanted).square().mean()
 
     before = loss().item()
     for _ in range(60):
@@ -53,7 +53,7 @@ def test_its_correction_learns_what_the_basis_has_not() -> None:
 def test_the_basis_is_saved_and_the_graph_is_not() -> None:
     decoder, again = with_basis(), MeshDecoder()
     again.load_state_dict(decoder.state_dict())
-    parameters = torch.randn(2, PARAMETERS)
+    parameters = torch.randn(2, NUM_SHAPE_PARAMETERS)
     assert again(parameters).equal(decoder(parameters))
     assert not any("laplacian" in name for name in decoder.state_dict())
     assert {"mean", "components", "deviations"} <= set(decoder.state_dict())

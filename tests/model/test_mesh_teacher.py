@@ -5,7 +5,7 @@ import pytest
 
 from onelook.data.annotate import upscale_image
 from onelook.data.readers.orl import read_orl
-from onelook.geometry.mesh import NOSE_TIP, VERTICES, mesh_to_landmarks, mirror_permutation
+from onelook.geometry.mesh import NOSE_TIP, NUM_VERTICES, mesh_to_landmarks, mirror_permutation
 from onelook.inference.torch_predictor import public_detector
 from onelook.model.mesh_teacher import MeshTeacher
 from onelook.settings import DetectSettings
@@ -20,7 +20,7 @@ def finder() -> MeshTeacher:
 
 @pytest.fixture(scope="module")
 def photos() -> list[np.ndarray]:
-    return [upscale_image(portrait.read(), 3.0).image for portrait in read_orl().portraits[::40]]
+    return [upscale_image(portrait.read(), 3.0).image for portrait in read_orl().images[::40]]
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def test_meshes_agree_with_the_landmarks_of_another_network(
     kept = [(mesh, face) for mesh, face in zip(meshes, found, strict=True) if mesh is not None]
     assert len(kept) >= 8
     for mesh, (box, landmarks) in kept:
-        assert mesh.shape == (VERTICES, 3) and mesh.dtype == np.float32
+        assert mesh.shape == (NUM_VERTICES, 3) and mesh.dtype == np.float32
         size = np.sqrt((box[2:] - box[:2]).prod())
         # Not those that agreement is asked of: the nose, which is between the eyes and the mouth, and nearest.
         assert np.linalg.norm(mesh_to_landmarks(mesh)[2] - landmarks[2]) < 0.15 * size
         assert mesh[NOSE_TIP, 2] < np.median(mesh[:, 2]), "depth grows away from the camera"
-        left = mesh[mirror_permutation() != np.arange(VERTICES), 0].mean()
+        left = mesh[mirror_permutation() != np.arange(NUM_VERTICES), 0].mean()
         assert abs(left - mesh[:, 0].mean()) < 0.1 * size
 
 

@@ -15,7 +15,7 @@ def test_every_map_comes_out_in_its_own_size_with_the_channels_of_the_pyramid() 
 
 def test_one_more_level_is_half_the_coarsest_rounded_up_and_comes_from_the_trunk_s_map_alone() -> None:
     torch.manual_seed(0)
-    pyramid = FPN([4, 5, 6], 16, one_more=True).eval()
+    pyramid = FPN([4, 5, 6], 16, extra_level=True).eval()
     given = maps(20, 10, 5)
     levels = pyramid(given)
     assert [tuple(level.shape) for level in levels[2:]] == [(2, 16, 5, 6), (2, 16, 3, 3)]

@@ -12,7 +12,8 @@ from torch.nn import functional
 from helpers.networks import tiny_embedding
 from onelook.errors import ModelError
 from onelook.model.embedding_head import EmbeddingHead
-from onelook.model.teacher import Teacher, init_tail_from_teacher
+from onelook.model.pretrained import init_tail_from_teacher
+from onelook.model.teacher import Teacher
 from onelook.settings import TeacherSettings
 
 MEAN, DEVIATION = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)

@@ -1,5 +1,3 @@
-"""Whom the server answers: its own pages, by its own name."""
-
 import asyncio
 
 import pytest
@@ -17,7 +15,7 @@ from starlette.websockets import WebSocket
 from onelook.page.origin_guard import OriginGuard
 
 
-def hello(request: Request) -> PlainTextResponse:
+def hello(_: Request) -> PlainTextResponse:
     return PlainTextResponse("hello")
 
 
@@ -53,20 +51,20 @@ FOREIGN = [
 ]
 
 
-def ask(method: str, headers: dict[str, str]) -> httpx.Response:
-    async def asked() -> httpx.Response:
+def request(method: str, headers: dict[str, str]) -> httpx.Response:
+    async def send() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(GUARDED), base_url="http://x") as client:
             return await client.request(method, "/", headers=headers)
 
-    return asyncio.run(asked())
+    return asyncio.run(send())
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("headers", OWN)
-def test_its_own_pages_are_answered_and_may_fetch_nothing_from_elsewhere(method: str, headers: dict[str, str]) -> None:
-    answer = ask(method, headers)
-    assert (answer.status_code, answer.text) == (200, "hello")
-    policy = answer.headers["content-security-policy"]
+def test_own_requests_are_admitted_with_a_policy_against_foreign_content(method: str, headers: dict[str, str]) -> None:
+    response = request(method, headers)
+    assert (response.status_code, response.text) == (200, "hello")
+    policy = response.headers["content-security-policy"]
     assert policy.startswith("default-src 'self' ")
     assert "http" not in policy and "*" not in policy
     assert "frame-ancestors 'none'" in policy
@@ -74,14 +72,14 @@ def test_its_own_pages_are_answered_and_may_fetch_nothing_from_elsewhere(method:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("headers", FOREIGN)
-def test_foreign_pages_are_refused(method: str, headers: dict[str, str]) -> None:
-    answer = ask(method, headers)
-    assert answer.status_code == 403
-    assert answer.text == "refused: open this page by the address that `onelook serve` printed\n"
+def test_foreign_requests_get_403(method: str, headers: dict[str, str]) -> None:
+    response = request(method, headers)
+    assert response.status_code == 403
+    assert response.text == "refused: open this page by the address that `onelook serve` printed\n"
 
 
-def call(headers: dict[str, str]) -> list[str]:
-    """What the server sends to a web socket that wants to talk."""
+def connect(headers: dict[str, str]) -> list[str]:
+    """Connect a web socket and return the types of the messages sent to it."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -95,8 +93,8 @@ def call(headers: dict[str, str]) -> list[str]:
     return [message["type"] for message in sent]
 
 
-def test_a_web_socket_is_guarded_too() -> None:
+def test_a_foreign_web_socket_is_closed() -> None:
     for headers in OWN:
-        assert call(headers) == ["websocket.accept", "websocket.send", "websocket.close"]
+        assert connect(headers) == ["websocket.accept", "websocket.send", "websocket.close"]
     for headers in FOREIGN:
-        assert call(headers) == ["websocket.close"]
+        assert connect(headers) == ["websocket.close"]

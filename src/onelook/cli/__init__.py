@@ -1,40 +1,79 @@
-"""The command `onelook`, a file for every kind of command.
+"""The command line `onelook`: one subcommand per function of the modules of this package.
 
-What needs torch or FAISS is imported inside the commands, so that help and mistyped commands answer at once.
+The functions import torch, FAISS and OpenCV inside their bodies, so that `onelook --help` starts without them.
 """
 
+import functools
+import inspect
+import logging
 import sys
-from typing import TextIO, cast
+from collections.abc import Callable
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 
 from onelook.cli import copy, export_model, gallery, identify, media, page, preset, registry
-from onelook.cli.common import complain
 from onelook.errors import OnelookError
 from onelook.interrupts import redeliver_interrupts
+from onelook.logs import configure_logging
+from onelook.process import configure_process
+
+logger = logging.getLogger(__name__)
+
+VerboseOption = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, show_default=False, help="Show info messages; -vv: show debug messages too."
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
+
+
+def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options -v and -q to a command."""
+
+    @functools.wraps(command)
+    def configured(*args: Any, verbose: int, quiet: bool, **kwargs: Any) -> None:
+        configure_logging(-1 if quiet else verbose)
+        command(*args, **kwargs)
+
+    options = {"verbose": (VerboseOption, 0), "quiet": (QuietOption, False)}
+    signature = inspect.signature(command)
+    extra = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
+    ]
+    configured.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])  # type: ignore[attr-defined]
+    configured.__annotations__ = command.__annotations__ | {
+        name: annotation for name, (annotation, _) in options.items()
+    }
+    return configured
+
 
 app = typer.Typer(
-    help="Find every face in a photo and say who it is.",
+    help="Detect the faces in photos and videos, and identify the people.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (identify, gallery, media, page, registry, copy, preset, export_model):
-    for name, command in part.COMMANDS.items():
-        app.command(name)(command)
+for module in (identify, gallery, media, page, registry, copy, preset, export_model):
+    for name, command in module.COMMANDS.items():
+        app.command(name)(with_verbosity(command))
 
 
 def main() -> None:
-    """Run the command; an OnelookError ends it with its line on stderr and exit code 1, Ctrl-C with 130."""
+    """Run a command; exit with 1 and a message on an OnelookError, with 130 on Ctrl-C."""
+    configure_process()
+    configure_logging()
     for stream in (sys.stdout, sys.stderr):
-        # A name that the terminal's encoding lacks is shown escaped instead of ending the command.
+        # A character that the terminal's encoding lacks is escaped instead of ending the command with an error.
         cast("TextIO", stream).reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
     try:
         with redeliver_interrupts():
             app()
     except OnelookError as error:
-        complain(error)
+        logger.error("%s", error)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,6 +1,5 @@
-"""What the commands share: arguments that several take, and how they print."""
+"""Arguments and options shared by several commands, and functions that open galleries and print tables."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,100 +9,114 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from onelook.errors import OnelookError
-from onelook.gallery.location import FORMS, Location, parse_location
+from onelook.gallery.location import ADDRESS_FORMS, Location, parse_location
 
 if TYPE_CHECKING:
     from onelook.gallery.gallery import Gallery
 
-OWN_GALLERY = Path("gallery")
+DEFAULT_GALLERY = Path("gallery")
 PIPELINE_GALLERY = Path("build/gallery")
 
-Photos = Annotated[list[Path], typer.Argument(help="photos", metavar="PHOTO", show_default=False)]
-Name = Annotated[str, typer.Argument(help="the person's name", metavar="NAME", show_default=False)]
-ModelFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--model", help="the model's folder or its exported file  [default: the gallery's own, or the released weights]"
-    ),
+PhotosArgument = Annotated[
+    list[Path], typer.Argument(help="One or more photo files.", metavar="PHOTO", show_default=False)
 ]
-ReadModel = Annotated[
+NameArgument = Annotated[str, typer.Argument(help="Name of the person.", metavar="NAME", show_default=False)]
+ModelOption = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        help="the model's folder, its exported file, or models:/onelook@ALIAS in MLflow's registry, "
-        "which brings its gallery  "
-        "[default: the gallery's own]",
+        metavar="MODEL",
+        help="Model folder or exported .onnx file.  [default: the gallery's model, or the released weights]",
     ),
 ]
-Calibration = Annotated[
+RegisteredModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Model folder, exported .onnx file, or models:/onelook@ALIAS in MLflow's registry, "
+        "which includes a gallery.  [default: the gallery's model]",
+    ),
+]
+CalibrationOption = Annotated[
     Path | None,
     typer.Option(
         "--calibration",
-        help="threshold of a new gallery  [default: calibration.json in the model's folder, or "
-        "build/evaluation/calibration.json]",
+        metavar="FILE",
+        help="Calibration file with the threshold of a new gallery.  "
+        "[default: calibration.json in the model folder, or build/evaluation/calibration.json]",
     ),
 ]
-# Of a Place; typer takes no unions of types.
-ReadGallery = Annotated[
+# The value is a Location; typer does not support unions of types.
+GalleryOption = Annotated[
     Any,
     typer.Option(
         "--gallery",
         parser=parse_location,
         metavar="GALLERY",
-        help=f"the gallery's folder, or {FORMS}  [default: gallery, or build/gallery where there is none]",
+        help=f"Gallery folder, or {ADDRESS_FORMS}.  [default: gallery; if there is none, build/gallery]",
     ),
 ]
-ChangedGallery = Annotated[
+WritableGalleryOption = Annotated[
     Any,
-    typer.Option("--gallery", parser=parse_location, metavar="GALLERY", help=f"the gallery's folder, or {FORMS}"),
+    typer.Option("--gallery", parser=parse_location, metavar="GALLERY", help=f"Gallery folder, or {ADDRESS_FORMS}."),
 ]
 
 
-def reading(gallery: Location | None) -> Location:
-    """The gallery to read: the one named, or the user's own, or the pipeline's where there is no other."""
+def resolve_gallery(gallery: Location | None) -> Location:
+    """Return the location of the gallery to read.
+
+    Args:
+        gallery: location that the user named; None: the user's own gallery, or the pipeline's if only that exists.
+    """
     from onelook.gallery.storage import is_gallery
 
     if gallery is not None:
         return gallery
-    return PIPELINE_GALLERY if is_gallery(PIPELINE_GALLERY) and not is_gallery(OWN_GALLERY) else OWN_GALLERY
+    return PIPELINE_GALLERY if is_gallery(PIPELINE_GALLERY) and not is_gallery(DEFAULT_GALLERY) else DEFAULT_GALLERY
 
 
-def opened(gallery: Location | None, model: Path | None) -> "Gallery":
-    """The gallery to read with its model, from its folder or from MLflow's registry, where the model is named there."""
-    from onelook.experiment.registry import fetch, is_address
+def open_with_model(gallery: Location | None, model: Path | None) -> "Gallery":
+    """Open a gallery to read, downloading it and its model if the model is a registry URI.
+
+    Args:
+        gallery: see `resolve_gallery`; with a registry URI, None is the registered gallery.
+        model: model folder, exported file or registry URI; None: the gallery's model.
+    """
+    from onelook.experiment.registry import download_version, is_registry_uri
     from onelook.gallery.gallery import open_gallery
 
-    if model is None or not is_address(model):
-        return open_gallery(reading(gallery), model=model)
-    kept = fetch(str(model))
-    return open_gallery(kept.gallery if gallery is None else gallery, model=kept.model)
-
-
-def complain(error: OnelookError) -> None:
-    """Say on stderr what is wrong."""
-    for line in str(error).splitlines():
-        print(f"error: {line}", file=sys.stderr)
+    if model is None or not is_registry_uri(model):
+        return open_gallery(resolve_gallery(gallery), model=model)
+    version = download_version(str(model))
+    return open_gallery(version.gallery if gallery is None else gallery, model=version.model)
 
 
 def print_rows(
-    title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, repeat: str | None = None
+    title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, prefix: str | None = None
 ) -> None:
-    """A titled table on a terminal; elsewhere a line a row with tabs between, `repeat` in front of each."""
+    """Print a titled table on a terminal, tab-separated lines elsewhere.
+
+    Args:
+        title: title of the table, on a terminal only.
+        columns: column names, on a terminal only.
+        rows: cells of each row.
+        prefix: first cell of each tab-separated line.
+    """
     console = Console()
     if not console.is_terminal:
         for row in rows:
-            print("\t".join(row if repeat is None else (repeat, *row)))
+            print("\t".join(row if prefix is None else (prefix, *row)))
         return
     table = Table(title=Text(title), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        # Text, because a name or a path is never markup.
+        # Text objects, because names and paths may contain rich's markup characters.
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: 1 photo, 2 photos."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def pluralize(number: int, singular: str, plural: str | None = None) -> str:
+    """Format a number with its noun, such as "1 photo" or "2 photos"."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"

@@ -1,37 +1,41 @@
-"""The command that copies a gallery to another place: a folder, or Milvus."""
+"""The command `copy`: copy a gallery between folders and Milvus."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from onelook.cli.common import count
-from onelook.gallery.location import FORMS, parse_location
+from onelook.cli.common import pluralize
+from onelook.gallery.location import ADDRESS_FORMS, parse_location
 
 
 def copy(
     source: Annotated[
         Any,
         typer.Argument(
-            parser=parse_location, metavar="FROM", help="the gallery's folder or address", show_default=False
+            parser=parse_location, metavar="FROM", help="Gallery folder or Milvus address.", show_default=False
         ),
     ],
     target: Annotated[
         Any,
-        typer.Argument(parser=parse_location, metavar="TO", help=f"a new folder, or {FORMS}", show_default=False),
+        typer.Argument(
+            parser=parse_location, metavar="TO", help=f"New folder, or {ADDRESS_FORMS}.", show_default=False
+        ),
     ],
 ) -> None:
-    """Copy a gallery to another place, a folder or Milvus, with every photo, measure and term.
+    """Copy a gallery to a new folder or to Milvus.
 
-    The new one is there whole or not at all: if it breaks off, run it again.
+    The copy is complete: people, photos, embeddings, quality, threshold and settings. It is atomic: if the command is
+    interrupted, no copy exists; run it again. The source is not changed.
     """
     from onelook.gallery.backend_factory import open_backend, write_gallery
 
-    contents = open_backend(source).contents()
-    write_gallery(target, contents)
+    data = open_backend(source).read_data()
+    write_gallery(target, data)
     print(
-        f"{target}: {count(len(contents.people()), 'person', 'people')}, {count(len(contents.entries), 'photo')}; "
-        f"{source} is as it was"
+        f"{target}: {pluralize(len(data.faces_by_person()), 'person', 'people')}, "
+        f"{pluralize(len(data.faces), 'photo')}; "
+        f"{source} is unchanged"
     )
 
 

@@ -1,5 +1,6 @@
-"""The commands that fill, change, copy and list a gallery."""
+"""The commands that fill, change, list, export, back up and restore a gallery."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onelook.cli.common import (
-    OWN_GALLERY,
-    Calibration,
-    ChangedGallery,
-    ModelFolder,
-    Name,
-    Photos,
-    ReadGallery,
-    count,
+    DEFAULT_GALLERY,
+    CalibrationOption,
+    GalleryOption,
+    ModelOption,
+    NameArgument,
+    PhotosArgument,
+    WritableGalleryOption,
+    pluralize,
     print_rows,
-    reading,
+    resolve_gallery,
 )
 
 if TYPE_CHECKING:
@@ -27,156 +28,183 @@ if TYPE_CHECKING:
     from onelook.gallery.location import Location
 
 
-def enroll(
-    name: Name,
-    photos: Photos,
-    gallery: ChangedGallery = OWN_GALLERY,
-    model: ModelFolder = None,
-    calibration: Calibration = None,
-) -> None:
-    """Enroll a person with photos that show that person alone: all of them, or none if one cannot be used.
+logger = logging.getLogger(__name__)
 
-    The first enrollment starts the gallery, with the released weights unless --model names another model.
+
+def enroll(
+    name: NameArgument,
+    photos: PhotosArgument,
+    gallery: WritableGalleryOption = DEFAULT_GALLERY,
+    model: ModelOption = None,
+    calibration: CalibrationOption = None,
+) -> None:
+    """Enroll a person with one or more photos.
+
+    Each photo must show that person alone. If one photo cannot be used, none is enrolled.
+
+    The first enrollment creates the gallery, with the released weights unless --model names another model.
     """
-    done = _opened(gallery, model, calibration).enroll(name, photos)
-    print(f"{done.name}: {count(done.added, 'photo')} enrolled, {done.total} in all, in {gallery}")
-    if done.known:
-        print(f"{done.name}: {count(done.known, 'photo')} left out, enrolled before", file=sys.stderr)
-    _point_out(done.alike)
+    enrollment = _open_or_create(gallery, model, calibration).enroll(name, photos)
+    added = pluralize(enrollment.added, "photo")
+    print(f"{enrollment.name}: {added} enrolled, {enrollment.total} in all, in {gallery}")
+    if enrollment.already_enrolled:
+        skipped = pluralize(enrollment.already_enrolled, "photo")
+        logger.warning("%s: %s left out, enrolled before", enrollment.name, skipped)
+    _warn_of_duplicates(enrollment.duplicates)
 
 
 def enroll_all(
     people: Annotated[
         Path,
         typer.Argument(
-            help="a folder with a directory per person, or a CSV file with the columns name and photo",
+            help="Folder with one directory per person, or CSV file with the columns name and photo.",
             metavar="PEOPLE",
             show_default=False,
         ),
     ],
-    gallery: ChangedGallery = OWN_GALLERY,
-    model: ModelFolder = None,
-    calibration: Calibration = None,
+    gallery: WritableGalleryOption = DEFAULT_GALLERY,
+    model: ModelOption = None,
+    calibration: CalibrationOption = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=0, help="processes that look at the photos, through Ray; 0: this one does")
+        int,
+        typer.Option(
+            "--workers", min=0, help="Number of Ray worker processes that embed the photos; 0: embed in this process."
+        ),
     ] = 0,
 ) -> None:
-    """Enroll many people; photos that cannot be used are left out and told.
+    """Enroll many people from a folder or a CSV file.
 
-    It saves as it goes. If it breaks off, run it again: photos that are enrolled already are known and take no time.
-    Exit code 1: a photo was left out.
+    Photos that cannot be used are left out and reported. The gallery is saved at intervals. If the command is
+    interrupted, run it again: enrolled photos are skipped.
+
+    Exit code 1: at least one photo was left out.
     """
     from onelook.gallery.enrollment_list import read_enrollment_list
     from onelook.progress import track
 
-    named = read_enrollment_list(people)
-    report = _opened(gallery, model, calibration).enroll_all(
-        track(named, "photos") if sys.stderr.isatty() and not workers else named, workers=workers
+    items = read_enrollment_list(people)
+    report = _open_or_create(gallery, model, calibration).enroll_all(
+        track(items, "photos") if sys.stderr.isatty() and not workers else items, workers=workers
     )
-    for photo in report.left_out:
-        print(f"left out: {photo.name}: {photo.why}", file=sys.stderr)
-    for name in report.missing:
-        print(f"missing: {name}: no photo is enrolled", file=sys.stderr)
-    _point_out(report.alike)
+    for photo in report.skipped:
+        logger.warning("left out: %s: %s", photo.name, photo.reason)
+    for name in report.missing_people:
+        logger.warning("missing: %s: no photo is enrolled", name)
+    _warn_of_duplicates(report.duplicates)
     print(
-        f"{gallery}: {count(report.added, 'photo')} enrolled, {report.known} enrolled before, "
-        f"{len(report.left_out)} left out"
+        f"{gallery}: {pluralize(report.added, 'photo')} enrolled, {report.already_enrolled} enrolled before, "
+        f"{len(report.skipped)} left out"
     )
-    if report.left_out:
+    if report.skipped:
         raise typer.Exit(1)
 
 
-def list_people(gallery: ReadGallery = None) -> None:
-    """List who is enrolled, and with which photos."""
+def list_people(gallery: GalleryOption = None) -> None:
+    """List the enrolled people and their photos."""
     from onelook.gallery.backend_factory import open_backend
 
-    place = reading(gallery)
-    engine = open_backend(place)
-    rows = [(name, str(len(rows)), ", ".join(row.photo for row in rows)) for name, rows in engine.entries().items()]
-    terms = engine.terms
+    location = resolve_gallery(gallery)
+    backend = open_backend(location)
+    rows = [
+        (name, str(len(faces)), ", ".join(face.photo for face in faces))
+        for name, faces in backend.faces_by_person().items()
+    ]
+    metadata = backend.metadata
     title = (
-        f"{place}: {count(len(rows), 'person', 'people')}, threshold {terms.threshold_for(len(rows)):.3f} "
-        f"(false-positive identification rate {terms.target_fpir:.2g}), model {terms.fingerprint[:12]}"
+        f"{location}: {pluralize(len(rows), 'person', 'people')}, threshold {metadata.threshold_for(len(rows)):.3f} "
+        f"(false-positive identification rate {metadata.target_fpir:.2g}), model {metadata.fingerprint[:12]}"
     )
     print_rows(title, ("name", "photos", "from"), rows)
 
 
 def rename(
-    name: Name,
-    new: Annotated[str, typer.Argument(help="the new name", metavar="NEW", show_default=False)],
-    gallery: ChangedGallery = OWN_GALLERY,
+    name: NameArgument,
+    new: Annotated[str, typer.Argument(help="New name.", metavar="NEW", show_default=False)],
+    gallery: WritableGalleryOption = DEFAULT_GALLERY,
 ) -> None:
-    """Give a person another name."""
+    """Rename a person."""
     from onelook.gallery.backend_factory import open_backend
-    from onelook.gallery.names import check_name
+    from onelook.gallery.names import normalize_name
 
-    old, kept = check_name(name), check_name(new)
-    open_backend(gallery).rename(old, kept)
-    print(f"{old}: now {kept} in {gallery}")
+    old_name, new_name = normalize_name(name), normalize_name(new)
+    open_backend(gallery).rename(old_name, new_name)
+    print(f"{old_name}: now {new_name} in {gallery}")
 
 
 def merge(
-    name: Name,
-    into: Annotated[str, typer.Argument(help="who it is too", metavar="INTO", show_default=False)],
-    gallery: ChangedGallery = OWN_GALLERY,
+    name: NameArgument,
+    into: Annotated[
+        str, typer.Argument(help="Other name of the same person, which is kept.", metavar="INTO", show_default=False)
+    ],
+    gallery: WritableGalleryOption = DEFAULT_GALLERY,
 ) -> None:
-    """Make two people one: the photos of NAME go to INTO."""
+    """Merge two names of one person: move NAME's photos to INTO."""
     from onelook.gallery.backend_factory import open_backend
-    from onelook.gallery.names import check_name
+    from onelook.gallery.names import normalize_name
 
-    one, other = check_name(name), check_name(into)
-    engine = open_backend(gallery)
-    engine.merge(one, other)
-    print(f"{one}: now {other}, {count(engine.known([other])[other], 'photo')} in all, in {gallery}")
+    source, target = normalize_name(name), normalize_name(into)
+    backend = open_backend(gallery)
+    backend.merge(source, target)
+    total = pluralize(backend.photo_counts([target])[target], "photo")
+    print(f"{source}: now {target}, {total} in all, in {gallery}")
 
 
-def forget(name: Name, gallery: ChangedGallery = OWN_GALLERY) -> None:
-    """Remove a person, and every trace of that person, from a gallery; not from backups and exports of it."""
+def forget(name: NameArgument, gallery: WritableGalleryOption = DEFAULT_GALLERY) -> None:
+    """Remove a person and all their data from a gallery.
+
+    Backups and exports of the gallery are not changed.
+    """
     from onelook.gallery.backend_factory import open_backend
-    from onelook.gallery.names import check_name
+    from onelook.gallery.names import normalize_name
 
-    kept = check_name(name)
-    open_backend(gallery).forget(kept)
-    print(f"{kept}: forgotten, nothing of it is left in {gallery}")
+    normalized = normalize_name(name)
+    open_backend(gallery).forget(normalized)
+    print(f"{normalized}: forgotten, nothing of it is left in {gallery}")
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="a new folder", metavar="FOLDER", show_default=False)],
-    gallery: ReadGallery = None,
+    folder: Annotated[Path, typer.Argument(help="New folder.", metavar="FOLDER", show_default=False)],
+    gallery: GalleryOption = None,
 ) -> None:
-    """Write who is enrolled, with which photos, as faces.csv, and the embeddings as embeddings.safetensors."""
-    from onelook.gallery import export as writer
-    from onelook.gallery.backend_factory import open_backend
+    """Export a gallery as a CSV table and embeddings.
 
-    contents = open_backend(reading(gallery)).contents()
-    writer.export(folder, contents)
-    print(f"{folder}: {_size(contents)}")
+    Writes faces.csv with people and photos, and embeddings.safetensors with one row per photo.
+    """
+    from onelook.gallery.backend_factory import open_backend
+    from onelook.gallery.export import export_gallery
+
+    data = open_backend(resolve_gallery(gallery)).read_data()
+    export_gallery(folder, data)
+    print(f"{folder}: {_format_size(data)}")
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="a new file", metavar="FILE", show_default=False)],
-    gallery: ReadGallery = None,
+    file: Annotated[Path, typer.Argument(help="New backup file.", metavar="FILE", show_default=False)],
+    gallery: GalleryOption = None,
 ) -> None:
-    """Write a gallery into one file; who is forgotten later stays in it."""
+    """Back up a gallery to one file.
+
+    People who are forgotten later remain in the backup.
+    """
     from onelook.gallery.backend_factory import open_backend
     from onelook.gallery.backup import write_backup
 
-    contents = open_backend(reading(gallery)).contents()
-    write_backup(file, contents)
-    print(f"{file}: {_size(contents)}")
+    data = open_backend(resolve_gallery(gallery)).read_data()
+    write_backup(file, data)
+    print(f"{file}: {_format_size(data)}")
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="a backup", metavar="FILE", show_default=False)],
-    gallery: ChangedGallery = OWN_GALLERY,
+    file: Annotated[Path, typer.Argument(help="Backup file.", metavar="FILE", show_default=False)],
+    gallery: WritableGalleryOption = DEFAULT_GALLERY,
 ) -> None:
-    """Put back what a backup holds, in the place of what the gallery holds now, damaged or not."""
+    """Replace a gallery, damaged or not, by a backup."""
     from onelook.gallery.backend_factory import restore_gallery
     from onelook.gallery.backup import read_backup
 
-    contents = read_backup(file)
-    restore_gallery(gallery, contents)
-    print(f"{gallery}: {_size(contents)}")
+    data = read_backup(file)
+    restore_gallery(gallery, data)
+    print(f"{gallery}: {_format_size(data)}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -192,23 +220,24 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _opened(place: "Location", model: Path | None, calibration: Path | None) -> "Gallery":
+def _open_or_create(location: "Location", model: Path | None, calibration: Path | None) -> "Gallery":
     from onelook.gallery.backend_factory import is_gallery
     from onelook.gallery.gallery import create_gallery, open_gallery
 
-    if is_gallery(place):
-        return open_gallery(place, model=model)
-    return create_gallery(place, model=model, calibration=calibration)
+    if is_gallery(location):
+        return open_gallery(location, model=model)
+    return create_gallery(location, model=model, calibration=calibration)
 
 
-def _point_out(alike: "Iterable[DuplicatePair]") -> None:
-    for pair in alike:
-        print(
-            f"alike: {pair.name} and {pair.other}, similarity {pair.similarity:.3f}; if they are one person, "
-            f"`onelook merge` makes them one",
-            file=sys.stderr,
+def _warn_of_duplicates(pairs: "Iterable[DuplicatePair]") -> None:
+    for pair in pairs:
+        logger.warning(
+            "possible duplicate: %s and %s, similarity %.3f; if they are one person, join them with `onelook merge`",
+            pair.name,
+            pair.other,
+            pair.similarity,
         )
 
 
-def _size(contents: "GalleryData") -> str:
-    return f"{count(len(contents.people()), 'person', 'people')}, {count(len(contents.entries), 'photo')}"
+def _format_size(data: "GalleryData") -> str:
+    return f"{pluralize(len(data.faces_by_person()), 'person', 'people')}, {pluralize(len(data.faces), 'photo')}"

@@ -1,13 +1,14 @@
-"""The command that says who is in a photo."""
+"""The command `identify`: identify the people in photos."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onelook.cli.common import Photos, ReadGallery, ReadModel, complain, opened, print_rows
+from onelook.cli.common import GalleryOption, PhotosArgument, RegisteredModelOption, open_with_model, print_rows
 from onelook.errors import ModelError, OnelookError, PhotoError
 
 if TYPE_CHECKING:
@@ -15,62 +16,72 @@ if TYPE_CHECKING:
 
     from onelook.gallery.identification import IdentifiedFace
 
+logger = logging.getLogger(__name__)
+
 
 def identify(
-    photos: Photos,
-    gallery: ReadGallery = None,
-    model: ReadModel = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+    photos: PhotosArgument,
+    gallery: GalleryOption = None,
+    model: RegisteredModelOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     pictures: Annotated[
         Path | None,
-        typer.Option("--pictures", help="write the photos with the faces drawn in into this folder, as PNG"),
+        typer.Option(
+            "--pictures",
+            metavar="FOLDER",
+            help="Write PNG copies of the photos with the faces drawn in to this folder.",
+        ),
     ] = None,
     meshes: Annotated[
         Path | None,
         typer.Option(
             "--meshes",
-            help="write the mesh of each face into this folder, as Wavefront OBJ; needs a model with a mesh head",
+            metavar="FOLDER",
+            help="Write the 3D mesh of each face to this folder, as Wavefront OBJ. Requires a model with a mesh head.",
         ),
     ] = None,
 ) -> None:
-    """Say who is in each photo: box, name or "unknown", similarity, detection score.
+    """Identify the people in photos.
 
-    Where the output is no terminal, a face is a line: photo, box (x1 y1 x2 y2 in pixels), name, similarity and score,
-    with tabs between them. Exit code 1: a photo could not be read, or shows no face; the others are answered.
+    Prints for each face the box (x1 y1 x2 y2 in pixels), the name or "unknown", the cosine similarity and the detection
+    score. On a terminal this is a table; in a pipe or a file it is a line of tab-separated values, with the photo in
+    front.
+
+    Exit code 1: at least one photo cannot be read or shows no face. The other photos are identified all the same.
     """
     from onelook.data.image_io import read_image
-    from onelook.gallery.names import photo_name
+    from onelook.gallery.names import escape_path
 
-    looking = opened(gallery, model)
-    if meshes is not None and not looking.has_mesh_head:
+    opened = open_with_model(gallery, model)
+    if meshes is not None and not opened.has_mesh_head:
         raise ModelError(
-            f"{looking.folder}: its model has no mesh head; name another by --model, or leave --meshes out"
+            f"{opened.location}: its model has no mesh head; name another by --model, or leave --meshes out"
         )
-    answers: list[dict[str, object]] = []
-    failed = False
+    results: list[dict[str, object]] = []
+    has_failed = False
     for photo in photos:
-        answer: dict[str, object] = {"photo": photo_name(photo), "faces": [], "picture": None, "error": None}
+        result: dict[str, object] = {"photo": escape_path(photo), "faces": [], "picture": None, "error": None}
         try:
             image = read_image(photo)
-            faces = looking.identify(image)
+            faces = opened.identify(image)
             if not faces:
                 raise PhotoError(f"{photo}: no face found")
-            answer["faces"] = [face.record() for face in faces]
+            result["faces"] = [face.to_dict() for face in faces]
             if not as_json:
-                _print_faces(photo_name(photo), image, faces)
+                _print_faces(escape_path(photo), image, faces)
             if pictures is not None:
-                answer["picture"] = photo_name(_write_picture(pictures, photo, image, faces))
+                result["picture"] = escape_path(_write_picture(pictures, photo, image, faces))
             if meshes is not None:
                 _write_meshes(meshes, photo, faces)
         except OnelookError as error:
-            failed = True
-            answer["error"] = str(error)
-            complain(error)
-        answers.append(answer)
+            has_failed = True
+            result["error"] = str(error)
+            logger.error("%s", error)
+        results.append(result)
     if as_json:
-        # ASCII, so that the document survives a terminal or a pipe of any encoding; readers of JSON undo it.
-        print(json.dumps(answers, indent=2, allow_nan=False))
-    if failed:
+        # ASCII, because the document must survive a terminal or a pipe of any encoding.
+        print(json.dumps(results, indent=2, allow_nan=False))
+    if has_failed:
         raise typer.Exit(1)
 
 
@@ -84,15 +95,15 @@ def _print_faces(photo: str, image: "np.ndarray", faces: "list[IdentifiedFace]")
         box = face.box.clip(0, [width, height, width, height]).round().astype(int)
         similarity = "-" if face.similarity is None else f"{face.similarity:.3f}"
         rows.append((" ".join(map(str, box)), face.name or "unknown", similarity, f"{face.score:.3f}"))
-    print_rows(photo, ("box", "name", "similarity", "score"), rows, repeat=photo)
+    print_rows(photo, ("box", "name", "similarity", "score"), rows, prefix=photo)
 
 
 def _write_picture(folder: Path, photo: Path, image: "np.ndarray", faces: "list[IdentifiedFace]") -> Path:
-    """Draw the faces into a copy of the photo, under a name in `folder` that nothing has yet."""
+    """Write a copy of the photo with the faces drawn in, under an unused name in `folder`."""
     from onelook.data.image_io import write_image
     from onelook.gallery.drawing import draw_identified
 
-    path = _reserve(folder, photo.stem, ".png", "--pictures")
+    path = _reserve_path(folder, photo.stem, ".png", "--pictures")
     try:
         write_image(path, draw_identified(image, faces))
     except BaseException:
@@ -102,17 +113,26 @@ def _write_picture(folder: Path, photo: Path, image: "np.ndarray", faces: "list[
 
 
 def _write_meshes(folder: Path, photo: Path, faces: "list[IdentifiedFace]") -> None:
-    """A file for each face, in the order of the answer, under names in `folder` that nothing has yet."""
+    """Write one OBJ file per face, in the order of the faces, under unused names in `folder`."""
     from onelook.files import write_text
     from onelook.geometry.mesh import to_obj
 
     for face in faces:
         assert face.mesh is not None
-        write_text(_reserve(folder, photo.stem, ".obj", "--meshes"), to_obj(face.mesh))
+        write_text(_reserve_path(folder, photo.stem, ".obj", "--meshes"), to_obj(face.mesh))
 
 
-def _reserve(folder: Path, stem: str, suffix: str, option: str) -> Path:
-    """Take the first free name: neither a photo nor an earlier file of the same name is ever written over."""
+def _reserve_path(folder: Path, stem: str, suffix: str, option: str) -> Path:
+    """Create an empty file under the first unused name STEM.SUFFIX, STEM-2.SUFFIX, …, and return its path.
+
+    Neither the photo nor a picture of an earlier run is overwritten.
+
+    Args:
+        folder: folder of the file; created if missing.
+        stem: name without the number and the suffix.
+        suffix: suffix with its dot.
+        option: command-line option that named the folder, for the error message.
+    """
     number = 1
     while True:
         path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
@@ -125,4 +145,4 @@ def _reserve(folder: Path, stem: str, suffix: str, option: str) -> Path:
                 raise OnelookError(f"{folder}: is a file; name a folder ({option})") from None
             number += 1
         except OSError as error:
-            raise OnelookError(f"{folder}: nothing can be written there ({error.strerror or error})") from error
+            raise OnelookError(f"{folder}: cannot be written ({error.strerror or error})") from error

@@ -1,57 +1,65 @@
-"""The commands for folders and videos: everybody in them, and who the unknown ones are."""
+"""The commands for folders and videos: identify all faces, and group the unknown ones."""
 
-import sys
+import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from onelook.cli.common import ReadGallery, ReadModel, count, opened, reading
+from onelook.cli.common import GalleryOption, RegisteredModelOption, open_with_model, pluralize, resolve_gallery
+from onelook.progress import progress_bar
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+logger = logging.getLogger(__name__)
 
 
 def identify_all(
     sources: Annotated[
-        list[Path], typer.Argument(help="folders, photos and videos", metavar="SOURCE", show_default=False)
+        list[Path], typer.Argument(help="Folders, photos and videos.", metavar="SOURCE", show_default=False)
     ],
-    out: Annotated[Path, typer.Option("--out", help="a new folder, or that of a run to go on with")],
-    gallery: ReadGallery = None,
-    model: ReadModel = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Folder of the results: new, or of a run to continue.")
+    ],
+    gallery: GalleryOption = None,
+    model: RegisteredModelOption = None,
     pictures: Annotated[
-        bool, typer.Option("--pictures", help="write the photos and videos with the faces drawn in")
+        bool, typer.Option("--pictures", help="Write copies of the photos and videos with the faces drawn in.")
     ] = False,
-    every: Annotated[int, typer.Option("--every", min=1, help="look at every so many frames of a video")] = 1,
+    every: Annotated[int, typer.Option("--every", min=1, metavar="N", help="Process every Nth frame of a video.")] = 1,
 ) -> None:
-    """Say who is in all photos and videos of folders, as JSON lines and as a table; goes on where it broke off.
+    """Identify all faces in folders of photos and videos.
 
-    In videos the faces of one appearance are linked, and named once. If it breaks off, run it again: what was looked at
-    already takes no time; a video begins anew. Exit code 1: a photo or video could not be read, or shows no face.
+    Writes faces.jsonl (JSON lines) and faces.csv (a table) to the folder of the results. In videos, the detections of
+    one face are linked to a track, and the track is identified once.
+
+    If the command is interrupted, run it again: finished photos and videos are skipped, and an unfinished video starts
+    again.
+
+    Exit code 1: at least one photo or video cannot be read or shows no face.
     """
-    from onelook.gallery.names import one_line
-    from onelook.media.discovery import Source, find_sources
+    from onelook.gallery.names import escape_unprintable
+    from onelook.media.discovery import MediaFile, find_media_files
     from onelook.media.identify_all import identify_all
 
-    looking = opened(gallery, model)
-    with _progress() as progress:
-        bar = progress.add_task("photos and videos", total=sum(1 for _ in find_sources(sources, out)))
+    opened = open_with_model(gallery, model)
+    with progress_bar() as progress:
+        file_bar = progress.add_task("photos and videos", total=sum(1 for _ in find_media_files(sources, out)))
+        frame_bar = progress.add_task("frames", visible=False)
 
-        film = progress.add_task("frames", visible=False)
-
-        def told(_: Source, error: str | None) -> None:
-            progress.advance(bar)
+        def report_file(_: MediaFile, error: str | None) -> None:
+            progress.advance(file_bar)
             if error is not None:
-                print(f"left out: {one_line(error)}", file=sys.stderr)
+                logger.warning("left out: %s", escape_unprintable(error))
 
-        def watched(read: int, of: int) -> None:
-            progress.update(film, completed=read, total=of, visible=read < of)
+        def report_frames(frames_read: int, frame_count: int) -> None:
+            progress.update(frame_bar, completed=frames_read, total=frame_count, visible=frames_read < frame_count)
 
-        chosen = find_sources(sources, out)
-        totals = identify_all(looking, chosen, out, every=every, pictures=pictures, told=told, watched=watched)
+        files = find_media_files(sources, out)
+        totals = identify_all(
+            opened, files, out, every=every, pictures=pictures, on_file=report_file, on_frames=report_frames
+        )
     print(
-        f"{out}: {count(totals['photos'], 'photo')}, {count(totals['videos'], 'video')}; "
+        f"{out}: {pluralize(totals['photos'], 'photo')}, {pluralize(totals['videos'], 'video')}; "
         f"{totals['named']} named, {totals['unknown']} unknown (a track of a video is one); {totals['failed']} left out"
     )
     if totals["failed"]:
@@ -60,39 +68,38 @@ def identify_all(
 
 def group(
     out: Annotated[
-        Path, typer.Argument(help="the folder of an `identify-all` that has ended", metavar="OUT", show_default=False)
+        Path,
+        typer.Argument(help="Results folder of a finished `identify-all`.", metavar="FOLDER", show_default=False),
     ],
-    gallery: ReadGallery = None,
-    least: Annotated[int, typer.Option("--least", min=1, help="faces that a group must have")] = 2,
+    gallery: GalleryOption = None,
+    min_faces: Annotated[
+        int, typer.Option("--min-faces", min=1, help="Smallest number of faces that make a group.")
+    ] = 2,
 ) -> None:
-    """Group the unknown faces of `identify-all` by who they are: OUT/groups/001, 002, … with pictures to name.
+    """Group the unknown faces of `identify-all` by person.
 
-    Move the groups you know into a folder, each under the person's name, and give that folder to `onelook enroll-all`.
+    Writes the face crops to groups/001, groups/002, … in the results folder. To name a group, move it into a new folder
+    under the person's name, and run `onelook enroll-all` with the new folder.
+
+    Exit code 1: at least one face cannot be cropped.
     """
     from onelook.gallery.backend_factory import open_backend
     from onelook.media.face_groups import write_groups
 
-    with _progress() as progress:
-        terms = open_backend(reading(gallery)).terms
-        done = write_groups(out, terms, least, lambda cuts, total: progress.track(cuts, total, description="pictures"))
-    for problem in done.problems:
-        print(f"left out: {problem}", file=sys.stderr)
+    with progress_bar() as progress:
+        metadata = open_backend(resolve_gallery(gallery)).metadata
+        report = write_groups(
+            out, metadata, min_faces, lambda crops, total: progress.track(crops, total, description="crops")
+        )
+    for error in report.errors:
+        logger.warning("left out: %s", error)
     print(
-        f"{out}: {count(done.groups, 'group')} of {count(done.faces, 'face')}; {done.alone} in groups of fewer than "
-        f"{least}, {done.poor} too unclear, small or blurred"
+        f"{out}: {pluralize(report.groups, 'group')} of {pluralize(report.faces, 'face')}; "
+        f"{report.faces_in_small_groups} in groups of fewer than {min_faces}, "
+        f"{report.low_quality_faces} too unclear, small or blurred"
     )
-    if done.problems:
+    if report.errors:
         raise typer.Exit(1)
-
-
-def _progress() -> "Progress":
-    """A bar on stderr, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"identify-all": identify_all, "group": group}

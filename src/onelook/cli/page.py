@@ -1,27 +1,30 @@
-"""The command that shows a gallery as a web page."""
+"""The command `serve`: serve a gallery as a web page."""
 
-import sys
+import logging
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from onelook.cli.common import ModelFolder, ReadGallery, reading
+from onelook.cli.common import GalleryOption, ModelOption, resolve_gallery
 from onelook.errors import OnelookError
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
+logger = logging.getLogger(__name__)
+
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(
-    gallery: ReadGallery = None,
-    model: ModelFolder = None,
-    host: Annotated[str, typer.Option("--host", help="the address to listen to")] = LOCAL[0],
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="the port; 0: a free one")] = 8080,
-    max_upload: Annotated[int, typer.Option("--max-upload", min=1, help="largest photo's file, in MiB")] = 32,
+    gallery: GalleryOption = None,
+    model: ModelOption = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen to.")] = LOCAL_HOSTS[0],
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen to; 0: a free one.")] = 8080,
+    max_upload: Annotated[int, typer.Option("--max-upload", min=1, help="Largest photo file in MiB.")] = 32,
 ) -> None:
-    """Show a gallery as a web page on this machine: drop a photo, see who is in it, name faces, forget people.
+    """Serve a gallery as a web page on this machine.
 
-    The first face that is named starts the gallery. Photos stay in memory; nothing is fetched from outside.
+    On the page you can drop a photo, identify its faces, name faces and forget people. The first named face creates the
+    gallery. Photos stay in memory, and the page loads nothing from the internet.
     """
     try:
         import nicegui  # noqa: F401
@@ -30,10 +33,10 @@ def serve(
     from onelook.page import server
     from onelook.page.controller import PageController
 
-    desk = PageController(reading(gallery), model=model)
-    if host not in LOCAL:
-        print(f"warning: {host}: whoever reaches this machine can see and change the gallery", file=sys.stderr)
-    server.serve(desk, host=host, port=port, max_upload=max_upload * server.MEBIBYTE)
+    controller = PageController(resolve_gallery(gallery), model=model)
+    if host not in LOCAL_HOSTS:
+        logger.warning("%s: everybody who can reach this address can view and change the gallery", host)
+    server.serve(controller, host=host, port=port, max_upload=max_upload * server.MEBIBYTE)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"serve": serve}

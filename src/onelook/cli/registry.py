@@ -1,4 +1,4 @@
-"""The command that keeps a gallery and its model in MLflow's registry."""
+"""The command `register`: register a gallery and its model in MLflow's model registry."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,31 +6,33 @@ from typing import Annotated
 
 import typer
 
-from onelook.cli.common import ModelFolder, ReadGallery, reading
+from onelook.cli.common import GalleryOption, ModelOption, resolve_gallery
 from onelook.errors import GalleryError
 
 
 def register(
-    gallery: ReadGallery = None,
-    model: ModelFolder = None,
+    gallery: GalleryOption = None,
+    model: ModelOption = None,
     alias: Annotated[
-        str | None, typer.Option("--alias", help="a name for this version, taken from the one that had it")
+        str | None,
+        typer.Option("--alias", metavar="ALIAS", help="Alias of the new version, moved from the version that had it."),
     ] = None,
 ) -> None:
-    """Keep a copy of a gallery and its model in MLflow's registry, as a new version of the model "onelook".
+    """Register a gallery and its model in MLflow's registry.
 
-    `onelook identify --model models:/onelook@ALIAS`, or models:/onelook/VERSION, then uses both.
+    Both are copied into a new version of the registered model "onelook". To use them, run `onelook identify --model
+    models:/onelook@ALIAS` or `--model models:/onelook/VERSION`.
     """
-    from onelook.experiment import registry
-    from onelook.gallery.gallery import open_gallery, own_model
+    from onelook.experiment.registry import REGISTERED_MODEL, register_gallery
+    from onelook.gallery.gallery import default_model, open_gallery
 
-    folder = reading(gallery)
+    folder = resolve_gallery(gallery)
     if not isinstance(folder, Path):
-        raise GalleryError(f"{folder}: only a folder can be registered; `onelook copy` makes one of it")
-    opened = open_gallery(folder, model=model)  # what cannot be opened is not registered
-    version = registry.register(folder, own_model(opened.terms) if model is None else model, alias)
-    named = "" if alias is None else f", models:/{registry.REGISTERED}@{alias}"
-    print(f"{folder}: models:/{registry.REGISTERED}/{version}{named}")
+        raise GalleryError(f"{folder}: only a folder can be registered; make one with `onelook copy`")
+    metadata = open_gallery(folder, model=model).metadata  # a gallery that cannot be opened is not registered
+    version = register_gallery(folder, default_model(metadata) if model is None else model, alias)
+    alias_uri = "" if alias is None else f", models:/{REGISTERED_MODEL}@{alias}"
+    print(f"{folder}: models:/{REGISTERED_MODEL}/{version}{alias_uri}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"register": register}

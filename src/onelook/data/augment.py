@@ -1,4 +1,4 @@
-"""What training changes in a scene each time it is seen: place, scale, side, light, sharpness."""
+"""Augmentation: random square crop, horizontal flip, photometric distortion."""
 
 from dataclasses import dataclass, field, replace
 
@@ -7,20 +7,21 @@ import numpy as np
 
 from onelook.data.manifest import empty_boxes
 from onelook.geometry.alignment import apply_transform, mirror_landmarks
+from onelook.geometry.boxes import box_sizes
 from onelook.geometry.mesh import mirror_mesh
 from onelook.settings import AugmentSettings
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One scene as a batch needs it.
+    """Image and face labels of one training sample.
 
     Attributes:
         image: (side, side, 3) uint8.
         boxes: (n, 4) float32.
         landmarks: (n, 5, 2) float32, NaN where absent.
         identities: (n,) int64, -1 for no identity.
-        ignored: (k, 4) float32 boxes of what may be a face or not.
+        ignored: (k, 4) float32 boxes of uncertain faces; a detection there is neither right nor wrong.
         meshes: (n, 468, 3) float32, NaN where absent; None where no face has one.
     """
 
@@ -33,9 +34,11 @@ class Sample:
 
 
 def augment(sample: Sample, settings: AugmentSettings, rng: np.random.Generator) -> Sample:
-    """A random square crop at a random scale, mirrored half of the time, with its light and sharpness changed.
+    """Crop a random square, flip it half of the time and distort its colors.
 
-    With `short_edge` the crop's side is a random share of the photo's shorter one, as RetinaFace cuts them.
+    With `short_edge` the crop's side is a random fraction of the image's shorter side, as in RetinaFace
+    (arXiv 1905.00641, section 4.1); otherwise the image is scaled by a random `zoom`. Faces smaller than
+    `min_identity_size` keep their box and lose their identity.
     """
     if settings.short_edge is None:
         zoom = rng.uniform(*settings.zoom)
@@ -45,17 +48,19 @@ def augment(sample: Sample, settings: AugmentSettings, rng: np.random.Generator)
     if rng.random() < 0.5:
         sample = horizontal_flip(sample)
     image = photometric_distortion(sample.image, settings.photometric, rng)
-    sizes = np.sqrt((sample.boxes[:, 2:] - sample.boxes[:, :2]).prod(axis=1))
+    sizes = box_sizes(sample.boxes)
     identities = np.where(sizes >= settings.min_identity_size, sample.identities, -1)
     return replace(sample, image=image, identities=identities)
 
 
 def random_crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sample:
-    """Scale a scene by `zoom` and cut a square of `side` pixels out at random, gray where the scene ends.
+    """Scale a sample by `zoom` and cut out a random square of `side` pixels.
 
-    Faces whose center is outside are dropped and boxes are cut at the edge, as RetinaFace does (arXiv 1905.00641,
-    section 4.1). Ignored boxes stay as far as they are inside. A face with a landmark outside loses its identity: it
-    can be found there, not known.
+    - Pixels outside the image are gray.
+    - Faces whose center is outside the crop are dropped; boxes are clipped at its edge (RetinaFace, arXiv 1905.00641,
+      section 4.1).
+    - A face with a landmark outside the crop loses its identity, because it cannot be aligned.
+    - Ignored boxes are clipped; an empty one is dropped.
     """
     height, width = (extent * zoom for extent in sample.image.shape[:2])
     corner = np.array(
@@ -71,57 +76,69 @@ def random_crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator
         sample.image, pixel_transform, (side, side), flags=cv2.INTER_LINEAR, borderValue=(114, 114, 114)
     )
     boxes, ignored = (
-        apply_transform(transform, each.reshape(-1, 2, 2)).reshape(-1, 4) for each in (sample.boxes, sample.ignored)
+        apply_transform(transform, corners.reshape(-1, 2, 2)).reshape(-1, 4)
+        for corners in (sample.boxes, sample.ignored)
     )
     landmarks = apply_transform(transform, sample.landmarks)
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-    kept = ((centers >= 0) & (centers < side)).all(1)
-    whole = ((landmarks >= 0) & (landmarks < side)).all((1, 2))
-    identities = np.where(whole, sample.identities, -1)
+    is_inside = ((centers >= 0) & (centers < side)).all(1)
+    has_all_landmarks = ((landmarks >= 0) & (landmarks < side)).all((1, 2))
+    identities = np.where(has_all_landmarks, sample.identities, -1)
     meshes = None
     if sample.meshes is not None:
-        # Depth is in the unit of the photo's pixels.
-        meshes = (sample.meshes[kept] * zoom - [*corner, 0]).astype(np.float32)
+        # Depth is in pixels of the image, so the zoom scales it too.
+        meshes = (sample.meshes[is_inside] * zoom - [*corner, 0]).astype(np.float32)
     ignored = ignored.clip(0, side).astype(np.float32)
     return Sample(
         image,
-        boxes[kept].clip(0, side).astype(np.float32),
-        landmarks[kept].astype(np.float32),
-        identities[kept],
+        boxes[is_inside].clip(0, side).astype(np.float32),
+        landmarks[is_inside].astype(np.float32),
+        identities[is_inside],
         ignored[(ignored[:, 2:] > ignored[:, :2]).all(1)],
         meshes,
     )
 
 
 def horizontal_flip(sample: Sample) -> Sample:
-    """A scene seen in a mirror; left and right landmarks swap names."""
+    """Flip a sample left to right; left and right landmarks swap places in the array."""
     width = sample.image.shape[1]
     boxes, ignored = sample.boxes.copy(), sample.ignored.copy()
-    for each in (boxes, ignored):
-        each[:, [0, 2]] = width - each[:, [2, 0]]
-    image = cv2.flip(sample.image, 1)  # several times as fast as a copy of the reversed array
+    for corners in (boxes, ignored):
+        corners[:, [0, 2]] = width - corners[:, [2, 0]]
+    image = cv2.flip(sample.image, 1)
     meshes = None if sample.meshes is None else mirror_mesh(sample.meshes, width)
     return Sample(image, boxes, mirror_landmarks(sample.landmarks, width), sample.identities, ignored, meshes)
 
 
 def photometric_distortion(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Change brightness, contrast and color of (H, W, 3) uint8; now and then make it gray, blurred, coarse or noisy.
+    """Distort brightness and color of an image, and sometimes its sharpness.
 
-    At strength 0 the image comes back as it was.
+    Each of four effects has probability 0.4 x strength: gray scale, Gaussian blur, lower resolution and Gaussian noise.
+    All random numbers are drawn in any case, so that a sample's other augmentations do not depend on the strength.
+
+    Args:
+        image: (H, W, 3) uint8.
+        strength: 0 returns an equal image.
+        rng: random generator.
     """
     gains = 1 + strength * (rng.uniform(-0.4, 0.4) + rng.uniform(-0.25, 0.25, 3))
     shift = strength * rng.uniform(-40, 40)
-    chances = rng.random(4) < strength * 0.4
-    blur, coarse, noise, seed = rng.uniform(0.4, 1.6), rng.uniform(0.4, 0.8), rng.uniform(2, 10), rng.integers(2**31)
+    is_applied = rng.random(4) < strength * 0.4
+    blur_sigma, downscale, noise_std, seed = (
+        rng.uniform(0.4, 1.6),
+        rng.uniform(0.4, 0.8),
+        rng.uniform(2, 10),
+        rng.integers(2**31),
+    )
     pixels = image.astype(np.float32) * gains.astype(np.float32) + np.float32(shift)
-    if chances[0]:
+    if is_applied[0]:
         pixels = np.repeat(pixels.mean(2, keepdims=True), 3, axis=2)
-    if chances[1]:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), blur)
-    if chances[2]:
+    if is_applied[1]:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), blur_sigma)
+    if is_applied[2]:
         size = image.shape[1::-1]
-        small = cv2.resize(pixels, None, fx=coarse, fy=coarse, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(pixels, None, fx=downscale, fy=downscale, interpolation=cv2.INTER_AREA)
         pixels = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
-    if chances[3]:
-        pixels = pixels + np.random.default_rng(seed).standard_normal(image.shape, np.float32) * np.float32(noise)
+    if is_applied[3]:
+        pixels = pixels + np.random.default_rng(seed).standard_normal(image.shape, np.float32) * np.float32(noise_std)
     return pixels.clip(0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Single faces as batches: each cut out of its photo with what is around it, for training identity at small cost."""
+"""Batches of single training faces, each cropped with its surroundings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,46 +9,53 @@ import torch
 from torch import Tensor
 
 from onelook.data.augment import Sample, horizontal_flip, photometric_distortion
-from onelook.data.manifest import Manifest, Scene
-from onelook.data.scene_dataset import WHOLE, Shard, read_sample, shard_batch, stack_images
-from onelook.data.teacher_embeddings import read_teacher_embeddings, training_scenes
-from onelook.geometry.alignment import CROP, TEMPLATE, apply_transform, similarity_transform
+from onelook.data.image_io import read_image
+from onelook.data.label_arrays import read_teacher_embeddings
+from onelook.data.manifest import Manifest, Scene, select_training_scenes
+from onelook.data.scene_dataset import FULL_BATCH, Shard, read_sample, shard_batch, stack_images
+from onelook.geometry.alignment import CROP_SIZE, REFERENCE_LANDMARKS, align_crop, apply_transform, similarity_transform
+from onelook.geometry.boxes import box_sizes
 from onelook.settings import AugmentSettings, FaceBatchSettings
 
-# Least of a face's size that a shrunk one keeps, and how far a face lies from the middle, in pixels.
-_SMALLEST_SHARE = 0.3
-_SHIFT = 5.0
+_MIN_DOWNSCALE = 0.3
+"""Smallest factor of the random downscaling (`downscale_prob`)."""
+_MAX_SHIFT = 5.0
+"""Largest random shift of a face from the center of the crop, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaceBatch:
-    """One face per image.
+    """Batch of images with a single face each.
 
     Attributes:
         images: (B, 3, side, side) uint8, RGB.
         landmarks: (B, 5, 2) float32 in pixels of the images.
         identities: (B,) int64, -1 for no identity.
-        taught: (B, d) float32, the teacher's embeddings, NaN where there is none; None without a teacher.
+        teacher_embeddings: (B, d) float32, NaN where absent; None without a teacher.
     """
 
     images: Tensor
     landmarks: Tensor
     identities: Tensor
-    taught: Tensor | None
+    teacher_embeddings: Tensor | None
 
 
 @dataclass(frozen=True)
 class _Entry:
+    """Position of a face: index in its scene and row in the teacher's embeddings."""
+
     scene: Scene
     face: int
     row: int
 
 
 class FaceDataset:
-    """The faces of the training people that have landmarks, from scenes and crops; nobody of another split.
+    """Training faces with landmarks, from scenes and crops, as augmented batches.
 
-    An epoch shows every face with a name once, and as many others, drawn anew, as `settings.named` asks for. With
-    `settings.per_person` above 1, as many faces with a name are shown, but people are drawn alike (see `_balanced`).
+    - A face is labeled if it has an identity and is large enough.
+    - An epoch has every labeled face once. With `images_per_identity` above 1 it has as many labeled faces, but
+      the same number of runs for every identity.
+    - With a teacher it also has a random sample of unlabeled faces, so that `labeled_fraction` of all are labeled.
     """
 
     def __init__(
@@ -56,10 +63,17 @@ class FaceDataset:
         manifest: Manifest,
         index: dict[str, int],
         settings: FaceBatchSettings,
-        augmenting: AugmentSettings,
+        augment: AugmentSettings,
         seed: int,
     ) -> None:
-        """`index` numbers the identities.
+        """Select the faces.
+
+        Args:
+            manifest: manifest of the data folder.
+            index: class index by name.
+            settings: the section `train.faces`.
+            augment: the section `train.augment`.
+            seed: seed of the order and the augmentation.
 
         Raises:
             DataError: the teacher's embeddings are damaged.
@@ -67,131 +81,155 @@ class FaceDataset:
         self.manifest = manifest
         self._index = index
         self._settings = settings
-        self._augmenting = augmenting
+        self._augment = augment
         self._seed = seed
-        self._taught = read_teacher_embeddings(manifest)
-        self._named: list[_Entry] = []
-        self._nameless: list[_Entry] = []
+        self._teacher_embeddings = read_teacher_embeddings(manifest)
+        self._labeled: list[_Entry] = []
+        self._unlabeled: list[_Entry] = []
         row = 0
-        for scene in training_scenes(manifest.scenes):
+        for scene in select_training_scenes(manifest.scenes):
             for number, face in enumerate(scene.faces):
-                known = face.identity is not None and face.size >= augmenting.min_identity_size
-                if np.isfinite(face.landmarks).all() and (known or self._taught is not None):
-                    (self._named if known else self._nameless).append(_Entry(scene, number, row))
+                is_labeled = face.identity is not None and face.size >= augment.min_identity_size
+                if np.isfinite(face.landmarks).all() and (is_labeled or self._teacher_embeddings is not None):
+                    (self._labeled if is_labeled else self._unlabeled).append(_Entry(scene, number, row))
                 row += 1
 
     @property
-    def teaching_size(self) -> int | None:
-        """Length of the teacher's embeddings; None without a teacher."""
-        return None if self._taught is None else self._taught.shape[1]
+    def embedding_dim(self) -> int | None:
+        """Return the length of the teacher's embeddings; None without a teacher."""
+        return None if self._teacher_embeddings is None else self._teacher_embeddings.shape[1]
 
-    def count(self) -> int:
-        """Batches in an epoch; at least one."""
-        return max(1, (len(self._named) + self._others()) // self._settings.batch_size)
+    def num_batches(self) -> int:
+        """Return the number of batches in an epoch, at least one."""
+        return max(1, (len(self._labeled) + self._num_unlabeled()) // self._settings.batch_size)
 
-    def batches(self, epoch: int, part: Shard = WHOLE) -> Iterator[FaceBatch]:
-        """The batches of one epoch, in a random order of its own; the last, smaller one is left out.
+    def batches(self, epoch: int, shard: Shard = FULL_BATCH) -> Iterator[FaceBatch]:
+        """Yield the batches of an epoch in its random order, without a last, smaller one.
+
+        Args:
+            epoch: number of the epoch; it seeds the selection, the order and the augmentation.
+            shard: part of every batch to return.
 
         Raises:
-            DataError: a batch has fewer faces than there are parts.
+            DataError: a batch has fewer faces than there are shards.
         """
         rng = np.random.default_rng([self._seed, epoch, 2])
-        drawn = rng.permutation(np.resize(rng.permutation(len(self._nameless)), self._others()))
-        others = [self._nameless[i] for i in drawn]
-        named = self._balanced(rng) if self._settings.images_per_identity > 1 else range(len(self._named))
-        order = _spread(len(named), len(others), rng, together=self._settings.images_per_identity)
-        entries = [self._named[i] for i in named] + others
+        sampled = rng.permutation(np.resize(rng.permutation(len(self._unlabeled)), self._num_unlabeled()))
+        unlabeled = [self._unlabeled[i] for i in sampled]
+        labeled = self._sample_balanced(rng) if self._settings.images_per_identity > 1 else range(len(self._labeled))
+        order = _shuffle_runs(len(labeled), len(unlabeled), rng, run_length=self._settings.images_per_identity)
+        entries = [self._labeled[i] for i in labeled] + unlabeled
         size = self._settings.batch_size
-        for start in range(0, self.count() * size, size):
-            chosen = shard_batch(order[start : start + size], part)
-            yield self._collate([entries[i] for i in chosen], [[self._seed, epoch, 3, int(i)] for i in chosen])
+        for start in range(0, self.num_batches() * size, size):
+            indices = shard_batch(order[start : start + size], shard)
+            yield self._collate([entries[i] for i in indices], [[self._seed, epoch, 3, int(i)] for i in indices])
 
-    def _balanced(self, rng: np.random.Generator) -> list[int]:
-        """As many faces with a name as there are, `per_person` of one person after the other.
+    def _sample_balanced(self, rng: np.random.Generator) -> list[int]:
+        """Return indices of labeled faces in runs of one identity.
 
-        Everyone's turn comes equally often; who has fewer photos is shown some again.
+        A run has `images_per_identity` faces; in all there are as many as labeled faces. Every identity has a run in
+        each round; one with fewer faces repeats some.
         """
-        people: dict[str | None, list[int]] = {}
-        for i, entry in enumerate(self._named):
-            people.setdefault(entry.scene.faces[entry.face].identity, []).append(i)
-        own = list(people.values())
+        by_identity: dict[str | None, list[int]] = {}
+        for i, entry in enumerate(self._labeled):
+            by_identity.setdefault(entry.scene.faces[entry.face].identity, []).append(i)
+        groups = list(by_identity.values())
         faces: list[int] = []
-        while own and len(faces) < len(self._named):
-            for person in rng.permutation(len(own)):
-                faces += np.resize(rng.permutation(own[person]), self._settings.images_per_identity).tolist()
-        return faces[: len(self._named)]
+        while groups and len(faces) < len(self._labeled):
+            for group in rng.permutation(len(groups)):
+                faces += np.resize(rng.permutation(groups[group]), self._settings.images_per_identity).tolist()
+        return faces[: len(self._labeled)]
 
-    def _others(self) -> int:
-        if not self._nameless:
+    def _num_unlabeled(self) -> int:
+        if not self._unlabeled:
             return 0
-        share = self._settings.labeled_fraction
-        return len(self._nameless) if share == 0 else round(len(self._named) * (1 - share) / share)
+        fraction = self._settings.labeled_fraction
+        return len(self._unlabeled) if fraction == 0 else round(len(self._labeled) * (1 - fraction) / fraction)
 
     def _collate(self, entries: list[_Entry], seeds: list[list[int]]) -> FaceBatch:
         samples = [self._sample(entry, np.random.default_rng(seed)) for entry, seed in zip(entries, seeds, strict=True)]
-        taught = None if self._taught is None else self._taught[[entry.row for entry in entries]]
+        teacher_embeddings = (
+            None if self._teacher_embeddings is None else self._teacher_embeddings[[entry.row for entry in entries]]
+        )
         return FaceBatch(
             images=stack_images([sample.image for sample in samples]),
             landmarks=torch.from_numpy(np.concatenate([sample.landmarks for sample in samples])),
             identities=torch.from_numpy(np.concatenate([sample.identities for sample in samples])),
-            taught=None if taught is None else torch.from_numpy(taught),
+            teacher_embeddings=None if teacher_embeddings is None else torch.from_numpy(teacher_embeddings),
         )
 
     def _sample(self, entry: _Entry, rng: np.random.Generator) -> Sample:
-        whole = read_sample(self.manifest, entry.scene, self._index)
-        part = slice(entry.face, entry.face + 1)
-        face = Sample(whole.image, whole.boxes[part], whole.landmarks[part], whole.identities[part])
+        scene = read_sample(self.manifest, entry.scene, self._index)
+        own = slice(entry.face, entry.face + 1)
+        face = Sample(scene.image, scene.boxes[own], scene.landmarks[own], scene.identities[own])
         face = crop_face(face, self._settings, rng)
         if rng.random() < 0.5:
             face = horizontal_flip(face)
-        image = photometric_distortion(face.image, self._augmenting.photometric, rng)
-        noise = rng.standard_normal(face.landmarks.shape, np.float32) * np.float32(self._augmenting.landmark_jitter)
-        sizes = np.sqrt((face.boxes[:, 2:] - face.boxes[:, :2]).prod(axis=1))
+        image = photometric_distortion(face.image, self._augment.photometric, rng)
+        noise = rng.standard_normal(face.landmarks.shape, np.float32) * np.float32(self._augment.landmark_jitter)
+        sizes = box_sizes(face.boxes)
         landmarks = (face.landmarks + noise * sizes[:, None, None]).astype(np.float32)
         return Sample(image, face.boxes, landmarks, face.identities)
 
 
-def _spread(named: int, others: int, rng: np.random.Generator, *, together: int) -> np.ndarray:
-    """A random order of `named` + `others` numbers in which runs of `together` named ones stay in one piece."""
-    runs = np.split(np.arange(named), range(together, named, together)) if named else []
-    runs += np.split(np.arange(named, named + others), range(1, others)) if others else []
+def _shuffle_runs(labeled: int, unlabeled: int, rng: np.random.Generator, *, run_length: int) -> np.ndarray:
+    """Return a random order of labeled + unlabeled indices, runs of labeled ones intact."""
+    runs = np.split(np.arange(labeled), range(run_length, labeled, run_length)) if labeled else []
+    runs += np.split(np.arange(labeled, labeled + unlabeled), range(1, unlabeled)) if unlabeled else []
     return np.concatenate([runs[i] for i in rng.permutation(len(runs))]) if runs else np.zeros(0, np.int64)
 
 
 def crop_face(sample: Sample, settings: FaceBatchSettings, rng: np.random.Generator) -> Sample:
-    """Turn and scale a photo about its one face and cut a square of `settings.side` around it, its edge mirrored.
+    """Rotate and scale an image about its only face and crop a square around it.
 
-    A face larger than ArcFace's crop of 112 pixels is brought down to about that, a smaller one stays about as it is.
+    - The square has `settings.crop_size` pixels a side; pixels outside the image are mirrored.
+    - A face larger than in ArcFace's aligned crop of 112 pixels is scaled down to that size, a smaller one keeps its
+      size; rotation, scale and shift are random around that.
+    - A rotated face keeps the size of its box, with its center rotated.
     """
-    template = TEMPLATE.astype(np.float64)
+    template = REFERENCE_LANDMARKS.astype(np.float64)
     upright = similarity_transform(template, sample.landmarks[0].astype(np.float64))
-    native = np.hypot(upright[0, 0], upright[1, 0])  # pixels of the photo per pixel of the crop
+    native = np.hypot(upright[0, 0], upright[1, 0])  # image pixels per pixel of the aligned crop
     scale = min(1.0, native) / native * np.exp(rng.normal(0, settings.scale_std))
     if rng.random() < settings.downscale_prob:
-        scale *= rng.uniform(_SMALLEST_SHARE, 1)
+        scale *= rng.uniform(_MIN_DOWNSCALE, 1)
     angle = np.radians(rng.normal(0, settings.rotation_std))
     linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    center = apply_transform(upright, np.array([[CROP / 2, CROP / 2]]))[0]
-    offset = settings.crop_size / 2 + rng.uniform(-_SHIFT, _SHIFT, 2) - linear @ center
+    center = apply_transform(upright, np.array([[CROP_SIZE / 2, CROP_SIZE / 2]]))[0]
+    offset = settings.crop_size / 2 + rng.uniform(-_MAX_SHIFT, _MAX_SHIFT, 2) - linear @ center
     image = _warp(sample.image, linear, offset, scale, settings.crop_size)
     corners = sample.boxes.reshape(-1, 2, 2).astype(np.float64)
     extent = (corners[:, 1] - corners[:, 0]) * scale
-    middle = corners.mean(1) @ linear.T + offset
+    box_center = corners.mean(1) @ linear.T + offset
     return Sample(
         image,
-        np.concatenate([middle - extent / 2, middle + extent / 2], axis=1).astype(np.float32),
+        np.concatenate([box_center - extent / 2, box_center + extent / 2], axis=1).astype(np.float32),
         (sample.landmarks @ linear.T + offset).astype(np.float32),
         sample.identities,
     )
 
 
-def _warp(photo: np.ndarray, linear: np.ndarray, offset: np.ndarray, scale: float, side: int) -> np.ndarray:
+def _warp(image: np.ndarray, linear: np.ndarray, offset: np.ndarray, scale: float, side: int) -> np.ndarray:
     if scale < 0.5:
-        # warpAffine reads four pixels however much it shrinks; a photo reduced beforehand keeps it from aliasing.
-        height, width = photo.shape[:2]
+        # warpAffine interpolates between four pixels at any scale; area averaging beforehand prevents aliasing.
+        height, width = image.shape[:2]
         size = np.maximum(np.round(np.array([width, height]) * scale), 1)
-        photo = cv2.resize(photo, size.astype(int).tolist(), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, size.astype(int).tolist(), interpolation=cv2.INTER_AREA)
         linear = linear * (np.array([width, height]) / size)
-    # OpenCV puts pixel centers at whole numbers.
+    # OpenCV has pixel centers at integer coordinates, this package half a pixel further.
     matrix = np.column_stack([linear, offset + linear @ (0.5, 0.5) - 0.5])
-    return cv2.warpAffine(photo, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def read_aligned_crops(manifest: Manifest, count: int) -> np.ndarray:
+    """Read up to `count` aligned crops (n, 112, 112, 3) uint8 of training faces.
+
+    They are the first faces with landmarks, in manifest order.
+    """
+    crops: list[np.ndarray] = []
+    for scene in select_training_scenes(manifest.scenes):
+        image = read_image(manifest.path(scene))
+        crops += [align_crop(image, face.landmarks) for face in scene.faces if np.isfinite(face.landmarks).all()]
+        if len(crops) >= count:
+            break
+    return np.array(crops[:count])

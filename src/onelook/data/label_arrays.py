@@ -1,15 +1,29 @@
-"""Arrays that the preparation leaves beside the manifest, in a safetensors file each."""
+"""Per-face label arrays beside the manifest: mesh labels and teacher embeddings."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
-from onelook.data.manifest import Manifest
+from onelook.data.image_io import read_image
+from onelook.data.manifest import Manifest, Scene, select_training_scenes
 from onelook.errors import DataError
+from onelook.geometry.alignment import align_crop
+from onelook.geometry.mesh import NUM_VERTICES
 
 
 def read_arrays(manifest: Manifest, file: str, names: set[str]) -> dict[str, np.ndarray] | None:
-    """The arrays of these names in a file beside the manifest, or None where there is no such file.
+    """Read the arrays of a safetensors file beside the manifest.
+
+    Args:
+        manifest: manifest of the data folder.
+        file: name of the file in the data folder.
+        names: names of the arrays that the file must hold, and no others.
+
+    Returns:
+        The arrays by name, or None without such a file.
 
     Raises:
         DataError: the file is damaged.
@@ -27,14 +41,100 @@ def read_arrays(manifest: Manifest, file: str, names: set[str]) -> dict[str, np.
 
 
 def read_rows(manifest: Manifest, file: str, name: str, rows: int) -> np.ndarray | None:
-    """The array (rows, ...) of a file that holds it alone, or None where there is no such file.
+    """Read the only array of a file beside the manifest, with a row per face.
+
+    Returns:
+        The array (rows, ...), or None without such a file.
 
     Raises:
-        DataError: the file is damaged, or has another number of rows.
+        DataError: the file is damaged or has another number of rows.
     """
     arrays = read_arrays(manifest, file, {name})
     if arrays is None:
         return None
     if len(arrays[name]) != rows:
-        raise DataError(f"{manifest.root / file}: not of this manifest's faces; run `dvc repro -f prepare`")
+        raise DataError(
+            f"{manifest.root / file}: {len(arrays[name])} rows, the manifest has {rows} faces; "
+            "run `dvc repro -f prepare`"
+        )
     return arrays[name]
+
+
+MESHES = "meshes.safetensors"
+
+MeshPredictor = Callable[[np.ndarray, np.ndarray, np.ndarray], "np.ndarray | None"]
+"""Maps an image, a box (4,) and landmarks (5, 2) to the mesh (468, 3) in pixels of the image, or None."""
+
+
+def write_meshes(folder: Path, scenes: Iterable[Scene], predict_mesh: MeshPredictor) -> None:
+    """Write the meshes (faces, 468, 3) float32 of all faces in manifest order.
+
+    A face for which `predict_mesh` returns None gets a row of NaN.
+    """
+    rows: list[np.ndarray] = []
+    absent = np.full((NUM_VERTICES, 3), np.nan, np.float32)
+    for scene in scenes:
+        image = read_image(folder / scene.image)
+        for face in scene.faces:
+            mesh = predict_mesh(image, face.box, face.landmarks)
+            rows.append(absent if mesh is None else mesh)
+    meshes = np.array(rows, np.float32).reshape(-1, NUM_VERTICES, 3)
+    (folder / MESHES).write_bytes(save({"meshes": meshes}))
+
+
+def read_meshes(manifest: Manifest) -> dict[str, np.ndarray] | None:
+    """Read the mesh labels of every scene.
+
+    Returns:
+        Meshes (faces, 468, 3) float32 by the scene's image, NaN for a face without one; None without mesh labels.
+
+    Raises:
+        DataError: the file is damaged or was written for other faces.
+    """
+    first_rows = np.cumsum([0, *(len(scene.faces) for scene in manifest.scenes)])
+    meshes = read_rows(manifest, MESHES, "meshes", first_rows[-1])
+    if meshes is None:
+        return None
+    rows = zip(manifest.scenes, first_rows, strict=False)
+    return {scene.image: meshes[row : row + len(scene.faces)] for scene, row in rows}
+
+
+TEACHER_EMBEDDINGS = "teacher_embeddings.safetensors"
+
+CropEmbedder = Callable[[np.ndarray], np.ndarray]
+"""Maps aligned crops (n, 112, 112, 3) uint8 to embeddings (n, d)."""
+
+
+def write_teacher_embeddings(folder: Path, scenes: Iterable[Scene], embed_crops: CropEmbedder) -> None:
+    """Write the teacher's embeddings (faces, d) float32 of the training faces.
+
+    Args:
+        folder: data folder.
+        scenes: training scenes (`select_training_scenes`), in manifest order.
+        embed_crops: the teacher; a face without all five landmarks gets a row of NaN.
+    """
+    rows: list[np.ndarray] = []
+    for scene in scenes:
+        image = read_image(folder / scene.image)
+        for face in scene.faces:
+            if np.isfinite(face.landmarks).all():
+                rows.append(embed_crops(align_crop(image, face.landmarks)[None])[0])
+            else:
+                rows.append(np.empty(0, np.float32))
+    dim = max((len(row) for row in rows), default=0)
+    absent = np.full(dim, np.nan, np.float32)
+    embeddings = np.array([row if len(row) else absent for row in rows], np.float32).reshape(len(rows), dim)
+    (folder / TEACHER_EMBEDDINGS).write_bytes(save({"embeddings": embeddings}))
+
+
+def read_teacher_embeddings(manifest: Manifest) -> np.ndarray | None:
+    """Read the teacher's embeddings of the training faces in manifest order.
+
+    Returns:
+        Embeddings (faces, d) float32, NaN for a face without landmarks; None without a teacher.
+
+    Raises:
+        DataError: the file is damaged or was written for other faces.
+    """
+    faces = sum(len(scene.faces) for scene in select_training_scenes(manifest.scenes))
+    return read_rows(manifest, TEACHER_EMBEDDINGS, "embeddings", faces)

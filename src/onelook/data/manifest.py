@@ -1,6 +1,6 @@
-"""What a face and a scene are, and the one manifest format that carries them.
+"""Faces, scenes and the manifest that lists them.
 
-A manifest is `manifest.jsonl` in a data folder: a scene a line, paths relative to the folder.
+A manifest is the file `manifest.jsonl` of a data folder: one scene a line, image paths relative to the folder.
 """
 
 import json
@@ -12,33 +12,35 @@ from typing import Literal
 import numpy as np
 
 from onelook.errors import DataError
-from onelook.files import inside, write_text
+from onelook.files import resolve_inside, write_text
+from onelook.geometry.boxes import box_sizes
 
 Split = Literal["train", "validation", "test"]
 Role = Literal["scene", "enroll", "crop"]
 MANIFEST = "manifest.jsonl"
+"""Name of the manifest file in a data folder."""
 
 
 def missing_landmarks() -> np.ndarray:
-    """Landmarks of a face that has none: (5, 2) float32 of NaN."""
+    """Return landmarks (5, 2) float32 of NaN, for a face without landmarks."""
     return np.full((5, 2), np.nan, np.float32)
 
 
 def empty_boxes() -> np.ndarray:
-    """No boxes: (0, 4) float32."""
+    """Return an empty array of boxes (0, 4) float32."""
     return np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One face of a scene.
+    """Labeled face of a scene.
 
     Attributes:
         box: (4,) float32, x1 y1 x2 y2 in pixels of the scene's image, half-open.
         landmarks: (5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the image; NaN
             where absent.
-        identity: who it is, or None where unknown.
-        source: where the face comes from, where that differs from its scene; else an empty string.
+        identity: name of the person, or None.
+        source: origin of the face if it differs from its scene's, else an empty string.
     """
 
     box: np.ndarray
@@ -48,24 +50,23 @@ class Face:
 
     @property
     def size(self) -> float:
-        """The square root of the box area, in pixels."""
-        width, height = self.box[2:] - self.box[:2]
-        return float(np.sqrt(max(width, 0) * max(height, 0)))
+        """Return the square root of the box area, in pixels."""
+        return float(box_sizes(self.box))
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One photo and its faces.
+    """Labeled image: a photo or a composed scene with its faces.
 
     Attributes:
         image: path relative to the manifest's folder.
         width, height: of the image, in pixels.
-        split: which of the three disjoint sets of people it belongs to.
-        role: "enroll" for a photo that introduces one person to a gallery, "crop" for a face cut out so closely that it
-            is no scene to find faces in, "scene" for any other.
-        faces: in no particular order.
-        source, license: where the photo comes from and its terms.
-        ignored: (k, 4) float32 boxes, as of faces, of what may be a face or not: finding it is neither right nor wrong.
+        split: split of its people; no person is in two.
+        role: "enroll" for a photo that enrolls one person in a gallery; "crop" for a close crop of one face, unfit to
+            train or test detection; "scene" for any other.
+        faces: labeled faces, in no particular order.
+        source, license: origin of the photo and its terms.
+        ignored: (k, 4) float32 boxes of uncertain faces: a detection there is neither right nor wrong.
     """
 
     image: str
@@ -81,39 +82,43 @@ class Scene:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The scenes of one data folder."""
+    """Scenes of a data folder."""
 
     root: Path
     scenes: tuple[Scene, ...]
 
     def select(self, split: Split, role: Role = "scene") -> list[Scene]:
-        """The scenes of one split and role, in the manifest's order."""
+        """Return the scenes of a split and role, in manifest order."""
         return [scene for scene in self.scenes if scene.split == split and scene.role == role]
 
     def path(self, scene: Scene) -> Path:
-        """Where the scene's image lies."""
-        return inside(self.root, scene.image)
+        """Return the path of a scene's image.
+
+        Raises:
+            OnelookError: the image is outside the data folder.
+        """
+        return resolve_inside(self.root, scene.image)
 
     @property
-    def nameless(self) -> bool:
-        """Whether nobody in any scene has a name: the scenes are for detection alone."""
+    def detection_only(self) -> bool:
+        """Return True if no face has an identity."""
         return not any(face.identity is not None for scene in self.scenes for face in scene.faces)
 
     def identities(self, split: Split) -> list[str]:
-        """The sorted names of everyone in a split."""
+        """Return the sorted names of the people in a split."""
         return sorted({f.identity for s in self.scenes if s.split == split for f in s.faces if f.identity is not None})
 
 
 def write_manifest(root: Path, scenes: Iterable[Scene]) -> None:
-    """Write the manifest of a data folder; same scenes, same bytes."""
+    """Write the manifest of a data folder; equal scenes give equal bytes."""
     write_text(root / MANIFEST, "".join(json.dumps(_scene_to_json(s), ensure_ascii=False) + "\n" for s in scenes))
 
 
 def read_manifest(root: Path) -> Manifest:
-    """Read a data folder's manifest.
+    """Read the manifest of a data folder.
 
     Raises:
-        DataError: it is missing, a line is damaged, or a person stands in two splits.
+        DataError: the file is missing, a line is damaged, or a person is in two splits.
     """
     path = root / MANIFEST
     if not path.is_file():
@@ -155,7 +160,7 @@ def _scene_to_json(scene: Scene) -> dict[str, object]:
 
 
 def _face_to_json(face: Face) -> dict[str, object]:
-    # JSON has no NaN: an absent point is null.
+    # JSON has no NaN, so an absent point is null.
     points = [[round(float(c), 3) for c in p] if np.isfinite(p).all() else None for p in face.landmarks]
     return {"box": _box_to_json(face.box), "landmarks": points, "identity": face.identity, "source": face.source}
 
@@ -188,3 +193,8 @@ def _face_from_json(value: dict) -> Face:
         identity=value["identity"],
         source=value["source"],
     )
+
+
+def select_training_scenes(scenes: Iterable[Scene]) -> list[Scene]:
+    """Return the training scenes and crops in order, without enrollment photos."""
+    return [scene for scene in scenes if scene.split == "train" and scene.role != "enroll"]

@@ -1,7 +1,8 @@
-"""What faces differ in, learned from the labeled meshes of the training people: the basis of the dense branch.
+"""3D morphable model (3DMM) of face shape and color: PCA of mesh labels.
 
-RetinaFace's dense branch (Deng et al., arXiv 1905.00641, section 3.2) starts from 128 shape-and-texture parameters of a
-licensed model; here they are principal components of meshes and the photos' colors at their vertices.
+RetinaFace's dense branch (Deng et al., arXiv 1905.00641, section 3.2) decodes 128 shape and texture parameters of a
+licensed model. Here they are the principal components of the training people's meshes and the image colors at their
+vertices.
 """
 
 from collections.abc import Iterable
@@ -17,54 +18,62 @@ from onelook.data.image_io import read_image
 from onelook.data.label_arrays import read_arrays
 from onelook.data.manifest import Manifest, Scene
 from onelook.errors import DataError
-from onelook.geometry.mesh import COORDINATES_AND_COLORS, PARAMETERS, VERTICES, mirror_mesh, mirror_permutation
+from onelook.geometry.mesh import NUM_SHAPE_PARAMETERS, NUM_VERTICES, VERTEX_CHANNELS, mirror_mesh, mirror_permutation
 from onelook.geometry.procrustes import generalized_procrustes
 
-MORPHABLE_MODEL = "basis.safetensors"
-FACES = 1000
-"""Faces the components are learned from, at most; each counts twice, once mirrored."""
-SMALLEST = 48
-"""Side of the smallest of them, in pixels: smaller faces show no texture."""
+MORPHABLE_MODEL = "morphable_model.safetensors"
+"""Name of the model's file in a data folder."""
+MAX_FACES = 1000
+"""Most faces that the model is fitted to; each counts twice, once mirrored."""
+MIN_FACE_SIDE = 48
+"""Smallest width and height of a mesh that the model is fitted to, in pixels; smaller faces show little texture."""
 
 
 class MorphableModel(NamedTuple):
-    """A face is mean + sum of parameter x deviation x component.
+    """Linear face model: mean + sum(parameter x std x component).
 
-    mean: (468, 6) float32, in the frame of `generalized_procrustes`. components: (128, 468, 6) float32, 0 where there were too
-    few faces. deviations: (128,) float32, standard deviations of the training faces along them, largest first.
+    Attributes:
+        mean: (468, 6) float32: x, y, z in the frame of `generalized_procrustes`, then R, G, B in 0..1.
+        components: (128, 468, 6) float32; those that too few faces leave undetermined are 0.
+        std: (128,) float32 standard deviations of the fitted faces along the components, in descending order.
     """
 
     mean: np.ndarray
     components: np.ndarray
-    deviations: np.ndarray
+    std: np.ndarray
 
 
-def choose_faces(scenes: Iterable[Scene], meshes: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
-    """The faces a basis is learned from, evenly spread over all that are large enough: image and mesh (468, 3).
+def select_faces(scenes: Iterable[Scene], meshes: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    """Select up to `MAX_FACES` faces to fit the model to.
+
+    They are evenly spread over all faces that are large enough.
 
     Args:
-        scenes: of training people alone.
-        meshes: (faces, 468, 3) by the image of each scene, NaN where there is none.
+        scenes: training scenes.
+        meshes: (faces, 468, 3) by the scene's image, NaN for a face without one.
+
+    Returns:
+        Image and mesh (468, 3) of each face.
 
     Raises:
-        DataError: there are fewer than two.
+        DataError: fewer than two faces are large enough.
     """
     usable = [
         (scene.image, mesh)
         for scene in scenes
         for mesh in meshes[scene.image]
-        if np.isfinite(mesh).all() and np.ptp(mesh[:, :2], axis=0).min() >= SMALLEST
+        if np.isfinite(mesh).all() and np.ptp(mesh[:, :2], axis=0).min() >= MIN_FACE_SIDE
     ]
     if len(usable) < 2:
         raise DataError(
-            f"prepare.morphable_model: {len(usable)} training faces of {SMALLEST} pixels and more have a mesh, and two are the "
-            "least to learn from; prepare more or larger photos, or set basis: false"
+            f"prepare.morphable_model: {len(usable)} training faces of {MIN_FACE_SIDE} pixels and more have a mesh, at "
+            "least 2 are needed; prepare more or larger photos, or set prepare.morphable_model to false"
         )
-    return [usable[i] for i in np.unique(np.linspace(0, len(usable) - 1, FACES).astype(int))]
+    return [usable[i] for i in np.unique(np.linspace(0, len(usable) - 1, MAX_FACES).astype(int))]
 
 
 def write_morphable_model(folder: Path, faces: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Learn a basis from faces, given by `choose_faces`, and write it beside their photos."""
+    """Fit a model to the faces of `select_faces` and write it into the data folder."""
     shapes, colors = [], []
     for image, mesh in faces:
         shapes.append(mesh)
@@ -72,18 +81,27 @@ def write_morphable_model(folder: Path, faces: Iterable[tuple[str, np.ndarray]])
     (folder / MORPHABLE_MODEL).write_bytes(save(fit_morphable_model(np.array(shapes), np.array(colors))._asdict()))
 
 
-def sample_colors(photo: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """RGB (468, 3) in 0..1 of a photo (H, W, 3) uint8 at vertices (468, 3) in its pixels; bilinear."""
-    places = (vertices[None, :, :2] - 0.5).astype(np.float32)  # OpenCV puts pixel centers at whole numbers
-    colors = cv2.remap(photo, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def sample_colors(image: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Sample an image bilinearly at mesh vertices.
+
+    Args:
+        image: RGB (H, W, 3) uint8.
+        vertices: (468, 3) in pixels of the image; the nearest pixel counts for one outside it.
+
+    Returns:
+        RGB (468, 3) float64 in 0..1.
+    """
+    points = (vertices[None, :, :2] - 0.5).astype(np.float32)  # OpenCV has pixel centers at integer coordinates
+    colors = cv2.remap(image, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return colors[0].astype(np.float64) / 255
 
 
 def fit_morphable_model(shapes: np.ndarray, colors: np.ndarray) -> MorphableModel:
-    """Principal components of faces and their mirror images, so that the mean is as symmetric as the twins allow.
+    """Compute the principal components of face shapes and vertex colors.
 
-    Shape and color are of different units: as in active appearance models (Cootes et al. 2001) coordinates are
-    weighted so that all of them together vary as much as all colors do; the components have the weight taken off.
+    - Every face is used twice, once mirrored, so that the mean is symmetric.
+    - Coordinates are weighted so that their total variance equals that of the colors, as in active appearance models
+      (Cootes et al. 2001); the components have the weight removed.
 
     Args:
         shapes: (n, 468, 3) in any position and unit, n >= 2.
@@ -93,29 +111,30 @@ def fit_morphable_model(shapes: np.ndarray, colors: np.ndarray) -> MorphableMode
     colors = np.concatenate([colors, colors[:, mirror_permutation()]])
     rows = np.concatenate([shapes, colors], axis=2).reshape(len(shapes), -1)
     mean = rows.mean(0)
-    spread = ((rows - mean) ** 2).mean(0).reshape(VERTICES, COORDINATES_AND_COLORS)
-    of_shape, of_color = spread[:, :3].sum(), spread[:, 3:].sum()
-    weight = float(np.sqrt(of_color / of_shape)) if of_shape > 0 and of_color > 0 else 1.0
-    weights = np.tile([weight] * 3 + [1.0] * 3, VERTICES)
+    variance = ((rows - mean) ** 2).mean(0).reshape(NUM_VERTICES, VERTEX_CHANNELS)
+    shape_variance, color_variance = variance[:, :3].sum(), variance[:, 3:].sum()
+    has_both = shape_variance > 0 and color_variance > 0
+    weight = float(np.sqrt(color_variance / shape_variance)) if has_both else 1.0
+    weights = np.tile([weight] * 3 + [1.0] * 3, NUM_VERTICES)
     weighted = (rows - mean) * weights
-    # Of faces there are fewer than of columns: the components are found among the faces.
-    first = max(0, len(rows) - PARAMETERS)
-    variances, found = eigh(weighted @ weighted.T / len(rows), subset_by_index=[first, len(rows) - 1])
-    variances, found = variances[::-1], found[:, ::-1]
-    kept = variances > variances[0] * 1e-9
-    directions = (found[:, kept].T @ weighted) / np.sqrt(variances[kept] * len(rows))[:, None]
-    # Either sign is right; that of the largest number is made positive, so that the same faces give the same basis.
+    # There are fewer faces than columns, so the smaller Gram matrix of the faces is decomposed.
+    first = max(0, len(rows) - NUM_SHAPE_PARAMETERS)
+    variances, vectors = eigh(weighted @ weighted.T / len(rows), subset_by_index=[first, len(rows) - 1])
+    variances, vectors = variances[::-1], vectors[:, ::-1]
+    is_significant = variances > variances[0] * 1e-9
+    directions = (vectors[:, is_significant].T @ weighted) / np.sqrt(variances[is_significant] * len(rows))[:, None]
+    # The sign of a component is arbitrary: its largest entry is made positive, so that equal faces give equal models.
     signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(1)])
-    components = np.zeros((PARAMETERS, VERTICES * COORDINATES_AND_COLORS), np.float32)
+    components = np.zeros((NUM_SHAPE_PARAMETERS, NUM_VERTICES * VERTEX_CHANNELS), np.float32)
     components[: len(directions)] = directions * signs[:, None] / weights
-    deviations = np.zeros(PARAMETERS, np.float32)
-    deviations[: len(directions)] = np.sqrt(variances[kept])
-    shape = (-1, VERTICES, COORDINATES_AND_COLORS)
-    return MorphableModel(mean.astype(np.float32).reshape(shape)[0], components.reshape(shape), deviations)
+    std = np.zeros(NUM_SHAPE_PARAMETERS, np.float32)
+    std[: len(directions)] = np.sqrt(variances[is_significant])
+    shape = (-1, NUM_VERTICES, VERTEX_CHANNELS)
+    return MorphableModel(mean.astype(np.float32).reshape(shape)[0], components.reshape(shape), std)
 
 
 def read_morphable_model(manifest: Manifest) -> MorphableModel | None:
-    """The basis beside a manifest, or None where none was learned.
+    """Read the morphable model of a data folder, or return None without one.
 
     Raises:
         DataError: the file is damaged.

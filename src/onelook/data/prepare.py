@@ -1,4 +1,4 @@
-"""The stage `prepare` as a function: what the reader gives becomes scenes and enrollment photos with a manifest."""
+"""Stage prepare: turn a data set into labeled scenes with a manifest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from pathlib import Path
 from onelook.data.annotate import FaceDetector
 from onelook.data.detection_scenes import DetectionDataset, write_detection_scenes
 from onelook.data.identity_scenes import write_identity_scenes
-from onelook.data.manifest import Manifest, Scene, write_manifest
-from onelook.data.mesh_labels import FindMesh, read_meshes, write_meshes
-from onelook.data.morphable_model import choose_faces, write_morphable_model
+from onelook.data.label_arrays import CropEmbedder, MeshPredictor, read_meshes, write_meshes, write_teacher_embeddings
+from onelook.data.manifest import Manifest, Scene, select_training_scenes, write_manifest
+from onelook.data.morphable_model import select_faces, write_morphable_model
 from onelook.data.readers.celeba import read_celeba
 from onelook.data.readers.face_crops import write_extra_faces
 from onelook.data.readers.folder import read_folder
@@ -19,71 +19,74 @@ from onelook.data.readers.lfw import read_lfw
 from onelook.data.readers.orl import read_orl
 from onelook.data.readers.recordio import read_recordio
 from onelook.data.readers.wider import read_wider
-from onelook.data.teacher_embeddings import EmbedCrop, training_scenes, write_teacher_embeddings
-from onelook.files import replacing_folder
+from onelook.files import atomic_folder
 from onelook.progress import track
 from onelook.settings import PrepareSettings
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """What was prepared.
+    """Result of `prepare`.
 
     Attributes:
-        scenes: of the manifest.
-        left_out: a line for each photo left out, saying which and why.
-        counts: how often labels were not taken as they stand, by the names in `labeled.KINDS`.
+        scenes: scenes of the manifest.
+        skipped: message for each skipped photo, with its path and the reason.
+        counts: number of label issues by their names in `LABEL_ISSUES`.
     """
 
     scenes: tuple[Scene, ...]
-    left_out: tuple[str, ...]
+    skipped: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def prepare(
     settings: PrepareSettings,
     seed: int,
-    find: FaceDetector,
+    detect_faces: FaceDetector,
     root: Path,
-    teach: EmbedCrop | None = None,
-    find_mesh: FindMesh | None = None,
+    embed_crops: CropEmbedder | None = None,
+    predict_mesh: MeshPredictor | None = None,
 ) -> PreparedData:
-    """Make the data folder `root` anew: images/ and manifest.jsonl. An interrupted run leaves the old folder.
+    """Write the data folder: images, manifest and label arrays.
+
+    The folder is replaced at the end, so an interrupted run leaves the old one.
 
     Args:
         settings: the section `prepare`.
         seed: the run's seed.
-        find: the detector that annotates.
-        root: the data folder.
-        teach: the teacher whose embeddings of the training faces are kept beside the manifest, if there is one.
-        find_mesh: what labels every face with a mesh, kept beside the manifest, if meshes are wanted.
+        detect_faces: detector that completes the labels.
+        root: data folder to write.
+        embed_crops: teacher whose embeddings of the training faces are written, or None.
+        predict_mesh: predictor of the mesh labels of all faces, or None.
 
     Raises:
-        DataError: the photos are missing, or there are too few people or photos.
+        DataError: the photos are missing, or people or photos are too few.
         OnelookError: the folder cannot be written.
     """
-    reading = _read(settings, seed)
+    dataset = _read_dataset(settings, seed)
     counts: Mapping[str, int] = {}
-    with replacing_folder(root) as folder:
-        if isinstance(reading, DetectionDataset):
-            scenes, left_out, counts = write_detection_scenes(folder, reading)
+    with atomic_folder(root) as folder:
+        if isinstance(dataset, DetectionDataset):
+            scenes, skipped, counts = write_detection_scenes(folder, dataset)
         else:
-            scenes, left_out = write_identity_scenes(folder, reading, settings, seed, find)
+            scenes, skipped = write_identity_scenes(folder, dataset, settings, seed, detect_faces)
         if settings.extra_faces.path:
             scenes += write_extra_faces(folder, settings.extra_faces)
-        if teach is not None:
-            write_teacher_embeddings(folder, track(training_scenes(scenes), "asking the teacher"), teach)
-        if find_mesh is not None:
-            write_meshes(folder, track(scenes, "labeling meshes"), find_mesh)
+        if embed_crops is not None:
+            write_teacher_embeddings(
+                folder, track(select_training_scenes(scenes), "computing teacher embeddings"), embed_crops
+            )
+        if predict_mesh is not None:
+            write_meshes(folder, track(scenes, "labeling meshes"), predict_mesh)
             if settings.morphable_model:
                 meshes = read_meshes(Manifest(folder, tuple(scenes))) or {}
-                chosen = choose_faces(training_scenes(scenes), meshes)
-                write_morphable_model(folder, track(chosen, "learning the basis"))
+                faces = select_faces(select_training_scenes(scenes), meshes)
+                write_morphable_model(folder, track(faces, "fitting the morphable model"))
         write_manifest(folder, scenes)
-    return PreparedData(tuple(scenes), left_out, counts)
+    return PreparedData(tuple(scenes), skipped, counts)
 
 
-def _read(settings: PrepareSettings, seed: int) -> IdentityDataset | DetectionDataset:
+def _read_dataset(settings: PrepareSettings, seed: int) -> IdentityDataset | DetectionDataset:
     match settings.reader:
         case "orl":
             return read_orl()

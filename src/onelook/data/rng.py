@@ -1,6 +1,6 @@
-"""The random generators of `prepare`: each seeded by the run's seed, what it is for and, for a scene, its number.
+"""Random generators of the stage prepare, seeded by run, purpose and number.
 
-So the same settings give the same bytes.
+A generator of its own for each purpose keeps the bytes of one output independent of the others.
 """
 
 from enum import IntEnum
@@ -9,15 +9,21 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a random generator is for."""
+    """Purpose of a random generator; the value is part of its seed."""
 
-    PEOPLE = 1
+    SPLIT = 1
     ENROLLMENT = 2
-    CAST = 3
+    SUBJECTS = 3
     SCENE = 4
     BLENDS = 5
 
 
-def make_rng(seed: int, draw: Stream, *index: int) -> np.random.Generator:
-    """The generator of one draw; `index` tells draws of one kind apart."""
-    return np.random.default_rng([seed, int(draw), *index])
+def make_rng(seed: int, stream: Stream, *index: int) -> np.random.Generator:
+    """Return the generator of a stream.
+
+    Args:
+        seed: the run's seed.
+        stream: purpose of the random numbers.
+        index: numbers that separate generators of one stream, for instance the split and the scene.
+    """
+    return np.random.default_rng([seed, int(stream), *index])

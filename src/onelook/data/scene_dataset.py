@@ -1,4 +1,7 @@
-"""Scenes as batches: decoded, augmented and shuffled, each from its own seed, so that any epoch can be replayed."""
+"""Batches of training scenes, augmented and shuffled from per-epoch seeds.
+
+Any epoch can be replayed: the order depends on the seed and the epoch, an augmentation also on the scene.
+"""
 
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -12,62 +15,67 @@ import torch
 from torch import Tensor
 
 from onelook.data.augment import Sample, augment
-from onelook.data.manifest import Manifest, Scene
-from onelook.data.mesh_labels import read_meshes
-from onelook.data.teacher_embeddings import read_teacher_embeddings, training_scenes
+from onelook.data.label_arrays import read_meshes, read_teacher_embeddings
+from onelook.data.manifest import Manifest, Scene, select_training_scenes
 from onelook.errors import DataError
 from onelook.settings import AugmentSettings
 
 
 @dataclass(frozen=True, eq=False)
 class SceneBatch:
-    """Scenes of one size and their faces.
+    """Batch of scenes of one size with their face labels.
 
     Attributes:
-        images: (B, 3, side, side) uint8, RGB.
+        images: (B, 3, side, side) uint8, RGB, channels last in memory.
         boxes: per image (n, 4) float32.
         landmarks: per image (n, 5, 2) float32, NaN where absent.
         identities: per image (n,) int64, -1 for no identity.
-        taught: per image (n, d) float32, the teacher's embeddings, NaN where there is none; None without a teacher.
+        teacher_embeddings: per image (n, d) float32, NaN where absent; None without a teacher.
         meshes: per image (n, 468, 3) float32, NaN where absent; None where none were labeled.
-        ignored: per image (k, 4) float32, boxes of what may be a face or not; None where there are none at all.
+        ignored: per image (k, 4) float32, boxes of uncertain faces; None where there are none at all.
     """
 
     images: Tensor
     boxes: list[Tensor]
     landmarks: list[Tensor]
     identities: list[Tensor]
-    taught: list[Tensor] | None
+    teacher_embeddings: list[Tensor] | None
     meshes: list[Tensor] | None = None
     ignored: list[Tensor] | None = None
 
 
 Shard = tuple[int, int]
-"""Which part of a batch, from 0, and of how many: processes that train together share each batch."""
-WHOLE: Shard = (0, 1)
+"""Index from 0 and number of the shards of a batch: each process trains on one."""
+
+FULL_BATCH: Shard = (0, 1)
+"""The only shard of a single process."""
 
 
-def shard_batch(batch: np.ndarray, part: Shard) -> np.ndarray:
-    """One part (k,) of a batch (n,) of numbers: a piece as long as the others, or by one longer.
+def shard_batch(batch: np.ndarray, shard: Shard) -> np.ndarray:
+    """Return one shard (k,) of the indices (n,) of a batch.
+
+    The lengths of a batch's shards differ by one at most.
 
     Raises:
-        DataError: nothing is left for a part.
+        DataError: the batch has fewer items than there are shards.
     """
-    number, parts = part
-    if len(batch) < parts:
+    index, shards = shard
+    if len(batch) < shards:
         raise DataError(
-            f"a batch of {len(batch)} cannot be shared by {parts} processes; set train.batch_size and train.faces.batch_size to "
-            f"{parts} or more and prepare as many photos, or train.processes to fewer"
+            f"a batch of {len(batch)} cannot be sharded over {shards} processes; set train.batch_size and "
+            f"train.faces.batch_size to {shards} or more and prepare as many photos, or lower train.processes"
         )
-    return np.array_split(batch, parts)[number]
+    return np.array_split(batch, shards)[index]
 
 
 class SceneDataset:
-    """The training scenes of a manifest; nobody of another split can be among them.
+    """Training scenes of a manifest as augmented batches.
 
     Attributes:
-        identities: sorted names; a face's identity index is its place here.
-        index: that place by name.
+        manifest: manifest of the data folder.
+        scenes: scenes of the training split.
+        identities: sorted names of the training split; the position of a name is its class index.
+        index: class index by name.
     """
 
     def __init__(self, manifest: Manifest, settings: AugmentSettings, seed: int) -> None:
@@ -77,61 +85,76 @@ class SceneDataset:
         self.index = {name: i for i, name in enumerate(self.identities)}
         self._settings = settings
         self._seed = seed
-        self._taught = read_teacher_embeddings(manifest)
+        self._teacher_embeddings = read_teacher_embeddings(manifest)
         self._meshes = read_meshes(manifest)
-        # Where each scene's faces begin among those that were taught.
-        rows = np.cumsum([0, *(len(scene.faces) for scene in training_scenes(manifest.scenes))])
-        self._rows = {scene.image: int(row) for scene, row in zip(training_scenes(manifest.scenes), rows, strict=False)}
+        # First row of each scene's faces in the teacher's embeddings.
+        rows = np.cumsum([0, *(len(scene.faces) for scene in select_training_scenes(manifest.scenes))])
+        self._rows = {
+            scene.image: int(row) for scene, row in zip(select_training_scenes(manifest.scenes), rows, strict=False)
+        }
         if not self.scenes and not self.identities:
-            raise DataError(f"{manifest.root}: no scene is for training; prepare photos with a training split")
+            raise DataError(f"{manifest.root}: no scene in the training split; prepare photos with a training split")
 
     @property
-    def meshes(self) -> bool:
-        """Whether faces have meshes as labels."""
+    def has_meshes(self) -> bool:
+        """Return True if faces have mesh labels."""
         return self._meshes is not None
 
     @property
-    def teaching_size(self) -> int | None:
-        """Length of the teacher's embeddings; None without a teacher."""
-        return None if self._taught is None else self._taught.shape[1]
+    def embedding_dim(self) -> int | None:
+        """Return the length of the teacher's embeddings; None without a teacher."""
+        return None if self._teacher_embeddings is None else self._teacher_embeddings.shape[1]
 
-    def batches(self, epoch: int, size: int, part: Shard = WHOLE) -> Iterator[SceneBatch]:
-        """The batches of one epoch, in a random order of its own; the last, smaller one is left out.
+    def batches(self, epoch: int, size: int, shard: Shard = FULL_BATCH) -> Iterator[SceneBatch]:
+        """Yield the batches of an epoch in its random order, without a last, smaller one.
+
+        Args:
+            epoch: number of the epoch; it seeds the order and the augmentation.
+            size: scenes in a batch of all processes.
+            shard: part of every batch to return.
 
         Raises:
-            DataError: a batch has fewer scenes than there are parts.
+            DataError: a batch has fewer scenes than there are shards.
         """
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self.scenes))
-        for start in range(0, self.count(size) * size, size):
-            chosen = shard_batch(order[start : start + size], part)
-            samples, taught = zip(*[self._sample(int(i), epoch) for i in chosen], strict=True)
-            yield _collate(samples, None if self._taught is None else list(taught))
+        for start in range(0, self.num_batches(size) * size, size):
+            indices = shard_batch(order[start : start + size], shard)
+            samples, teacher_embeddings = zip(*[self._sample(int(i), epoch) for i in indices], strict=True)
+            yield _collate(samples, None if self._teacher_embeddings is None else list(teacher_embeddings))
 
-    def count(self, size: int) -> int:
-        """Batches in an epoch; at least one, of whatever scenes there are."""
+    def num_batches(self, size: int) -> int:
+        """Return the number of batches in an epoch, at least one."""
         return max(1, len(self.scenes) // size)
 
     def _sample(self, index: int, epoch: int) -> tuple[Sample, Tensor]:
-        """A scene augmented, and what the teacher says of its faces (n, d); NaN of those too small or cut to know."""
+        """Return an augmented scene and the teacher's embeddings (n, d) of its faces.
+
+        A face that augmentation makes too small or cuts off has no identity and a row of NaN.
+        """
         scene = self.scenes[index]
-        whole = read_sample(self.manifest, scene, self.index)
-        # In place of identities go the faces' numbers: what happens to them tells which faces are left to know.
+        original = read_sample(self.manifest, scene, self.index)
+        # Augmentation sets the identity of some faces to -1 and drops others. Face numbers in place of identities show
+        # afterwards which face of the scene each row is.
         meshes = None if self._meshes is None else self._meshes[scene.image]
-        numbered = replace(whole, identities=np.arange(len(whole.identities)), meshes=meshes)
+        numbered = replace(original, identities=np.arange(len(original.identities)), meshes=meshes)
         sample = augment(numbered, self._settings, np.random.default_rng([self._seed, epoch, index]))
-        left = sample.identities >= 0
-        identities = np.where(left, whole.identities[sample.identities] if len(left) else -1, -1)
-        taught = np.full((len(left), self.teaching_size or 0), np.nan, np.float32)
-        if self._taught is not None:
-            taught[left] = self._taught[self._rows[scene.image] + sample.identities[left]]
-        return replace(sample, identities=identities), torch.from_numpy(taught)
+        is_recognizable = sample.identities >= 0
+        identities = np.where(
+            is_recognizable, original.identities[sample.identities] if len(is_recognizable) else -1, -1
+        )
+        teacher_embeddings = np.full((len(is_recognizable), self.embedding_dim or 0), np.nan, np.float32)
+        if self._teacher_embeddings is not None:
+            teacher_embeddings[is_recognizable] = self._teacher_embeddings[
+                self._rows[scene.image] + sample.identities[is_recognizable]
+            ]
+        return replace(sample, identities=identities), torch.from_numpy(teacher_embeddings)
 
 
 Item = TypeVar("Item")
 
 
 def prefetch(batches: Iterator[Item], depth: int = 3) -> Generator[Item]:
-    """The same batches in the same order, made in a thread of their own while earlier ones are worked on."""
+    """Yield batches in order, with up to `depth` prepared ahead in a thread."""
     with ThreadPoolExecutor(1) as pool:
         pending = deque(pool.submit(next, batches, None) for _ in range(depth))
         while (batch := pending.popleft().result()) is not None:
@@ -140,7 +163,7 @@ def prefetch(batches: Iterator[Item], depth: int = 3) -> Generator[Item]:
 
 
 def read_sample(manifest: Manifest, scene: Scene, index: dict[str, int]) -> Sample:
-    """Read a scene whole; `index` numbers the identities, others get -1.
+    """Read the image and labels of a scene; a name outside `index` has identity -1.
 
     Raises:
         DataError: the image is missing or damaged.
@@ -158,18 +181,18 @@ def read_sample(manifest: Manifest, scene: Scene, index: dict[str, int]) -> Samp
 
 
 def stack_images(images: Sequence[np.ndarray]) -> Tensor:
-    """Images (side, side, 3) as (B, 3, side, side), the channels still innermost in memory, as networks train."""
+    """Stack B images (H, W, 3) to a tensor (B, 3, H, W) in channels-last memory."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
-def _collate(samples: Sequence[Sample], taught: list[Tensor] | None) -> SceneBatch:
+def _collate(samples: Sequence[Sample], teacher_embeddings: list[Tensor] | None) -> SceneBatch:
     meshes = [torch.from_numpy(sample.meshes) for sample in samples if sample.meshes is not None]
     return SceneBatch(
         images=stack_images([sample.image for sample in samples]),
         boxes=[torch.from_numpy(sample.boxes) for sample in samples],
         landmarks=[torch.from_numpy(sample.landmarks) for sample in samples],
         identities=[torch.from_numpy(sample.identities) for sample in samples],
-        taught=taught,
+        teacher_embeddings=teacher_embeddings,
         meshes=meshes or None,
         ignored=[torch.from_numpy(sample.ignored) for sample in samples],
     )

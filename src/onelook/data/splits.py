@@ -1,4 +1,4 @@
-"""Splits by person, or by photo where nobody has a name, and which photos of a person enroll them."""
+"""Splits by person or, for detection-only data, by photo; enrollment splits."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,38 +11,42 @@ from onelook.errors import DataError
 from onelook.settings import SplitFractions
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-FEWEST = 2
-"""People a split needs: with one alone there is nobody to tell apart."""
+MIN_PER_SPLIT = 2
+"""Fewest people of a split: identification needs at least two."""
 
 Photo = TypeVar("Photo")
 
 
-def split_people(names: Sequence[str], shares: SplitFractions, rng: np.random.Generator) -> dict[str, Split]:
-    """Put each person into one split; the outcome depends on the set of names and `rng` alone.
+def split_people(names: Sequence[str], fractions: SplitFractions, rng: np.random.Generator) -> dict[str, Split]:
+    """Assign each person to a split at random, in the ratio of `fractions`.
 
-    Counts are the shares rounded by largest remainder, then raised to FEWEST where needed from the largest split.
+    - The result depends on the set of names and on `rng`, not on the order of `names`.
+    - Counts are rounded by largest remainder; a split under `MIN_PER_SPLIT` is filled up from the largest.
 
     Raises:
         DataError: there are too few people for three splits.
     """
-    return _divide(_enough(names, "person", "people"), shares, rng)
+    return _assign(_unique_names(names, "person", "people"), fractions, rng)
 
 
-def split_photos(names: Sequence[str], shares: SplitFractions, rng: np.random.Generator) -> dict[str, Split]:
-    """Put each photo into one split, where nobody in them has a name; otherwise as `split_people`.
+def split_photos(names: Sequence[str], fractions: SplitFractions, rng: np.random.Generator) -> dict[str, Split]:
+    """Assign each photo of a detection-only data set to a split at random.
+
+    See `split_people` for the counts.
 
     Raises:
         DataError: there are too few photos for three splits.
     """
-    return _divide(_enough(names, "photo", "photos"), shares, rng)
+    return _assign(_unique_names(names, "photo", "photos"), fractions, rng)
 
 
 def hold_out_validation(
-    official: Mapping[str, Split], shares: SplitFractions, rng: np.random.Generator
+    official: Mapping[str, Split], fractions: SplitFractions, rng: np.random.Generator
 ) -> dict[str, Split]:
-    """A data set's own split; without validation people, some of its training people are held out as such.
+    """Return an official split by person, completed by validation people.
 
-    They are held out in the ratio of the shares. Otherwise everyone stays where they are, whatever the shares.
+    A split without validation people gives up training people at random, in the ratio of `fractions.validation` to
+    `fractions.train`; every other person stays in the official split.
 
     Raises:
         DataError: a split has too few people.
@@ -51,69 +55,73 @@ def hold_out_validation(
         check_splits(official.values())
         return dict(official)
     training = sorted(name for name, split in official.items() if split == "train")
-    count = max(FEWEST, round(len(training) * shares.validation / (shares.train + shares.validation)))
-    if len(training) < count + FEWEST:
-        raise DataError(f"{len(training)} training people: training and validation need at least {FEWEST} each")
-    held = {training[i] for i in rng.permutation(len(training))[:count]}
-    owner: dict[str, Split] = {name: "validation" if name in held else split for name, split in official.items()}
+    count = max(MIN_PER_SPLIT, round(len(training) * fractions.validation / (fractions.train + fractions.validation)))
+    if len(training) < count + MIN_PER_SPLIT:
+        raise DataError(f"{len(training)} training people: training and validation need at least {MIN_PER_SPLIT} each")
+    held_out = {training[i] for i in rng.permutation(len(training))[:count]}
+    owner: dict[str, Split] = {name: "validation" if name in held_out else split for name, split in official.items()}
     check_splits(owner.values())
     return owner
 
 
 def check_splits(owners: Iterable[Split]) -> None:
-    """Raise DataError where a split, of one entry a person, has too few people."""
+    """Raise DataError if a split has too few people.
+
+    Args:
+        owners: the split of each person.
+    """
     counts = Counter(owners)
     for split in SPLITS:
-        if counts[split] < FEWEST:
+        if counts[split] < MIN_PER_SPLIT:
             raise DataError(
                 f"{split}: {counts[split]} {'person' if counts[split] == 1 else 'people'} with photos, at least "
-                f"{FEWEST} are needed; add people"
+                f"{MIN_PER_SPLIT} are needed; add people"
             )
 
 
-def choose_enrollment(
+def split_enrollment(
     photos: Mapping[str, Sequence[Photo]], count: int, rng: np.random.Generator
 ) -> dict[str, tuple[list[Photo], list[Photo]]]:
-    """Divide each person's photos into those that enroll them and those they are looked for in (the probes).
+    """Split each person's photos at random into enrollment photos and probes.
 
-    At most `count` and at most half of a person's photos enroll them, so a person with a single photo is a stranger: in
-    the probes, never enrolled. No photo is in both.
+    At most `count` and at most half of a person's photos are for enrollment. A person with a single photo is therefore
+    an impostor: in the probes, never enrolled.
     """
-    divided = {}
+    split = {}
     for name in sorted(photos):
         own = photos[name]
         enrolled = set(rng.permutation(len(own))[: min(count, len(own) // 2)].tolist())
-        divided[name] = (
+        split[name] = (
             [photo for i, photo in enumerate(own) if i in enrolled],
             [photo for i, photo in enumerate(own) if i not in enrolled],
         )
-    return divided
+    return split
 
 
-def _enough(names: Sequence[str], one: str, many: str) -> list[str]:
-    """The names sorted, each once, if they suffice for three splits."""
-    kept = sorted(set(names))
-    if len(kept) < FEWEST * len(SPLITS):
+def _unique_names(names: Sequence[str], singular: str, plural: str) -> list[str]:
+    """Return the sorted distinct names; raise DataError if they are too few."""
+    unique = sorted(set(names))
+    if len(unique) < MIN_PER_SPLIT * len(SPLITS):
         raise DataError(
-            f"{len(kept)} {one if len(kept) == 1 else many}: train, validation and test need at least {FEWEST} {many} "
-            f"each; add {many}"
+            f"{len(unique)} {singular if len(unique) == 1 else plural}: train, validation and test need at least "
+            f"{MIN_PER_SPLIT} {plural} each; add {plural}"
         )
-    return kept
+    return unique
 
 
-def _divide(names: Sequence[str], shares: SplitFractions, rng: np.random.Generator) -> dict[str, Split]:
-    counts = _counts(len(names), np.array([shares.train, shares.validation, shares.test]))
+def _assign(names: Sequence[str], fractions: SplitFractions, rng: np.random.Generator) -> dict[str, Split]:
+    counts = _split_counts(len(names), np.array([fractions.train, fractions.validation, fractions.test]))
     owners = np.repeat(np.arange(len(SPLITS)), counts)
     shuffled = rng.permutation(len(names))
     return {names[i]: SPLITS[owner] for i, owner in sorted(zip(shuffled, owners, strict=True))}
 
 
-def _counts(total: int, shares: np.ndarray) -> np.ndarray:
-    exact = shares * total
+def _split_counts(total: int, fractions: np.ndarray) -> np.ndarray:
+    exact = fractions * total
     counts = np.floor(exact + 1e-9).astype(int)
     by_remainder = np.argsort(-(exact - counts), kind="stable")
     counts[by_remainder[: total - counts.sum()]] += 1
-    while counts.min() < FEWEST:
+    while counts.min() < MIN_PER_SPLIT:
         counts[counts.argmax()] -= 1
         counts[counts.argmin()] += 1
     return counts

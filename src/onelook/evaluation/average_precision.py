@@ -1,4 +1,4 @@
-"""Average precision of detection over a set of photos."""
+"""Average precision (AP) of face detection, as in PASCAL VOC 2010: matching by IoU, precision envelope, all points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,35 +7,37 @@ import numpy as np
 
 from onelook.geometry.boxes import pairwise_iou
 
-NO_FACE = -1
+NO_MATCH = -1
 
 
 def match_detections(boxes: np.ndarray, faces: np.ndarray, iou: float) -> tuple[np.ndarray, np.ndarray]:
-    """Let each detection claim the face it overlaps most, as PASCAL VOC and WIDER FACE do.
+    """Match each detection to the labeled face with the highest IoU.
+
+    As in PASCAL VOC and WIDER FACE, a detection never falls back to its second-best face.
 
     Args:
         boxes: (n, 4) detections, best score first.
         faces: (m, 4) labeled boxes.
-        iou: lowest intersection over union of a claim.
+        iou: lowest IoU of a match.
 
     Returns:
-        claimed: (n,) int64, the row of `faces`, or NO_FACE where no overlap is large enough.
-        first: (n,) bool, the claim is the best-scored one on its face; a later one is a duplicate.
+        matches: (n,) int64, row of `faces`, or NO_MATCH.
+        is_first: (n,) bool, the detection has the best score among those matched to its face; others are duplicates.
     """
-    claimed = np.full(len(boxes), NO_FACE, np.int64)
-    first = np.zeros(len(boxes), bool)
+    matches = np.full(len(boxes), NO_MATCH, np.int64)
+    is_first = np.zeros(len(boxes), bool)
     if len(boxes) and len(faces):
         overlaps = pairwise_iou(boxes, faces)
         best = overlaps.argmax(1)
-        enough = overlaps[np.arange(len(boxes)), best] >= iou
-        claimed[enough] = best[enough]
-        first[np.unique(claimed, return_index=True)[1]] = True
-    return claimed, first & (claimed != NO_FACE)
+        is_match = overlaps[np.arange(len(boxes)), best] >= iou
+        matches[is_match] = best[is_match]
+        is_first[np.unique(matches, return_index=True)[1]] = True
+    return matches, is_first & (matches != NO_MATCH)
 
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecall:
-    """A precision-recall curve, one point per distinct score taken as the threshold, highest score first.
+    """A precision-recall curve with one point per distinct score, highest score first.
 
     Attributes:
         scores, recall, precision: (k,) float64; recall does not decrease.
@@ -47,76 +49,81 @@ class PrecisionRecall:
 
     @property
     def average_precision(self) -> float:
-        """Area under the precision envelope over all points (PASCAL VOC 2010, section 4.2)."""
-        # The envelope: at each recall the best precision at this recall or a higher one.
+        """Return the area under the precision envelope over all points (PASCAL VOC 2010, section 4.2)."""
+        # The envelope is the best precision at the same or a higher recall.
         envelope = np.maximum.accumulate(self.precision[::-1])[::-1]
         return float(np.sum(np.diff(self.recall, prepend=0.0) * envelope))
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionOutcomes:
-    """What became of every detection of a set of photos.
+    """True and false positives of the detections in a set of images.
 
     Attributes:
-        scores: (n,) float64, best first; detections on ignored faces are left out.
-        hits: (n,) bool, the detection found a face; False for false alarms and duplicates.
-        photos: (n,) int64, the photo of each detection.
-        faces: (photos,) int64, how many faces each photo has to find.
+        scores: (n,) float64, best first; detections matched to ignored faces are left out.
+        is_true_positive: (n,) bool; False for false positives and duplicates.
+        images: (n,) int64, image of each detection.
+        face_counts: (images,) int64, number of faces to detect in each image.
     """
 
     scores: np.ndarray
-    hits: np.ndarray
-    photos: np.ndarray
-    faces: np.ndarray
+    is_true_positive: np.ndarray
+    images: np.ndarray
+    face_counts: np.ndarray
 
     def curve(self, weights: np.ndarray | None = None) -> PrecisionRecall:
-        """The curve with each photo counted `weights` (photos,) times, once each by default."""
-        weights = np.ones(len(self.faces)) if weights is None else weights
-        counted = weights[self.photos]
-        hits = np.cumsum(counted * self.hits)
-        shown = np.cumsum(counted)
-        # Equal scores pass a threshold together: only the last of them is a point of the curve.
-        last = np.append(self.scores[1:] != self.scores[:-1], True)[: len(self.scores)] & (shown > 0)
-        faces = max(float(weights @ self.faces), 1e-12)
-        return PrecisionRecall(self.scores[last], hits[last] / faces, hits[last] / shown[last])
+        """Compute the precision-recall curve with image weights (images,), 1 by default."""
+        weights = np.ones(len(self.face_counts)) if weights is None else weights
+        detection_weights = weights[self.images]
+        true_positives = np.cumsum(detection_weights * self.is_true_positive)
+        positives = np.cumsum(detection_weights)
+        # Equal scores pass a threshold together, so only the last of them is a point of the curve.
+        is_last = np.append(self.scores[1:] != self.scores[:-1], True)[: len(self.scores)] & (positives > 0)
+        faces = max(float(weights @ self.face_counts), 1e-12)
+        return PrecisionRecall(
+            self.scores[is_last], true_positives[is_last] / faces, true_positives[is_last] / positives[is_last]
+        )
 
     def average_precision(self, weights: np.ndarray | None = None) -> float:
-        """Average precision with each photo counted `weights` times; NaN where there is no face to find."""
-        weights = np.ones(len(self.faces)) if weights is None else weights
-        return self.curve(weights).average_precision if weights @ self.faces > 0 else float("nan")
+        """Compute AP with image weights (images,), 1 by default; NaN without faces."""
+        weights = np.ones(len(self.face_counts)) if weights is None else weights
+        return self.curve(weights).average_precision if weights @ self.face_counts > 0 else float("nan")
 
 
-def judge_detections(
+def evaluate_detections(
     boxes: Sequence[np.ndarray],
     scores: Sequence[np.ndarray],
     faces: Sequence[np.ndarray],
     iou: float,
     ignored: Sequence[np.ndarray] | None = None,
 ) -> DetectionOutcomes:
-    """Judge the detections of each photo against its labeled faces.
+    """Classify the detections of each image as true or false positives.
 
-    A detection claims the face it overlaps most (see `match_detections`), ignored ones among them; on an ignored face it is
-    dropped, the best-scored one on another face is a hit, any other is a false alarm. A photo without detections
-    counts its faces as missed.
+    - A detection matches the face of highest IoU, including ignored faces (see `match_detections`).
+    - A detection matched to an ignored face is dropped.
+    - The best-scored detection of any other face is a true positive; all remaining ones are false positives.
 
     Args:
-        boxes, scores: per photo (n, 4) and (n,), in any order.
-        faces: per photo (m, 4).
-        iou: lowest overlap of a detection with its face.
-        ignored: per photo (m,) bool, faces that neither have to be found nor may not be; none by default.
+        boxes, scores: per image (n, 4) and (n,), in any order.
+        faces: per image (m, 4) labeled boxes.
+        iou: lowest IoU of a match.
+        ignored: per image (m,) bool, faces that count neither as missed nor as detected; none by default.
     """
-    judged: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    wanted = []
-    for photo in range(len(faces)):
-        ignore = np.zeros(len(faces[photo]), bool) if ignored is None else np.asarray(ignored[photo], bool)
-        order = np.argsort(-scores[photo], kind="stable")
-        claimed, first = match_detections(boxes[photo][order], faces[photo], iou)
-        counted = (claimed == NO_FACE) | ~np.append(ignore, False)[claimed]  # NO_FACE is the last one
-        judged.append((scores[photo][order][counted], first[counted], np.full(counted.sum(), photo)))
-        wanted.append(np.count_nonzero(~ignore))
+    outcomes: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    face_counts = []
+    for image in range(len(faces)):
+        is_ignored = np.zeros(len(faces[image]), bool) if ignored is None else np.asarray(ignored[image], bool)
+        order = np.argsort(-scores[image], kind="stable")
+        matches, is_first = match_detections(boxes[image][order], faces[image], iou)
+        is_counted = (matches == NO_MATCH) | ~np.append(is_ignored, False)[matches]  # NO_MATCH indexes the appended one
+        outcomes.append((scores[image][order][is_counted], is_first[is_counted], np.full(is_counted.sum(), image)))
+        face_counts.append(np.count_nonzero(~is_ignored))
     empty = (np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64))
-    all_scores, hits, photos = (np.concatenate(parts) for parts in zip(empty, *judged, strict=True))
+    all_scores, is_true_positive, images = (np.concatenate(parts) for parts in zip(empty, *outcomes, strict=True))
     order = np.argsort(-all_scores, kind="stable")
     return DetectionOutcomes(
-        all_scores[order].astype(np.float64), hits[order], photos[order].astype(np.int64), np.asarray(wanted, np.int64)
+        all_scores[order].astype(np.float64),
+        is_true_positive[order],
+        images[order].astype(np.int64),
+        np.asarray(face_counts, np.int64),
     )

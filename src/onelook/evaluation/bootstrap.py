@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how much a figure would vary with other photos or people (Efron and Tibshirani 1993, ch. 13)."""
+"""Percentile bootstrap intervals (Efron and Tibshirani 1993, ch. 13) and paired intervals over repeated trainings."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -6,34 +6,35 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
 COVERAGE = 0.95
 
 
-def with_intervals(
-    figures: Callable[[np.ndarray], Figures], strata: Sequence[int], resamples: int, seed: int
-) -> Figures:
-    """Figures of all units and, as `<name>_low` and `<name>_high`, their percentile intervals of 95 %.
+def bootstrap_intervals(
+    compute_metrics: Callable[[np.ndarray], Metrics], strata: Sequence[int], resamples: int, seed: int
+) -> Metrics:
+    """Compute metrics with their 95 % percentile bootstrap intervals.
 
-    Units (photos, or people with all their probes) are drawn with replacement, as many as there are; what belongs to
-    one unit always stays together, because faces of one person or photo are no independent witnesses.
+    The resampled units are images, or people with all their probes. All data of a unit is resampled together, because
+    faces of one person or image are not independent.
 
     Args:
-        figures: figures by name, from (units,) float64: how often each unit counts. NaN is a figure without meaning.
-        strata: sizes of the groups of units, which lie one after the other; each is drawn from by itself.
-        resamples: how many draws.
-        seed: of the draws.
+        compute_metrics: metrics by name, from unit weights (units,) float64; NaN is an undefined metric.
+        strata: numbers of units in the strata, which are stored one after the other; each is resampled by itself.
+        resamples: number of bootstrap resamples.
+        seed: of the random generator.
 
     Returns:
-        Figures that are NaN for all units, or for every draw, are left out.
+        Each metric, with `<name>_low` and `<name>_high`. A metric that is NaN for all units, or in every resample, is
+        left out.
     """
     rng = np.random.default_rng(seed)
-    drawn = [rng.multinomial(size, np.full(size, 1 / size), resamples) for size in strata if size]
-    counts = np.concatenate(drawn, axis=1).astype(np.float64) if drawn else np.zeros((0, 0))
-    varied = [figures(weights) for weights in counts]
-    result: Figures = {}
-    for name, value in figures(np.ones(counts.shape[1])).items():
-        values = np.array([other[name] for other in varied])
+    samples = [rng.multinomial(size, np.full(size, 1 / size), resamples) for size in strata if size]
+    weights = np.concatenate(samples, axis=1).astype(np.float64) if samples else np.zeros((0, 0))
+    resampled = [compute_metrics(each) for each in weights]
+    result: Metrics = {}
+    for name, value in compute_metrics(np.ones(weights.shape[1])).items():
+        values = np.array([metrics[name] for metrics in resampled])
         values = values[np.isfinite(values)]
         if np.isfinite(value) and len(values):
             low, high = np.percentile(values, [50 * (1 - COVERAGE), 50 * (1 + COVERAGE)])
@@ -41,7 +42,7 @@ def with_intervals(
     return result
 
 
-class Difference(NamedTuple):
+class MeanDifference(NamedTuple):
     """A mean difference and its 95 % interval."""
 
     mean: float
@@ -49,17 +50,15 @@ class Difference(NamedTuple):
     high: float
 
 
-def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
-    """How much higher a figure is in one kind of training than in the other, repeat by repeat.
+def paired_difference(metric: Sequence[float], baseline: Sequence[float]) -> MeanDifference:
+    """Compute the mean difference of two trainings over paired repeats.
+
+    The interval is Student's with n - 1 degrees of freedom. With three repeats its half width is 4.3 standard errors.
 
     Args:
-        ours, theirs: the figure (n,) of each repeat, n >= 2; the i-th of both share their data and random numbers.
-
-    Returns:
-        The mean of the n differences with Student's interval of n - 1 degrees of freedom. With three repeats it is
-        4.3 standard errors wide either way: what lies outside is not chance, what lies inside may be too small to see.
+        metric, baseline: (n,) values, n >= 2; the i-th repeats of both share their data and random seeds.
     """
-    differences = np.subtract(ours, theirs)
+    differences = np.subtract(metric, baseline)
     mean, error = float(differences.mean()), float(stats.sem(differences))
-    reach = float(stats.t.ppf(0.975, len(differences) - 1)) * error
-    return Difference(mean, mean - reach, mean + reach)
+    half_width = float(stats.t.ppf(0.975, len(differences) - 1)) * error
+    return MeanDifference(mean, mean - half_width, mean + half_width)

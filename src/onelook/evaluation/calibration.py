@@ -1,6 +1,15 @@
-"""Thresholds that keep a rate of false accepts, and the one for "unknown" that travels with model and gallery."""
+"""Calibration of the open-set threshold and of the confidence of a match, and the reliability diagram.
+
+- The threshold is set on the non-mated trials of the validation people.
+- The impostor tail is a censored normal fit (Cohen, "Simplified estimators for the normal distribution when samples are
+  singly censored", Technometrics 1, 1959); it gives the threshold for a gallery of any size.
+- The confidence is Platt scaling (Platt, "Probabilistic outputs for support vector machines", 1999).
+- Reliability diagram and expected calibration error: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+  section 2. Intervals: Wilson, "Probable inference", 1927.
+"""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,13 +17,21 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr, ndtri
 
 from onelook.errors import DataError
-from onelook.evaluation.identification import NON_MATED, Trials, threshold_at
+from onelook.evaluation.identification import NON_MATED, Trials, threshold_at_fpir
 from onelook.open_set import ImpostorModel, round_up
 from onelook.settings import DetectSettings
 
+TAIL_FRACTION = 0.1
+"""Fraction of the impostor similarities, the highest ones, that the normal tail is fitted to."""
+MIN_COMPARISONS = 100
+"""Number of impostor similarities below which no tail is fitted."""
 
-def uncalibrated(target_fpir: float, fingerprint: str, detect: DetectSettings) -> dict[str, object]:
-    """The contents of calibration.json where nobody has a name: no threshold, so that no gallery takes it over."""
+
+def make_null_calibration(target_fpir: float, fingerprint: str, detect: DetectSettings) -> dict[str, object]:
+    """Return the content of calibration.json for scenes without identities.
+
+    The threshold is null, so that no gallery can be created with it.
+    """
     return {
         "threshold": None,
         "unknown": None,
@@ -27,120 +44,182 @@ def uncalibrated(target_fpir: float, fingerprint: str, detect: DetectSettings) -
 
 
 def calibrate(
-    trials: Trials, unknown: ImpostorModel | None, *, target_fpir: float, fingerprint: str, detect: DetectSettings
+    trials: Trials,
+    impostor_model: ImpostorModel | None,
+    *,
+    target_fpir: float,
+    fingerprint: str,
+    detect: DetectSettings,
 ) -> dict[str, Any]:
-    """The contents of calibration.json: the lowest similarity at which a face gets a name.
+    """Set the identification threshold and return the content of calibration.json.
 
-    Set on the non-mated scores of people whom neither training nor the test has seen: at most `target_fpir` of them
-    reach the threshold. It is rounded up to four decimals, so that what is shown is what is used and a rounding error
-    in a similarity cannot matter. The rate holds for a gallery about as large as theirs; for one of any other size, the
-    threshold is what `unknown` gives, where it could be fitted.
+    At most `target_fpir` of the non-mated trials reach the threshold. It is rounded up to four decimals: the printed
+    value is the value in use, and float rounding of a similarity does not matter. The rate holds for a gallery of about
+    the same size; for other sizes the threshold comes from the impostor model, where there is one.
+
+    Args:
+        trials: of the validation people, who are neither in the training nor in the test split.
+        impostor_model: fitted to the same trials; None where it could not be fitted.
+        target_fpir: highest false-positive identification rate.
+        fingerprint: of the model.
+        detect: detection settings of the trials.
 
     Raises:
-        DataError: there is no non-mated score, so nothing to set the threshold on.
+        DataError: there is no non-mated trial.
     """
-    if len(trials.other_scores) == 0:
+    if len(trials.non_mated_scores) == 0:
         raise DataError(
-            "the threshold for unknown faces cannot be set: of the validation people nobody was found, or only one is "
-            "enrolled; train longer or prepare more people"
+            "the threshold for unknown faces cannot be set: no face of the validation people was detected, or only one "
+            "person is enrolled; train longer or prepare more people"
         )
     return {
-        "threshold": round_up(threshold_at(trials.other_scores, target_fpir)),
-        "unknown": None if unknown is None else unknown.model_dump(),
+        "threshold": round_up(threshold_at_fpir(trials, target_fpir)),
+        "unknown": None if impostor_model is None else impostor_model.model_dump(),
         "target_fpir": target_fpir,
         "fingerprint": fingerprint,
         "detect": detect.model_dump(mode="json"),
         "people": len(np.unique(trials.units)),
-        "probes": len(trials.other_scores),
+        "probes": len(trials.non_mated_scores),
     }
 
 
-TAIL = 0.1
-"""The share of the comparisons, the most similar, that the normal law is fitted to."""
-FEWEST = 100
-"""Comparisons of strangers under which there is no tail to speak of."""
-
-
-def fit_impostor_model(similarities: np.ndarray, owners: np.ndarray, trials: Trials) -> ImpostorModel | None:
-    """Fit the tail and the confidence.
+def fit_impostor_model(similarities: np.ndarray, mates: np.ndarray, trials: Trials) -> ImpostorModel | None:
+    """Fit the impostor tail and the confidence.
 
     Args:
-        similarities: (n, p) of probes to people; minus infinity where there is none.
-        owners: (n,) int64, each probe's own column, or STRANGER.
+        similarities: (n, p) of probes to people; minus infinity where undefined.
+        mates: (n,) int64, column of each probe's own person, or NON_MATED.
         trials: of the same probes.
 
     Returns:
-        None where strangers were compared too rarely, or all are equally similar.
+        None with fewer than MIN_COMPARISONS impostor similarities, or where they are all equal.
     """
-    others = similarities.astype(np.float64)
-    known = np.flatnonzero(owners != NON_MATED)
-    others[known, owners[known]] = -np.inf
-    scores = np.sort(others[np.isfinite(others)])[::-1]
-    law = fit_impostor_tail(scores) if len(scores) >= FEWEST else None
-    if law is None:
+    impostor_similarities = similarities.astype(np.float64)
+    mated = np.flatnonzero(mates != NON_MATED)
+    impostor_similarities[mated, mates[mated]] = -np.inf
+    scores = np.sort(impostor_similarities[np.isfinite(impostor_similarities)])[::-1]
+    parameters = fit_impostor_tail(scores) if len(scores) >= MIN_COMPARISONS else None
+    if parameters is None:
         return None
-    tail = ImpostorModel(mean=law[0], deviation=law[1], intercept=0, slope=1)
+    tail = ImpostorModel(mean=parameters[0], std=parameters[1], intercept=0, slope=1)
+    # A non-mated trial of an enrolled person searches one person less; this difference is neglected.
     people = int(np.isfinite(similarities).any(axis=0).sum())
-    # A non-mated trial was one against all the people but its own: a difference of one that is left out here.
-    shown, right, weights = shown_trials(trials)
-    intercept, slope = fit_confidence(-tail.expected(shown, people), right, weights)
+    pooled_scores, is_correct, weights = pool_trials(trials)
+    intercept, slope = fit_platt_scaling(-tail.log_expected_impostors(pooled_scores, people), is_correct, weights)
     return tail.model_copy(update={"intercept": intercept, "slope": slope})
 
 
-def shown_trials(trials: Trials) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The best similarity, whether it is the right person's, and the weight of all trials of faces found: each (n,).
+def pool_trials(trials: Trials) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pool the mated and non-mated trials of detected faces.
 
-    Mated and non-mated trials weigh alike: as a confidence supposes, half of what is shown is of enrolled people.
+    Mated and non-mated trials have the same total weight: a confidence assumes that half of the probes are enrolled.
+
+    Returns:
+        Similarity of the best match, bool where it is the right person, and weight: each (n,).
     """
-    found = np.isfinite(trials.scores)
-    counts = int(found.sum()), len(trials.other_scores)
-    right = np.concatenate([trials.correct[found], np.zeros(counts[1], bool)])
+    is_detected = np.isfinite(trials.scores)
+    counts = int(is_detected.sum()), len(trials.non_mated_scores)
+    is_correct = np.concatenate([trials.correct[is_detected], np.zeros(counts[1], bool)])
     weights = np.repeat([0.5 / max(count, 1) for count in counts], counts)
-    return np.concatenate([trials.scores[found], trials.other_scores]), right, weights
+    return np.concatenate([trials.scores[is_detected], trials.non_mated_scores]), is_correct, weights
 
 
 def fit_impostor_tail(descending: np.ndarray) -> tuple[float, float] | None:
-    """Mean and deviation of the normal law by its upper tail, of which alone the likelihood knows the values.
+    """Fit a normal distribution to the upper tail by censored maximum likelihood.
 
-    The rest is known to be lower, no more (censored likelihood: Cohen, "Simplified estimators for the normal
-    distribution when samples are singly censored", Technometrics 1, 1959): the middle of the similarities, which no
-    threshold is near, need not be normal.
+    Only the values of the upper tail enter the likelihood; of all others, only that they are lower. The middle of the
+    similarities, which no threshold comes near, need not be normal.
 
     Args:
-        descending: (n,) float64, highest first.
+        descending: (n,) float64 impostor similarities, highest first.
 
     Returns:
-        None where the tail has no spread.
+        Mean and standard deviation; None where the tail has no spread.
     """
-    count = math.ceil(TAIL * len(descending))
-    tail, bar = descending[:count], descending[count]
-    spread = float(tail.mean() - bar)
-    if spread < 1e-6:
+    count = math.ceil(TAIL_FRACTION * len(descending))
+    tail, limit = descending[:count], descending[count]
+    excess = float(tail.mean() - limit)
+    if excess < 1e-6:
         return None
-    below = (len(descending) - count) / count
-    # The mean excess of a normal law over its upper tenth is about half a deviation; only where the search starts.
-    start = np.array([bar - ndtri(1 - TAIL) * 2 * spread, math.log(2 * spread)])
+    censored = (len(descending) - count) / count
+    # Start: the mean excess of a normal distribution over its upper tenth is about half a standard deviation.
+    start = np.array([limit - ndtri(1 - TAIL_FRACTION) * 2 * excess, math.log(2 * excess)])
 
-    def loss(law: np.ndarray) -> float:
-        deviation = math.exp(law[1])
-        squares = ((tail - law[0]) ** 2).mean() / (2 * deviation**2)
-        return float(squares + law[1] - below * log_ndtr((bar - law[0]) / deviation))
+    def loss(parameters: np.ndarray) -> float:
+        std = math.exp(parameters[1])
+        squares = ((tail - parameters[0]) ** 2).mean() / (2 * std**2)
+        return float(squares + parameters[1] - censored * log_ndtr((limit - parameters[0]) / std))
 
-    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 2000}).x
-    return round(float(found[0]), 6), round(max(math.exp(found[1]), 1e-6), 6)
+    fit = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 2000}).x
+    return round(float(fit[0]), 6), round(max(math.exp(fit[1]), 1e-6), 6)
 
 
-def fit_confidence(evidence: np.ndarray, right: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope, not negative, of the log odds of being right over the evidence, of trials with weights (n,).
+def fit_platt_scaling(evidence: np.ndarray, is_correct: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Fit intercept and non-negative slope of the log odds of a correct match.
 
-    The aims are drawn in a little from 0 and 1, as Platt does, so that the line stays finite where all are told apart.
+    The targets lie slightly inside 0 and 1, as Platt proposes, so that the slope is finite for separable trials.
+
+    Args:
+        evidence, is_correct, weights: (n,) one entry per trial.
     """
-    positives, negatives = int(right.sum()), int((~right).sum())
-    aims = np.where(right, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    positives, negatives = int(is_correct.sum()), int((~is_correct).sum())
+    targets = np.where(is_correct, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
     def loss(line: np.ndarray) -> float:
-        odds = line[0] + line[1] * evidence
-        return float(np.average(np.logaddexp(0, odds) - aims * odds, weights=weights))
+        log_odds = line[0] + line[1] * evidence
+        return float(np.average(np.logaddexp(0, log_odds) - targets * log_odds, weights=weights))
 
-    found = minimize(loss, np.array([0.0, 1.0]), method="L-BFGS-B", bounds=[(None, None), (0, None)]).x
-    return round(float(found[0]), 6), round(float(found[1]), 6)
+    fit = minimize(loss, np.array([0.0, 1.0]), method="L-BFGS-B", bounds=[(None, None), (0, None)]).x
+    return round(float(fit[0]), 6), round(float(fit[1]), 6)
+
+
+BINS = 10
+_Z = 1.959964  # of 95 %
+
+
+@dataclass(frozen=True, eq=False)
+class ReliabilityDiagram:
+    """Matches in confidence bins of equal width; empty bins are left out.
+
+    Attributes:
+        confidence: (k,) float64, mean confidence of each bin.
+        accuracy: (k,) float64, weighted fraction of correct matches.
+        low, high: (k,) float64, 95 % Wilson interval of the accuracy.
+        weight: (k,) float64, fraction of the total weight in the bin.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    weight: np.ndarray
+
+    def expected_calibration_error(self) -> float:
+        """Compute the expected calibration error (ECE): mean |confidence - accuracy|."""
+        return float(self.weight @ np.abs(self.confidence - self.accuracy))
+
+
+def bin_by_confidence(confidence: np.ndarray, is_correct: np.ndarray, weights: np.ndarray) -> ReliabilityDiagram:
+    """Bin matches by confidence, for a reliability diagram.
+
+    The interval of a bin uses Kish's effective sample size of its weights.
+
+    Args:
+        confidence, is_correct, weights: (n,) one entry per match.
+    """
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    totals = np.bincount(bins, weights, BINS)
+    is_filled = totals > 0
+    totals = totals[is_filled]
+    mean, accuracy = (
+        np.bincount(bins, weights * values, BINS)[is_filled] / totals for values in (confidence, is_correct)
+    )
+    low, high = wilson_interval(accuracy, totals**2 / np.bincount(bins, weights**2, BINS)[is_filled])
+    return ReliabilityDiagram(mean, accuracy, low, high, totals / totals.sum())
+
+
+def wilson_interval(fraction: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the 95 % Wilson interval of fractions (n,) of `count` (n,) trials each."""
+    center = (fraction + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    half_width = _Z / (1 + _Z**2 / count) * np.sqrt(fraction * (1 - fraction) / count + _Z**2 / (4 * count**2))
+    return np.minimum(center - half_width, fraction), np.maximum(center + half_width, fraction)

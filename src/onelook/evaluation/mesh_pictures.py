@@ -1,4 +1,4 @@
-"""Pictures of meshes: where on a face they err, and how they lie on faces found."""
+"""Pictures of mesh errors: the mean error of each vertex, and predicted meshes on detected faces."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 
 from onelook.data.image_io import read_image
 from onelook.data.manifest import Manifest, Scene
-from onelook.drawing import GREEN, SKY, draw_faces, draw_mesh, tile
+from onelook.drawing import GREEN, SKY, draw_faces, draw_mesh, tile_images
 from onelook.evaluation.mesh_error import MeshPairs
 from onelook.geometry.alignment import apply_transform, crop_square
 from onelook.geometry.mesh import triangles
@@ -16,11 +16,11 @@ from onelook.geometry.mesh import triangles
 _SHOWN = 18
 _COLUMNS = 6
 _CELL = 240
-_AROUND = 1.5  # side of what is shown of a scene, in sides of the box
+_EXTENT = 1.5  # side of the cropped square, in sides of the box
 
 
-def draw_vertex_errors(shape: np.ndarray, errors: np.ndarray, title: str) -> Figure:
-    """The mean face (468, 2), y downwards, colored by the mean error (468,) of its vertices."""
+def plot_vertex_errors(shape: np.ndarray, errors: np.ndarray, title: str) -> Figure:
+    """Plot the mean face (468, 2), y down, colored by the mean errors (468,)."""
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11)
@@ -34,30 +34,30 @@ def draw_vertex_errors(shape: np.ndarray, errors: np.ndarray, title: str) -> Fig
     return figure
 
 
-def mesh_sheet(manifest: Manifest, scenes: Sequence[Scene], meshes: MeshPairs) -> np.ndarray:
-    """Faces found, from the least error to the largest, evenly spaced: RGB uint8 (H, W, 3).
+def draw_mesh_sheet(manifest: Manifest, scenes: Sequence[Scene], meshes: MeshPairs) -> np.ndarray:
+    """Draw faces from the smallest to the largest error, RGB uint8 (H, W, 3).
 
-    Each pair: the mesh found in blue, above the labeled one in green.
+    They are evenly spaced by rank. The predicted mesh (blue) lies above the labeled one (green).
     """
-    order = meshes.solid.mean(1).argsort()
-    chosen = order[np.unique(np.linspace(0, len(order) - 1, _SHOWN).astype(int))]
+    order = meshes.errors_3d.mean(1).argsort()
+    selected = order[np.unique(np.linspace(0, len(order) - 1, _SHOWN).astype(int))]
     cells = []
-    for row in chosen:
-        photo = read_image(manifest.path(scenes[meshes.scenes[row]]))
-        label = f"{meshes.solid[row].mean():.1%}"
+    for row in selected:
+        image = read_image(manifest.path(scenes[meshes.scenes[row]]))
+        label = f"{meshes.errors_3d[row].mean():.1%}"
         pair = [
-            _cell(photo, meshes.boxes[row], meshes.found[row], SKY, label),
-            _cell(photo, meshes.boxes[row], meshes.labeled[row], GREEN, "label"),
+            _draw_cell(image, meshes.boxes[row], meshes.predicted[row], SKY, label),
+            _draw_cell(image, meshes.boxes[row], meshes.labeled[row], GREEN, "label"),
         ]
         cells.append(np.concatenate(pair))
-    return tile(cells, _COLUMNS, _COLUMNS * (_CELL + 4) + 4)
+    return tile_images(cells, _COLUMNS, _COLUMNS * (_CELL + 4) + 4)
 
 
-def _cell(
-    photo: np.ndarray, box: np.ndarray, vertices: np.ndarray, color: tuple[int, int, int], label: str
+def _draw_cell(
+    image: np.ndarray, box: np.ndarray, vertices: np.ndarray, color: tuple[int, int, int], label: str
 ) -> np.ndarray:
-    """The surroundings of a face with a mesh upon it, (side, side, 3)."""
-    shown, transform = crop_square(photo, box, _AROUND, _CELL)
-    picture = draw_mesh(shown, apply_transform(transform, vertices[:, :2]), color)
+    """Draw a mesh on the square around a face, (side, side, 3)."""
+    crop, transform = crop_square(image, box, _EXTENT, _CELL)
+    picture = draw_mesh(crop, apply_transform(transform, vertices[:, :2]), color)
     corner = np.array([[0, 0, _CELL, _CELL]], np.float32)
     return draw_faces(picture, corner, labels=[label], colors=[color])

@@ -1,6 +1,6 @@
-"""Curves of an evaluation: as tables for `dvc plots` and as pictures.
+"""Curves of an evaluation, as CSV for `dvc plots` and as figures.
 
-Figures are drawn without pyplot, which keeps state, and saved without dates: the same numbers give the same bytes.
+Figures are drawn without pyplot, which keeps global state, and saved without dates: equal numbers give equal bytes.
 """
 
 import csv
@@ -14,74 +14,82 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
 from onelook.evaluation.average_precision import PrecisionRecall
-from onelook.evaluation.reliability import Reliability
+from onelook.evaluation.calibration import ReliabilityDiagram
 
-# Okabe and Ito 2008, Color Universal Design: blue, orange and green, which color-blind people can tell apart.
+# Blue, orange and green of the color-blind safe palette (Okabe and Ito 2008, "Color Universal Design").
 _COLORS = ("#0072b2", "#d55e00", "#009e73")
 _POINTS = 200
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[float]]) -> None:
-    """Write a CSV of numbers, rounded to six decimals."""
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[float]]) -> None:
+    """Write a CSV file of numbers, rounded to six decimals."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([round(float(value), 6) for value in row] for row in rows)
 
 
-def save_picture(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG; same figure, same bytes."""
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG; equal figures give equal bytes."""
     FigureCanvasAgg(figure)
     figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
-def thin(curve: PrecisionRecall) -> np.ndarray:
-    """At most a few hundred points (k, 3) of a curve, evenly spaced in recall: recall, precision, score."""
+def subsample_curve(curve: PrecisionRecall) -> np.ndarray:
+    """Select at most 200 points (k, 3) of a curve, evenly spaced in recall.
+
+    The columns are recall, precision and score.
+    """
     if not len(curve.recall):
         return np.zeros((0, 3))
-    wanted = np.linspace(0, curve.recall[-1], _POINTS)
-    chosen = np.unique(np.minimum(np.searchsorted(curve.recall, wanted), len(curve.recall) - 1))
-    return np.stack([curve.recall, curve.precision, curve.scores], axis=1)[chosen]
+    targets = np.linspace(0, curve.recall[-1], _POINTS)
+    selected = np.unique(np.minimum(np.searchsorted(curve.recall, targets), len(curve.recall) - 1))
+    return np.stack([curve.recall, curve.precision, curve.scores], axis=1)[selected]
 
 
-def draw_precision_recall(curve: PrecisionRecall, title: str) -> Figure:
-    """Precision over recall of detection."""
-    figure, axes = _axes(title, "recall: share of the labeled faces found", "precision: share of detections on a face")
+def plot_precision_recall(curve: PrecisionRecall, title: str) -> Figure:
+    """Plot the precision-recall curve of detection."""
+    figure, axes = _make_axes(
+        title, "recall: fraction of the labeled faces detected", "precision: fraction of the detections on a face"
+    )
     axes.plot(curve.recall, curve.precision, color=_COLORS[0])
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
     return figure
 
 
-def draw_rates(rates: np.ndarray, shares: Mapping[str, np.ndarray], *, title: str, across: str, upwards: str) -> Figure:
-    """A share (k,) per method, over false-positive rates (k,) on a logarithmic axis."""
-    figure, axes = _axes(title, across, upwards)
-    for (name, values), color in zip(shares.items(), _COLORS, strict=False):
-        axes.plot(rates, values, color=color, label=name)
-    axes.set(xscale="log", xlim=(rates[0], 1), ylim=(0, 1.01))
+def plot_rates(
+    false_rates: np.ndarray, rates: Mapping[str, np.ndarray], *, title: str, xlabel: str, ylabel: str
+) -> Figure:
+    """Plot a rate (k,) of each method over false-positive rates (k,), x logarithmic."""
+    figure, axes = _make_axes(title, xlabel, ylabel)
+    for (name, values), color in zip(rates.items(), _COLORS, strict=False):
+        axes.plot(false_rates, values, color=color, label=name)
+    axes.set(xscale="log", xlim=(false_rates[0], 1), ylim=(0, 1.01))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{100 * rate:g}%"))
     axes.legend(loc="best")
     return figure
 
 
-OF_PEOPLE = "a face and its own person", "a stranger or false alarm and the most similar person"
-OF_PAIRS = "two photos of one person", "photos of two people"
+IDENTIFICATION_LABELS = "mated: a face and its own person", "non-mated: a face and its best impostor match"
+VERIFICATION_LABELS = "genuine pairs", "impostor pairs"
 
 
-def draw_similarities(
-    genuine: np.ndarray, others: np.ndarray, threshold: float, title: str, labels: tuple[str, str] = OF_PEOPLE
+def plot_similarities(
+    genuine: np.ndarray,
+    impostor: np.ndarray,
+    threshold: float,
+    title: str,
+    labels: tuple[str, str] = IDENTIFICATION_LABELS,
 ) -> Figure:
-    """How similar faces (m,) are to their own template, and strangers (k,) to the most similar person; or pairs."""
-    figure, axes = _axes(title, "similarity (cosine)", "share of the faces")
-    found = genuine[np.isfinite(genuine)]
-    everything = np.concatenate([found, others, [threshold]])
-    bins = np.linspace(everything.min() - 0.01, everything.max() + 0.01, 51).tolist()
-    for values, color, label in (
-        (found, _COLORS[0], labels[0]),
-        (others, _COLORS[1], labels[1]),
-    ):
-        if len(values):
-            weights = np.full(len(values), 1 / len(values))
-            axes.hist(values, bins, weights=weights, color=color, alpha=0.6, label=f"{label} ({len(values)})")
+    """Plot histograms of genuine (m,) and impostor (k,) similarities, with a threshold."""
+    figure, axes = _make_axes(title, "similarity (cosine)", "fraction of the scores")
+    finite = genuine[np.isfinite(genuine)]
+    values = np.concatenate([finite, impostor, [threshold]])
+    bins = np.linspace(values.min() - 0.01, values.max() + 0.01, 51).tolist()
+    for scores, color, label in ((finite, _COLORS[0], labels[0]), (impostor, _COLORS[1], labels[1])):
+        if len(scores):
+            weights = np.full(len(scores), 1 / len(scores))
+            axes.hist(scores, bins, weights=weights, color=color, alpha=0.6, label=f"{label} ({len(scores)})")
     axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # room for the legend
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold: {threshold:.4f}")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -89,24 +97,26 @@ def draw_similarities(
     return figure
 
 
-def draw_reliability(bins: Reliability, title: str) -> Figure:
-    """How often names were right, with intervals, over the confidence they had; calibrated is the diagonal."""
-    figure, axes = _axes(title, "confidence of the name", "share of the names that are right")
-    axes.plot([0, 1], [0, 1], color="black", linestyle="--", label="as promised")
-    around = np.stack([bins.right - bins.low, bins.high - bins.right])
-    axes.errorbar(bins.confidence, bins.right, around, color=_COLORS[0], marker="o", capsize=3, label="measured")
+def plot_reliability(diagram: ReliabilityDiagram, title: str) -> Figure:
+    """Plot accuracy with intervals over confidence, and the diagonal of perfect calibration."""
+    figure, axes = _make_axes(title, "confidence of the match", "fraction of correct matches")
+    axes.plot([0, 1], [0, 1], color="black", linestyle="--", label="perfectly calibrated")
+    intervals = np.stack([diagram.accuracy - diagram.low, diagram.high - diagram.accuracy])
+    axes.errorbar(
+        diagram.confidence, diagram.accuracy, intervals, color=_COLORS[0], marker="o", capsize=3, label="measured"
+    )
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.legend(loc="upper left")
     return figure
 
 
-def draw_landmark_error(at: np.ndarray, shares: Mapping[str, np.ndarray], failure: float, title: str) -> Figure:
-    """The cumulative share (k,) of faces over their landmark error (k,), by what it is measured in."""
-    figure, axes = _axes(title, "landmark error", "share of the found faces with at most this error")
-    for (name, share), color in zip(shares.items(), _COLORS, strict=False):
-        axes.plot(at, share, color=color, label=f"/ {name}")
+def plot_landmark_error(limits: np.ndarray, fractions: Mapping[str, np.ndarray], failure: float, title: str) -> Figure:
+    """Plot the cumulative fraction (k,) of faces over landmark error (k,), by normalization."""
+    figure, axes = _make_axes(title, "landmark error", "fraction of the detected faces with at most this error")
+    for (name, values), color in zip(fractions.items(), _COLORS, strict=False):
+        axes.plot(limits, values, color=color, label=f"/ {name}")
     axes.axvline(failure, color="black", linestyle="--", label=f"failure: above {failure:.0%}")
-    axes.set(xlim=(0, at[-1]), ylim=(0, 1.01))
+    axes.set(xlim=(0, limits[-1]), ylim=(0, 1.01))
     axes.xaxis.set_major_locator(MultipleLocator(0.02))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -114,11 +124,11 @@ def draw_landmark_error(at: np.ndarray, shares: Mapping[str, np.ndarray], failur
     return figure
 
 
-def _axes(title: str, across: str, upwards: str) -> tuple[Figure, Axes]:
+def _make_axes(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11)
-    axes.set_xlabel(across)
-    axes.set_ylabel(upwards)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
     axes.grid(alpha=0.3)
     return figure, axes

@@ -1,4 +1,4 @@
-"""How long a look takes."""
+"""Timing of a forward pass with and without embeddings."""
 
 import time
 from collections.abc import Sequence
@@ -8,26 +8,28 @@ import numpy as np
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import DetectSettings
 
-_WARM_UP = 3
+_WARMUP = 3
 
 
-def time_predictions(looker: TorchPredictor, photos: Sequence[np.ndarray], detect: DetectSettings) -> dict[str, float]:
-    """Median milliseconds per photo, one photo at a time, reading it not included.
+def time_predictions(
+    predictor: TorchPredictor, images: Sequence[np.ndarray], detect: DetectSettings
+) -> dict[str, float]:
+    """Measure the median milliseconds per image, one image at a time.
 
     Args:
-        looker: the network.
-        photos: RGB uint8 (H, W, 3), at least one.
-        detect: how to look.
+        predictor: the model.
+        images: RGB uint8 (H, W, 3), at least one.
+        detect: detection settings.
 
     Returns:
-        `detection_ms`, boxes and landmarks only, and `joint_ms`, with embeddings. The two take turns on each photo, so
-        that a machine busy for a while slows both.
+        `detection_ms`, boxes and landmarks only, and `joint_ms`, with embeddings. The two alternate on each image, so
+        that other load on the machine slows both.
     """
-    taken: dict[bool, list[float]] = {False: [], True: []}
-    for photo in [*[photos[0]] * _WARM_UP, *photos]:
-        for embed in taken:
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for image in [*[images[0]] * _WARMUP, *images]:
+        for embed in seconds:
             start = time.perf_counter()
-            looker.predict([photo], detect, embed=embed)
-            taken[embed].append(time.perf_counter() - start)
-    medians = {embed: 1000 * float(np.median(times[_WARM_UP:])) for embed, times in taken.items()}
+            predictor.predict([image], detect, embed=embed)
+            seconds[embed].append(time.perf_counter() - start)
+    medians = {embed: 1000 * float(np.median(times[_WARMUP:])) for embed, times in seconds.items()}
     return {"detection_ms": medians[False], "joint_ms": medians[True]}

@@ -1,6 +1,7 @@
-"""Which run made a file: found by the file's content, so that it holds when DVC skipped the stage or pulled its output.
+"""Lineage of files by content: the run that wrote a file is found by the file's MD5.
 
-A stage's run carries a tag `output.<md5>` for each of its outputs and `input.<md5>` for each of its inputs.
+A stage's run carries a tag `output.<md5>` per output and `input.<md5>` per input. Content, unlike a path, also holds
+when DVC skipped the stage or pulled its output from a cache.
 """
 
 import hashlib
@@ -12,7 +13,10 @@ from onelook.experiment.mlflow_store import MlflowStore
 
 
 def content_md5(path: Path) -> str:
-    """Hex MD5 of a file's bytes, or of a folder's file names and bytes; times and empty folders do not count."""
+    """Return the hex MD5 of a file's bytes, or of a folder's file names and bytes.
+
+    Times and empty folders do not count.
+    """
     if not path.is_dir():
         return _file_md5(path)
     digest = hashlib.md5(usedforsecurity=False)
@@ -22,10 +26,10 @@ def content_md5(path: Path) -> str:
     return digest.hexdigest()
 
 
-def producer(store: MlflowStore, md5: str) -> Any | None:
-    """The latest finished stage run that put out this content, None when the store knows of none."""
+def find_producer(store: MlflowStore, md5: str) -> Any | None:
+    """Return the latest finished stage run with an output of this content, or None."""
     found = store.client.search_runs(
-        [store.experiment],
+        [store.experiment_id],
         f"attributes.status = 'FINISHED' and tags.`output.{md5}` LIKE '%'",
         max_results=1,
         order_by=["attributes.start_time DESC"],
@@ -33,17 +37,17 @@ def producer(store: MlflowStore, md5: str) -> Any | None:
     return found[0] if found else None
 
 
-def ancestors(store: MlflowStore, run: Any) -> Iterator[Any]:
-    """The stage runs whose outputs `run` was made from, directly or through others, each once."""
-    seen: set[str] = set()
-    waiting = [run]
-    while waiting:
-        inputs = (name.removeprefix("input.") for name in waiting.pop().data.tags if name.startswith("input."))
-        for found in filter(None, (producer(store, md5) for md5 in inputs)):
-            if found.info.run_id not in seen:
-                seen.add(found.info.run_id)
-                waiting.append(found)
-                yield found
+def iterate_ancestors(store: MlflowStore, run: Any) -> Iterator[Any]:
+    """Yield once each stage run whose outputs went into `run`, directly or through other runs."""
+    visited: set[str] = set()
+    pending = [run]
+    while pending:
+        inputs = (name.removeprefix("input.") for name in pending.pop().data.tags if name.startswith("input."))
+        for producer in filter(None, (find_producer(store, md5) for md5 in inputs)):
+            if producer.info.run_id not in visited:
+                visited.add(producer.info.run_id)
+                pending.append(producer)
+                yield producer
 
 
 def _file_md5(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Where the MLflow store is: an sqlite file and a folder of artifacts in the project, shared by all its experiments."""
+"""The project's MLflow store: an SQLite file and a folder of artifacts, shared by all runs."""
 
 import logging
 import os
@@ -10,23 +10,29 @@ from filelock import FileLock
 
 EXPERIMENT = "onelook"
 DATABASE = Path("mlflow/mlflow.db")
-"""Of a project."""
+"""Path below the project's root."""
 
 
 @dataclass(frozen=True)
 class MlflowStore:
-    """An open store: MLflow's client, the store's address and the id of the one experiment all runs belong to."""
+    """An open MLflow store.
+
+    Attributes:
+        client: an `MlflowClient`.
+        uri: the tracking URI.
+        experiment_id: id of the one experiment that all runs belong to.
+    """
 
     client: Any
     uri: str
-    experiment: str
+    experiment_id: str
 
 
 def project_root(start: Path) -> Path:
-    """The DVC project that `start` lies in; from an experiment's copy, the project that was copied.
+    """Return the root of the DVC project around `start`, or `start` itself outside a project.
 
-    `dvc exp run --temp` and queued experiments run in copies under .dvc/tmp/exps, which are removed afterwards.
-    Outside any project it is `start` itself.
+    `dvc exp run --temp` and queued experiments run in copies under .dvc/tmp/exps, which DVC removes afterwards. For
+    such a copy the root is that of the original project.
     """
     start = start.resolve()
     nearest = next((folder for folder in (start, *start.parents) if (folder / ".dvc").is_dir()), start)
@@ -36,29 +42,29 @@ def project_root(start: Path) -> Path:
     return nearest
 
 
-def connect(root: Path) -> MlflowStore:
-    """Open the store under `root`/mlflow, making it where there is none.
+def open_store(root: Path) -> MlflowStore:
+    """Open the store under `root`/mlflow, and create it if it is absent.
 
     Raises:
-        Exception: whatever MLflow, SQLAlchemy or the file system raise; ValueError when the project has been moved.
+        Exception: any error of MLflow, SQLAlchemy or the file system; ValueError if the project was moved.
     """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read while MLflow is imported
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # MLflow reads these when it is imported
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     from mlflow import MlflowClient
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # importing it sets INFO
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # the import sets INFO
     folder = (root / DATABASE).parent
     folder.mkdir(exist_ok=True)
     uri = f"sqlite:///{root / DATABASE}"
-    location = (folder / "artifacts").as_uri()
-    with FileLock(folder / ".lock", timeout=120):  # two queue workers may both be the first
+    artifacts = (folder / "artifacts").as_uri()
+    with FileLock(folder / ".lock", timeout=120):  # two DVC workers may create the store at once
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
-        identifier = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, location)
-    if experiment and experiment.artifact_location != location:
+        experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, artifacts)
+    if experiment and experiment.artifact_location != artifacts:
         raise ValueError(
             f"{folder} keeps its artifacts under {experiment.artifact_location}, where the project was before it "
             "was moved; move it back, or delete the folder to start anew"
         )
-    return MlflowStore(client, uri, identifier)
+    return MlflowStore(client, uri, experiment_id)

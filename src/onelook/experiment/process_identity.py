@@ -1,4 +1,4 @@
-"""Which process a run belongs to: this tells one `dvc repro` from another, and the killed from the live."""
+"""Identity of processes across reuse of process ids, to find a run's `dvc repro` and runs that were killed."""
 
 import platform
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Self
 
 import psutil
 
-# The start time is the boot time plus a constant, and the system's idea of the boot time moves when its clock is set.
+# The start time is derived from the boot time, which shifts when the system's clock is set.
 CLOCK_TOLERANCE = 2.0
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process, recognizable even after its number was given to another one."""
+    """A process, identified by host, process id and start time in seconds since the epoch."""
 
     host: str
     pid: int
@@ -21,36 +21,36 @@ class Process:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The process that `str` wrote."""
+        """Return the process that `str(process)` describes."""
         host, pid, started = text.rsplit(":", 2)
         return cls(host, int(pid), float(started))
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}:{self.started:.2f}"
 
-    def same(self, other: "Process") -> bool:
-        """Whether both are one process."""
-        near = abs(self.started - other.started) < CLOCK_TOLERANCE
-        return self.host == other.host and self.pid == other.pid and near
+    def is_same(self, other: "Process") -> bool:
+        """Return whether both are one process."""
+        same_start = abs(self.started - other.started) < CLOCK_TOLERANCE
+        return self.host == other.host and self.pid == other.pid and same_start
 
-    def gone(self) -> bool:
-        """Whether it is known to have ended; of a process of another machine nothing is known."""
+    def has_exited(self) -> bool:
+        """Return whether the process has ended; False for a process of another machine."""
         if self.host != platform.node():
             return False
         try:
-            alive = psutil.Process(self.pid)
-            return alive.status() == psutil.STATUS_ZOMBIE or not self.same(_identify(alive))
+            running = psutil.Process(self.pid)
+            return running.status() == psutil.STATUS_ZOMBIE or not self.is_same(_identify(running))
         except psutil.NoSuchProcess:
             return True
 
 
-def this_process() -> Process:
-    """The process that runs this."""
+def current_process() -> Process:
+    """Return the identity of the calling process."""
     return _identify(psutil.Process())
 
 
-def dvc_process() -> Process | None:
-    """The nearest `dvc` above this process, None outside DVC."""
+def find_dvc_process() -> Process | None:
+    """Return the nearest `dvc` among the parents of this process, or None outside DVC."""
     for ancestor in psutil.Process().parents():
         try:
             command = ancestor.cmdline()

@@ -1,4 +1,4 @@
-"""A model folder and a gallery folder as one MLflow model, which `mlflow.pyfunc.load_model` reads."""
+"""Logging of a model folder and a gallery as one MLflow model ("models from code")."""
 
 import re
 import warnings
@@ -13,50 +13,56 @@ if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
 
 PACKAGE = Path(__file__).resolve().parents[1]
-SERVING = PACKAGE / "serving.py"
-NAME = "identifier"
+SERVING_SCRIPT = Path(__file__).with_name("serving.py")
+"""The file that defines the logged model."""
+MODEL_NAME = "identifier"
+"""Name of the logged model in its run."""
 
 
-def log_pyfunc(store: MlflowStore, run: str, code: Path, artifacts: Mapping[str, Path], name: str) -> "ModelInfo":
-    """Log a pyfunc model from the file `code`, with the package beside it: it need not be installed to load.
+def log_pyfunc(store: MlflowStore, run_id: str, script: Path, artifacts: Mapping[str, Path], name: str) -> "ModelInfo":
+    """Log a pyfunc model and the package's source, so that loading needs no installed onelook.
 
     Args:
         store: the open store.
-        run: id of the run it belongs to.
-        code: the file that defines the model.
-        artifacts: the folders it reads, by the names it knows them by.
-        name: of the model in its run.
+        run_id: the run that the model belongs to.
+        script: the file that defines the model.
+        artifacts: the folders that the model reads, by the names in its context.
+        name: name of the model in its run.
     """
     import mlflow
     from mlflow.models import Model
 
     mlflow.set_tracking_uri(store.uri)
-    mlflow.set_experiment(experiment_id=store.experiment)
+    mlflow.set_experiment(experiment_id=store.experiment_id)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # asks for type hints that photos of any kind cannot have
+        # MLflow asks for type hints, which cannot describe a mixture of paths and images.
+        warnings.simplefilter("ignore", UserWarning)
         return Model.log(
             artifact_path=None,
             name=name,
             flavor=mlflow.pyfunc,
-            run_id=run,
-            python_model=str(code),
+            run_id=run_id,
+            python_model=str(script),
             artifacts={key: str(path) for key, path in artifacts.items()},
             code_paths=[str(PACKAGE)],
-            pip_requirements=_requirements(),
+            pip_requirements=pinned_requirements(),
         )
 
 
-def _requirements() -> list[str]:
-    """The package's own requirements at the versions in use; a build's local mark (torch's +cpu) is left out."""
+def pinned_requirements() -> list[str]:
+    """Return the package's requirements, pinned to the installed versions.
+
+    Extras and requirements of other systems are left out. A local version label, such as torch's +cpu, is dropped.
+    """
     lines = [line for line in requires("onelook") or [] if "extra ==" not in line]
-    return [pinned for line in lines if (pinned := _pinned(line)) is not None]
+    return [pinned for line in lines if (pinned := _pin(line)) is not None]
 
 
-def _pinned(requirement: str) -> str | None:
-    """At the version in use and for the same systems; None where it is for others than this one."""
+def _pin(requirement: str) -> str | None:
+    """Pin a requirement and keep its marker; return None if the package is not installed."""
     name = re.split(r"[^\w.-]", requirement)[0]
-    _, semicolon, systems = requirement.partition(";")
+    _, semicolon, marker = requirement.partition(";")
     try:
-        return f"{name}=={version(name).partition('+')[0]}{semicolon}{systems}"
+        return f"{name}=={version(name).partition('+')[0]}{semicolon}{marker}"
     except PackageNotFoundError:
         return None

@@ -1,6 +1,6 @@
-"""MLflow's registry: a gallery and its model are kept together as a version of "onelook", which an alias can name.
+"""MLflow model registry: versions of "onelook", each a gallery with its model; an alias can point to a version.
 
-A registered gallery is a copy: it is read, never changed, and who is forgotten afterwards stays in it.
+A registered gallery is a read-only copy: a person removed from the gallery later stays in the copy.
 """
 
 import re
@@ -8,87 +8,89 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onelook.errors import ModelError
-from onelook.experiment.lineage import content_md5, producer
-from onelook.experiment.mlflow_store import DATABASE, connect, project_root
-from onelook.experiment.pyfunc_model import NAME, SERVING, log_pyfunc
+from onelook.experiment.lineage import content_md5, find_producer
+from onelook.experiment.mlflow_store import DATABASE, open_store, project_root
+from onelook.experiment.pyfunc_model import MODEL_NAME, SERVING_SCRIPT, log_pyfunc
 
-REGISTERED = "onelook"
-_ADDRESS = re.compile(r"models:/+(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+REGISTERED_MODEL = "onelook"
+_URI = re.compile(r"models:/+(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
-class Folders(NamedTuple):
-    """What a version holds."""
+class RegisteredVersion(NamedTuple):
+    """The folders of a registered version."""
 
     model: Path
     gallery: Path
 
 
-def is_address(model: str | Path | None) -> bool:
-    """Whether a model is named by the registry, `models:/...`, and not by a folder."""
+def is_registry_uri(model: str | Path | None) -> bool:
+    """Return whether a model is given as `models:/...`, and not as a folder."""
     return model is not None and str(model).startswith("models:/")
 
 
-def register(gallery: Path, model: Path, alias: str | None) -> str:
-    """Keep a gallery folder and the model it was made with as a new version; the alias then names it alone.
+def register_gallery(gallery: Path, model: Path, alias: str | None) -> str:
+    """Register a gallery folder and its model as a new version, and move the alias to it.
 
     Returns:
         The version's number.
 
     Raises:
-        ModelError: the alias cannot be one.
+        ModelError: the alias is not valid.
     """
     if alias is not None and not re.fullmatch(r"(?!v?\d+$|latest$)[\w-]{1,256}", alias, re.ASCII | re.IGNORECASE):
         raise ModelError(f"{alias}: cannot be an alias; use letters, digits, _ and -, and neither a number nor latest")
-    store = connect(project_root(Path.cwd()))
+    store = open_store(project_root(Path.cwd()))
     artifacts = {"model": model, "gallery": gallery}
     tags = {"stage": "register"}
     for path in artifacts.values():
         md5 = content_md5(path)
         tags[f"input.{md5}"] = path.as_posix()
-        if origin := producer(store, md5):
-            tags[f"origin.{md5}"] = origin.info.run_id
-    run = store.client.create_run(store.experiment, tags=tags, run_name="register").info.run_id
+        if producer := find_producer(store, md5):
+            tags[f"origin.{md5}"] = producer.info.run_id
+    run_id = store.client.create_run(store.experiment_id, tags=tags, run_name="register").info.run_id
     status = "FAILED"
     try:
-        logged = log_pyfunc(store, run, SERVING, artifacts, NAME)
-        if not store.client.search_registered_models(f"name = '{REGISTERED}'"):
-            store.client.create_registered_model(REGISTERED)
-        made = store.client.create_model_version(REGISTERED, logged.model_uri, run, model_id=logged.model_id)
-        version = str(made.version)
+        logged = log_pyfunc(store, run_id, SERVING_SCRIPT, artifacts, MODEL_NAME)
+        if not store.client.search_registered_models(f"name = '{REGISTERED_MODEL}'"):
+            store.client.create_registered_model(REGISTERED_MODEL)
+        created = store.client.create_model_version(
+            REGISTERED_MODEL, logged.model_uri, run_id, model_id=logged.model_id
+        )
+        version = str(created.version)
         if alias is not None:
-            store.client.set_registered_model_alias(REGISTERED, alias, version)
+            store.client.set_registered_model_alias(REGISTERED_MODEL, alias, version)
         status = "FINISHED"
     finally:
-        store.client.set_terminated(run, status)
+        store.client.set_terminated(run_id, status)
     return version
 
 
-def fetch(address: str) -> Folders:
-    """The folders of a version, `models:/onelook@champion` or `models:/onelook/3`.
+def download_version(uri: str) -> RegisteredVersion:
+    """Return the folders of a version, `models:/onelook@champion` or `models:/onelook/3`.
 
     Raises:
-        ModelError: the address is none, there is no such version, or it holds no gallery.
+        ModelError: the URI is malformed, there is no such version, or it has no gallery.
     """
-    parts = _ADDRESS.fullmatch(address)
+    parts = _URI.fullmatch(uri)
     if parts is None:
-        raise ModelError(f"{address}: not an address of the registry; write models:/NAME@ALIAS or models:/NAME/VERSION")
+        raise ModelError(f"{uri}: not an address of the registry; write models:/NAME@ALIAS or models:/NAME/VERSION")
     root = project_root(Path.cwd())
     if not (root / DATABASE).is_file():
-        raise ModelError(f"{address}: {root / DATABASE} is absent, so nothing is registered; run `onelook register`")
-    store = connect(root)
+        raise ModelError(f"{uri}: {root / DATABASE} is absent, so nothing is registered; run `onelook register`")
+    store = open_store(root)
     import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
 
     mlflow.set_tracking_uri(store.uri)
-    name = f"models:/{parts['name']}" + (f"@{parts['alias']}" if parts["alias"] else f"/{parts['version']}")
+    canonical = f"models:/{parts['name']}" + (f"@{parts['alias']}" if parts["alias"] else f"/{parts['version']}")
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(name))
-        kept = Model.load(str(folder)).flavors["python_function"]["artifacts"]
-        return Folders(folder / kept["model"]["path"], folder / kept["gallery"]["path"])
+        folder = Path(mlflow.artifacts.download_artifacts(canonical))
+        artifacts = Model.load(str(folder)).flavors["python_function"]["artifacts"]
+        return RegisteredVersion(folder / artifacts["model"]["path"], folder / artifacts["gallery"]["path"])
     except (MlflowException, KeyError, OSError) as error:
-        raise ModelError(f"{address}: cannot be had ({_line(error)}); `onelook register` makes a version") from error
+        raise ModelError(f"{uri}: cannot be read ({_shorten(error)}); `onelook register` makes a version") from error
 
 
-def _line(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     return " ".join(str(error).split())[:200]

@@ -1,7 +1,7 @@
-"""What MLflow keeps of one stage: a run of its own under the run of the whole `dvc repro` or experiment.
+"""MLflow records of a stage: a child run below the parent run of the `dvc repro` or experiment.
 
-Parent and child carry the settings, the commit and the process they belong to. At its end a stage copies its metrics,
-and those of the stages its inputs came from, to the parent: parents compare even when DVC skipped the training.
+Parent and child carry the settings, the commit and their process. At its end a stage copies its metrics to the parent,
+and also those of the stages that its inputs came from. Parents are therefore comparable even if DVC skipped a stage.
 """
 
 import getpass
@@ -16,153 +16,151 @@ from typing import Any
 
 import yaml
 
-from onelook.experiment.lineage import ancestors, content_md5, producer
+from onelook.experiment.lineage import content_md5, find_producer, iterate_ancestors
 from onelook.experiment.mlflow_store import MlflowStore
-from onelook.experiment.process_identity import Process, dvc_process, this_process
+from onelook.experiment.process_identity import Process, current_process, find_dvc_process
 from onelook.experiment.pyfunc_model import log_pyfunc
 from onelook.settings import Settings
 
-LONGEST_VALUE = 6000  # MLflow's limit for the value of a parameter
-LARGEST_BATCH = 100  # MLflow's limit for the parameters of one call
+MAX_PARAM_LENGTH = 6000  # MLflow's limit
+MAX_PARAMS_PER_CALL = 100  # MLflow's limit
 
 
 class RunRecord:
-    """One stage's run and its parent; every method raises whatever MLflow raises."""
+    """The child and the parent run of a stage; errors of MLflow are passed on."""
 
     def __init__(self, store: MlflowStore, stage: str) -> None:
         self.store = store
         self.stage = stage
-        self.child = ""
-        self.parent = ""
+        self.child_id = ""
+        self.parent_id = ""
         self._parent_failed = False
 
     def start(self, settings: Settings, inputs: Sequence[Path]) -> None:
-        """Open the child under its parent, with settings, commit and where each input came from."""
-        mark_killed(self.store)
+        """Open the child below its parent; log settings, commit and the producers of the inputs."""
+        mark_killed_runs(self.store)
         tags = _source_tags()
         self._find_or_create_parent(tags)
-        own = tags | {"mlflow.parentRunId": self.parent, "stage": self.stage, "process": str(this_process())}
-        run = self.store.client.create_run(self.store.experiment, tags=own, run_name=self.stage)
-        self.child = run.info.run_id
+        tags |= {"mlflow.parentRunId": self.parent_id, "stage": self.stage, "process": str(current_process())}
+        run = self.store.client.create_run(self.store.experiment_id, tags=tags, run_name=self.stage)
+        self.child_id = run.info.run_id
         self._log_settings(settings)
         for path in inputs:
-            if path.exists():  # a missing input is for the stage to complain of
+            if path.exists():  # a missing input is reported by the stage
                 self._tag_input(path)
 
-    def metrics(self, values: Mapping[str, float], step: int | None) -> None:
-        """Add to the child's metrics."""
-        self._log_metrics(self.child, values, step or 0)
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None) -> None:
+        """Log metrics to the child."""
+        self._log_metrics(self.child_id, metrics, step or 0)
 
-    def artifact(self, path: Path, folder: str | None) -> None:
-        """Copy a file, or a folder under its own name, to the child's artifacts."""
+    def log_artifact(self, path: Path, folder: str | None) -> None:
+        """Log a file, or a folder below its own name, to the child."""
         if path.is_dir():
-            self.store.client.log_artifacts(self.child, str(path), folder or path.name)
+            self.store.client.log_artifacts(self.child_id, str(path), folder or path.name)
         else:
-            self.store.client.log_artifact(self.child, str(path), folder)
+            self.store.client.log_artifact(self.child_id, str(path), folder)
 
-    def pyfunc(self, code: Path, artifacts: Mapping[str, Path], name: str) -> None:
+    def log_pyfunc(self, script: Path, artifacts: Mapping[str, Path], name: str) -> None:
         """Log a pyfunc model to the child, see `log_pyfunc`."""
-        log_pyfunc(self.store, self.child, code, artifacts, name)
+        log_pyfunc(self.store, self.child_id, script, artifacts, name)
 
     def finish(self, outputs: Sequence[Path]) -> None:
-        """Tag the outputs by content, copy the metrics to the parent, and close both."""
+        """Tag the outputs by content, copy the metrics to the parent, and end both runs."""
         for path in outputs:
             md5 = content_md5(path)
-            self._tag(self.child, f"output.{md5}", path.as_posix())
-            self._tag(self.parent, f"md5.{_plain(path.name)}", md5)
+            self._tag(self.child_id, f"output.{md5}", path.as_posix())
+            self._tag(self.parent_id, f"md5.{_tag_name(path.name)}", md5)
         self._copy_metrics()
         self.close("FINISHED")
 
     def close(self, status: str) -> None:
-        """End the child with `status`; a parent in which any stage failed stays failed."""
-        self.store.client.set_terminated(self.child, status)
-        self.store.client.set_terminated(self.parent, "FAILED" if self._parent_failed else status)
+        """End the child with `status`; a parent with a failed stage stays failed."""
+        self.store.client.set_terminated(self.child_id, status)
+        self.store.client.set_terminated(self.parent_id, "FAILED" if self._parent_failed else status)
 
     def _find_or_create_parent(self, tags: dict[str, str]) -> None:
         client = self.store.client
-        dvc = dvc_process()
-        owner = dvc or this_process()
-        run = _parent_of(self.store, owner)
+        dvc = find_dvc_process()
+        owner = dvc or current_process()
+        run = _find_parent(self.store, owner)
         if run:
             self._parent_failed = run.info.status == "FAILED"
             client.update_run(run.info.run_id, "RUNNING")
         else:
             name = os.environ.get("DVC_EXP_NAME") or ("repro" if dvc else f"{self.stage} by hand")
-            run = client.create_run(self.store.experiment, tags=tags | {"pipeline": str(owner)}, run_name=name)
-        self.parent = run.info.run_id
+            run = client.create_run(self.store.experiment_id, tags=tags | {"pipeline": str(owner)}, run_name=name)
+        self.parent_id = run.info.run_id
 
     def _log_settings(self, settings: Settings) -> None:
         tree = settings.model_dump(mode="json")
-        self._log_params(self.child, tree)
-        known = self.store.client.get_run(self.parent).data.params
-        if not known:
-            self._log_params(self.parent, tree)
-            self.store.client.log_text(self.parent, yaml.safe_dump(tree, sort_keys=False), "params.yaml")
+        self._log_params(self.child_id, tree)
+        if not self.store.client.get_run(self.parent_id).data.params:
+            self._log_params(self.parent_id, tree)
+            self.store.client.log_text(self.parent_id, yaml.safe_dump(tree, sort_keys=False), "params.yaml")
 
-    def _log_params(self, run: str, tree: Mapping[str, Any]) -> None:
+    def _log_params(self, run_id: str, tree: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        params = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in flatten(tree).items()]
-        for start in range(0, len(params), LARGEST_BATCH):
-            self.store.client.log_batch(run, params=params[start : start + LARGEST_BATCH])
+        params = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in flatten_keys(tree).items()]
+        for start in range(0, len(params), MAX_PARAMS_PER_CALL):
+            self.store.client.log_batch(run_id, params=params[start : start + MAX_PARAMS_PER_CALL])
 
-    def _log_metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
+    def _log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self.store.client.log_batch(run, metrics=[Metric(key, value, now, step) for key, value in values.items()])
+        self.store.client.log_batch(run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
 
     def _tag_input(self, path: Path) -> None:
         md5 = content_md5(path)
-        self._tag(self.child, f"input.{md5}", path.as_posix())
-        self._tag(self.parent, f"md5.{_plain(path.name)}", md5)
-        origin = producer(self.store, md5)
-        if origin:
-            self._tag(self.child, f"origin.{md5}", origin.info.run_id)
+        self._tag(self.child_id, f"input.{md5}", path.as_posix())
+        self._tag(self.parent_id, f"md5.{_tag_name(path.name)}", md5)
+        producer = find_producer(self.store, md5)
+        if producer:
+            self._tag(self.child_id, f"origin.{md5}", producer.info.run_id)
 
     def _copy_metrics(self) -> None:
-        child = self.store.client.get_run(self.child)
-        values: dict[str, float] = {}
-        for run in (child, *ancestors(self.store, child)):
+        child = self.store.client.get_run(self.child_id)
+        metrics: dict[str, float] = {}
+        for run in (child, *iterate_ancestors(self.store, child)):
             for key, value in run.data.metrics.items():
-                values.setdefault(f"{run.data.tags['stage']}/{key}", value)
-        known = self.store.client.get_run(self.parent).data.metrics
-        fresh = {key: value for key, value in values.items() if known.get(key) != value}
-        self._log_metrics(self.parent, fresh)
+                metrics.setdefault(f"{run.data.tags['stage']}/{key}", value)
+        logged = self.store.client.get_run(self.parent_id).data.metrics
+        self._log_metrics(self.parent_id, {key: value for key, value in metrics.items() if logged.get(key) != value})
 
-    def _tag(self, run: str, key: str, value: str) -> None:
-        self.store.client.set_tag(run, key, value)
+    def _tag(self, run_id: str, key: str, value: str) -> None:
+        self.store.client.set_tag(run_id, key, value)
 
 
-def mark_killed(store: MlflowStore) -> None:
-    """Close the runs whose process is gone: a kill -9 or a power cut leaves them running for ever."""
-    for run in store.client.search_runs([store.experiment], "attributes.status = 'RUNNING'"):
+def mark_killed_runs(store: MlflowStore) -> None:
+    """End as KILLED the running runs whose process has ended, for instance by kill -9 or a power cut."""
+    for run in store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'"):
         owner = run.data.tags.get("process") or run.data.tags.get("pipeline")
-        if owner and Process.parse(owner).gone():
+        if owner and Process.parse(owner).has_exited():
             store.client.set_terminated(run.info.run_id, "KILLED")
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A tree of sections as one level with dotted keys, as `dvc exp run -S` names them."""
+def flatten_keys(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested sections to one level with dotted keys, as in `dvc exp run -S`."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
+            flat |= flatten_keys(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat
 
 
-def _parent_of(store: MlflowStore, owner: Process) -> Any | None:
+def _find_parent(store: MlflowStore, owner: Process) -> Any | None:
     pattern = f"{owner.host}:{owner.pid}:%".replace("'", "")
-    for run in store.client.search_runs([store.experiment], f"tags.pipeline LIKE '{pattern}'"):
-        if Process.parse(run.data.tags["pipeline"]).same(owner):
+    for run in store.client.search_runs([store.experiment_id], f"tags.pipeline LIKE '{pattern}'"):
+        if Process.parse(run.data.tags["pipeline"]).is_same(owner):
             return run
     return None
 
 
 def _source_tags() -> dict[str, str]:
-    """Where the run's code came from, under the names that MLflow's pages show."""
+    """Return script, user, commit and DVC experiment under the tag names that MLflow's pages show."""
     tags = {"mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL", "mlflow.user": getpass.getuser()}
     commit = _git("rev-parse", "HEAD")
     if commit:
@@ -181,5 +179,6 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _plain(name: str) -> str:
+def _tag_name(name: str) -> str:
+    """Replace the characters that a tag name of MLflow may not have."""
     return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)

@@ -1,4 +1,4 @@
-"""The model that MLflow logs ("models from code"): photos in, faces with names out.
+"""MLflow model script ("models from code"): photos in, named faces out.
 
 faces = mlflow.pyfunc.load_model("runs:/.../identifier").predict(["photo.jpg"])
 """
@@ -15,33 +15,33 @@ from onelook.gallery.gallery import open_gallery
 
 
 class FaceIdentifier(PythonModel):
-    """A gallery and its model, as the artifacts "gallery" and "model"."""
+    """A pyfunc model over the artifacts "gallery" and "model"."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Open the gallery with its model."""
         self.gallery = open_gallery(context.artifacts["gallery"], model=context.artifacts["model"])
 
-    # Without type hints: MLflow would make a schema of them that shuts images out.
+    # No type hints: MLflow would turn them into a schema that rejects images.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Say who is in each photo.
+        """Identify the faces of each photo.
 
         Args:
-            context: not read again, see `load_context`.
+            context: unused, see `load_context`.
             model_input: photos, each a path or an upright RGB uint8 image (H, W, 3): one, a list, a Series, or a
                 DataFrame whose first column holds them.
-            params: there are none.
+            params: unused.
 
         Returns:
-            Per photo a list of faces, best detection first: box, landmarks, score, name (None: unknown), similarity and
-            nearest, as in `IdentifiedFace`.
+            Per photo a list of faces, by descending detection score: box, landmarks, score, name (None: unknown),
+            similarity and nearest, as in `IdentifiedFace`.
 
         Raises:
             PhotoError: a photo cannot be read.
         """
-        return [[face.record() for face in self.gallery.identify(photo)] for photo in _photos(model_input)]
+        return [[face.to_dict() for face in self.gallery.identify(photo)] for photo in _as_list(model_input)]
 
 
-def _photos(model_input: Any) -> list[str | Path | np.ndarray]:
+def _as_list(model_input: Any) -> list[str | Path | np.ndarray]:
     if isinstance(model_input, pd.DataFrame):
         model_input = model_input.iloc[:, 0]
     if isinstance(model_input, str | Path):

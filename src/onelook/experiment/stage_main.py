@@ -1,21 +1,27 @@
-"""The frame every stage file runs in: what a user sees when a stage cannot go on."""
+"""Entry point of the stage scripts: logging, error messages and exit codes."""
 
+import logging
 import sys
 from collections.abc import Callable
 
 from onelook.errors import OnelookError
 from onelook.interrupts import redeliver_interrupts
+from onelook.logs import configure_logging
+from onelook.process import configure_process
+
+logger = logging.getLogger(__name__)
 
 
 def stage_main(main: Callable[[], None]) -> None:
-    """Run a stage; an OnelookError ends it with its own lines on stderr and exit code 1, Ctrl-C with 130."""
+    """Run a stage; exit with 1 and a message on an OnelookError, with 130 on Ctrl-C."""
+    configure_logging(verbosity=1)
+    configure_process()
     try:
         with redeliver_interrupts():
             main()
     except OnelookError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        logger.error("%s", error)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last complete step", file=sys.stderr)
+        logger.warning("interrupted; the same command goes on from the last complete step")
         sys.exit(130)

@@ -1,7 +1,7 @@
-"""A stage's record as the stage sees it: the record can fail, but it cannot make the stage fail."""
+"""The MLflow run of a stage, as a context manager; failures of MLflow never stop the stage."""
 
+import logging
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,82 +10,88 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from onelook.experiment.mlflow_store import connect, project_root
+from onelook.experiment.mlflow_store import open_store, project_root
 from onelook.experiment.run_record import RunRecord
 from onelook.interrupts import Terminated
 from onelook.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 class StageRun:
     """A stage's run in MLflow.
 
-    Where MLflow cannot record (a locked database, a full disk), one line on stderr says so, once, and the stage goes on
+    If MLflow cannot record, for instance because the disk is full, one warning is logged. The stage then goes on
     without a record.
     """
 
     def __init__(self) -> None:
         self._record: RunRecord | None = None
 
-    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Record figures; with `step` (an epoch) they become points of a curve.
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log metrics; with `step`, an epoch, as points of a curve.
 
         Raises:
-            TypeError: a value that is not a number.
+            TypeError: a value is not a number.
         """
-        for name, value in values.items():
+        for name, value in metrics.items():
             if not isinstance(value, Real):
                 raise TypeError(f"metric {name}: {value!r} is not a number")
-        self._attempt(lambda record: record.metrics({name: float(value) for name, value in values.items()}, step))
+        self._attempt(lambda record: record.log_metrics({name: float(value) for name, value in metrics.items()}, step))
 
-    def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Copy a file, or a whole folder, into the run, under `folder` (a folder by default under its own name).
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Log a file or a folder, below `folder`; a folder goes below its own name by default.
 
         Raises:
-            FileNotFoundError: there is nothing at `path`.
+            FileNotFoundError: `path` does not exist.
         """
         path.stat()
-        self._attempt(lambda record: record.artifact(path, folder))
+        self._attempt(lambda record: record.log_artifact(path, folder))
 
-    def pyfunc(self, code: Path, artifacts: Mapping[str, Path], name: str) -> None:
-        """Record a model for `mlflow.pyfunc.load_model`: the file that defines it and the folders it reads.
+    def log_pyfunc(self, script: Path, artifacts: Mapping[str, Path], name: str) -> None:
+        """Log a model for `mlflow.pyfunc.load_model`, see `onelook.experiment.pyfunc_model.log_pyfunc`.
 
         Raises:
-            FileNotFoundError: the file or one of the folders is absent.
+            FileNotFoundError: the script or one of the folders does not exist.
         """
-        for path in (code, *artifacts.values()):
+        for path in (script, *artifacts.values()):
             path.stat()
-        self._attempt(lambda record: record.pyfunc(code, artifacts, name))
+        self._attempt(lambda record: record.log_pyfunc(script, artifacts, name))
 
     def _begin(self, stage: str, settings: Settings, inputs: Sequence[Path]) -> None:
-        with self._tolerating():
-            self._record = RunRecord(connect(project_root(Path.cwd())), stage)
+        with self._suppress_errors():
+            self._record = RunRecord(open_store(project_root(Path.cwd())), stage)
             self._record.start(settings, inputs)
 
     def _attempt(self, action: Callable[[RunRecord], None]) -> None:
         if self._record is not None:
-            with self._tolerating():
+            with self._suppress_errors():
                 action(self._record)
 
     @contextmanager
-    def _tolerating(self) -> Iterator[None]:
+    def _suppress_errors(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
             self._record = None
             reason = " ".join(str(error).split())[:300] or type(error).__name__
-            print(f"warning: MLflow lacks this run or a part of it ({reason}); the stage goes on", file=sys.stderr)
+            logger.warning("MLflow lacks this run or a part of it (%s); the stage goes on", reason)
 
 
 @contextmanager
 def stage_run(name: str, settings: Settings, *, inputs: Sequence[Path], outputs: Sequence[Path]) -> Iterator[StageRun]:
-    """Record the stage `name` while the body runs: FINISHED, FAILED on an exception, KILLED on SIGTERM or Ctrl-C.
+    """Record the body as a run of the stage `name`.
+
+    The run ends as FINISHED, as FAILED after an exception, or as KILLED after SIGTERM or Ctrl-C.
 
     Args:
-        inputs: files and folders the stage reads; by their content the runs that made them are found.
-        outputs: files and folders the body leaves complete.
+        name: name of the stage.
+        settings: settings of the run, logged as parameters.
+        inputs: files and folders that the stage reads; the runs that wrote them are found by content.
+        outputs: files and folders that are complete when the body ends.
     """
     run = StageRun()
-    with _sigterm_raises():
+    with _raise_on_sigterm():
         try:
             run._begin(name, settings, inputs)
             yield run
@@ -97,15 +103,15 @@ def stage_run(name: str, settings: Settings, *, inputs: Sequence[Path], outputs:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+def _raise_on_sigterm() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminate)
+    previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The embedding head as an exporter can follow it."""
+"""The embedding head in operations that can be traced to ONNX."""
 
 from math import log2
 
@@ -6,85 +6,80 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.geometry.alignment import TEMPLATE
+from onelook.geometry.alignment import REFERENCE_LANDMARKS
 from onelook.geometry.sampling_grid import roi_grid
-from onelook.model.embedding_head import EmbeddingHead
+from onelook.model.embedding_head import FINEST_DENSITY, MAX_POOLINGS, EmbeddingHead, FeatureSampler
 
 
-def halved_maps(x: Tensor, most: int) -> list[Tensor]:
-    """A map (B, c, H, W) and what is left of it after 1 to `most` halvings, as the embedding head halves it."""
-    levels = [x]
-    for _ in range(most):
-        levels.append(functional.avg_pool2d(levels[-1], 2, ceil_mode=True, count_include_pad=False))
-    return levels
+class OnnxEmbeddingHead(nn.Module):
+    """Embeddings (n, d), L2-normalized, of faces in the shared maps, with the weights of a head."""
+
+    def __init__(self, head: EmbeddingHead) -> None:
+        super().__init__()
+        self.head = head
+        self.dense_grid = LinearWarpGrid(head.sampler, FINEST_DENSITY * head.sampler.samples)
+        self.grid = LinearWarpGrid(head.sampler, head.sampler.samples)
+
+    def forward(self, maps: list[Tensor], landmarks: Tensor, owners: Tensor) -> Tensor:
+        """Embed faces.
+
+        Args:
+            maps: shared maps (B, c, H / stride, W / stride), fine to coarse.
+            landmarks: (n, 5, 2) in pixels.
+            owners: (n,) int64, the index of each face's image.
+        """
+        head = self.head
+        x = head.fusion[1:](self._project_samples(maps, landmarks, owners))
+        x = x.expand(-1, -1, head.grid_size, head.grid_size)
+        return functional.normalize(head.projection(head.gdc(head.expand(head.tail(x)))).flatten(1))
+
+    def _project_samples(self, maps: list[Tensor], landmarks: Tensor, owners: Tensor) -> Tensor:
+        """Sample all maps, project the samples and sum them: (n, channels, samples, samples)."""
+        sampler, projection = self.head.sampler, self.head.fusion[0]
+        assert isinstance(projection, nn.Conv2d)
+        dense_points, points = self.dense_grid(landmarks), self.grid(landmarks)
+        step = dense_points[:, 1] - dense_points[:, 0]
+        spacing = step.square().sum(-1).sqrt()
+        poolings = torch.log2(spacing / sampler.strides[0]).round().clamp(0, MAX_POOLINGS)
+        finest, *others = (maps[index] for index in self.head.map_indices)
+        side, channels = FINEST_DENSITY * sampler.samples, int(finest.shape[1])
+        levels = average_pyramid(finest, MAX_POOLINGS)
+        samples = sample_pyramid(levels, sampler.strides[0], poolings, dense_points, owners)
+        start = channels * FINEST_DENSITY**2
+        kernel = projection.weight[:, :start].reshape(-1, channels, FINEST_DENSITY, FINEST_DENSITY)
+        x = functional.conv2d(samples.reshape(-1, channels, side, side), kernel, projection.bias, stride=FINEST_DENSITY)
+        for each, stride in zip(others, sampler.strides[1:], strict=True):
+            # The other maps are sampled half as densely, so they are pooled once less.
+            fewer = int(log2(stride / sampler.strides[0])) - 1
+            levels = average_pyramid(each, MAX_POOLINGS - fewer)
+            samples = sample_pyramid(levels, stride, (poolings - fewer).clamp(min=0), points, owners)
+            channels = int(each.shape[1])
+            kernel = projection.weight[:, start : start + channels]
+            x = x + functional.conv2d(samples.reshape(-1, channels, sampler.samples, sampler.samples), kernel)
+            start += channels
+        return x
 
 
-def sample_levels(levels: list[Tensor], stride: int, chosen: Tensor, points: Tensor, owners: Tensor) -> Tensor:
-    """Bilinear samples, each face's from the level it needs; outside a map all is 0.
+class LinearWarpGrid(nn.Module):
+    """Sampling grid of faces as a constant matrix: landmarks (n, 5, 2) -> points (n, samples * samples, 2).
 
-    Args:
-        levels: of one map, (B, c, H, W), each half as large as the one before it.
-        stride: of the first level, in pixels.
-        chosen: (n,) float, a whole number, the level that each face asks for; it gets one before it where a map of one
-            row or column could not be halved.
-        points: (n, p, 2) x and y in pixels.
-        owners: (n,) int64, the image each face lies in.
-
-    Returns:
-        (n, c, p).
-    """
-    # (levels, 4): images, channels, height and width of each.
-    sizes = torch.stack([torch._shape_as_tensor(level) for level in levels])
-    halvable = (sizes[:-1, 2:].amin(1) > 1).long().sum()
-    level = torch.minimum(chosen, halvable.float()).long()
-    cells = sizes[:, 0] * sizes[:, 2] * sizes[:, 3]
-    height, width = sizes[:, 2][level][:, None], sizes[:, 3][level][:, None]
-    first = (cells.cumsum(0) - cells)[level][:, None] + owners[:, None] * height * width
-    strides = torch.tensor([float(stride * 2**number) for number in range(len(levels))])[level]
-    places = points / strides[:, None, None] - 0.5
-    lows = places.floor()
-    shares = places - lows
-    # Compared as floats: OpenCV's reader cannot compare whole numbers.
-    right_end, low_end = width.float(), height.float()
-    table = torch.cat([each.permute(0, 2, 3, 1).flatten(0, 2) for each in levels])
-    sampled: Tensor | None = None
-    for down in (0, 1):
-        for right in (0, 1):
-            x, y = lows[..., 0] + right, lows[..., 1] + down
-            inside = (x >= 0) & (x < right_end) & (y >= 0) & (y < low_end)
-            weight = _share(shares[..., 0], right) * _share(shares[..., 1], down) * inside
-            column, row = x.clamp(min=0).minimum(right_end - 1), y.clamp(min=0).minimum(low_end - 1)
-            at = first + row.long() * width + column.long()
-            part = functional.embedding(at, table) * weight[..., None]
-            sampled = part if sampled is None else sampled + part
-    assert sampled is not None
-    return sampled.transpose(1, 2)
-
-
-def _share(share: Tensor, upper: int) -> Tensor:
-    return share if upper else 1 - share
-
-
-class FaceGrid(nn.Module):
-    """Points (n, samples * samples, 2; x and y in pixels, row by row) of faces given by landmarks (n, 5, 2).
-
-    A least-squares similarity from a fixed template is linear in the points it leads to (and so is their mean), so the
-    grid is a matrix, made once in double precision. The upright square's side is no linear function of the points: its
-    grid is one for the template, moved and scaled.
+    Points are x and y in pixels, row by row. The least-squares similarity from a fixed template is linear in the
+    landmarks, and so is their mean: the `warp` and `center` grids are one matrix each, computed in float64. The side of
+    the `roi` grid is not linear in the landmarks: it is the grid of the template, moved and scaled.
     """
 
-    def __init__(self, head: EmbeddingHead, samples: int) -> None:
+    def __init__(self, sampler: FeatureSampler, samples: int) -> None:
         super().__init__()
         self.matrix: Tensor
         self.upright: Tensor | None
         self.side: Tensor
         self.samples = samples**2
-        template = torch.from_numpy(TEMPLATE).double()
+        template = torch.from_numpy(REFERENCE_LANDMARKS).double()
         linear = upright = None
-        if head.grid is roi_grid:
-            upright = (roi_grid(template[None], samples, head.extent) - template.mean(0)).reshape(-1, 2).float()
+        if sampler.grid is roi_grid:
+            upright = (roi_grid(template[None], samples, sampler.extent) - template.mean(0)).reshape(-1, 2).float()
         else:
-            linear = head.grid(torch.eye(10).double().reshape(10, 5, 2), samples, head.extent).flatten(1).float()
+            linear = sampler.grid(torch.eye(10).double().reshape(10, 5, 2), samples, sampler.extent).flatten(1).float()
         self.register_buffer("matrix", linear)
         self.register_buffer("upright", upright)
         self.register_buffer("side", _longer_side(template).float())
@@ -100,53 +95,55 @@ def _longer_side(points: Tensor) -> Tensor:
     return (points.amax(-2) - points.amin(-2)).amax(-1)
 
 
-# As the head has them: the finest map's samples along each side of a cell, and the most halvings.
-_DENSER = 2
-_MOST_HALVINGS = 5
+def average_pyramid(x: Tensor, poolings: int) -> list[Tensor]:
+    """Return a map (B, c, H, W) and its results of 1 to `poolings` average poolings."""
+    levels = [x]
+    for _ in range(poolings):
+        levels.append(functional.avg_pool2d(levels[-1], 2, ceil_mode=True, count_include_pad=False))
+    return levels
 
 
-class FaceEmbedding(nn.Module):
-    """Embeddings (n, size), of length 1, of faces in shared maps, with the weights of a head."""
+def sample_pyramid(levels: list[Tensor], stride: int, chosen: Tensor, points: Tensor, owners: Tensor) -> Tensor:
+    """Sample maps bilinearly, each face from its own pyramid level, with zeros outside the map.
 
-    def __init__(self, head: EmbeddingHead) -> None:
-        super().__init__()
-        self.head = head
-        self.dense = FaceGrid(head, _DENSER * head.sampled)
-        self.plain = FaceGrid(head, head.sampled)
+    Args:
+        levels: (B, c, H, W) each, every level half the size of the one before it.
+        stride: of the first level, in pixels.
+        chosen: (n,) float holding integers, the level of each face; limited to the levels that exist, as a map of
+            one row or column is not pooled.
+        points: (n, p, 2) x and y in pixels.
+        owners: (n,) int64, the index of each face's image.
 
-    def forward(self, maps: list[Tensor], landmarks: Tensor, owners: Tensor) -> Tensor:
-        """Embed faces.
+    Returns:
+        (n, c, p).
+    """
+    # (levels, 4): B, c, H and W of each.
+    shapes = torch.stack([torch._shape_as_tensor(level) for level in levels])
+    halvable = (shapes[:-1, 2:].amin(1) > 1).long().sum()
+    level = torch.minimum(chosen, halvable.float()).long()
+    cells = shapes[:, 0] * shapes[:, 2] * shapes[:, 3]
+    height, width = shapes[:, 2][level][:, None], shapes[:, 3][level][:, None]
+    first = (cells.cumsum(0) - cells)[level][:, None] + owners[:, None] * height * width
+    strides = torch.tensor([float(stride * 2**number) for number in range(len(levels))])[level]
+    coordinates = points / strides[:, None, None] - 0.5
+    low = coordinates.floor()
+    fractions = coordinates - low
+    # Compared as floats: OpenCV's ONNX reader cannot compare integers.
+    x_end, y_end = width.float(), height.float()
+    table = torch.cat([each.permute(0, 2, 3, 1).flatten(0, 2) for each in levels])
+    sampled: Tensor | None = None
+    for down in (0, 1):
+        for right in (0, 1):
+            x, y = low[..., 0] + right, low[..., 1] + down
+            inside = (x >= 0) & (x < x_end) & (y >= 0) & (y < y_end)
+            weight = _weight(fractions[..., 0], right) * _weight(fractions[..., 1], down) * inside
+            column, row = x.clamp(min=0).minimum(x_end - 1), y.clamp(min=0).minimum(y_end - 1)
+            index = first + row.long() * width + column.long()
+            part = functional.embedding(index, table) * weight[..., None]
+            sampled = part if sampled is None else sampled + part
+    assert sampled is not None
+    return sampled.transpose(1, 2)
 
-        Args:
-            maps: shared maps (B, c, H / stride, W / stride), fine to coarse.
-            landmarks: (n, 5, 2) in pixels.
-            owners: (n,) int64, the image each face lies in.
-        """
-        head = self.head
-        x = head.fuse[1:](self._fused(maps, landmarks, owners)).expand(-1, -1, head.samples, head.samples)
-        return functional.normalize(head.out(head.gather(head.widen(head.tail(x)))).flatten(1))
 
-    def _fused(self, maps: list[Tensor], landmarks: Tensor, owners: Tensor) -> Tensor:
-        """The samples of all maps projected and summed: (n, channels, sampled, sampled)."""
-        head, projection = self.head, self.head.fuse[0]
-        assert isinstance(projection, nn.Conv2d)
-        dense, plain = self.dense(landmarks), self.plain(landmarks)
-        step = dense[:, 1] - dense[:, 0]
-        spacing = step.square().sum(-1).sqrt()
-        halvings = torch.log2(spacing / head.strides[0]).round().clamp(0, _MOST_HALVINGS)
-        finest, *others = (maps[place] for place in head.places)
-        side, channels = _DENSER * head.sampled, int(finest.shape[1])
-        samples = sample_levels(halved_maps(finest, _MOST_HALVINGS), head.strides[0], halvings, dense, owners)
-        start = channels * _DENSER**2
-        kernel = projection.weight[:, :start].reshape(-1, channels, _DENSER, _DENSER)
-        x = functional.conv2d(samples.reshape(-1, channels, side, side), kernel, projection.bias, stride=_DENSER)
-        for each, stride in zip(others, head.strides[1:], strict=True):
-            # The other maps are sampled half as densely, so they may stay twice as fine.
-            later = int(log2(stride / head.strides[0])) - 1
-            levels = halved_maps(each, _MOST_HALVINGS - later)
-            samples = sample_levels(levels, stride, (halvings - later).clamp(min=0), plain, owners)
-            channels = int(each.shape[1])
-            kernel = projection.weight[:, start : start + channels]
-            x = x + functional.conv2d(samples.reshape(-1, channels, head.sampled, head.sampled), kernel)
-            start += channels
-        return x
+def _weight(fraction: Tensor, upper: int) -> Tensor:
+    return fraction if upper else 1 - fraction

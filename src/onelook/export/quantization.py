@@ -1,10 +1,12 @@
-"""An exported pass with whole numbers of 8 bits in the convolutions where they save time and cost little.
+"""Static 8-bit quantization of an exported graph.
 
-Weights and what goes in and out of a convolution are rounded to 256 levels whose range is that of example photos
-(static quantization, one range for each output channel of a weight: Jacob et al., "Quantization and training of neural
-networks for efficient integer-arithmetic-only inference", 2018). What is left in float was measured to be worth it:
-the first layers and the embedding's widest, where one range fits no channel well, and the heads, whose landmarks say
-where a face is sampled. Depthwise convolutions are no faster in whole numbers.
+Weights and activations of a convolution are rounded to 256 levels over the range measured on calibration images.
+Weights have one range per output channel. Reference: Jacob et al., "Quantization and training of neural networks for
+efficient integer-arithmetic-only inference", 2018. These stay in float32 (measured by `benchmarks/int8.py`):
+
+- the first layers and the widest layer of the embedding head, where one range fits no channel well;
+- the detection heads, whose landmarks decide where a face is sampled;
+- depthwise convolutions, which are no faster in 8 bits.
 """
 
 import logging
@@ -21,35 +23,35 @@ from onelook.inference.resize import resize_to_longest_side
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import DetectSettings
 
-# Example photos: ranges hardly move with more.
-EXAMPLES = 60
+# More images hardly change the measured ranges.
+MAX_CALIBRATION_IMAGES = 60
 _DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=640)
-# Parts of the network by their names in the graph, and the least input channels a convolution there must have.
-_PARTS = {"/detector/backbone/": 64, "/detector/fpn/": 1, "/detector/context.": 1, "/embedding/tail/": 1}
+# Parts of the network to quantize, by their names in the graph, with the least input channels of a convolution there.
+_MIN_INPUT_CHANNELS = {"/detector/backbone/": 64, "/detector/fpn/": 1, "/detector/context.": 1, "/embedding/tail/": 1}
 
 
-def read_examples(photos: Sequence[Path], looker: TorchPredictor) -> list[np.ndarray]:
-    """Those that show a face of up to `EXAMPLES` photos spread over those given, of at most 640 pixels a side.
+def read_calibration_images(photos: Sequence[Path], predictor: TorchPredictor) -> list[np.ndarray]:
+    """Read evenly spaced photos, at most `MAX_CALIBRATION_IMAGES`, and return those with faces.
 
-    What cannot be read is passed over.
+    Images are scaled down to 640 pixels a side. Unreadable photos are skipped.
     """
-    examples = []
-    for path in photos[:: max(1, len(photos) // EXAMPLES)][:EXAMPLES]:
+    images = []
+    for path in photos[:: max(1, len(photos) // MAX_CALIBRATION_IMAGES)][:MAX_CALIBRATION_IMAGES]:
         try:
-            photo = resize_to_longest_side(read_image(path), _DETECT.longest_side)
+            image = resize_to_longest_side(read_image(path), _DETECT.longest_side)
         except PhotoError:
             continue
-        if len(looker.predict([photo], _DETECT)[0]):
-            examples.append(photo)
-    return examples
+        if len(predictor.predict([image], _DETECT)[0]):
+            images.append(image)
+    return images
 
 
-def quantize(graph: onnx.ModelProto, examples: Sequence[np.ndarray]) -> onnx.ModelProto:
-    """The same pass with 8-bit convolutions.
+def quantize_convolutions(graph: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
+    """Quantize the costly convolutions of a graph to 8 bits.
 
     Args:
-        graph: the whole pass, as `onelook.export.onnx_writer` makes it.
-        examples: RGB uint8 (H, W, 3) that show faces, as otherwise nobody's embedding is measured.
+        graph: as traced by `onelook.export.onnx_writer`.
+        images: RGB uint8 (H, W, 3) with faces; without a face no range of the embedding head is measured.
 
     Raises:
         ModelError: onnxruntime is not installed.
@@ -58,43 +60,44 @@ def quantize(graph: onnx.ModelProto, examples: Sequence[np.ndarray]) -> onnx.Mod
         from onnxruntime import quantization
     except ImportError as error:
         raise ModelError("int8 needs onnxruntime; `pip install 'onelook[onnx]'`") from error
-    logging.disable(logging.WARNING)  # it asks for a pass of its optimizer first, which this graph has no need of
+    logging.disable(logging.WARNING)  # onnxruntime recommends a preprocessing pass that this graph does not need
     try:
         with tempfile.TemporaryDirectory() as folder:
-            written = Path(folder) / "int8.onnx"
+            file = Path(folder) / "int8.onnx"
             quantization.quantize_static(
                 graph,
-                written,
-                _Inputs(examples),
+                file,
+                _CalibrationReader(images),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
-                reduce_range=True,  # weights of 7 bits, whose products no processor's short sums overflow
+                reduce_range=True,  # 7-bit weights, whose sums of products fit 16 bits on processors without VNNI
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
                 op_types_to_quantize=["Conv"],
-                nodes_to_quantize=list(_worth_it(graph)),
+                nodes_to_quantize=list(_select_convolutions(graph)),
             )
-            return onnx.load(written)
+            return onnx.load(file)
     finally:
         logging.disable(logging.NOTSET)
 
 
-def _worth_it(graph: onnx.ModelProto) -> Iterator[str]:
-    """The names of the convolutions to quantize."""
-    channels = {each.name: each.dims[1] for each in graph.graph.initializer if len(each.dims) == 4}
+def _select_convolutions(graph: onnx.ModelProto) -> Iterator[str]:
+    """Yield the node names of the convolutions to quantize."""
+    input_channels = {each.name: each.dims[1] for each in graph.graph.initializer if len(each.dims) == 4}
     for node in graph.graph.node:
         groups = [each.i for each in node.attribute if each.name == "group"]
-        least = next((least for part, least in _PARTS.items() if part in node.name), None)
-        if node.op_type == "Conv" and groups == [1] and least is not None and channels[node.input[1]] >= least:
+        minimum = next((least for part, least in _MIN_INPUT_CHANNELS.items() if part in node.name), None)
+        selected = node.op_type == "Conv" and groups == [1] and minimum is not None
+        if selected and input_channels[node.input[1]] >= minimum:
             yield node.name
 
 
-class _Inputs:
-    """The examples one after the other, as onnxruntime asks for them."""
+class _CalibrationReader:
+    """onnxruntime's `CalibrationDataReader` over images."""
 
-    def __init__(self, examples: Sequence[np.ndarray]) -> None:
-        terms = {"score": np.array([_DETECT.score], np.float32), "nms": np.array([_DETECT.nms], np.float32)}
-        self._left = iter([{"photos": photo[None], **terms} for photo in examples])
+    def __init__(self, images: Sequence[np.ndarray]) -> None:
+        thresholds = {"score": np.array([_DETECT.score], np.float32), "nms": np.array([_DETECT.nms], np.float32)}
+        self._inputs = iter([{"photos": image[None], **thresholds} for image in images])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._left, None)
+        return next(self._inputs, None)

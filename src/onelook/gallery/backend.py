@@ -1,4 +1,4 @@
-"""What a gallery keeps its people in and finds them by: a folder and FAISS, or Milvus."""
+"""GalleryBackend: the storage and search protocol that the FAISS folder and Milvus implement."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,117 +7,117 @@ from typing import Protocol
 import numpy as np
 
 from onelook.errors import GalleryError
-from onelook.gallery.data import Entry, GalleryData, GalleryMetadata
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
-from onelook.gallery.enrollment import Rows, Sorting
+from onelook.gallery.enrollment import Deduplication, EnrollmentBatch
 from onelook.gallery.faiss_index import Ranking
 from onelook.gallery.location import Location
 
 
 @dataclass(frozen=True, eq=False)
-class Nearest:
-    """The most similar people of some probes.
+class SearchResult:
+    """The two most similar people of each probe.
 
     Attributes:
-        ranking: two people a probe, places in `names`.
-        names: the people whom the ranking numbers; not all of the gallery's need be among them.
-        people: how many people the gallery has.
+        ranking: two neighbors per probe, as positions in `names`.
+        names: the people the ranking refers to; not necessarily all of the gallery.
+        people_count: number of people in the gallery.
     """
 
     ranking: Ranking
     names: Sequence[str]
-    people: int
+    people_count: int
 
 
 class GalleryBackend(Protocol):
-    """The people of one gallery, kept and searched.
+    """Storage and search of one gallery.
 
-    Names are taken as `check_name` makes them. Changes raise a GalleryError where the gallery cannot be changed, and
-    leave it then as it was.
+    Names are passed as `normalize_name` returns them. A change that fails raises a GalleryError and leaves the gallery
+    unchanged.
     """
 
     @property
-    def place(self) -> Location:
-        """Where the gallery is."""
+    def location(self) -> Location:
+        """Return the folder or Milvus address of the gallery."""
 
     @property
-    def terms(self) -> GalleryMetadata:
-        """What it was made with."""
+    def metadata(self) -> GalleryMetadata:
+        """Return the model, detection settings and threshold of the gallery."""
 
     def count_people(self) -> int:
-        """How many people are enrolled."""
+        """Count the enrolled people."""
 
     def count_photos(self) -> int:
-        """How many photos are enrolled."""
+        """Count the enrolled photos."""
 
     def people(self) -> dict[str, int]:
-        """How many photos everyone is enrolled with, sorted by name."""
+        """Return the number of photos of every person, sorted by name."""
 
-    def entries(self) -> dict[str, list[Entry]]:
-        """What everyone is enrolled with, people sorted by name."""
+    def faces_by_person(self) -> dict[str, list[EnrolledFace]]:
+        """Return the enrolled faces of every person, sorted by name."""
 
-    def known(self, names: Iterable[str]) -> dict[str, int]:
-        """How many photos those of these people have who are enrolled."""
+    def photo_counts(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the number of photos of these people, without those who are not enrolled."""
 
-    def owners(self, digests: Sequence[str]) -> dict[str, str]:
-        """Whose photos these are, by the SHA-256 of their bytes; who is enrolled with none of them is left out."""
+    def find_enrolled(self, digests: Sequence[str]) -> dict[str, str]:
+        """Map SHA-256 digests of photos to the person enrolled with them, without photos that are not enrolled."""
 
-    def search(self, probes: np.ndarray) -> Nearest:
-        """The most similar people of every probe (m, d) float32."""
+    def search(self, probes: np.ndarray) -> SearchResult:
+        """Find the two most similar people of every probe (m, d) float32."""
 
     def find_duplicates(self, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
-        """Whom these people resemble as much as a face must to get the name; see `alike.find_duplicates`."""
+        """Find people whose templates match those of the given people; see `duplicates.find_duplicates`."""
 
-    def add(self, rows: Rows, *, whole: bool) -> Sorting:
-        """Enroll the rows that the gallery lacks, and begin it where there is none.
+    def add(self, batch: EnrollmentBatch, *, all_or_nothing: bool) -> Deduplication:
+        """Enroll the faces of a batch that are new, and create the gallery if there is none.
 
         Args:
-            rows: of the model that made the gallery.
-            whole: nothing is added, and a GalleryError raised, where a photo is enrolled as somebody else.
+            batch: faces embedded with the gallery's model.
+            all_or_nothing: raise a GalleryError, and add nothing, if a photo is enrolled as another person.
 
         Returns:
-            What became of each row.
+            Which faces were added, already enrolled, or in conflict.
         """
 
     def rename(self, name: str, new: str) -> None:
-        """Give a person another name, which nobody has."""
+        """Give a person a new name."""
 
     def merge(self, name: str, into: str) -> None:
-        """Give one person's photos to another."""
+        """Relabel the photos of `name` as photos of `into`."""
 
     def forget(self, name: str) -> None:
         """Remove a person."""
 
     def revision(self) -> str:
-        """What tells the gallery as it is now from the gallery before and after any change."""
+        """Return a hash of the gallery's content, which every change changes."""
 
     def refresh(self) -> None:
-        """Take what others changed meanwhile; nobody where the gallery is gone."""
+        """Reload what other processes changed; the gallery is empty if it was deleted."""
 
-    def contents(self) -> GalleryData:
-        """All of it, read into memory: for copies, never for an answer or a change."""
+    def read_data(self) -> GalleryData:
+        """Read the whole gallery into memory, for copies, exports and backups."""
 
 
-class Made(Protocol):
-    """What tells one model from another: terms do, and a looker does."""
+class EmbeddingModel(Protocol):
+    """The identity of an embedding model; gallery metadata and a predictor both have it."""
 
     @property
     def fingerprint(self) -> str:
-        """Of the model."""
+        """Return the fingerprint of the model."""
 
     @property
     def embedding_size(self) -> int:
-        """Length of its embeddings."""
+        """Return the dimension of its embeddings."""
 
 
-def check_model(place: Location, terms: GalleryMetadata, made: Made) -> None:
-    """Refuse a model other than the one a gallery was made with.
+def check_model(location: Location, metadata: GalleryMetadata, model: EmbeddingModel) -> None:
+    """Check that a model is the one a gallery was made with.
 
     Raises:
-        GalleryError: it is another.
+        GalleryError: it is another model.
     """
-    if (terms.fingerprint, terms.embedding_size) != (made.fingerprint, made.embedding_size):
+    if (metadata.fingerprint, metadata.embedding_size) != (model.fingerprint, model.embedding_size):
         raise GalleryError(
-            f"{place}: made with model {terms.fingerprint[:12]}, this is model {made.fingerprint[:12]}; embeddings "
-            "of two models cannot be compared: name its own model (--model), or enroll again in a new folder"
+            f"{location}: made with model {metadata.fingerprint[:12]}, this is model {model.fingerprint[:12]}; "
+            "embeddings of two models cannot be compared: name its own model (--model), or enroll again in a new folder"
         )

@@ -1,4 +1,7 @@
-"""Open, create and restore the backend of a gallery, given its location."""
+"""Open, create, copy and restore a gallery at a location: a folder (FAISS) or Milvus.
+
+Milvus modules are imported only for a Milvus address, so that its packages stay optional.
+"""
 
 from onelook.gallery import storage
 from onelook.gallery.backend import GalleryBackend
@@ -7,69 +10,69 @@ from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.location import Location, MilvusAddress
 
 
-def is_gallery(place: Location) -> bool:
-    """Whether anything is there that must be read, or refused, as a gallery.
+def is_gallery(location: Location) -> bool:
+    """Return whether the location is occupied by a gallery, or by something that must be refused as one.
 
     Raises:
         GalleryError: Milvus cannot be used.
     """
-    if isinstance(place, MilvusAddress):
+    if isinstance(location, MilvusAddress):
         from onelook.gallery.milvus_backend.migration import has_gallery
 
-        return has_gallery(place)
-    return storage.is_gallery(place)
+        return has_gallery(location)
+    return storage.is_gallery(location)
 
 
-def open_backend(place: Location) -> GalleryBackend:
-    """The people of a gallery that is there.
+def open_backend(location: Location) -> GalleryBackend:
+    """Open an existing gallery.
 
     Raises:
         GalleryError: it is missing or damaged, or Milvus cannot be used.
     """
-    if isinstance(place, MilvusAddress):
+    if isinstance(location, MilvusAddress):
         from onelook.gallery.milvus_backend.backend import MilvusBackend
 
-        return MilvusBackend(place)
-    return FaissBackend(place, storage.read(place))
+        return MilvusBackend(location)
+    return FaissBackend(location, storage.read(location))
 
 
-def create_backend(place: Location, terms: GalleryMetadata) -> GalleryBackend:
-    """Nobody yet; the first enrollment begins the gallery.
+def create_backend(location: Location, metadata: GalleryMetadata) -> GalleryBackend:
+    """Create an empty gallery, which the first enrollment writes.
 
     Raises:
         GalleryError: Milvus cannot be used.
     """
-    if isinstance(place, MilvusAddress):
+    if isinstance(location, MilvusAddress):
         from onelook.gallery.milvus_backend.backend import MilvusBackend
 
-        return MilvusBackend(place, terms)
-    return FaissBackend(place, empty_gallery(terms))
+        return MilvusBackend(location, metadata)
+    return FaissBackend(location, empty_gallery(metadata))
 
 
-def write_gallery(place: Location, contents: GalleryData) -> None:
-    """Write a new gallery, which is there whole or not at all, for changes by hand.
-
-    Raises:
-        GalleryError: something is there already, or it cannot be written.
-    """
-    if isinstance(place, MilvusAddress):
-        from onelook.gallery.milvus_backend.migration import write_gallery
-
-        write_gallery(place, contents, replace=False)
-    else:
-        terms = contents.terms.model_copy(update={"managed": False})
-        storage.create(place, GalleryData(terms, contents.entries, contents.embeddings))
-
-
-def restore_gallery(place: Location, contents: GalleryData) -> None:
-    """Put back what a backup holds, in one step, in the place of what is there, damaged or not.
+def write_gallery(location: Location, data: GalleryData) -> None:
+    """Write a new unmanaged gallery atomically.
 
     Raises:
-        GalleryError: it cannot be written there, or is a gallery that the pipeline rebuilds.
+        GalleryError: the location is occupied, or cannot be written.
     """
-    if isinstance(place, MilvusAddress):
+    if isinstance(location, MilvusAddress):
         from onelook.gallery.milvus_backend.migration import write_gallery
 
-        write_gallery(place, contents, replace=True)
+        write_gallery(location, data, replace=False)
     else:
-        storage.restore(place, contents)
+        metadata = data.metadata.model_copy(update={"managed": False})
+        storage.create(location, GalleryData(metadata, data.faces, data.embeddings))
+
+
+def restore_gallery(location: Location, data: GalleryData) -> None:
+    """Replace a gallery, damaged or not, by the content of a backup, atomically.
+
+    Raises:
+        GalleryError: the location cannot be written, or holds a gallery that the pipeline rebuilds.
+    """
+    if isinstance(location, MilvusAddress):
+        from onelook.gallery.milvus_backend.migration import write_gallery
+
+        write_gallery(location, data, replace=True)
+    else:
+        storage.restore(location, data)

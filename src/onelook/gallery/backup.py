@@ -1,4 +1,4 @@
-"""A gallery in one file: a plain ZIP archive of the files that `layout` describes."""
+"""Back a gallery up into one file: an uncompressed ZIP archive of the files of `file_format`."""
 
 import io
 import zipfile
@@ -6,45 +6,45 @@ import zlib
 from pathlib import Path
 
 from onelook.errors import GalleryError
-from onelook.files import replacing
+from onelook.files import atomic_file
 from onelook.gallery.data import GalleryData
-from onelook.gallery.file_format import HEADER, pack, parse_header, unpack
+from onelook.gallery.file_format import HEADER_FILE, deserialize, parse_header, serialize
 
 
-def write_backup(path: Path, contents: GalleryData) -> None:
-    """Write what a gallery holds into a new file, in one step; same contents, same bytes.
+def write_backup(path: Path, data: GalleryData) -> None:
+    """Write gallery data into a new file atomically; equal data gives equal bytes.
 
     Raises:
-        GalleryError: the file is there already.
+        GalleryError: the file exists.
         OnelookError: it cannot be written.
     """
     if path.exists():
         raise GalleryError(f"{path}: is there already, and a backup is never written over; name another file")
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, data in pack(contents).items():
-            archive.writestr(zipfile.ZipInfo(name), data)
+    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, content in serialize(data).items():
+            archive.writestr(zipfile.ZipInfo(name), content)
 
 
 def read_backup(path: Path) -> GalleryData:
-    """Read a backup and check every byte of what it holds.
+    """Read a backup and verify the checksums of all its files.
 
     Raises:
         GalleryError: it is missing, damaged or no backup.
     """
     try:
-        data = path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read ({error.strerror or error})") from error
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
 
-            def fetch(name: str) -> bytes:
+            def read_member(name: str) -> bytes:
                 member = archive.getinfo(name)
-                # `pack` is stored as it is: what claims to be larger than the file, or is squeezed, is not ours.
-                if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(data):
+                # `write_backup` stores files uncompressed. Anything else is refused before it is unpacked (ZIP bombs).
+                if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(content):
                     raise zipfile.BadZipFile(name)
                 return archive.read(member)
 
-            return unpack(path, parse_header(path / HEADER, fetch(HEADER)), fetch)
+            return deserialize(path, parse_header(path / HEADER_FILE, read_member(HEADER_FILE)), read_member)
     except (GalleryError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError, EOFError) as error:
         raise GalleryError(f"{path}: no backup of a gallery, or a damaged one; use another copy") from error

@@ -1,4 +1,4 @@
-"""Enrolling many people: saved as it goes, begun again where it broke off, and every photo accounted for."""
+"""Enroll many people: saved at intervals, resumable after a crash, with every skipped photo reported."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -10,149 +10,158 @@ import numpy as np
 from onelook.errors import PhotoError
 from onelook.files import sha256
 from onelook.gallery.backend import GalleryBackend
-from onelook.gallery.data import Entry
+from onelook.gallery.data import EnrolledFace
 from onelook.gallery.duplicates import DuplicatePair
-from onelook.gallery.enrollment import PASS, embed_single_faces, stack_rows
+from onelook.gallery.enrollment import BATCH_SIZE, embed_single_faces, make_batch
 from onelook.gallery.enrollment_list import EnrollmentItem
-from onelook.gallery.names import check_name, photo_name
+from onelook.gallery.names import escape_path, normalize_name
 from onelook.inference.parallel import batched, parallel_map
 from onelook.inference.predictor import Predictor
 from onelook.settings import DetectSettings
 
-# Photos from one save to the next, and what share of the gallery they must be: a save writes a whole folder (0.6 s with
-# ten thousand faces), so that saves at a fixed distance would take ever more of the time; so they take a tenth.
-SAVE = 64
-SAVE_SHARE = 25
+# Photos between two saves: at least MIN_SAVE_INTERVAL, and 1/SAVE_INTERVAL_DIVISOR of the gallery. A save rewrites the
+# whole folder (0.6 s with ten thousand faces, `benchmarks/thumbnails.py`), so a fixed interval would make enrollment
+# quadratic in the number of photos; this one keeps saving at about a tenth of the time.
+MIN_SAVE_INTERVAL = 64
+SAVE_INTERVAL_DIVISOR = 25
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedPhoto:
     """A photo that was not enrolled.
 
     Attributes:
-        name: of the person it was meant for.
-        photo: its path.
-        why: one line that says what, where, and what to do.
+        name: person it was meant for.
+        photo: path of the photo.
+        reason: one line: what is wrong, where, and what to do.
     """
 
     name: str
     photo: str
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
-class Report:
-    """What an enrollment of many did.
+class EnrollmentReport:
+    """The result of a bulk enrollment.
 
     Attributes:
-        added: how many photos were enrolled.
-        known: how many were not, because the person had them already.
-        left_out: the photos not enrolled for another reason, sorted by name and photo.
-        missing: people who were named and have no photo in the gallery, sorted.
-        alike: people of this run who resemble somebody as much as a face must to get the name.
+        added: number of photos enrolled.
+        already_enrolled: number of photos that the person had already.
+        skipped: the photos not enrolled for another reason, sorted by name and photo.
+        missing_people: people of the list without any photo in the gallery, sorted.
+        duplicates: pairs of an enrolled person of this run and somebody who may be the same person.
     """
 
     added: int
-    known: int
-    left_out: tuple[LeftOut, ...]
-    missing: tuple[str, ...]
-    alike: tuple[DuplicatePair, ...]
+    already_enrolled: int
+    skipped: tuple[SkippedPhoto, ...]
+    missing_people: tuple[str, ...]
+    duplicates: tuple[DuplicatePair, ...]
 
 
-Seen = tuple[EnrollmentItem, tuple[Entry, np.ndarray] | PhotoError]
-"""A photo and its entry and embedding (d,) float32, or what is wrong with it."""
-Looking = Callable[[Iterator[EnrollmentItem]], Iterator[Seen]]
-"""Looks at photos, in their order."""
+PhotoResult = tuple[EnrollmentItem, tuple[EnrolledFace, np.ndarray] | PhotoError]
+"""An item with its face and embedding (d,) float32, or with the error that rules the photo out."""
+EmbedPhotos = Callable[[Iterator[EnrollmentItem]], Iterator[PhotoResult]]
+"""A function that embeds photos and yields the results in their order."""
 
 
-def look_in_passes(looker: Predictor, detect: DetectSettings, people: Iterator[EnrollmentItem]) -> Iterator[Seen]:
-    """Look at photos that each show one person alone, a few at a time; hardly more are taken than are looked at."""
+def embed_in_batches(
+    predictor: Predictor, detect: DetectSettings, items: Iterator[EnrollmentItem]
+) -> Iterator[PhotoResult]:
+    """Embed photos that each show one person alone, batch by batch in parallel threads.
 
-    def predict(some: list[EnrollmentItem]) -> list[Seen]:
-        return list(
-            zip(some, embed_single_faces(looker, detect, [(each.name, each.photo) for each in some]), strict=True)
-        )
+    Items are consumed only a few batches ahead of the results.
+    """
 
-    with closing(parallel_map(predict, batched(people, PASS))) as portions:
-        for seen in portions:
-            yield from seen
+    def embed(batch: list[EnrollmentItem]) -> list[PhotoResult]:
+        results = embed_single_faces(predictor, detect, [(item.name, item.photo) for item in batch])
+        return list(zip(batch, results, strict=True))
+
+    with closing(parallel_map(embed, batched(items, BATCH_SIZE))) as batches:
+        for results in batches:
+            yield from results
 
 
 class BulkEnrollment:
-    """Photos of many people on their way into a gallery."""
+    """A run that enrolls the photos of many people into a gallery."""
 
-    def __init__(self, engine: GalleryBackend, looking: Looking) -> None:
-        """Take what keeps the people, and what looks at photos."""
-        self._engine = engine
-        self._looking = looking
+    def __init__(self, backend: GalleryBackend, embed_photos: EmbedPhotos) -> None:
+        """Take the backend to enroll into, and the function that embeds photos."""
+        self._backend = backend
+        self._embed_photos = embed_photos
         self._added = 0
-        self._known = 0
-        self._named: set[str] = set()
-        self._changed: set[str] = set()
-        self._left_out: list[LeftOut] = []
+        self._already_enrolled = 0
+        self._listed_people: set[str] = set()
+        self._changed_people: set[str] = set()
+        self._skipped: list[SkippedPhoto] = []
 
-    def run(self, people: Iterable[EnrollmentItem]) -> Report:
-        """Enroll the photos as they are seen; what is enrolled already is known by its bytes and not looked at again.
+    def run(self, items: Iterable[EnrollmentItem]) -> EnrollmentReport:
+        """Embed and enroll photos; photos that are enrolled already are skipped by their SHA-256.
 
         Raises:
-            GalleryError: a name cannot be used, or the gallery cannot be changed; what was saved before stays.
+            GalleryError: a name cannot be used, or the gallery cannot be changed; earlier saves stay.
         """
-        rows: list[tuple[Entry, np.ndarray]] = []
-        enough = self._enough()
-        for each, outcome in self._looking(self._unknown(people)):
-            if isinstance(outcome, PhotoError):
-                self._leave_out(each.name, photo_name(each.photo), str(outcome))
+        embedded: list[tuple[EnrolledFace, np.ndarray]] = []
+        interval = self._save_interval()
+        for item, result in self._embed_photos(self._drop_enrolled(items)):
+            if isinstance(result, PhotoError):
+                self._skip(item.name, escape_path(item.photo), str(result))
             else:
-                rows.append(outcome)
-            if len(rows) >= enough:
-                self._save(rows)
-                rows, enough = [], self._enough()
-        self._save(rows)
-        missing = tuple(sorted(self._named - set(self._engine.known(self._named))))
-        alike = self._engine.find_duplicates(self._changed)
-        left_out = tuple(sorted(self._left_out, key=lambda each: (each.name, each.photo)))
-        return Report(self._added, self._known, left_out, missing, alike)
+                embedded.append(result)
+            if len(embedded) >= interval:
+                self._save(embedded)
+                embedded, interval = [], self._save_interval()
+        self._save(embedded)
+        enrolled = set(self._backend.photo_counts(self._listed_people))
+        return EnrollmentReport(
+            added=self._added,
+            already_enrolled=self._already_enrolled,
+            skipped=tuple(sorted(self._skipped, key=lambda photo: (photo.name, photo.photo))),
+            missing_people=tuple(sorted(self._listed_people - enrolled)),
+            duplicates=self._backend.find_duplicates(self._changed_people),
+        )
 
-    def _enough(self) -> int:
-        return max(SAVE, self._engine.count_photos() // SAVE_SHARE)
+    def _save_interval(self) -> int:
+        return max(MIN_SAVE_INTERVAL, self._backend.count_photos() // SAVE_INTERVAL_DIVISOR)
 
-    def _unknown(self, people: Iterable[EnrollmentItem]) -> Iterator[EnrollmentItem]:
-        for some in batched(people, PASS):
-            digests = [_digest(each.photo) for each in some]
-            owners = self._engine.owners(digests)  # at once: of Milvus it is a call
-            for each, digest in zip(some, digests, strict=True):
-                name, photo = check_name(each.name), photo_name(each.photo)
-                self._named.add(name)
-                owner = owners.get(digest)
-                if owner is None:
-                    yield EnrollmentItem(name, each.photo)
-                elif owner == name:
-                    self._known += 1
+    def _drop_enrolled(self, items: Iterable[EnrollmentItem]) -> Iterator[EnrollmentItem]:
+        for batch in batched(items, BATCH_SIZE):
+            digests = [_digest_or_empty(item.photo) for item in batch]
+            enrolled = self._backend.find_enrolled(digests)  # one call per batch: with Milvus it is a network request
+            for item, digest in zip(batch, digests, strict=True):
+                name, photo = normalize_name(item.name), escape_path(item.photo)
+                self._listed_people.add(name)
+                person = enrolled.get(digest)
+                if person is None:
+                    yield EnrollmentItem(name, item.photo)
+                elif person == name:
+                    self._already_enrolled += 1
                 else:
-                    self._leave_out(name, photo, _taken(photo, owner))
+                    self._skip(name, photo, _conflict_message(photo, person))
 
-    def _save(self, seen: list[tuple[Entry, np.ndarray]]) -> None:
-        if not seen:
+    def _save(self, embedded: list[tuple[EnrolledFace, np.ndarray]]) -> None:
+        if not embedded:
             return
-        rows = stack_rows(seen, self._engine.terms.embedding_size)
-        sorting = self._engine.add(rows, whole=False)
-        self._added += len(sorting.fresh)
-        self._known += len(sorting.known)
-        self._changed.update(rows.entries[i].person for i in sorting.fresh)
-        for i, owner in sorting.taken:
-            entry = rows.entries[i]
-            self._leave_out(entry.person, entry.photo, _taken(entry.photo, owner))
+        batch = make_batch(embedded, self._backend.metadata.embedding_size)
+        result = self._backend.add(batch, all_or_nothing=False)
+        self._added += len(result.new)
+        self._already_enrolled += len(result.already_enrolled)
+        self._changed_people.update(batch.faces[i].person for i in result.new)
+        for i, person in result.conflicts:
+            face = batch.faces[i]
+            self._skip(face.person, face.photo, _conflict_message(face.photo, person))
 
-    def _leave_out(self, name: str, photo: str, why: str) -> None:
-        self._left_out.append(LeftOut(name, photo, why))
+    def _skip(self, name: str, photo: str, reason: str) -> None:
+        self._skipped.append(SkippedPhoto(name, photo, reason))
 
 
-def _digest(path: Path) -> str:
+def _digest_or_empty(path: Path) -> str:
     try:
         return sha256(path)
-    except OSError:  # looking at it tells what is wrong
+    except OSError:  # reported when the photo is read to be embedded
         return ""
 
 
-def _taken(photo: str, owner: str) -> str:
-    return f"{photo}: this photo is enrolled as {owner}; take it from one of the two"
+def _conflict_message(photo: str, person: str) -> str:
+    return f"{photo}: this photo is enrolled as {person}; take it from one of the two"

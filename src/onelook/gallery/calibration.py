@@ -1,4 +1,4 @@
-"""The calibrated threshold: what the evaluation wrote, and a new gallery takes over."""
+"""The calibration file of a model: read calibration.json and make the metadata of a new gallery from it."""
 
 from pathlib import Path
 
@@ -11,19 +11,17 @@ from onelook.settings import DetectSettings
 
 
 class Calibration(BaseModel):
-    """A threshold for "unknown", and the model and way of looking that it holds for.
+    """An open-set threshold with the model and the detection settings it holds for."""
 
-    The threshold is None where the evaluated scenes showed nobody with a name. What it is for a gallery of another size
-    is told by `unknown`, where enough strangers were compared to know.
-    """
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
 
-    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
-
-    threshold: float | None
+    threshold: float | None = Field(description="null: nobody in the evaluated scenes has a name")
     target_fpir: float = Field(gt=0, lt=1)
     fingerprint: str = Field(min_length=1)
     detect: DetectSettings
-    unknown: ImpostorModel | None = None
+    impostor_model: ImpostorModel | None = Field(
+        default=None, alias="unknown", description="threshold by gallery size; null: too few non-mated probes"
+    )
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -46,8 +44,8 @@ def read_calibration(path: Path) -> Calibration:
         ) from error
 
 
-def calibrated_metadata(path: Path, fingerprint: str, embedding_size: int, *, managed: bool) -> GalleryMetadata:
-    """The terms of a new gallery, for the model of this fingerprint.
+def read_calibrated_metadata(path: Path, fingerprint: str, embedding_size: int, *, managed: bool) -> GalleryMetadata:
+    """Make the metadata of a new gallery from the calibration of its model.
 
     Raises:
         GalleryError: the calibration cannot be read, has no threshold, or is another model's.
@@ -69,6 +67,6 @@ def calibrated_metadata(path: Path, fingerprint: str, embedding_size: int, *, ma
         threshold=calibration.threshold,
         target_fpir=calibration.target_fpir,
         detect=calibration.detect,
-        unknown=calibration.unknown,
+        impostor_model=calibration.impostor_model,
         managed=managed,
     )

@@ -1,136 +1,140 @@
-"""What a gallery holds: its terms, and who each enrolled row is; and the changes that can be made to it."""
+"""Gallery records: metadata, enrolled faces with their embeddings, and the edits that people make to them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from onelook.errors import GalleryError
-from onelook.gallery.face_quality import Quality
+from onelook.face_quality import Quality
 from onelook.open_set import ImpostorModel
 from onelook.settings import DetectSettings
 
 
-class Part(BaseModel):
-    """A part of a gallery's files: no key is unknown, no number infinite."""
+class StrictModel(BaseModel):
+    """A record of a gallery file: unknown keys, wrong types, NaN and infinity are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
 
 
-class GalleryMetadata(Part):
-    """What a gallery was made with, fixed for its life."""
+class GalleryMetadata(StrictModel):
+    """Model, detection settings and threshold of a gallery, fixed when it is created."""
 
-    fingerprint: str = Field(min_length=1, description="of the model whose embeddings it holds")
+    fingerprint: str = Field(min_length=1, description="fingerprint of the model that computed the embeddings")
     embedding_size: PositiveInt
-    threshold: float = Field(description="lowest similarity at which a face gets a name, where nothing is `unknown`")
+    threshold: float = Field(description="lowest similarity at which a face is named, without an impostor model")
     target_fpir: float = Field(gt=0, lt=1, description="false-positive identification rate the threshold was set for")
-    detect: DetectSettings = Field(description="how photos are looked at; the threshold holds only for this")
-    managed: bool = Field(description="true: the pipeline rebuilds it, so changes by hand would be lost")
-    unknown: ImpostorModel | None = Field(
-        default=None, description="how the threshold follows the size; null: it does not"
+    detect: DetectSettings = Field(description="detection settings that the threshold was calibrated with")
+    managed: bool = Field(description="true: the pipeline rebuilds this gallery, so changes by hand would be lost")
+    # The key in the files is `unknown`, so that galleries written before the attribute was renamed still open.
+    impostor_model: ImpostorModel | None = Field(
+        default=None, alias="unknown", description="model of the threshold by gallery size; null: `threshold` holds"
     )
 
     def threshold_for(self, people: int) -> float:
-        """The lowest similarity at which a face gets a name, with so many people enrolled."""
-        return self.threshold if self.unknown is None else self.unknown.threshold(self.target_fpir, people)
+        """Return the identification threshold of a gallery with `people` people."""
+        if self.impostor_model is None:
+            return self.threshold
+        return self.impostor_model.threshold(self.target_fpir, people)
 
 
-class Entry(Part):
-    """Who an enrolled row is and where it comes from."""
+class EnrolledFace(StrictModel):
+    """An enrolled face: the person, the photo it comes from, its quality and its thumbnail."""
 
     person: str = Field(min_length=1)
-    photo: str = Field(description="the photo's path as it was given")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the photo's bytes")
-    quality: Quality | None = Field(default=None, description="None: enrolled before photos were measured")
+    photo: str = Field(description="path of the photo, as it was given")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the photo's bytes")
+    quality: Quality | None = Field(default=None, description="None: enrolled by a version that did not measure it")
     thumbnail: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9+/]+=*$", description="see `thumbnail`; None: enrolled before there were any"
+        default=None, pattern=r"^[A-Za-z0-9+/]+=*$", description="JPEG in base64; None: enrolled by an older version"
     )
 
     @property
     def weight(self) -> float:
-        """How much the row counts in its person's template, above 0 and at most 1."""
+        """Return the weight of the embedding in its person's template, 0 < weight <= 1."""
         return 1.0 if self.quality is None else self.quality.weight
 
 
 @dataclass(frozen=True, eq=False)
 class GalleryData:
-    """All a gallery holds.
+    """The whole content of a gallery; an edit returns a changed copy.
 
     Attributes:
-        terms: what it was made with.
-        entries: one per row, in the order of enrollment.
-        embeddings: (n, terms.embedding_size) float32, L2-normalized rows; row i is entries[i].
+        metadata: model, detection settings and threshold.
+        faces: one record per enrolled face, in the order of enrollment.
+        embeddings: (n, metadata.embedding_size) float32, L2-normalized; row i belongs to faces[i].
     """
 
-    terms: GalleryMetadata
-    entries: tuple[Entry, ...]
+    metadata: GalleryMetadata
+    faces: tuple[EnrolledFace, ...]
     embeddings: np.ndarray
 
-    def people(self) -> dict[str, list[Entry]]:
-        """The rows of every person, people sorted by name."""
-        rows: dict[str, list[Entry]] = {}
-        for entry in sorted(self.entries, key=lambda entry: entry.person):
-            rows.setdefault(entry.person, []).append(entry)
-        return rows
+    @property
+    def identities(self) -> list[str]:
+        """Return the person of each embedding."""
+        return [face.person for face in self.faces]
 
     @property
-    def owners(self) -> list[str]:
-        """Whose each row is."""
-        return [entry.person for entry in self.entries]
+    def weights(self) -> np.ndarray:
+        """Return the template weight (n,) float64 of each embedding."""
+        return np.asarray([face.weight for face in self.faces], np.float64)
 
-    def weighted(self) -> np.ndarray:
-        """The rows (n, d) float32 as long as they count: the direction of a person's sum is the person's template."""
-        weights = np.asarray([entry.weight for entry in self.entries], np.float32)
-        return self.embeddings * weights[:, None]
+    def faces_by_person(self) -> dict[str, list[EnrolledFace]]:
+        """Group the enrolled faces by person, people sorted by name."""
+        grouped: dict[str, list[EnrolledFace]] = {}
+        for face in sorted(self.faces, key=lambda face: face.person):
+            grouped.setdefault(face.person, []).append(face)
+        return grouped
 
-    def adding(self, entries: tuple[Entry, ...], embeddings: np.ndarray) -> "GalleryData":
-        """With these rows added at the end."""
-        return GalleryData(self.terms, self.entries + entries, np.concatenate([self.embeddings, embeddings]))
+    def add(self, faces: tuple[EnrolledFace, ...], embeddings: np.ndarray) -> "GalleryData":
+        """Append enrolled faces and their embeddings (k, d) float32."""
+        return GalleryData(self.metadata, self.faces + faces, np.concatenate([self.embeddings, embeddings]))
 
-    def without(self, person: str) -> "GalleryData":
-        """With every row of one person taken out.
-
-        Raises:
-            GalleryError: there is nobody of that name.
-        """
-        self._check_known(person)
-        keep = np.asarray([entry.person != person for entry in self.entries], bool)
-        entries = tuple(entry for entry in self.entries if entry.person != person)
-        return GalleryData(self.terms, entries, self.embeddings[keep])
-
-    def renamed(self, person: str, name: str) -> "GalleryData":
-        """With a person under another name.
+    def remove(self, person: str) -> "GalleryData":
+        """Remove all faces of one person.
 
         Raises:
-            GalleryError: there is nobody of that name, or somebody of the new one.
+            GalleryError: nobody of that name is enrolled.
         """
-        self._check_known(person)
-        if name != person and name in self.owners:
+        self._require_person(person)
+        keep = np.asarray([face.person != person for face in self.faces], bool)
+        faces = tuple(face for face in self.faces if face.person != person)
+        return GalleryData(self.metadata, faces, self.embeddings[keep])
+
+    def rename(self, person: str, name: str) -> "GalleryData":
+        """Give one person a new name.
+
+        Raises:
+            GalleryError: nobody of the old name is enrolled, or somebody of the new one is.
+        """
+        self._require_person(person)
+        if name != person and name in self.identities:
             raise GalleryError(f"{name}: enrolled already; `onelook merge` makes two people one")
-        return self._with_people(lambda known: name if known == person else known)
+        return self._relabel(person, name)
 
-    def merged(self, person: str, into: str) -> "GalleryData":
-        """With one person's rows given to another.
+    def merge(self, person: str, into: str) -> "GalleryData":
+        """Relabel the faces of `person` as faces of `into`.
 
         Raises:
-            GalleryError: there is nobody of one of the names, or both are the same.
+            GalleryError: nobody of one of the names is enrolled, or both names are the same.
         """
-        self._check_known(person)
-        self._check_known(into)
+        self._require_person(person)
+        self._require_person(into)
         if person == into:
             raise GalleryError(f"{person}: cannot be merged with itself; name two people")
-        return self._with_people(lambda known: into if known == person else known)
+        return self._relabel(person, into)
 
-    def _check_known(self, person: str) -> None:
-        if person not in self.owners:
+    def _require_person(self, person: str) -> None:
+        if person not in self.identities:
             raise GalleryError(f"{person}: nobody of that name is enrolled; `onelook gallery` lists who is")
 
-    def _with_people(self, name: Callable[[str], str]) -> "GalleryData":
-        entries = tuple(entry.model_copy(update={"person": name(entry.person)}) for entry in self.entries)
-        return GalleryData(self.terms, entries, self.embeddings)
+    def _relabel(self, person: str, name: str) -> "GalleryData":
+        faces = tuple(
+            face.model_copy(update={"person": name}) if face.person == person else face for face in self.faces
+        )
+        return GalleryData(self.metadata, faces, self.embeddings)
 
 
-def empty_gallery(terms: GalleryMetadata) -> GalleryData:
-    """A gallery with nobody in it."""
-    return GalleryData(terms, (), np.empty((0, terms.embedding_size), np.float32))
+def empty_gallery(metadata: GalleryMetadata) -> GalleryData:
+    """Return gallery data without people."""
+    return GalleryData(metadata, (), np.empty((0, metadata.embedding_size), np.float32))

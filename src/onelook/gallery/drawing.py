@@ -1,4 +1,4 @@
-"""A photo with the people in it named."""
+"""Draw identified faces into an image."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,22 @@ import numpy as np
 
 from onelook.drawing import ORANGE, SKY, draw_faces, draw_mesh
 from onelook.gallery.identification import IdentifiedFace
+from onelook.gallery.names import UNKNOWN_NAME
 
 
-def draw_identified(photo: np.ndarray, faces: Sequence[IdentifiedFace]) -> np.ndarray:
-    """Draw identified faces into a copy of a photo, RGB uint8 (H, W, 3): mesh, box, points, name; unknown is orange."""
+def draw_identified(image: np.ndarray, faces: Sequence[IdentifiedFace]) -> np.ndarray:
+    """Draw mesh, box, landmarks and name of each face into a copy of an RGB uint8 image (H, W, 3).
+
+    Named faces are blue, unknown ones orange.
+    """
     labels = [
-        (face.name or "unknown") + ("" if face.similarity is None else f" {face.similarity:.2f}") for face in faces
+        (face.name or UNKNOWN_NAME) + ("" if face.similarity is None else f" {face.similarity:.2f}") for face in faces
     ]
-    picture = photo
-    for face in faces:
+    colors = [ORANGE if face.name is None else SKY for face in faces]
+    drawn = image
+    for face, color in zip(faces, colors, strict=True):
         if face.mesh is not None:
-            picture = draw_mesh(picture, face.mesh, ORANGE if face.name is None else SKY)
-    return draw_faces(
-        picture,
-        np.asarray([face.box for face in faces]).reshape(-1, 4),
-        np.asarray([face.landmarks for face in faces]).reshape(-1, 5, 2),
-        labels,
-        [ORANGE if face.name is None else SKY for face in faces],
-    )
+            drawn = draw_mesh(drawn, face.mesh, color)
+    boxes = np.asarray([face.box for face in faces]).reshape(-1, 4)
+    landmarks = np.asarray([face.landmarks for face in faces]).reshape(-1, 5, 2)
+    return draw_faces(drawn, boxes, landmarks, labels, colors)

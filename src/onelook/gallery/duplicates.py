@@ -1,4 +1,4 @@
-"""People who may be one person under two names."""
+"""Find duplicate people: two names whose templates match at the gallery's threshold."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,35 +6,36 @@ from dataclasses import dataclass
 import numpy as np
 
 from onelook.gallery.data import GalleryData
-from onelook.gallery.faiss_index import templates
+from onelook.templates import make_person_templates
 
-_BLOCK = 1024
+# Templates compared in one matrix product, which takes _BLOCK_SIZE x people x 4 bytes.
+_BLOCK_SIZE = 1024
 
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """Two people whose templates are as similar as a face must be to a person to get the name."""
+    """Two people whose templates are at least as similar as the identification threshold."""
 
     name: str
     other: str
     similarity: float
 
 
-def find_duplicates(contents: GalleryData, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
-    """Whom the people of these names resemble at the gallery's threshold or above, the most similar pair first.
+def find_duplicates(data: GalleryData, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
+    """Find the people who match one of the named people, the most similar pair first.
 
-    They are pointed out and left as they are: twins do exist. A pair of two of the names comes once.
+    A pair of two of the names is returned once. The pairs are only reported, because twins exist.
     """
-    known, rows = templates(contents.weighted(), contents.owners)
-    asked = set(names)
-    places = np.asarray([place for place, name in enumerate(known) if name in asked], np.int64)
-    least = contents.terms.threshold_for(len(known))
+    people, rows = make_person_templates(data.embeddings, data.identities, data.weights)
+    queried = set(names)
+    positions = np.asarray([i for i, name in enumerate(people) if name in queried], np.int64)
+    threshold = data.metadata.threshold_for(len(people))
     pairs: list[DuplicatePair] = []
-    for start in range(0, len(places), _BLOCK):  # a block, because all at once would take the square of the gallery
-        block = places[start : start + _BLOCK]
+    for start in range(0, len(positions), _BLOCK_SIZE):
+        block = positions[start : start + _BLOCK_SIZE]
         similarities = rows[block] @ rows.T
-        for i, other in np.argwhere(similarities >= least):
-            mine = block[i]
-            if other > mine or (other < mine and known[other] not in asked):
-                pairs.append(DuplicatePair(known[mine], known[other], float(similarities[i, other])))
+        for i, other in np.argwhere(similarities >= threshold):
+            query = block[i]
+            if other > query or (other < query and people[other] not in queried):
+                pairs.append(DuplicatePair(people[query], people[other], float(similarities[i, other])))
     return tuple(sorted(pairs, key=lambda pair: (-pair.similarity, pair.name, pair.other)))

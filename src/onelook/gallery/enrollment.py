@@ -1,6 +1,6 @@
-"""From a photo to an enrolled row: the photos a gallery takes, and those it refuses."""
+"""Embed enrollment photos into a batch of faces, deduplicate the batch, and add it to a gallery."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,206 +10,210 @@ from onelook.data.image_io import read_image
 from onelook.data.manifest import Manifest, Split
 from onelook.detections import Detections
 from onelook.errors import GalleryError, PhotoError
+from onelook.face_quality import Quality, measure_face, quality_problem
 from onelook.files import sha256
-from onelook.gallery.data import Entry, GalleryData
-from onelook.gallery.face_quality import Quality, measure_face, quality_problem
-from onelook.gallery.names import check_name, photo_name
-from onelook.gallery.thumbnail import thumbnail
+from onelook.gallery.data import EnrolledFace, GalleryData
+from onelook.gallery.names import escape_path, normalize_name
+from onelook.gallery.thumbnail import make_thumbnail
 from onelook.geometry.boxes import pairwise_iou
 from onelook.inference.predictor import Predictor
 from onelook.settings import DetectSettings
 
-# The usual bar of detection benchmarks (PASCAL VOC): under it a detection is not the labeled face.
-LEAST_IOU = 0.5
-# Photos looked at in one pass. Eight of a phone's take 0.3 GB; more are hardly faster.
-PASS = 8
+# A detection with a lower IoU is not the labeled face (the threshold of PASCAL VOC).
+MIN_IOU = 0.5
+# Photos per forward pass: eight photos of a phone take 0.3 GB, and larger batches are hardly faster.
+BATCH_SIZE = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows ready for a gallery: entries and their embeddings (n, d) float32."""
+class EnrollmentBatch:
+    """Faces to enroll, with their embeddings (n, d) float32."""
 
-    entries: tuple[Entry, ...]
+    faces: tuple[EnrolledFace, ...]
     embeddings: np.ndarray
 
 
 @dataclass(frozen=True)
-class Sorting:
-    """What of some rows a gallery lacks, by their numbers.
+class Deduplication:
+    """A batch compared with a gallery by the SHA-256 of the photos; all numbers are positions in the batch.
 
     Attributes:
-        fresh: rows to add.
-        known: rows whose person has the photo already, or has it earlier among the rows.
-        taken: rows whose photo is somebody else's, each with that person's name.
+        new: faces to add.
+        already_enrolled: faces whose photo the same person has already, in the gallery or earlier in the batch.
+        conflicts: faces whose photo is enrolled as another person, with that person's name.
     """
 
-    fresh: tuple[int, ...]
-    known: tuple[int, ...]
-    taken: tuple[tuple[int, str], ...]
+    new: tuple[int, ...]
+    already_enrolled: tuple[int, ...]
+    conflicts: tuple[tuple[int, str], ...]
 
 
-def rows_of_person(looker: Predictor, detect: DetectSettings, name: str, photos: Sequence[Path]) -> Rows:
-    """Look at photos that each show one person alone.
+def embed_person(predictor: Predictor, detect: DetectSettings, name: str, photos: Sequence[Path]) -> EnrollmentBatch:
+    """Embed photos that each show one person alone.
 
     Raises:
         GalleryError: the name cannot be used.
         PhotoError: a photo cannot be read, or does not show exactly one face, large and sharp enough.
     """
-    people = [(check_name(name), photo) for photo in photos]
-    rows: list[tuple[Entry, np.ndarray]] = []
-    for start in range(0, len(people), PASS):
-        for seen in embed_single_faces(looker, detect, people[start : start + PASS]):
-            if isinstance(seen, PhotoError):
-                raise PhotoError(f"{seen}; nobody was enrolled") from seen
-            rows.append(seen)
-    return stack_rows(rows, looker.embedding_size)
+    items = [(normalize_name(name), photo) for photo in photos]
+    embedded: list[tuple[EnrolledFace, np.ndarray]] = []
+    for start in range(0, len(items), BATCH_SIZE):
+        for result in embed_single_faces(predictor, detect, items[start : start + BATCH_SIZE]):
+            if isinstance(result, PhotoError):
+                raise PhotoError(f"{result}; nobody was enrolled") from result
+            embedded.append(result)
+    return make_batch(embedded, predictor.embedding_size)
 
 
 def embed_single_faces(
-    looker: Predictor, detect: DetectSettings, people: Sequence[tuple[str, Path]]
-) -> list[tuple[Entry, np.ndarray] | PhotoError]:
-    """Look in one pass at photos that each show one person alone.
+    predictor: Predictor, detect: DetectSettings, items: Sequence[tuple[str, Path]]
+) -> list[tuple[EnrolledFace, np.ndarray] | PhotoError]:
+    """Embed photos that each show one person alone, in one forward pass.
 
     Args:
-        looker: the model.
-        detect: how to look.
-        people: a checked name and a photo each.
+        predictor: the model.
+        detect: detection settings.
+        items: a normalized name and a photo each.
 
     Returns:
-        For each its entry and embedding (d,) float32, or what is wrong with the photo.
+        For each photo its face and embedding (d,) float32, or the error that rules it out.
     """
-    images = [_read(path) for _, path in people]
-    found = iter(looker.predict([image for image in images if isinstance(image, np.ndarray)], detect))
-    seen: list[tuple[Entry, np.ndarray] | PhotoError] = []
-    for (name, path), image in zip(people, images, strict=True):
+    images = [_try_read_image(path) for _, path in items]
+    detections = iter(predictor.predict([image for image in images if isinstance(image, np.ndarray)], detect))
+    results: list[tuple[EnrolledFace, np.ndarray] | PhotoError] = []
+    for (name, path), image in zip(items, images, strict=True):
         if isinstance(image, PhotoError):
-            seen.append(image)
+            results.append(image)
             continue
-        faces = next(found)
+        detected = next(detections)
         try:
-            quality = _only_face(path, image, faces, detect)
+            quality = _check_single_face(path, image, detected, detect)
         except PhotoError as error:
-            seen.append(error)
+            results.append(error)
         else:
-            seen.append((_entry(name, path, quality, thumbnail(image, faces.boxes[0])), faces.embeddings[0]))
-    return seen
+            face = _make_face(name, path, quality, make_thumbnail(image, detected.boxes[0]))
+            results.append((face, detected.embeddings[0]))
+    return results
 
 
-def rows_of_scenes(
-    looker: Predictor, detect: DetectSettings, manifest: Manifest, split: Split
-) -> tuple[Rows, list[Path]]:
-    """Look at the labeled enrollment photos of a split; in each, the labeled people are taken and others left out.
+def embed_labeled_scenes(
+    predictor: Predictor, detect: DetectSettings, manifest: Manifest, split: Split
+) -> tuple[EnrollmentBatch, list[Path]]:
+    """Embed the labeled faces of the enrollment photos of a split.
 
-    The labels say who is meant, so small and blurred faces are taken too; they count little in the template.
+    Small and blurred faces are taken too, because the label says whose they are; their template weight is low.
 
     Returns:
-        The rows, in the manifest's order, and the photos in which a labeled person's face was not found.
+        The batch, in the manifest's order, and the photos in which a labeled face was not detected.
 
     Raises:
         PhotoError: a photo cannot be read.
-        GalleryError: nobody's face was found.
+        GalleryError: no labeled face was detected.
     """
-    rows: list[tuple[Entry, np.ndarray]] = []
+    embedded: list[tuple[EnrolledFace, np.ndarray]] = []
     missed: list[Path] = []
     for scene in manifest.select(split, "enroll"):
         path = manifest.path(scene)
         image = read_image(path)
-        found = looker.predict([image], detect)[0]
-        for face in scene.faces:
-            if face.identity is None:
+        detected = predictor.predict([image], detect)[0]
+        for label in scene.faces:
+            if label.identity is None:
                 continue
-            overlaps = pairwise_iou(face.box[None], found.boxes)[0]
-            if len(found) == 0 or overlaps.max() < LEAST_IOU:
+            overlaps = pairwise_iou(label.box[None], detected.boxes)[0]
+            if len(detected) == 0 or overlaps.max() < MIN_IOU:
                 missed.append(path)
                 continue
-            nearest = int(overlaps.argmax())
-            quality = _quality(image, found, nearest, detect)
-            small = thumbnail(image, found.boxes[nearest])
-            rows.append((_entry(check_name(face.identity), path, quality, small), found.embeddings[nearest]))
-    if not rows:
+            best = int(overlaps.argmax())
+            quality = _measure_quality(image, detected, best, detect)
+            thumbnail = make_thumbnail(image, detected.boxes[best])
+            face = _make_face(normalize_name(label.identity), path, quality, thumbnail)
+            embedded.append((face, detected.embeddings[best]))
+    if not embedded:
         raise GalleryError(
-            f"{manifest.root}: no enrollment photo of {split} has its face found; nobody can be enrolled"
+            f"{manifest.root}: no labeled face was detected in the enrollment photos of {split}; nobody can be enrolled"
         )
-    return stack_rows(rows, looker.embedding_size), missed
+    return make_batch(embedded, predictor.embedding_size), missed
 
 
-def sort_rows(contents: GalleryData, rows: Rows) -> Sorting:
-    """Which of the rows the contents lack, by the bytes of their photos."""
-    return sort_by_owner({entry.sha256: entry.person for entry in contents.entries}, rows)
+def digest_to_person(data: GalleryData) -> dict[str, str]:
+    """Map the SHA-256 of every enrolled photo to its person."""
+    return {face.sha256: face.person for face in data.faces}
 
 
-def sort_by_owner(enrolled: dict[str, str], rows: Rows) -> Sorting:
-    """Which of the rows are not enrolled, given whose each enrolled photo is, by the SHA-256 of its bytes."""
-    owners = dict(enrolled)
-    fresh: list[int] = []
-    known: list[int] = []
-    taken: list[tuple[int, str]] = []
-    for number, entry in enumerate(rows.entries):
-        owner = owners.get(entry.sha256)
-        if owner is None:
-            owners[entry.sha256] = entry.person
-            fresh.append(number)
-        elif owner == entry.person:
-            known.append(number)
+def deduplicate(enrolled: Mapping[str, str], batch: EnrollmentBatch) -> Deduplication:
+    """Compare a batch with the enrolled photos, given as a map of SHA-256 to person."""
+    people = dict(enrolled)
+    new: list[int] = []
+    already_enrolled: list[int] = []
+    conflicts: list[tuple[int, str]] = []
+    for number, face in enumerate(batch.faces):
+        person = people.get(face.sha256)
+        if person is None:
+            people[face.sha256] = face.person
+            new.append(number)
+        elif person == face.person:
+            already_enrolled.append(number)
         else:
-            taken.append((number, owner))
-    return Sorting(tuple(fresh), tuple(known), tuple(taken))
+            conflicts.append((number, person))
+    return Deduplication(tuple(new), tuple(already_enrolled), tuple(conflicts))
 
 
-def add_new(contents: GalleryData, rows: Rows) -> GalleryData:
-    """The contents with those rows added whose person does not have the photo already.
-
-    Raises:
-        GalleryError: a photo is enrolled as somebody else.
-    """
-    sorting = sort_rows(contents, rows)
-    refuse_taken(rows, sorting)
-    return add_fresh(contents, rows, sorting)
-
-
-def refuse_taken(rows: Rows, sorting: Sorting) -> None:
-    """Refuse rows of which a photo is somebody else's.
+def add_batch(data: GalleryData, batch: EnrollmentBatch) -> GalleryData:
+    """Add the new faces of a batch to gallery data.
 
     Raises:
-        GalleryError: one is.
+        GalleryError: a photo is enrolled as another person.
     """
-    for number, owner in sorting.taken:
-        raise GalleryError(f"{rows.entries[number].photo}: this photo is enrolled as {owner}; nobody was enrolled")
+    result = deduplicate(digest_to_person(data), batch)
+    refuse_conflicts(batch, result)
+    return add_new_faces(data, batch, result)
 
 
-def add_fresh(contents: GalleryData, rows: Rows, sorting: Sorting) -> GalleryData:
-    """The contents with the fresh rows added."""
-    return contents.adding(tuple(rows.entries[i] for i in sorting.fresh), rows.embeddings[list(sorting.fresh)])
+def refuse_conflicts(batch: EnrollmentBatch, result: Deduplication) -> None:
+    """Check that no photo of a batch is enrolled as another person.
+
+    Raises:
+        GalleryError: a photo is.
+    """
+    for number, person in result.conflicts:
+        raise GalleryError(f"{batch.faces[number].photo}: this photo is enrolled as {person}; nobody was enrolled")
 
 
-def stack_rows(rows: Sequence[tuple[Entry, np.ndarray]], size: int) -> Rows:
-    """Entries with an embedding (size,) float32 each, as one."""
-    embeddings = np.asarray([embedding for _, embedding in rows], np.float32).reshape(len(rows), size)
-    return Rows(tuple(entry for entry, _ in rows), embeddings)
+def add_new_faces(data: GalleryData, batch: EnrollmentBatch, result: Deduplication) -> GalleryData:
+    """Add the faces of a batch that deduplication found to be new."""
+    return data.add(tuple(batch.faces[i] for i in result.new), batch.embeddings[list(result.new)])
 
 
-def _entry(name: str, path: Path, quality: Quality, small: str) -> Entry:
-    return Entry(person=name, photo=photo_name(path), sha256=sha256(path), quality=quality, thumbnail=small)
+def make_batch(embedded: Sequence[tuple[EnrolledFace, np.ndarray]], size: int) -> EnrollmentBatch:
+    """Stack faces and their embeddings (size,) float32 into a batch."""
+    embeddings = np.asarray([embedding for _, embedding in embedded], np.float32).reshape(len(embedded), size)
+    return EnrollmentBatch(tuple(face for face, _ in embedded), embeddings)
 
 
-def _read(path: Path) -> np.ndarray | PhotoError:
+def _make_face(name: str, path: Path, quality: Quality, thumbnail: str) -> EnrolledFace:
+    return EnrolledFace(person=name, photo=escape_path(path), sha256=sha256(path), quality=quality, thumbnail=thumbnail)
+
+
+def _try_read_image(path: Path) -> np.ndarray | PhotoError:
     try:
         return read_image(path)
     except PhotoError as error:
         return error
 
 
-def _only_face(path: Path, image: np.ndarray, found: Detections, detect: DetectSettings) -> Quality:
-    if len(found) == 0:
+def _check_single_face(path: Path, image: np.ndarray, detected: Detections, detect: DetectSettings) -> Quality:
+    if len(detected) == 0:
         raise PhotoError(f"{path}: no face found; use a photo with one clear face")
-    if len(found) > 1:
-        raise PhotoError(f"{path}: {len(found)} faces found; use a photo with one face, or crop it")
-    quality = _quality(image, found, 0, detect)
+    if len(detected) > 1:
+        raise PhotoError(f"{path}: {len(detected)} faces found; use a photo with one face, or crop it")
+    quality = _measure_quality(image, detected, 0, detect)
     problem = quality_problem(quality)
     if problem is not None:
         raise PhotoError(f"{path}: {problem}")
     return quality
 
 
-def _quality(image: np.ndarray, found: Detections, face: int, detect: DetectSettings) -> Quality:
-    return measure_face(image, found.boxes[face], found.landmarks[face], found.scores[face], detect.longest_side)
+def _measure_quality(image: np.ndarray, detected: Detections, face: int, detect: DetectSettings) -> Quality:
+    return measure_face(
+        image, detected.boxes[face], detected.landmarks[face], detected.scores[face], detect.longest_side
+    )

@@ -1,4 +1,4 @@
-"""Who is in which photo, for enrolling many: a folder with a directory per person, or a CSV file."""
+"""Read the list of people and photos to enroll: a folder with a directory per person, or a CSV file."""
 
 import csv
 import unicodedata
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onelook.errors import GalleryError
-from onelook.gallery.names import check_name
+from onelook.gallery.names import normalize_name
 
 COLUMNS = ("name", "photo")
 
@@ -20,41 +20,42 @@ class EnrollmentItem:
 
 
 def read_enrollment_list(source: str | Path) -> list[EnrollmentItem]:
-    """The photos of a folder or a CSV file, in the order of names or of lines.
+    """Read the items of a folder, sorted by name, or of a CSV file, in the order of its lines.
 
-    In a folder each directory is a person and bears the name; hidden files, and files beside the directories, are
-    ignored. A CSV file is UTF-8 and has the columns `name` and `photo`, other columns are ignored; photos are sought
-    from the file's own folder, and semicolons may stand for commas, as some spreadsheets write them.
+    - Folder: each directory is a person and carries the name. Hidden files and files beside the directories are
+      ignored.
+    - CSV: UTF-8 with the columns `name` and `photo`, other columns are ignored. Paths are relative to the CSV file.
+      Semicolons are accepted as separators, as some spreadsheets write them.
 
     Raises:
-        GalleryError: it is missing, names nobody, or has a line or a name that cannot be used.
+        GalleryError: the source is missing or empty, or has a line or a name that cannot be used.
     """
     source = Path(source)
     try:
-        people = _of_folder(source) if source.is_dir() else _of_csv(source)
+        items = _read_folder(source) if source.is_dir() else _read_csv(source)
     except OSError as error:
         raise GalleryError(f"{source}: cannot be read ({error.strerror or error})") from error
-    if not people:
+    if not items:
         raise GalleryError(f"{source}: names nobody; needed is a directory per person, or a line per photo")
-    return people
+    return items
 
 
-def _of_folder(root: Path) -> list[EnrollmentItem]:
+def _read_folder(root: Path) -> list[EnrollmentItem]:
     return [
-        EnrollmentItem(_checked(directory.name, str(directory)), photo)
-        for directory in _visible(root)
+        EnrollmentItem(_normalize_name(directory.name, str(directory)), photo)
+        for directory in _list_visible(root)
         if directory.is_dir()
-        for photo in _visible(directory)
+        for photo in _list_visible(directory)
     ]
 
 
-def _visible(folder: Path) -> list[Path]:
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    return sorted(entries, key=lambda entry: unicodedata.normalize("NFC", entry.name))
+def _list_visible(folder: Path) -> list[Path]:
+    paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return sorted(paths, key=lambda path: unicodedata.normalize("NFC", path.name))
 
 
-def _of_csv(path: Path) -> list[EnrollmentItem]:
-    people: list[EnrollmentItem] = []
+def _read_csv(path: Path) -> list[EnrollmentItem]:
+    items: list[EnrollmentItem] = []
     with path.open(encoding="utf-8-sig", newline="") as stream:
         try:
             first = stream.readline()
@@ -66,14 +67,14 @@ def _of_csv(path: Path) -> list[EnrollmentItem]:
                 where = f"{path} line {lines.line_num}"
                 if not line["photo"] or "\0" in line["photo"]:
                     raise GalleryError(f"{where}: no photo; give its path from the folder of this file")
-                people.append(EnrollmentItem(_checked(line["name"] or "", where), path.parent / line["photo"]))
+                items.append(EnrollmentItem(_normalize_name(line["name"] or "", where), path.parent / line["photo"]))
         except (csv.Error, UnicodeDecodeError) as error:
             raise GalleryError(f"{path}: not a CSV file in UTF-8 ({error}); save it as one") from error
-    return people
+    return items
 
 
-def _checked(name: str, where: str) -> str:
+def _normalize_name(name: str, where: str) -> str:
     try:
-        return check_name(name)
+        return normalize_name(name)
     except GalleryError as error:
         raise GalleryError(f"{where}: {error}") from error

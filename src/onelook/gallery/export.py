@@ -1,4 +1,4 @@
-"""What a gallery holds, for other programs: a table of the photos, and the embeddings."""
+"""Export a gallery for other programs: faces.csv and embeddings.safetensors."""
 
 import csv
 from pathlib import Path
@@ -6,32 +6,31 @@ from pathlib import Path
 from safetensors.numpy import save_file
 
 from onelook.errors import GalleryError
-from onelook.files import replacing_folder
+from onelook.files import atomic_folder
 from onelook.gallery.data import GalleryData
 
 COLUMNS = ("name", "photo", "sha256", "score", "size", "sharpness", "weight")
 
 
-def export(folder: Path, contents: GalleryData) -> None:
-    """Write a new folder, in one step.
+def export_gallery(folder: Path, data: GalleryData) -> None:
+    """Write faces.csv and embeddings.safetensors into a new folder atomically.
 
-    It holds faces.csv, a line per enrolled photo with COLUMNS (empty where a photo was not measured), and
-    embeddings.safetensors: `embeddings` (n, d) float32, of which row i belongs to line i, with the fingerprint of their
-    model in the metadata.
+    - faces.csv: one line per enrolled face, with COLUMNS; the quality is empty where it was not measured.
+    - embeddings.safetensors: `embeddings` (n, d) float32, row i for line i; the metadata holds the model's fingerprint.
 
     Raises:
-        GalleryError: the folder is there already.
+        GalleryError: the folder exists.
         OnelookError: it cannot be written.
     """
     if folder.exists():
         raise GalleryError(f"{folder}: is there already; name a folder that does not exist yet")
-    with replacing_folder(folder) as new:
+    with atomic_folder(folder) as new:
         with (new / "faces.csv").open("w", encoding="utf-8", newline="") as stream:
             lines = csv.writer(stream)
             lines.writerow(COLUMNS)
-            for entry in contents.entries:
-                measured = entry.quality
-                figures = ("", "", "") if measured is None else (measured.score, measured.size, measured.sharpness)
-                lines.writerow((entry.person, entry.photo, entry.sha256, *figures, entry.weight))
-        metadata = {"fingerprint": contents.terms.fingerprint}
-        save_file({"embeddings": contents.embeddings}, new / "embeddings.safetensors", metadata)
+            for face in data.faces:
+                quality = face.quality
+                metrics = ("", "", "") if quality is None else (quality.score, quality.size, quality.sharpness)
+                lines.writerow((face.person, face.photo, face.sha256, *metrics, face.weight))
+        fingerprint = {"fingerprint": data.metadata.fingerprint}
+        save_file({"embeddings": data.embeddings}, new / "embeddings.safetensors", fingerprint)

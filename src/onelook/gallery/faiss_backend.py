@@ -1,4 +1,4 @@
-"""A gallery in a folder: read into memory, searched by FAISS, written whole at every change."""
+"""FaissBackend: a gallery folder held in memory, searched with FAISS, and rewritten atomically at every change."""
 
 import hashlib
 from collections import Counter
@@ -8,113 +8,129 @@ from pathlib import Path
 import numpy as np
 
 from onelook.gallery import storage
-from onelook.gallery.backend import Nearest, check_model
-from onelook.gallery.data import Entry, GalleryData, GalleryMetadata, empty_gallery
+from onelook.gallery.backend import SearchResult, check_model
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
 from onelook.gallery.duplicates import DuplicatePair, find_duplicates
-from onelook.gallery.enrollment import Rows, Sorting, add_fresh, refuse_taken, sort_rows
+from onelook.gallery.enrollment import (
+    Deduplication,
+    EnrollmentBatch,
+    add_new_faces,
+    deduplicate,
+    digest_to_person,
+    refuse_conflicts,
+)
 from onelook.gallery.faiss_index import TemplateIndex
 
 
 class FaissBackend:
-    """A gallery folder; it answers from what the folder held when it was read or last changed through this object."""
+    """A gallery folder, as it was when it was read, refreshed or last changed through this object."""
 
-    def __init__(self, folder: Path, contents: GalleryData) -> None:
-        """Take what the folder holds, or will hold with the first enrollment."""
-        self.place = folder
+    def __init__(self, folder: Path, data: GalleryData) -> None:
+        """Take the folder and its data; the folder need not exist before the first enrollment."""
+        self.location = folder
         self._index: TemplateIndex | None
-        self._header: bytes | None = b""  # as nobody has looked yet
-        self._take(contents)
+        self._header: bytes | None = b""  # equals no gallery.json, so the first refresh reads the folder
+        self._set_data(data)
 
     @property
-    def terms(self) -> GalleryMetadata:
-        """What the gallery was made with."""
-        return self._contents.terms
+    def metadata(self) -> GalleryMetadata:
+        """Return the model, detection settings and threshold of the gallery."""
+        return self._data.metadata
 
     def count_people(self) -> int:
-        """How many people are enrolled."""
-        return len(self._people)
+        """Count the enrolled people."""
+        return len(self._photo_counts)
 
     def count_photos(self) -> int:
-        """How many photos are enrolled."""
-        return len(self._contents.entries)
+        """Count the enrolled photos."""
+        return len(self._data.faces)
 
     def people(self) -> dict[str, int]:
-        """How many photos everyone is enrolled with, sorted by name."""
-        return {name: self._people[name] for name in sorted(self._people)}
+        """Return the number of photos of every person, sorted by name."""
+        return {name: self._photo_counts[name] for name in sorted(self._photo_counts)}
 
-    def entries(self) -> dict[str, list[Entry]]:
-        """What everyone is enrolled with, people sorted by name."""
-        return self._contents.people()
+    def faces_by_person(self) -> dict[str, list[EnrolledFace]]:
+        """Return the enrolled faces of every person, sorted by name."""
+        return self._data.faces_by_person()
 
-    def known(self, names: Iterable[str]) -> dict[str, int]:
-        """How many photos those of these people have who are enrolled."""
-        return {name: self._people[name] for name in names if name in self._people}
+    def photo_counts(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the number of photos of these people, without those who are not enrolled."""
+        return {name: self._photo_counts[name] for name in names if name in self._photo_counts}
 
-    def owners(self, digests: Sequence[str]) -> dict[str, str]:
-        """Whose photos these are."""
-        return {digest: self._owners[digest] for digest in digests if digest in self._owners}
+    def find_enrolled(self, digests: Sequence[str]) -> dict[str, str]:
+        """Map SHA-256 digests of photos to the person enrolled with them."""
+        return {digest: self._enrolled[digest] for digest in digests if digest in self._enrolled}
 
-    def search(self, probes: np.ndarray) -> Nearest:
-        """The most similar people of every probe (m, d) float32."""
-        if self._index is None:  # made for the first search: a gallery that is filled in many steps needs none between
-            self._index = TemplateIndex(self._contents.weighted(), self._contents.owners)
-        return Nearest(self._index.search(probes), self._index.names, len(self._index.names))
+    def search(self, probes: np.ndarray) -> SearchResult:
+        """Find the two most similar people of every probe (m, d) float32."""
+        if self._index is None:  # built at the first search: a bulk enrollment of many saves needs no index
+            self._index = TemplateIndex(self._data.embeddings, self._data.identities, self._data.weights)
+        return SearchResult(self._index.search(probes), self._index.names, len(self._index.names))
 
     def find_duplicates(self, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
-        """Whom these people resemble as much as a face must to get the name."""
-        return find_duplicates(self._contents, names)
+        """Find people whose templates match those of the given people."""
+        return find_duplicates(self._data, names)
 
-    def add(self, rows: Rows, *, whole: bool) -> Sorting:
-        """Enroll the rows that the gallery lacks, and begin it where there is none."""
-        sorting = Sorting((), (), ())
+    def add(self, batch: EnrollmentBatch, *, all_or_nothing: bool) -> Deduplication:
+        """Enroll the faces of a batch that are new, and create the gallery if there is none."""
+        result = Deduplication((), (), ())
 
-        def edit(contents: GalleryData) -> GalleryData:
-            nonlocal sorting
-            check_model(self.place, contents.terms, self.terms)
-            sorting = sort_rows(contents, rows)  # of what it holds now: another process may have enrolled meanwhile
-            if whole:
-                refuse_taken(rows, sorting)
-            return add_fresh(contents, rows, sorting)
+        def edit(data: GalleryData) -> GalleryData:
+            nonlocal result
+            check_model(self.location, data.metadata, self.metadata)
+            # Against the folder as it is now: another process may have enrolled people since it was read.
+            result = deduplicate(digest_to_person(data), batch)
+            if all_or_nothing:
+                refuse_conflicts(batch, result)
+            return add_new_faces(data, batch, result)
 
-        self._take(storage.change(self.place, edit, start=self.terms))
-        return sorting
+        self._set_data(storage.update(self.location, edit, initial=self.metadata))
+        return result
 
     def rename(self, name: str, new: str) -> None:
-        """Give a person another name."""
-        self._change(lambda contents: contents.renamed(name, new))
+        """Give a person a new name."""
+        self._update(lambda data: data.rename(name, new))
 
     def merge(self, name: str, into: str) -> None:
-        """Give one person's photos to another."""
-        self._change(lambda contents: contents.merged(name, into))
+        """Relabel the photos of `name` as photos of `into`."""
+        self._update(lambda data: data.merge(name, into))
 
     def forget(self, name: str) -> None:
-        """Remove a person: afterwards no file of the gallery holds the name or an embedding."""
-        self._change(lambda contents: contents.without(name))
+        """Remove a person; no file of the gallery keeps the name or an embedding."""
+        self._update(lambda data: data.remove(name))
 
-    def contents(self) -> GalleryData:
-        """All that the gallery holds."""
-        return self._contents
+    def read_data(self) -> GalleryData:
+        """Return the whole gallery."""
+        return self._data
 
     def revision(self) -> str:
-        """The SHA-256 of gallery.json, which names the other files by their bytes; of the terms where there is none."""
-        header = storage.read_header(self.place)
-        return hashlib.sha256(self.terms.model_dump_json().encode() if header is None else header).hexdigest()
+        """Return the SHA-256 of gallery.json, which contains the digests of the other files.
+
+        Without a folder it is the SHA-256 of the metadata.
+        """
+        header = storage.read_header(self.location)
+        if header is None:
+            header = self.metadata.model_dump_json(by_alias=True).encode()
+        return hashlib.sha256(header).hexdigest()
 
     def refresh(self) -> None:
-        """Take what the folder holds now; nobody where there is none."""
-        header = storage.read_header(self.place)  # before the rest: a change in between is seen the next time
-        if header != self._header:
-            begun = self.terms.model_copy(update={"managed": False})
-            contents = empty_gallery(begun) if header is None else storage.read(self.place)
-            check_model(self.place, contents.terms, self.terms)
-            self._take(contents)
-            self._header = header
+        """Reload the folder if another process changed it; the gallery is empty if the folder was deleted."""
+        header = storage.read_header(self.location)  # before the data: a change in between is found at the next refresh
+        if header == self._header:
+            return
+        if header is None:
+            data = empty_gallery(self.metadata.model_copy(update={"managed": False}))
+        else:
+            data = storage.read(self.location)
+        check_model(self.location, data.metadata, self.metadata)
+        self._set_data(data)
+        self._header = header
 
-    def _change(self, edit: Callable[[GalleryData], GalleryData]) -> None:
-        self._take(storage.change(self.place, edit))
+    def _update(self, edit: Callable[[GalleryData], GalleryData]) -> None:
+        self._set_data(storage.update(self.location, edit))
 
-    def _take(self, contents: GalleryData) -> None:
-        self._contents = contents
-        self._people = Counter(contents.owners)
-        self._owners = {entry.sha256: entry.person for entry in contents.entries}
+    def _set_data(self, data: GalleryData) -> None:
+        self._data = data
+        self._photo_counts = Counter(data.identities)
+        self._enrolled = digest_to_person(data)
         self._index = None

@@ -1,14 +1,15 @@
-"""Who a face is most like: one template a person, searched by inner product, exactly or nearly so by size.
+"""FAISS index over the templates of a gallery: exact flat search, or IVF-PQ with exact re-ranking, by size.
 
 | people | index | why (`benchmarks/gallery_search.py`) |
 |---|---|---|
-| under 20,000 | flat: every template is compared | exact, nothing to build, 0.2 ms a face among 10,000 |
-| more | inverted lists, quantized; the best again in full | a million: 97 times as fast, recall@1 0.999 |
-| any, with FAISS on a GPU | flat | a GPU compares them all; never run here |
+| under 20,000 | flat inner product | exact, no training, 0.2 ms per face among 10,000 people |
+| more | IVF with 4-bit PQ, re-ranked at full precision | one million people: 97 times as fast, recall@1 0.999 |
+| any, with FAISS on a GPU | flat | not yet run on a GPU |
 
-A graph (HNSW) finds as well, and takes seven times as long to build: a gallery is indexed anew after every change.
-Inverted lists: Sivic and Zisserman, "Video Google", ICCV 2003. Product quantization of four bits in registers: André,
-Kermarrec and Le Scouarnec, "Cache locality is not enough", VLDB 2015. In FAISS: Douze et al., "The Faiss library",
+HNSW reaches the same recall but takes seven times as long to build, and a gallery is re-indexed after every change.
+
+References: Sivic and Zisserman, "Video Google", ICCV 2003 (inverted file, IVF). André, Kermarrec and Le Scouarnec,
+"Cache locality is not enough", VLDB 2015 (4-bit product quantization in registers). Douze et al., "The Faiss library",
 2024, section 5.
 """
 
@@ -18,98 +19,87 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-MOST_FLAT = 20_000
-"""From so many people on, templates lie in inverted lists."""
-# For every person asked for, so many templates of the lists are compared again with every bit.
-_CANDIDATES = 8
-# Every so many lists one is visited: the nearest ones.
-_VISITED = 8
-# Bits of the quantized numbers, which are pairs of the template's: half a byte a pair.
-_BITS = 4
-# k-means on more than this for each list makes no better lists (FAISS would warn under 39).
-_LEARNED_ON = 40
+from onelook.templates import make_person_templates
+
+MAX_FLAT_SIZE = 20_000
+"""Number of people from which an IVF index replaces the flat one."""
+# The lists searched per query: nprobe = nlist / NPROBE_DIVISOR.
+NPROBE_DIVISOR = 8
+# Candidates re-ranked at full precision, per neighbor asked for (`k_factor` of FAISS).
+RERANK_FACTOR = 8
+# PQ bits per code; a code holds two dimensions, so a template of d dimensions takes d/4 bytes.
+PQ_BITS = 4
+# Templates per list that train k-means and PQ. FAISS warns below 39; more did not raise recall.
+TRAINING_SIZE_PER_LIST = 40
 _SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The most similar people of each of m probes, best first.
+    """The k most similar people of each of m probes, best first.
 
     Attributes:
-        places: (m, k) int64, rows of `TemplateIndex.names`; -1 where there are fewer people, or none was met.
-        similarities: (m, k) float32, inner products; minus infinity at places of -1.
+        indices: (m, k) int64, positions in `TemplateIndex.names`; -1 where fewer than k people were found.
+        similarities: (m, k) float32, inner products; minus infinity where the index is -1.
     """
 
-    places: np.ndarray
+    indices: np.ndarray
     similarities: np.ndarray
 
 
-def templates(embeddings: np.ndarray, owners: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """The template of each person: the mean of the person's embeddings, brought back to length 1.
-
-    Args:
-        embeddings: (n, d) float32, L2-normalized rows.
-        owners: n names, whose row each is.
-
-    Returns:
-        The names, sorted, and (people, d) float32, a row each.
-    """
-    names = sorted(set(owners))
-    position = {name: place for place, name in enumerate(names)}
-    return names, mean_directions(embeddings, np.asarray([position[owner] for owner in owners], np.int64), len(names))
-
-
-def mean_directions(rows: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
-    """The direction (count, d) float32 of the sum of each group's rows (n, d), given the group (n,) of each."""
-    sums = np.zeros((count, rows.shape[1]))
-    # Summed in double precision: the direction of one row is then that row to the last bit but one.
-    np.add.at(sums, groups, rows.astype(np.float64))
-    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
-
-
 class TemplateIndex:
-    """A FAISS index over the templates of the enrolled people, of the kind that their number asks for.
+    """A FAISS index over one template per person: flat, or IVF with re-ranking from MAX_FLAT_SIZE people on.
 
     Attributes:
         names: the people, sorted.
     """
 
-    def __init__(self, embeddings: np.ndarray, owners: Sequence[str]) -> None:
-        """Take the enrolled rows (n, d) float32 and whose each is."""
-        self.names, rows = templates(embeddings, owners)
-        on_gpu = faiss.get_num_gpus() > 0
-        flat = on_gpu or len(rows) < MOST_FLAT
-        index = flat_index(rows) if flat else with_second_look(list_index(rows), rows)
-        self._index = faiss.index_cpu_to_all_gpus(index) if on_gpu else index
+    def __init__(self, embeddings: np.ndarray, identities: Sequence[str], weights: np.ndarray | None = None) -> None:
+        """Build the templates and the index.
+
+        Args:
+            embeddings: (n, d) float32, one row per enrolled face.
+            identities: the n names of the rows.
+            weights: (n,) template weight of each row; equal by default.
+        """
+        self.names, rows = make_person_templates(embeddings, identities, weights)
+        has_gpu = faiss.get_num_gpus() > 0
+        exact = has_gpu or len(rows) < MAX_FLAT_SIZE
+        index = build_flat_index(rows) if exact else add_reranking(build_ivf_index(rows), rows)
+        self._index = faiss.index_cpu_to_all_gpus(index) if has_gpu else index
 
     def search(self, probes: np.ndarray, count: int = 2) -> Ranking:
-        """The `count` most similar people of every probe (m, d) float32, all probes in one call."""
-        similarities, places = self._index.search(np.ascontiguousarray(probes, np.float32), count)
-        return Ranking(places, np.where(places < 0, -np.inf, similarities).astype(np.float32, copy=False))
+        """Find the `count` most similar people of each probe (m, d) float32."""
+        similarities, indices = self._index.search(np.ascontiguousarray(probes, np.float32), count)
+        return Ranking(indices, np.where(indices < 0, -np.inf, similarities).astype(np.float32, copy=False))
 
 
-def flat_index(rows: np.ndarray) -> faiss.Index:
-    """Every row (n, d) float32, compared one by one."""
+def build_flat_index(rows: np.ndarray) -> faiss.Index:
+    """Build an exact inner-product index over rows (n, d) float32."""
     index = faiss.IndexFlatIP(rows.shape[1])
     index.add(rows)
     return index
 
 
-def list_index(rows: np.ndarray) -> faiss.Index:
-    """Rows (n, d) float32, d even, in about 2 sqrt(n) inverted lists, d/4 bytes a row; same rows, same index."""
-    lists = 2 ** max(3, round(np.log2(2 * np.sqrt(len(rows)))))
-    size = rows.shape[1]
-    index = faiss.IndexIVFPQFastScan(faiss.IndexFlatIP(size), size, lists, size // 2, _BITS, faiss.METRIC_INNER_PRODUCT)
+def build_ivf_index(rows: np.ndarray) -> faiss.Index:
+    """Build an IVF-PQ fast-scan index with about 2 sqrt(n) lists over rows (n, d) float32, d even.
+
+    The k-means seed is fixed, so equal rows give an equal index.
+    """
+    nlist = 2 ** max(3, round(np.log2(2 * np.sqrt(len(rows)))))
+    dim = rows.shape[1]
+    quantizer = faiss.IndexFlatIP(dim)
+    index = faiss.IndexIVFPQFastScan(quantizer, dim, nlist, dim // 2, PQ_BITS, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed, index.cp.spherical = _SEED, True
-    chosen = np.random.default_rng(_SEED).permutation(len(rows))[: _LEARNED_ON * lists]
-    index.train(rows[np.sort(chosen)])
+    training = np.random.default_rng(_SEED).permutation(len(rows))[: TRAINING_SIZE_PER_LIST * nlist]
+    index.train(rows[np.sort(training)])
     index.add(rows)
-    index.nprobe = lists // _VISITED
+    index.nprobe = nlist // NPROBE_DIVISOR
     return index
 
 
-def with_second_look(index: faiss.Index, rows: np.ndarray) -> faiss.Index:
-    """An index of the rows (n, d) float32 whose candidates are compared again by their exact inner product."""
-    refined = faiss.IndexRefineFlat(index, faiss.swig_ptr(rows))  # it copies them
-    refined.k_factor = _CANDIDATES
-    return refined
+def add_reranking(index: faiss.Index, rows: np.ndarray) -> faiss.Index:
+    """Wrap an index so that its candidates are re-ranked by exact inner product with rows (n, d) float32."""
+    reranked = faiss.IndexRefineFlat(index, faiss.swig_ptr(rows))  # FAISS copies the rows
+    reranked.k_factor = RERANK_FACTOR
+    return reranked

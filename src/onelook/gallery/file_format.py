@@ -1,10 +1,10 @@
-"""A gallery as the bytes of three files, and back with every byte checked.
+"""Serialize a gallery to three files, and deserialize them with every checksum verified.
 
-    gallery.json            the terms, the counts, the names of the other two files, and a checksum of all that
-    index.<sha256>.faiss    the enrolled embeddings, a flat inner-product FAISS index, one row per photo
-people.<sha256>.json    who each row is, which photo it comes from, how good that photo is, and a thumbnail of it
+    gallery.json            metadata, counts, names of the other two files, and a checksum of all that
+    index.<sha256>.faiss    the embeddings: a flat inner-product FAISS index, one row per enrolled face
+    people.<sha256>.json    per row the person, the photo, its quality and a thumbnail
 
-The two data files are named by their bytes.
+The two data files are named by the SHA-256 of their content.
 """
 
 import hashlib
@@ -18,24 +18,24 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, ValidationError
 
 from onelook.errors import GalleryError
-from onelook.gallery.data import Entry, GalleryData, GalleryMetadata, Part
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, StrictModel
 
-HEADER = "gallery.json"
+HEADER_FILE = "gallery.json"
 FORMAT = "onelook gallery 3"
-# They are read, and the next change writes FORMAT. The first had no quality of the photos and no checksum in
-# gallery.json, both had no thumbnails.
-_FIRST_FORMAT = "onelook gallery 1"
-_SECOND_FORMAT = "onelook gallery 2"
-MEND = (
+# Older formats are read, and the next change writes FORMAT. Format 1 has no quality and no checksum in gallery.json;
+# formats 1 and 2 have no thumbnails.
+_FORMAT_1 = "onelook gallery 1"
+_FORMAT_2 = "onelook gallery 2"
+REPAIR_HINT = (
     "restore it from a backup (`onelook restore`), or move it away and enroll again (`dvc repro index` the pipeline's)"
 )
 
 
-class Header(Part):
-    """What gallery.json says."""
+class Header(StrictModel):
+    """The content of gallery.json."""
 
     format: Literal["onelook gallery 1", "onelook gallery 2", "onelook gallery 3"]
-    terms: GalleryMetadata
+    metadata: GalleryMetadata = Field(alias="terms")
     people: NonNegativeInt
     faces: NonNegativeInt
     index_file: str = Field(pattern=r"^index\.[0-9a-f]{64}\.faiss$")
@@ -43,114 +43,117 @@ class Header(Part):
     checksum: str = Field(description="see `checksum`")
 
 
-class _People(Part):
-    rows: list[Entry]
+class _PeopleFile(StrictModel):
+    faces: list[EnrolledFace] = Field(alias="rows")
 
 
-def pack(contents: GalleryData) -> dict[str, bytes]:
-    """The files by name, gallery.json last; same contents, same bytes."""
-    index = faiss.IndexFlatIP(contents.terms.embedding_size)
-    index.add(np.ascontiguousarray(contents.embeddings, np.float32))
-    rows = {"rows": [entry.model_dump() for entry in contents.entries]}
-    index_data = faiss.serialize_index(index).tobytes()
-    people_data = json.dumps(rows, indent=1, ensure_ascii=False).encode()
-    index_file = f"index.{hashlib.sha256(index_data).hexdigest()}.faiss"
-    people_file = f"people.{hashlib.sha256(people_data).hexdigest()}.json"
-    tree = {
+def serialize(data: GalleryData) -> dict[str, bytes]:
+    """Serialize gallery data to its files by name, gallery.json last; equal data gives equal bytes."""
+    index = faiss.IndexFlatIP(data.metadata.embedding_size)
+    index.add(np.ascontiguousarray(data.embeddings, np.float32))
+    index_bytes = faiss.serialize_index(index).tobytes()
+    rows = {"rows": [face.model_dump(by_alias=True) for face in data.faces]}
+    people_bytes = json.dumps(rows, indent=1, ensure_ascii=False).encode()
+    index_file = f"index.{hashlib.sha256(index_bytes).hexdigest()}.faiss"
+    people_file = f"people.{hashlib.sha256(people_bytes).hexdigest()}.json"
+    header: dict[str, Any] = {
         "format": FORMAT,
-        "terms": contents.terms.model_dump(),
-        "people": len(contents.people()),
-        "faces": len(contents.entries),
+        "terms": data.metadata.model_dump(by_alias=True),
+        "people": len(set(data.identities)),
+        "faces": len(data.faces),
         "index_file": index_file,
         "people_file": people_file,
     }
-    tree["checksum"] = checksum(tree)
-    header = json.dumps(tree, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    return {index_file: index_data, people_file: people_data, HEADER: header.encode()}
+    header["checksum"] = checksum(header)
+    text = json.dumps(header, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return {index_file: index_bytes, people_file: people_bytes, HEADER_FILE: text.encode()}
 
 
-def checksum(tree: dict[str, Any]) -> str:
-    """Hex SHA-256 of what gallery.json says, apart from the checksum itself."""
-    said = {key: value for key, value in tree.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def checksum(header: dict[str, Any]) -> str:
+    """Compute the hex SHA-256 of the content of gallery.json without its checksum."""
+    content = {key: value for key, value in header.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def parse_header(path: Path, data: bytes) -> Header:
-    """What gallery.json says; `path` is where it stands.
+def parse_header(path: Path, content: bytes) -> Header:
+    """Parse gallery.json, located at `path`, and verify its checksum.
 
     Raises:
         GalleryError: it is damaged, or of an unknown format.
     """
     try:
-        tree = json.loads(data)
+        tree = json.loads(content)
         version = tree["format"]
     except (ValueError, TypeError, KeyError) as error:
-        raise GalleryError(f"{path}: damaged, not a gallery's description; {MEND}") from error
-    if version == _FIRST_FORMAT:
+        raise GalleryError(f"{path}: damaged, not a gallery's description; {REPAIR_HINT}") from error
+    if version == _FORMAT_1:
         tree.setdefault("checksum", checksum(tree))
-    elif version not in (_SECOND_FORMAT, FORMAT):
+    elif version not in (_FORMAT_2, FORMAT):
         raise GalleryError(
             f"{path}: its format is {version!r}, this onelook reads {FORMAT!r}; use the one that made it"
         )
     try:
         header = Header.model_validate_json(json.dumps(tree))
     except ValidationError as error:
-        raise GalleryError(f"{path}: damaged ({_first(error)}); {MEND}") from error
+        raise GalleryError(f"{path}: damaged ({_first_problem(error)}); {REPAIR_HINT}") from error
     if header.checksum != checksum(tree):
-        raise GalleryError(f"{path}: damaged, it does not say what was written; {MEND}")
+        raise GalleryError(f"{path}: damaged, its checksum does not match; {REPAIR_HINT}")
     return header
 
 
-def unpack(folder: Path, header: Header, fetch: Callable[[str], bytes]) -> GalleryData:
-    """The contents that a header describes.
+def deserialize(folder: Path, header: Header, read_file: Callable[[str], bytes]) -> GalleryData:
+    """Deserialize the data files of a header and check them against it.
 
     Args:
-        folder: where the files stand, for messages.
-        header: what gallery.json says.
-        fetch: gives the bytes of a file by its name; what it raises is passed on.
+        folder: folder of the files, for error messages.
+        header: the parsed gallery.json.
+        read_file: returns the content of a file by its name; its exceptions are passed on.
 
     Raises:
-        GalleryError: a file is damaged, or they do not agree with each other.
+        GalleryError: a file is damaged, or the files are inconsistent.
     """
     index_path, people_path = folder / header.index_file, folder / header.people_file
-    embeddings = _rows(index_path, _checked(index_path, fetch), header.terms.embedding_size)
+    index_bytes = _read_verified(index_path, read_file)
+    embeddings = _parse_index(index_path, index_bytes, header.metadata.embedding_size)
     try:
-        people = _People.model_validate_json(_checked(people_path, fetch))
+        people = _PeopleFile.model_validate_json(_read_verified(people_path, read_file))
     except ValidationError as error:
-        raise GalleryError(f"{people_path}: damaged ({_first(error)}); {MEND}") from error
-    contents = GalleryData(header.terms, tuple(people.rows), embeddings)
-    counts = (len(contents.entries), len(embeddings), len(contents.people()))
+        raise GalleryError(f"{people_path}: damaged ({_first_problem(error)}); {REPAIR_HINT}") from error
+    data = GalleryData(header.metadata, tuple(people.faces), embeddings)
+    counts = (len(data.faces), len(embeddings), len(set(data.identities)))
     if counts != (header.faces, header.faces, header.people):
         raise GalleryError(
-            f"{folder}: inconsistent: {header.people} people and {header.faces} faces by {HEADER}, {counts[2]} people "
-            f"and {counts[0]} faces by name, {counts[1]} faces in the index; {MEND}"
+            f"{folder}: inconsistent: {header.people} people and {header.faces} faces by {HEADER_FILE}, {counts[2]} "
+            f"people and {counts[0]} faces by name, {counts[1]} faces in the index; {REPAIR_HINT}"
         )
-    return contents
-
-
-def _checked(path: Path, fetch: Callable[[str], bytes]) -> bytes:
-    data = fetch(path.name)
-    if hashlib.sha256(data).hexdigest() != path.name.split(".")[1]:
-        raise GalleryError(f"{path}: damaged, its bytes are not those that were written; {MEND}")
     return data
 
 
-def _rows(path: Path, data: bytes, size: int) -> np.ndarray:
+def _read_verified(path: Path, read_file: Callable[[str], bytes]) -> bytes:
+    """Read a data file and compare its SHA-256 with the one in its name."""
+    content = read_file(path.name)
+    if hashlib.sha256(content).hexdigest() != path.name.split(".")[1]:
+        raise GalleryError(f"{path}: damaged, its bytes are not those that were written; {REPAIR_HINT}")
+    return content
+
+
+def _parse_index(path: Path, content: bytes, size: int) -> np.ndarray:
+    """Read the embeddings (n, size) float32 out of a serialized flat inner-product index."""
     try:
-        loaded = faiss.deserialize_index(np.frombuffer(data, np.uint8))
+        loaded = faiss.deserialize_index(np.frombuffer(content, np.uint8))
     except RuntimeError as error:
-        raise GalleryError(f"{path}: not a FAISS index; {MEND}") from error
+        raise GalleryError(f"{path}: not a FAISS index; {REPAIR_HINT}") from error
     index = faiss.downcast_index(loaded)  # a view: `loaded` owns the memory
-    flat = isinstance(index, faiss.IndexFlat)
-    if not flat or index.metric_type != faiss.METRIC_INNER_PRODUCT or index.d != size:
-        raise GalleryError(f"{path}: not a flat inner-product index of {size} dimensions; {MEND}")
-    rows = index.reconstruct_n(0, index.ntotal)
-    if not np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-3):
-        raise GalleryError(f"{path}: holds a row that is not of length 1; {MEND}")
-    return rows
+    is_flat = isinstance(index, faiss.IndexFlat)
+    if not is_flat or index.metric_type != faiss.METRIC_INNER_PRODUCT or index.d != size:
+        raise GalleryError(f"{path}: not a flat inner-product index of {size} dimensions; {REPAIR_HINT}")
+    embeddings = index.reconstruct_n(0, index.ntotal)
+    if not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-3):
+        raise GalleryError(f"{path}: holds an embedding that is not of length 1; {REPAIR_HINT}")
+    return embeddings
 
 
-def _first(error: ValidationError) -> str:
+def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     return f"{where}: {problem['msg']}" if where else problem["msg"]

@@ -1,4 +1,4 @@
-"""What a gallery answers about a face."""
+"""Open-set identification: name a face from its ranked neighbors, the threshold and the impostor model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from onelook.open_set import ImpostorModel
 
 @dataclass(frozen=True)
 class Identification:
-    """Who a face is.
+    """The identity of a face.
 
     Attributes:
-        name: who it is, or None: unknown, the similarity is below the gallery's threshold.
-        similarity: with the most similar enrolled person, -1..1; None in a gallery without people.
-        nearest: who that is, also where the name is unknown; None in a gallery without people.
-        margin: by how much the second most similar person is less similar; None with fewer than two people.
-        confidence: the probability that `nearest` is right if half of the faces shown are of enrolled people, 0..1;
-            None in a gallery without people, or whose calibration could not tell.
+        name: the person, or None: unknown, because the similarity is below the gallery's threshold.
+        similarity: cosine similarity with the most similar person, -1..1; None in an empty gallery.
+        nearest: the most similar person, also where the name is unknown; None in an empty gallery.
+        margin: difference of the best and the second-best similarity; None with fewer than two people.
+        confidence: probability that `nearest` is right, 0..1, if half of the probes are of enrolled people; None in an
+            empty gallery, or without an impostor model.
     """
 
     name: str | None
@@ -28,26 +28,26 @@ class Identification:
     margin: float | None = None
     confidence: float | None = None
 
-    def record(self) -> dict[str, object]:
-        """For JSON: all to a millionth."""
+    def to_dict(self) -> dict[str, object]:
+        """Convert to a JSON object, numbers rounded to six decimals."""
         return {
             "name": self.name,
-            "similarity": _rounded(self.similarity),
+            "similarity": _round(self.similarity),
             "nearest": self.nearest,
-            "margin": _rounded(self.margin),
-            "confidence": _rounded(self.confidence),
+            "margin": _round(self.margin),
+            "confidence": _round(self.confidence),
         }
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IdentifiedFace(Identification):
-    """One face of a photo, and who it is.
+    """A detected face and its identity.
 
     Attributes:
-        box: (4,) float32, x1 y1 x2 y2 in pixels of the upright photo, half-open; may reach outside it.
-        landmarks: (5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the photo.
-        score: how sure the detector is that this is a face, 0..1.
-        embedding: (d,) float32 of length 1.
+        box: (4,) float32, x1 y1 x2 y2 in pixels of the upright image, half-open; may reach outside it.
+        landmarks: (5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the image.
+        score: detection score, 0..1.
+        embedding: (d,) float32, L2-normalized.
         mesh: (468, 3) float32, as in `Detections`; None where the model has no mesh head.
     """
 
@@ -57,48 +57,48 @@ class IdentifiedFace(Identification):
     embedding: np.ndarray
     mesh: np.ndarray | None = None
 
-    def record(self) -> dict[str, object]:
-        """The face without its mesh and its embedding, for JSON: pixels to a thousandth, all else to a millionth."""
+    def to_dict(self) -> dict[str, object]:
+        """Convert to a JSON object without mesh and embedding, pixels rounded to three decimals, others to six."""
         return {
             "box": [round(float(c), 3) for c in self.box],
             "landmarks": [[round(float(c), 3) for c in point] for point in self.landmarks],
             "score": round(self.score, 6),
-            **super().record(),
+            **super().to_dict(),
         }
 
 
 UNKNOWN_FACE = Identification(None, None, None)
-"""What a gallery without people answers."""
+"""The identification of any face in an empty gallery."""
 
 
 def identify_ranked(
-    ranking: Ranking, names: Sequence[str], people: int, threshold: float, unknown: ImpostorModel | None
+    ranking: Ranking, names: Sequence[str], people_count: int, threshold: float, impostor_model: ImpostorModel | None
 ) -> list[Identification]:
-    """What the two most similar people say of each probe.
+    """Name each probe after its most similar person, or as unknown below the threshold.
 
     Args:
-        ranking: of at least one person and at most two for each probe.
-        names: the people that its places number.
-        people: how many are enrolled; not none.
-        threshold: the lowest similarity at which a face gets a name.
-        unknown: what tells how sure a name is; None: nothing does.
+        ranking: the two most similar people of each probe, as positions in `names`.
+        names: the people the ranking refers to.
+        people_count: number of enrolled people, at least one.
+        threshold: lowest similarity at which a face is named.
+        impostor_model: computes the confidence; None: the confidence is None.
     """
     best = ranking.similarities[:, 0]
-    sure = [None] * len(best) if unknown is None else unknown.confidence(best, people)
-    answers = []
-    for places, (similarity, second), probability in zip(ranking.places, ranking.similarities, sure, strict=True):
-        nearest, likeness = names[places[0]], float(similarity)  # in single precision a threshold is rounded
-        answers.append(
+    confidences = [None] * len(best) if impostor_model is None else impostor_model.confidence(best, people_count)
+    identifications = []
+    for indices, (first, second), confidence in zip(ranking.indices, ranking.similarities, confidences, strict=True):
+        nearest, similarity = names[indices[0]], float(first)  # float64: a threshold in float32 would be rounded
+        identifications.append(
             Identification(
-                name=nearest if likeness >= threshold else None,
-                similarity=likeness,
+                name=nearest if similarity >= threshold else None,
+                similarity=similarity,
                 nearest=nearest,
-                margin=likeness - float(second) if people > 1 else None,
-                confidence=None if probability is None else float(probability),
+                margin=similarity - float(second) if people_count > 1 else None,
+                confidence=None if confidence is None else float(confidence),
             )
         )
-    return answers
+    return identifications
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 6)

@@ -1,4 +1,4 @@
-"""Where a gallery is: a folder, or collections in Milvus."""
+"""Parse the location of a gallery: a folder, or an address in Milvus."""
 
 import re
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from onelook.errors import GalleryError
 
 PREFIX = "milvus:"
 DEFAULT_NAME = "gallery"
-FORMS = "milvus:FILE.db[/NAME] or milvus:http://HOST:PORT[/NAME]"
-_EMBEDDED = re.compile(r"(?P<uri>.+?\.db)(/(?P<name>[^/]*))?")
+ADDRESS_FORMS = "milvus:FILE.db[/NAME] or milvus:http://HOST:PORT[/NAME]"
+_DATABASE = re.compile(r"(?P<uri>.+?\.db)(/(?P<name>[^/]*))?")
 _SERVER = re.compile(r"(?P<uri>https?://[^/]+)(/(?P<name>[^/]*))?")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True)
 class MilvusAddress:
-    """A gallery in Milvus.
+    """The address of a gallery in Milvus.
 
     Attributes:
-        uri: the path of a milvus-lite database, which ends in .db, or the http address of a server.
-        name: of the gallery in it.
+        uri: path of a milvus-lite database, which ends in .db, or http address of a server.
+        name: name of the gallery in it.
     """
 
     uri: str
@@ -30,8 +30,8 @@ class MilvusAddress:
         return f"{PREFIX}{self.uri}/{self.name}"
 
     @property
-    def embedded(self) -> bool:
-        """Whether it is a milvus-lite database, which one process at a time has open."""
+    def is_embedded(self) -> bool:
+        """Return whether it is a milvus-lite database, which only one process at a time can open."""
         return not self.uri.startswith(("http://", "https://"))
 
 
@@ -39,22 +39,22 @@ Location = Path | MilvusAddress
 
 
 def parse_location(address: str | Location) -> Location:
-    """The place that an address names: `milvus:people.db`, `milvus:http://host:19530/staff`, or a folder.
+    """Parse `milvus:people.db`, `milvus:http://host:19530/staff` or the path of a folder.
 
     Raises:
-        GalleryError: it begins with `milvus:` and is no address of Milvus, or has a password in it.
+        GalleryError: it begins with `milvus:` and is no valid address, or contains a password.
     """
     if not isinstance(address, str):
         return address
     if not address.startswith(PREFIX):
         return Path(address)
-    told = address.removeprefix(PREFIX)
-    if "@" in told and told.startswith("http"):
+    uri = address.removeprefix(PREFIX)
+    if "@" in uri and uri.startswith("http"):
         raise GalleryError("the address of Milvus holds a password, which would be shown; use ONELOOK_MILVUS_TOKEN")
-    found = (_SERVER if told.startswith("http") else _EMBEDDED).fullmatch(told)
-    if found is None:
-        raise GalleryError(f"{address}: no address of Milvus; needed is {FORMS}")
-    name = found["name"] or DEFAULT_NAME
+    match = (_SERVER if uri.startswith("http") else _DATABASE).fullmatch(uri)
+    if match is None:
+        raise GalleryError(f"{address}: no address of Milvus; needed is {ADDRESS_FORMS}")
+    name = match["name"] or DEFAULT_NAME
     if not _NAME.fullmatch(name):
         raise GalleryError(f"{address}: {name} cannot name a gallery; use letters, digits and _, a letter first")
-    return MilvusAddress(found["uri"], name)
+    return MilvusAddress(match["uri"], name)

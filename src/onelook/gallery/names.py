@@ -1,4 +1,4 @@
-"""The names a gallery takes, of people and of photos."""
+"""Normalize the names of people, and escape paths for display and storage."""
 
 import os
 import unicodedata
@@ -6,36 +6,38 @@ from pathlib import Path
 
 from onelook.errors import GalleryError
 
-LONGEST_NAME = 200
-UNKNOWN = "unknown"
-# Joiners that Persian and Indic names are written with; every other invisible character is refused.
+MAX_NAME_LENGTH = 200
+UNKNOWN_NAME = "unknown"
+# Zero-width joiners belong to Persian and Indic names; every other invisible character is refused.
 _JOINERS = "\u200c\u200d"
 
 
-def check_name(name: str) -> str:
-    """The name as it is kept: Unicode NFC, without blanks around it, so that one name is one person.
+def normalize_name(name: str) -> str:
+    """Normalize a person's name to Unicode NFC without surrounding blanks.
 
     Raises:
-        GalleryError: it is empty, too long, reserved, or has characters that cannot be seen.
+        GalleryError: it is empty, too long, reserved, or has control or invisible characters.
     """
-    kept = unicodedata.normalize("NFC", name).strip()
-    if not kept:
+    normalized = unicodedata.normalize("NFC", name).strip()
+    if not normalized:
         raise GalleryError("the name is empty; give the person's name")
-    if not "".join(character for character in kept if character not in _JOINERS).isprintable():
-        raise GalleryError(f"{kept!a}: a name must not hold control or invisible characters")
-    if len(kept) > LONGEST_NAME:
-        raise GalleryError(f"{kept[:20]}…: a name may have {LONGEST_NAME} characters, this one has {len(kept)}")
-    if kept.casefold() == UNKNOWN:
-        raise GalleryError(f"{kept}: this name is reserved for people who are not enrolled; choose another")
-    return kept
+    if not "".join(character for character in normalized if character not in _JOINERS).isprintable():
+        raise GalleryError(f"{normalized!a}: a name must not hold control or invisible characters")
+    if len(normalized) > MAX_NAME_LENGTH:
+        raise GalleryError(
+            f"{normalized[:20]}…: a name may have {MAX_NAME_LENGTH} characters, this one has {len(normalized)}"
+        )
+    if normalized.casefold() == UNKNOWN_NAME:
+        raise GalleryError(f"{normalized}: this name is reserved for people who are not enrolled; choose another")
+    return normalized
 
 
-def photo_name(path: Path) -> str:
-    """A path as text that can always be written, whatever bytes the file's name has."""
-    return one_line(str(path))
+def escape_path(path: Path) -> str:
+    """Convert a path to printable text; see `escape_unprintable`."""
+    return escape_unprintable(str(path))
 
 
-def one_line(text: str) -> str:
-    """A text that may hold a path, as one that can always be written as UTF-8 and in one line."""
+def escape_unprintable(text: str) -> str:
+    """Escape bytes that are not UTF-8 and characters that are not printable, so that the text is one line."""
     text = os.fsencode(text).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,4 @@
-"""A face that was seen in a photo, kept for the moment in which it gets a name: the photo itself is not needed then."""
+"""A detected face that is waiting for a name: all that enrolling it later needs, without the photo."""
 
 import base64
 import hashlib
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from onelook.errors import PhotoError
-from onelook.gallery.data import Entry
-from onelook.gallery.enrollment import Rows
-from onelook.gallery.face_quality import Quality, measure_face, quality_problem
+from onelook.face_quality import Quality, measure_face, quality_problem
+from onelook.gallery.data import EnrolledFace
+from onelook.gallery.enrollment import EnrollmentBatch
 from onelook.gallery.identification import IdentifiedFace
-from onelook.gallery.thumbnail import thumbnail
+from onelook.gallery.thumbnail import make_thumbnail
 
 
 @dataclass(frozen=True, eq=False)
 class PendingFace:
-    """What enrolling a face takes.
+    """The data that enrolls a face.
 
     Attributes:
-        photo: what the photo is called.
-        embedding: (d,) float32 of length 1.
-        quality: of the face in its photo.
-        thumbnail: see `thumbnail`.
+        photo: name of the photo.
+        embedding: (d,) float32, L2-normalized.
+        quality: quality of the face in its photo.
+        thumbnail: JPEG in base64, see `make_thumbnail`.
     """
 
     photo: str
@@ -30,11 +30,11 @@ class PendingFace:
     quality: Quality
     thumbnail: str
 
-    def row(self, name: str) -> Rows:
-        """The face as a row of a person of a checked name.
+    def to_batch(self, name: str) -> EnrollmentBatch:
+        """Make an enrollment batch of this face for a person of a normalized name.
 
-        It goes by the bytes of its thumbnail, not by those of the photo, which may show others: naming one face twice
-        adds it once, and two people of one photo are two rows.
+        The digest is that of the thumbnail, not of the photo, which may show several people. So naming a face twice
+        enrolls it once, and two people of one photo are two enrolled faces.
 
         Raises:
             PhotoError: the face is too small or blurred.
@@ -43,11 +43,20 @@ class PendingFace:
         if problem is not None:
             raise PhotoError(f"{self.photo}: {problem}")
         digest = hashlib.sha256(base64.b64decode(self.thumbnail)).hexdigest()
-        entry = Entry(person=name, photo=self.photo, sha256=digest, quality=self.quality, thumbnail=self.thumbnail)
-        return Rows((entry,), self.embedding[None])
+        face = EnrolledFace(
+            person=name, photo=self.photo, sha256=digest, quality=self.quality, thumbnail=self.thumbnail
+        )
+        return EnrollmentBatch((face,), self.embedding[None])
 
 
 def make_pending_face(image: np.ndarray, face: IdentifiedFace, longest_side: int, photo: str) -> PendingFace:
-    """Keep a face of a photo (H, W, 3) that the network saw with this longest side, in pixels."""
+    """Measure a face and cut its thumbnail.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        face: a face of the image.
+        longest_side: side in pixels to which the detector scales larger images down.
+        photo: name of the photo.
+    """
     quality = measure_face(image, face.box, face.landmarks, face.score, longest_side)
-    return PendingFace(photo, face.embedding, quality, thumbnail(image, face.box))
+    return PendingFace(photo, face.embedding, quality, make_thumbnail(image, face.box))

@@ -1,39 +1,41 @@
-"""A small picture of an enrolled face, to tell by eye whom a gallery holds."""
+"""Thumbnails of enrolled faces, stored in the gallery records."""
 
 import base64
 
 import cv2
 import numpy as np
 
-SIDE = 96
-# Of the box's longer side, on each side of it: hair and chin, and little of a neighbor.
+THUMBNAIL_SIZE = 96
+"""Side of a thumbnail in pixels."""
+# Added on each side of the box, relative to its longer side, so that hair and chin are in the picture.
 _MARGIN = 0.25
-_QUALITY = 80
+_JPEG_QUALITY = 80
 
 
-def thumbnail(photo: np.ndarray, box: np.ndarray) -> str:
-    """Cut a face out of a photo: a JPEG of SIDE x SIDE pixels, in base64; same photo and box, same text.
+def make_thumbnail(image: np.ndarray, box: np.ndarray) -> str:
+    """Crop a face to a square JPEG of THUMBNAIL_SIZE pixels, in base64.
 
-    It is kept in the face's own row: so whatever becomes of the row, forgotten, renamed, merged, backed up, killed
-    half-way, becomes of the picture too, and no file has to be kept in step with another. That costs some
-    3 kB a row, and with ten thousand rows a third of a second more in a change (`benchmarks/thumbnails.py`).
+    The same image and box give the same text. A thumbnail is part of the face's record rather than a file, so it is
+    renamed, merged, backed up and removed with the record. It takes some 3 kB; with ten thousand faces a change of the
+    gallery takes a third of a second more (`benchmarks/thumbnails.py`).
 
     Args:
-        photo: RGB uint8 (H, W, 3).
-        box: (4,) x1 y1 x2 y2 in pixels of the photo; what reaches outside is filled with the photo's edge.
+        image: RGB uint8 (H, W, 3).
+        box: (4,) x1 y1 x2 y2 in pixels of the image; the area outside is filled with the border pixels.
     """
     x1, y1, x2, y2 = box.astype(float)
     half = (0.5 + _MARGIN) * max(x2 - x1, y2 - y1, 1.0)
     left, top = (x1 + x2) / 2 - half, (y1 + y2) / 2 - half
-    columns = _inside(left, half, photo.shape[1])
-    rows = _inside(top, half, photo.shape[0])
-    square = photo[rows[:, None], columns]
-    shrinks = len(rows) > SIDE
-    small = cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    columns = _clamped_range(left, half, image.shape[1])
+    rows = _clamped_range(top, half, image.shape[0])
+    square = image[rows[:, None], columns]
+    interpolation = cv2.INTER_AREA if len(rows) > THUMBNAIL_SIZE else cv2.INTER_CUBIC
+    small = cv2.resize(square, (THUMBNAIL_SIZE, THUMBNAIL_SIZE), interpolation=interpolation)
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), options)
     return base64.b64encode(encoded.tobytes()).decode()
 
 
-def _inside(start: float, half: float, length: int) -> np.ndarray:
-    """The pixels from `start` on, over twice `half`; those outside are the photo's edge."""
+def _clamped_range(start: float, half: float, length: int) -> np.ndarray:
+    """Return the pixel indices from `start` over 2 x `half` pixels, clamped to 0..length-1."""
     return (round(start) + np.arange(max(1, round(2 * half)))).clip(0, length - 1)

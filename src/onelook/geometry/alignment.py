@@ -1,36 +1,36 @@
-"""Bringing a face upright: similarity transforms from five landmarks, and aligned crops.
+"""Face alignment: similarity transforms from five landmarks, and aligned crops.
 
-Points are continuous coordinates: pixel k covers [k, k + 1), its center is k + 0.5.
+Points are continuous coordinates: pixel k covers [k, k + 1), its center is k + 0.5. OpenCV's pixel centers are whole
+numbers, so transforms are shifted by half a pixel before `warpAffine`.
 """
 
 from math import ceil, floor
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from onelook.geometry.arrays import Array, array_namespace
 
-if TYPE_CHECKING:
-    pass
-
-
-CROP = 112
-# Where the five landmarks lie in an aligned crop of 112 pixels (ArcFace, Deng et al. 2019, as in its public code).
-TEMPLATE = np.array(
+CROP_SIZE = 112
+"""Side of ArcFace's aligned crop, in pixels."""
+REFERENCE_LANDMARKS = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
+"""The five landmarks in an aligned crop of 112 pixels (ArcFace, Deng et al. 2019, as in its public code)."""
 
 
 def similarity_transform(source: Array, target: Array) -> Array:
-    """The rotation, uniform scaling and shift that brings `source` closest to `target`, without mirroring.
+    """Fit the similarity transform that maps source points to target points.
+
+    Rotation, uniform scaling and translation, without mirroring, in the least-squares sense (Umeyama 1991). In the
+    plane the best rotation and scaling are one complex number.
 
     Args:
-        source, target: (..., k, 2) points, k >= 2 and not all the same.
+        source: (..., k, 2) points, k >= 2 and not all the same.
+        target: (..., k, 2) points.
 
     Returns:
-        (..., 2, 3): A such that A @ (x, y, 1) is the moved point; least squares (Umeyama 1991, in the plane, where the
-        best rotation and scaling are one complex number).
+        (..., 2, 3): A such that A @ (x, y, 1) is the transformed point.
     """
     center_s = source.mean(-2)
     center_t = target.mean(-2)
@@ -46,48 +46,63 @@ def similarity_transform(source: Array, target: Array) -> Array:
 
 
 def apply_transform(transform: Array, points: Array) -> Array:
-    """Move points (..., k, 2) by transforms (..., 2, 3); NaN stays NaN."""
+    """Apply affine transforms (..., 2, 3) to points (..., k, 2).
+
+    NaN stays NaN.
+    """
     return points @ transform[..., :2].swapaxes(-1, -2) + transform[..., None, :, 2]
 
 
-def align_crop(photo: np.ndarray, landmarks: np.ndarray, size: int = CROP) -> np.ndarray:
-    """Cut a face out upright.
+def align_crop(image: np.ndarray, landmarks: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
+    """Warp a face to an aligned crop.
 
     Args:
-        photo: (H, W, 3) uint8.
-        landmarks: (5, 2) in pixels of the photo, none absent.
+        image: (H, W, 3) uint8.
+        landmarks: (5, 2) in pixels of the image, all finite.
         size: side of the crop, in pixels.
 
     Returns:
-        (size, size, 3) uint8 in which the landmarks lie on `TEMPLATE` scaled to `size`; black outside the photo.
+        (size, size, 3) uint8; its landmarks are `REFERENCE_LANDMARKS` scaled to `size`. Black outside the image.
     """
-    transform = similarity_transform(landmarks.astype(np.float64), TEMPLATE.astype(np.float64) * size / CROP)
+    transform = similarity_transform(
+        landmarks.astype(np.float64), REFERENCE_LANDMARKS.astype(np.float64) * size / CROP_SIZE
+    )
     scale = np.hypot(transform[0, 0], transform[1, 0])
     if scale < 0.5:
-        photo, transform = _reduced(photo, transform, round(1 / scale), size)
-    # OpenCV puts pixel centers at whole numbers.
+        image, transform = _downscale_for_crop(image, transform, round(1 / scale), size)
     transform[:, 2] += transform[:, :2] @ (0.5, 0.5) - 0.5
-    return cv2.warpAffine(photo, transform, (size, size), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(image, transform, (size, size), flags=cv2.INTER_LINEAR)
 
 
-def _reduced(photo: np.ndarray, transform: np.ndarray, times: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a photo that a crop shows, each side so many times shorter, and the transform from there.
+def _downscale_for_crop(
+    image: np.ndarray, transform: np.ndarray, factor: int, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Downscale the cropped region by area averaging, against aliasing.
 
-    warpAffine reads four pixels however much it shrinks; means of squares of pixels keep it from aliasing.
+    warpAffine interpolates between four pixels at any scale, so a strong reduction needs averages first.
+
+    Args:
+        image: (H, W, 3) uint8.
+        transform: (2, 3) from the image to the crop.
+        factor: by which each side becomes shorter.
+        size: side of the crop, in pixels.
+
+    Returns:
+        The downscaled region and the transform from there to the crop.
     """
     (real, _, right), (imaginary, _, down) = transform.tolist()
     squared = real**2 + imaginary**2
-    # Where the crop's middle lies in the photo, and how far from there its turned square reaches along either axis.
+    # The crop's center in the image, and the half extent of the rotated crop along either axis.
     across, along = size / 2 - right, size / 2 - down
     middle = (real * across + imaginary * along) / squared, (real * along - imaginary * across) / squared
     reach = size / 2 * (abs(real) + abs(imaginary)) / squared
     spans = [
-        _whole_squares(place - reach, place + reach, times, end)
-        for place, end in zip(middle, photo.shape[1::-1], strict=True)
+        _align_to_blocks(center - reach, center + reach, factor, end)
+        for center, end in zip(middle, image.shape[1::-1], strict=True)
     ]
     (left, right_end), (top, bottom) = spans
-    shape = [max(1, round((last - first) / times)) for first, last in spans]
-    reduced = cv2.resize(photo[top:bottom, left:right_end], shape, interpolation=cv2.INTER_AREA)
+    shape = [max(1, round((last - first) / factor)) for first, last in spans]
+    reduced = cv2.resize(image[top:bottom, left:right_end], shape, interpolation=cv2.INTER_AREA)
     scales = [(last - first) / side for (first, last), side in zip(spans, shape, strict=True)]
     return reduced, np.array(
         [
@@ -97,37 +112,40 @@ def _reduced(photo: np.ndarray, transform: np.ndarray, times: int, size: int) ->
     )
 
 
-def _whole_squares(first: float, last: float, times: int, end: int) -> tuple[int, int]:
-    """The pixels first..last of so many up to `end`, in whole squares counted from 0 and one more on each side.
+def _align_to_blocks(first: float, last: float, block: int, end: int) -> tuple[int, int]:
+    """Return the pixel range of the blocks that cover first..last, plus one each side.
 
-    Bilinear samples reach as far. Where all of it lies outside the photo some of that remains, which nobody sees.
+    Bilinear interpolation reads one more block. The range is limited to 0..end and never empty, even where first..last
+    lies outside.
     """
-    start = min(max((floor(first / times) - 1) * times, 0), max(end - times, 0))
-    return start, min(max((ceil(last / times) + 1) * times, times), end)
+    start = min(max((floor(first / block) - 1) * block, 0), max(end - block, 0))
+    return start, min(max((ceil(last / block) + 1) * block, block), end)
 
 
-def crop_square(photo: np.ndarray, box: np.ndarray, extent: float, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut out the square around a box, along the photo's own axes; black where the photo ends.
+def crop_square(image: np.ndarray, box: np.ndarray, extent: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Crop the axis-aligned square around a box and resize it.
 
     Args:
-        photo: (H, W, 3) uint8.
+        image: (H, W, 3) uint8.
         box: (4,) x1 y1 x2 y2 in pixels.
-        extent: side of the square in longer sides of the box.
+        extent: side of the square, as a multiple of the box's longer side.
         size: side of the crop in pixels.
 
     Returns:
-        (size, size, 3) uint8, and the transform (2, 3) from the photo's pixels to the crop's.
+        (size, size, 3) uint8, black outside the image, and the transform (2, 3) from image pixels to crop pixels.
     """
     scale = size / max(extent * float((box[2:] - box[:2]).max()), 1e-6)
     shift = size / 2 - scale * (box[:2] + box[2:]) / 2
     transform = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    # OpenCV puts pixel centers at whole numbers.
     to_centers = np.array([[0, 0, 1], [0, 0, 1]]) * (scale - 1) / 2
-    return cv2.warpAffine(photo, transform + to_centers, (size, size), flags=cv2.INTER_LINEAR), transform
+    return cv2.warpAffine(image, transform + to_centers, (size, size), flags=cv2.INTER_LINEAR), transform
 
 
 def mirror_landmarks(landmarks: np.ndarray, width: float) -> np.ndarray:
-    """Landmarks (..., 5, 2) after the photo of `width` pixels is flipped left to right: left and right swap names."""
+    """Flip landmarks (..., 5, 2) horizontally in an image of `width` pixels.
+
+    Left and right points swap indices.
+    """
     mirrored = landmarks[..., [1, 0, 2, 4, 3], :].copy()
     mirrored[..., 0] = width - mirrored[..., 0]
     return mirrored

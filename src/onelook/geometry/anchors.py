@@ -1,4 +1,4 @@
-"""Anchors: the boxes a detector starts from, a grid of squares on each pyramid level."""
+"""Anchors of an FPN detector: a grid of square boxes on each pyramid level."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AnchorLevel:
-    """One pyramid level: its stride and the sides of its square anchors, in pixels."""
+    """Anchor parameters of a pyramid level: stride and sides, in pixels."""
 
     stride: int
     sizes: tuple[float, ...]
 
 
 class AnchorOutputs(NamedTuple):
-    """What a detector says of every anchor, in the order of `make_anchors`.
+    """Detection head outputs per anchor, in the order of `make_anchors`.
 
-    logits: (B, n, 2), background and face. boxes: (B, n, 4) offsets. landmarks: (B, n, 10) offsets.
+    Attributes:
+        logits: (B, n, 2), background and face.
+        boxes: (B, n, 4) offsets.
+        landmarks: (B, n, 10) offsets.
     """
 
     logits: Tensor
@@ -35,20 +38,23 @@ LIGHT_LEVELS = (AnchorLevel(8, (16, 32)), AnchorLevel(16, (64, 128)), AnchorLeve
 FULL_LEVELS = tuple(
     AnchorLevel(stride, tuple(4 * stride * 2 ** (step / 3) for step in range(3))) for stride in (4, 8, 16, 32, 64)
 )
-LEVELS = {"light": LIGHT_LEVELS, "full": FULL_LEVELS}
+ANCHOR_LEVELS = {"light": LIGHT_LEVELS, "full": FULL_LEVELS}
 
 
 def make_anchors(height: int, width: int, levels: Sequence[AnchorLevel]) -> Tensor:
-    """Anchors (n, 4; center x, center y, width, height; float32, pixels) of an image of `height` x `width` pixels.
+    """Generate the anchors of an image of `height` x `width` pixels.
 
-    Level by level, row by row, column by column, size by size: the order of the detection heads' outputs. A level's map
-    has ceil(side / stride) cells, as stride-2 convolutions with padding 1 leave; centers lie mid-cell.
+    The order is that of the detection heads' outputs: by level, row, column, then size. A level's map has
+    ceil(side / stride) cells, as stride-2 convolutions with padding 1 produce. Anchors are centered in their cells.
+
+    Returns:
+        (n, 4) float32: center x, center y, width, height in pixels.
     """
-    return _anchors(height, width, tuple(levels))
+    return _cached_anchors(height, width, tuple(levels))
 
 
 @lru_cache(maxsize=64)
-def _anchors(height: int, width: int, levels: tuple[AnchorLevel, ...]) -> Tensor:
+def _cached_anchors(height: int, width: int, levels: tuple[AnchorLevel, ...]) -> Tensor:
     return torch.cat([_level_anchors(height, width, level) for level in levels])
 
 
@@ -61,6 +67,6 @@ def _level_anchors(height: int, width: int, level: AnchorLevel) -> Tensor:
 
 
 def anchors_to_boxes(anchors: Tensor) -> Tensor:
-    """Anchors (..., 4; center, size) as boxes (..., 4; x1 y1 x2 y2)."""
+    """Convert anchors (..., 4; center, size) to boxes (..., 4; x1 y1 x2 y2)."""
     halves = anchors[..., 2:] / 2
     return torch.cat([anchors[..., :2] - halves, anchors[..., :2] + halves], dim=-1)

@@ -1,4 +1,4 @@
-"""Array-library dispatch for geometry that serves NumPy arrays and torch tensors alike."""
+"""Array-library dispatch for geometry that accepts NumPy arrays and torch tensors."""
 
 from typing import TYPE_CHECKING, Any, TypeVar
 

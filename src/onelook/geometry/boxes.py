@@ -1,39 +1,48 @@
-"""Boxes as x1 y1 x2 y2, half-open, in pixels, and the offsets a network regresses to them from anchors."""
+"""Box arithmetic and the regression offsets between anchors and boxes.
 
+Boxes are x1 y1 x2 y2, half-open, in pixels. Anchors are center x, center y, width, height. This module loads without
+torch: the gallery uses it on NumPy arrays where only onnxruntime is installed.
+"""
+
+from math import log
 from typing import TYPE_CHECKING
-
-import torch
-from torch import Tensor
 
 from onelook.geometry.arrays import Array, array_namespace
 
 if TYPE_CHECKING:
-    pass
-from math import log
+    from torch import Tensor
 
-# SSD's variances (Liu et al. 2016): offsets of centers are divided by the first, of log sizes by the second.
+# SSD's variances (Liu et al. 2016): center offsets are divided by the first, log sizes by the second.
 CENTER_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
+# Largest change of the logarithm of a side, as in two-stage detectors (Detectron: 1000 / 16). An untrained first stage
+# must not produce boxes of zero or infinite size.
+_MAX_LOG_CHANGE = log(1000 / 16)
 
 
-def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Offsets (n, 4) that lead from anchors (n, 4; center x, center y, width, height) to boxes (n, 4; x1 y1 x2 y2).
+def encode_boxes(boxes: Array, anchors: Array) -> Array:
+    """Encode boxes (n, 4) as regression offsets (n, 4) from anchors (n, 4).
 
     The parametrization of Fast R-CNN (Girshick 2015) with SSD's variances.
     """
+    xp = array_namespace(boxes)
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     sizes = (boxes[:, 2:] - boxes[:, :2]).clip(1e-3)
-    return torch.cat(
+    offsets: Array = xp.concatenate(
         [
             (centers - anchors[:, :2]) / (anchors[:, 2:] * CENTER_VARIANCE),
-            torch.log(sizes / anchors[:, 2:]) / SIZE_VARIANCE,
+            xp.log(sizes / anchors[:, 2:]) / SIZE_VARIANCE,
         ],
-        dim=1,
+        1,
     )
+    return offsets
 
 
 def decode_boxes(offsets: Array, anchors: Array) -> Array:
-    """Boxes (..., 4; x1 y1 x2 y2) that offsets (..., 4) lead to from anchors (..., 4): undoes `encode_boxes`."""
+    """Decode offsets (..., 4) from anchors (..., 4) to boxes (..., 4).
+
+    The inverse of `encode_boxes`.
+    """
     xp = array_namespace(offsets)
     centers = anchors[..., :2] + offsets[..., :2] * CENTER_VARIANCE * anchors[..., 2:]
     halves = anchors[..., 2:] * xp.exp(offsets[..., 2:] * SIZE_VARIANCE) / 2
@@ -41,51 +50,82 @@ def decode_boxes(offsets: Array, anchors: Array) -> Array:
     return boxes
 
 
-def encode_landmarks(landmarks: Tensor, anchors: Tensor) -> Tensor:
-    """Offsets (n, 10) that lead from anchors (n, 4) to landmarks (n, 5, 2); NaN stays NaN."""
+def encode_landmarks(landmarks: Array, anchors: Array) -> Array:
+    """Encode landmarks (n, 5, 2) as offsets (n, 10) from anchors (n, 4).
+
+    NaN stays NaN.
+    """
     offsets = (landmarks - anchors[:, None, :2]) / (anchors[:, None, 2:] * CENTER_VARIANCE)
-    return offsets.flatten(1)
+    return offsets.reshape(len(offsets), 10)
 
 
 def decode_landmarks(offsets: Array, anchors: Array) -> Array:
-    """Landmarks (n, 5, 2) that offsets (n, 10) lead to from anchors (n, 4); the inverse of `encode_landmarks`."""
+    """Decode offsets (n, 10) from anchors (n, 4) to landmarks (n, 5, 2).
+
+    The inverse of `encode_landmarks`.
+    """
     points = offsets.reshape(-1, 5, 2) * CENTER_VARIANCE * anchors[:, None, 2:]
     return anchors[:, None, :2] + points
 
 
 def pairwise_iou(a: Array, b: Array) -> Array:
-    """Intersection over union of every box of `a` (n, 4) with every box of `b` (m, 4), as (n, m); 0 for empty boxes."""
+    """Compute the intersection over union of all pairs of two box sets.
+
+    Args:
+        a: (n, 4) boxes.
+        b: (m, 4) boxes.
+
+    Returns:
+        (n, m); 0 for empty boxes.
+    """
     inner = pairwise_intersection(a, b)
     outer = box_areas(a)[:, None] + box_areas(b)[None, :] - inner
     return inner / outer.clip(1e-9)
 
 
 def pairwise_intersection(a: Array, b: Array) -> Array:
-    """Area of the intersection of every box of `a` (n, 4) with every box of `b` (m, 4), as (n, m)."""
+    """Compute the intersection areas (n, m) of boxes (n, 4) and (m, 4)."""
     xp = array_namespace(a)
-    corner_1 = xp.maximum(a[:, None, :2], b[None, :, :2])
-    corner_2 = xp.minimum(a[:, None, 2:], b[None, :, 2:])
-    return (corner_2 - corner_1).clip(0).prod(-1)
+    top_left = xp.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = xp.minimum(a[:, None, 2:], b[None, :, 2:])
+    return (bottom_right - top_left).clip(0).prod(-1)
 
 
 def box_areas(boxes: Array) -> Array:
-    """Areas (n,) of boxes (n, 4), in square pixels; 0 where a box is turned inside out."""
-    return (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(-1)
+    """Compute the areas (...,) of boxes (..., 4), in square pixels.
 
-
-# An untrained first stage must not send the second one to boxes of no size or of infinite size: largest change of the
-# logarithm of a side, as detectors with two stages have it (1000 / 16, Detectron).
-_LARGEST_CHANGE = log(1000 / 16)
-
-
-def refined_anchors(offsets: Tensor, anchors: Tensor) -> Tensor:
-    """Where offsets (B, n, 4) lead from anchors (n, 4): again anchors (B, n, 4; center x, center y, width, height).
-
-    In pixels, as `onelook.geometry.boxes.decode_boxes` has it, without gradient: what starts from them does not teach
-    the stage before it.
+    The area of an inverted box (x2 < x1 or y2 < y1) is 0.
     """
+    return (boxes[..., 2:] - boxes[..., :2]).clip(0).prod(-1)
+
+
+def box_sizes(boxes: Array) -> Array:
+    """Compute the face sizes sqrt(w h) (...,) of boxes (..., 4), in pixels.
+
+    The size of an inverted box is 0. RetinaFace normalizes landmark errors by this size (Deng et al. 2019, section
+    4.4).
+    """
+    sizes: Array = array_namespace(boxes).sqrt(box_areas(boxes))
+    return sizes
+
+
+def refine_anchors(offsets: "Tensor", anchors: "Tensor") -> "Tensor":
+    """Move anchors by the first cascade stage's offsets.
+
+    The result carries no gradient: the second stage does not train the first one. Changes of the size are limited to a
+    factor of 62.5.
+
+    Args:
+        offsets: (B, n, 4) offsets of the first stage, as in `decode_boxes`.
+        anchors: (n, 4).
+
+    Returns:
+        (B, n, 4) anchors of the second stage, in pixels.
+    """
+    xp = array_namespace(offsets)
     offsets = offsets.detach()
     sizes = anchors[:, 2:]
-    changes = (offsets[..., 2:] * SIZE_VARIANCE).clamp(-_LARGEST_CHANGE, _LARGEST_CHANGE)
+    changes = (offsets[..., 2:] * SIZE_VARIANCE).clamp(-_MAX_LOG_CHANGE, _MAX_LOG_CHANGE)
     centers = anchors[:, :2] + offsets[..., :2] * CENTER_VARIANCE * sizes
-    return torch.cat([centers, sizes * changes.exp()], dim=-1)
+    refined: Tensor = xp.cat([centers, sizes * changes.exp()], dim=-1)
+    return refined

@@ -1,6 +1,6 @@
-"""The geometry of the joint grid detector: cells over the whole photo, anchors from clusters, boxes told by cells.
+"""Anchors and box coding of the joint grid detector (YOLO-style cells).
 
-A scale of s has s x s cells, however large the photo and whatever its shape: lengths are shares of its two sides.
+A scale of s has s x s cells over the whole image, whatever its size and shape. Lengths are fractions of its two sides.
 """
 
 from collections.abc import Sequence
@@ -13,71 +13,81 @@ from torch import Tensor
 from onelook.errors import DataError
 from onelook.geometry.boxes import CENTER_VARIANCE, SIZE_VARIANCE
 
-# Boxes that each cell tells of, one for each anchor.
 ANCHORS_PER_CELL = 3
 
 
 def initial_anchor_sizes(scales: int) -> Tensor:
-    """Sizes (scales, PER_CELL, 2) as `kmeans_anchor_sizes` gives them, before any face was seen: squares of .6 to .05."""
+    """Return anchor sizes before k-means: squares of 0.6 to 0.05.
+
+    The shape (scales, ANCHORS_PER_CELL, 2) is that of `kmeans_anchor_sizes`.
+    """
     sides = torch.linspace(0.6, 0.05, scales * ANCHORS_PER_CELL)
     return sides[:, None].expand(-1, 2).reshape(scales, ANCHORS_PER_CELL, 2).clone()
 
 
-def kmeans_anchor_sizes(shares: np.ndarray, scales: int, seed: int) -> Tensor:
-    """The sizes of anchors that training faces have: k-means, by Euclidean distance, of so many faces' boxes.
+def kmeans_anchor_sizes(box_fractions: np.ndarray, scales: int, seed: int) -> Tensor:
+    """Cluster the training boxes' sizes by k-means with the Euclidean distance.
 
     Args:
-        shares: (n, 2), width and height of each face's box as shares of the photo's.
-        scales: how many matrices of cells share the clusters.
-        seed: of the first centers.
+        box_fractions: (n, 2), width and height of each face's box as fractions of the image's.
+        scales: number of cell grids that share the clusters.
+        seed: of the initial centers.
 
     Returns:
-        (scales, PER_CELL, 2) float32, the largest first: those of the coarsest cells.
+        (scales, ANCHORS_PER_CELL, 2) float32, the largest first: those of the coarsest cells.
 
     Raises:
-        DataError: there are fewer different boxes than clusters.
+        DataError: there are fewer distinct boxes than clusters.
     """
-    count, different = scales * ANCHORS_PER_CELL, len(np.unique(shares.round(3), axis=0))
-    if different < count:
+    count, distinct = scales * ANCHORS_PER_CELL, len(np.unique(box_fractions.round(3), axis=0))
+    if distinct < count:
         raise DataError(
-            f"the training scenes show faces of {different} different sizes, too few for the {count} anchors of "
+            f"the training scenes show faces of {distinct} different sizes, too few for the {count} anchors of "
             "model.grid.scales; prepare more photos"
         )
-    centers = KMeans(count, n_init=10, random_state=seed).fit(np.asarray(shares, np.float64)).cluster_centers_
+    centers = KMeans(count, n_init=10, random_state=seed).fit(np.asarray(box_fractions, np.float64)).cluster_centers_
     largest_first = centers[np.argsort(-centers.prod(axis=1), kind="stable")]
     return torch.from_numpy(largest_first.astype(np.float32)).reshape(scales, ANCHORS_PER_CELL, 2)
 
 
-def cell_anchors(height: int, width: int, scales: Sequence[int], sizes: Tensor) -> Tensor:
-    """Anchors (n, 4; center x, center y, width, height; float32) in pixels of a photo of `height` x `width` pixels.
+def make_cell_anchors(height: int, width: int, scales: Sequence[int], sizes: Tensor) -> Tensor:
+    """Generate the anchors of an image of `height` x `width` pixels.
 
-    Scale by scale, row by row, column by column, size by size; centers lie mid-cell. `sizes` are those of
-    `kmeans_anchor_sizes`.
+    By scale, row, column, then size; anchors are centered in their cells.
+
+    Args:
+        height, width: of the image, in pixels.
+        scales: cells along each side, per scale.
+        sizes: as returned by `kmeans_anchor_sizes`.
+
+    Returns:
+        (n, 4) float32: center x, center y, width, height in pixels.
     """
     anchors = []
-    for scale, own in zip(scales, sizes, strict=True):
+    for scale, scale_sizes in zip(scales, sizes, strict=True):
         middles = (torch.arange(scale, device=sizes.device) + 0.5) / scale
         y, x = torch.meshgrid(middles, middles, indexing="ij")
         centers = torch.stack([x, y], -1).reshape(-1, 1, 2).expand(-1, ANCHORS_PER_CELL, -1)
-        anchors.append(torch.cat([centers, own.expand(len(centers), -1, -1)], -1).flatten(0, 1))
+        anchors.append(torch.cat([centers, scale_sizes.expand(len(centers), -1, -1)], -1).flatten(0, 1))
     return torch.cat(anchors) * torch.tensor([width, height] * 2, device=sizes.device)
 
 
-def box_offsets(told: Tensor, scales: Sequence[int], sizes: Tensor) -> Tensor:
-    """What cells tell of boxes, as the offsets from `cell_anchors` that `onelook.geometry.boxes` decodes.
+def cell_to_anchor_offsets(cell_outputs: Tensor, scales: Sequence[int], sizes: Tensor) -> Tensor:
+    """Convert YOLOv2 box outputs of cells to SSD offsets from anchors.
 
-    A cell tells where a box's center lies from the cell's upper left corner, in cells, and of which power of e the
-    box's sides are the multiples of its anchor's (the coding of YOLOv2, Redmon and Farhadi, CVPR 2017, section 2).
-    The place is not squeezed into the cell: in MultiBox matching its neighbors may answer for a large face too.
+    - A cell predicts the box center from its upper left corner, in cells, and the logarithms of the box's sides in
+      anchor sides (Redmon and Farhadi, CVPR 2017, section 2).
+    - The center is not squashed into the cell: MultiBox matching assigns a large face to neighboring cells, too.
+    - `onelook.geometry.boxes.decode_boxes` decodes the result with the anchors of `make_cell_anchors`.
 
     Args:
-        told: (..., n, 4): right, down, and the exponents of width and height.
-        scales, sizes: as in `cell_anchors`, whose n anchors these are.
+        cell_outputs: (..., n, 4): right, down, and the logarithms of width and height.
+        scales, sizes: as in `make_cell_anchors`, which has the same n anchors.
 
     Returns:
         (..., n, 4) offsets.
     """
-    cells = torch.cat([told.new_full((scale**2 * ANCHORS_PER_CELL, 1), 1 / scale) for scale in scales])
-    own = torch.cat([own.repeat(scale**2, 1) for scale, own in zip(scales, sizes, strict=True)])
-    from_the_middle = (told[..., :2] - 0.5) * cells
-    return torch.cat([from_the_middle / (own * CENTER_VARIANCE), told[..., 2:] / SIZE_VARIANCE], dim=-1)
+    cells = torch.cat([cell_outputs.new_full((scale**2 * ANCHORS_PER_CELL, 1), 1 / scale) for scale in scales])
+    anchor_sizes = torch.cat([own.repeat(scale**2, 1) for scale, own in zip(scales, sizes, strict=True)])
+    from_center = (cell_outputs[..., :2] - 0.5) * cells
+    return torch.cat([from_center / (anchor_sizes * CENTER_VARIANCE), cell_outputs[..., 2:] / SIZE_VARIANCE], dim=-1)

@@ -1,28 +1,32 @@
-"""Face meshes: 468 vertices in fixed places of a face, and the triangles between them.
+"""Face mesh topology: 468 vertices with fixed indices, and the triangles between them.
 
-Vertices are x and y in pixels of the photo and z in the same unit, growing away from the camera. Which vertex is where
-is fixed by the network that labels them; the triangles were made once, by `benchmarks/mesh_topology.py`.
+Vertices are x and y in pixels of the image and z in the same unit, growing away from the camera. The vertex indices are
+those of MediaPipe Face Mesh, the network that labels the meshes. `benchmarks/mesh_topology.py` computed the triangles.
 """
 
 import json
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-VERTICES = 468
-# Of a colored mesh: x, y, z and red, green, blue of each vertex, and the shape-and-texture parameters it is told by
-# (RetinaFace, arXiv 1905.00641, section 3.2).
-COORDINATES_AND_COLORS = 6
-PARAMETERS = 128
+from onelook.geometry.arrays import array_namespace
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NUM_VERTICES = 468
+# RetinaFace's colored mesh has x, y, z and red, green, blue per vertex. Its decoder takes 128 shape-and-texture
+# parameters (arXiv 1905.00641, section 3.2).
+VERTEX_CHANNELS = 6
+NUM_SHAPE_PARAMETERS = 128
 NOSE_TIP = 1
-# Both corners of each eye (the image's left one first), and both corners of the mouth.
-EYES = ((33, 133), (362, 263))
-MOUTH = (61, 291)
-# The vertices that lie where the 68 points of iBUG's 300-W annotation do (Sagonas et al. 2013): jaw, brows, nose, eyes,
-# outer and inner lips.
+# Both corners of each eye (the image's left eye first), and both corners of the mouth.
+EYE_CORNERS = ((33, 133), (362, 263))
+MOUTH_CORNERS = (61, 291)
+# The vertices nearest to the 68 points of iBUG's 300-W annotation (Sagonas et al. 2013): jaw, brows, nose, eyes, outer
+# and inner lips.
 # fmt: off
 POINTS_68 = (
     127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356,
@@ -36,72 +40,97 @@ POINTS_68 = (
 
 @cache
 def triangles() -> np.ndarray:
-    """The fixed triangles (m, 3) int64 between the vertices."""
-    text = files("onelook.geometry").joinpath("mesh_topology.json").read_text(encoding="utf-8")
-    return np.array(json.loads(text)["triangles"], np.int64)
+    """Return the fixed triangles (m, 3) int64 as vertex indices."""
+    return np.array(_read_topology()["triangles"], np.int64)
 
 
 @cache
 def edges() -> np.ndarray:
-    """The edges (k, 2) int64 of the triangles, each once, the smaller vertex first."""
+    """Return the unique edges (k, 2) int64 of the triangles.
+
+    The smaller vertex index comes first.
+    """
     sides = np.concatenate([triangles()[:, pair] for pair in ([0, 1], [1, 2], [2, 0])])
     return np.unique(np.sort(sides, axis=1), axis=0)
 
 
 @cache
 def edges_68() -> np.ndarray:
-    """The edges (k, 2) int64 of the outlines among `POINTS_68`, as places in it."""
-    runs = [(0, 17), (17, 22), (22, 27), (27, 31), (31, 36)]
+    """Return the outline edges (k, 2) int64, as indices into `POINTS_68`."""
+    open_lines = [(0, 17), (17, 22), (22, 27), (27, 31), (31, 36)]
     rings = [(36, 42), (42, 48), (48, 60), (60, 68)]
-    lines = [(i, i + 1) for first, last in runs for i in range(first, last - 1)]
+    lines = [(i, i + 1) for first, last in open_lines for i in range(first, last - 1)]
     lines += [(i, i + 1 if i + 1 < last else first) for first, last in rings for i in range(first, last)]
     return np.array(lines, np.int64)
 
 
+@cache
+def mirror_permutation() -> np.ndarray:
+    """Return the mirrored vertex index (468,) int64 of each vertex.
+
+    A vertex on the middle line is its own mirror image.
+    """
+    return np.array(_read_topology()["twins"], np.int64)
+
+
+@cache
+def _read_topology() -> dict[str, list]:
+    text = files("onelook.geometry").joinpath("mesh_topology.json").read_text(encoding="utf-8")
+    topology: dict[str, list] = json.loads(text)
+    return topology
+
+
 def mesh_to_landmarks(vertices: np.ndarray) -> np.ndarray:
-    """The landmarks (..., 5, 2) that vertices (..., 468, 3) imply: middles of eyes, nose tip, corners of the mouth."""
+    """Compute the landmarks (..., 5, 2) of meshes (..., 468, 3).
+
+    Eye centers, nose tip and mouth corners.
+    """
     flat = vertices[..., :2]
-    eyes = [(flat[..., outer, :] + flat[..., inner, :]) / 2 for outer, inner in EYES]
-    points = [*eyes, flat[..., NOSE_TIP, :], flat[..., MOUTH[0], :], flat[..., MOUTH[1], :]]
+    eyes = [(flat[..., outer, :] + flat[..., inner, :]) / 2 for outer, inner in EYE_CORNERS]
+    points = [*eyes, flat[..., NOSE_TIP, :], flat[..., MOUTH_CORNERS[0], :], flat[..., MOUTH_CORNERS[1], :]]
     return np.stack(points, -2)
 
 
 def mirror_mesh(vertices: np.ndarray, width: float) -> np.ndarray:
-    """Vertices (..., 468, 3) after the photo of `width` pixels is flipped left to right: twins swap places."""
+    """Flip meshes (..., 468, 3) horizontally in an image of `width` pixels.
+
+    Mirrored vertices swap indices.
+    """
     mirrored: np.ndarray = vertices[..., mirror_permutation(), :].copy()
     mirrored[..., 0] = width - mirrored[..., 0]
     return mirrored
 
 
-@cache
-def mirror_permutation() -> np.ndarray:
-    """The vertex (468,) that lies where each one does in a mirrored face; its own number on the middle line."""
-    text = files("onelook.geometry").joinpath("mesh_topology.json").read_text(encoding="utf-8")
-    return np.array(json.loads(text)["twins"], np.int64)
-
-
 def to_obj(vertices: np.ndarray) -> str:
-    """A mesh (468, 3) as the text of a Wavefront OBJ file: y upwards, z towards the viewer, as viewers expect."""
+    """Format a mesh (468, 3) as a Wavefront OBJ file.
+
+    y points upwards and z towards the viewer, as OBJ viewers expect.
+    """
     lines = [f"v {x:.4f} {-y:.4f} {-z:.4f}" for x, y, z in vertices]
     lines += [f"f {a} {b} {c}" for a, b, c in triangles() + 1]
     return "\n".join(lines) + "\n"
 
 
-def encode_mesh(vertices: Tensor, anchors: Tensor) -> Tensor:
-    """Offsets (n, 468, 3) that lead from anchors (n, 4; center, size) to vertices (n, 468, 3).
+def encode_mesh(vertices: "Tensor", anchors: "Tensor") -> "Tensor":
+    """Encode meshes (n, 468, 3) as offsets from anchors (n, 4; center, size).
 
-    x and y from the anchor's center and z from the nose tip's, all in sides of the anchor: z is 0 at the nose tip
-    (RetinaFace, CVPR 2020, section 3.2).
+    Offsets are in sides of the anchor, x and y from its center. z is 0 at the nose tip (RetinaFace, CVPR 2020, section
+    3.2).
     """
-    origin = torch.cat([anchors[:, None, :2], vertices[:, NOSE_TIP : NOSE_TIP + 1, 2:]], dim=-1)
+    xp = array_namespace(anchors)
+    origin = xp.concatenate([anchors[:, None, :2], vertices[:, NOSE_TIP : NOSE_TIP + 1, 2:]], -1)
     return (vertices - origin) / _sides(anchors)
 
 
-def decode_mesh(offsets: Tensor, anchors: Tensor) -> Tensor:
-    """Vertices (n, 468, 3) that offsets lead to from anchors (n, 4): undoes `encode_mesh`, with the nose tip at z 0."""
-    origin = torch.cat([anchors[:, :2], torch.zeros_like(anchors[:, :1])], dim=-1)
+def decode_mesh(offsets: "Tensor", anchors: "Tensor") -> "Tensor":
+    """Decode offsets (n, 468, 3) from anchors (n, 4) to meshes (n, 468, 3).
+
+    The inverse of `encode_mesh`, with the nose tip at z 0.
+    """
+    xp = array_namespace(anchors)
+    origin = xp.concatenate([anchors[:, :2], xp.zeros_like(anchors[:, :1])], -1)
     return offsets * _sides(anchors) + origin[:, None]
 
 
-def _sides(anchors: Tensor) -> Tensor:
+def _sides(anchors: "Tensor") -> "Tensor":
     return anchors[:, None, [2, 3, 2]]

@@ -1,36 +1,43 @@
-"""Shapes brought to a common frame: generalized Procrustes analysis in three dimensions (Gower 1975)."""
+"""Generalized Procrustes analysis of three-dimensional shapes (Gower 1975)."""
 
 import numpy as np
 
-_ROUNDS = 5
+_ITERATIONS = 5
 
 
 def generalized_procrustes(shapes: np.ndarray) -> np.ndarray:
-    """Shapes (n, v, 3), each moved, turned and scaled onto the mean of all.
+    """Align shapes to their common mean by translation, rotation and scaling.
 
-    The origin is the middle of the vertices, and their root mean square distance from it 1; the way they face is that
-    of the mean of all before they are turned. Every shape has an extent.
+    Args:
+        shapes: (n, v, 3), none of zero extent.
+
+    Returns:
+        (n, v, 3) float64. Every centroid is the origin, and the root mean square distance from it is 1. The orientation
+        is that of the unaligned shapes' mean.
     """
-    centerd = shapes.astype(np.float64) - shapes.mean(1, keepdims=True)
-    unit: np.ndarray = centerd / _radius(centerd)
+    centered = shapes.astype(np.float64) - shapes.mean(1, keepdims=True)
+    unit: np.ndarray = centered / _rms_radius(centered)
     aligned, mean = unit, unit.mean(0)
-    for _ in range(_ROUNDS):
-        aligned = unit @ _rotations(unit, mean)
+    for _ in range(_ITERATIONS):
+        aligned = unit @ _fit_rotations(unit, mean)
         mean = aligned.mean(0)
-        mean /= _radius(mean)
+        mean /= _rms_radius(mean)
     return aligned
 
 
-def _rotations(shapes: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotations (n, 3, 3) R, without mirroring, that bring shapes (n, v, 3) @ R closest to the target (v, 3)."""
+def _fit_rotations(shapes: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Fit rotations R (n, 3, 3) that bring shapes @ R closest to the target.
+
+    The Kabsch algorithm: an orthogonal Procrustes fit without reflection. Shapes are (n, v, 3), the target is (v, 3).
+    """
     left, _, right = np.linalg.svd(shapes.swapaxes(1, 2) @ target)
-    mirrored = np.linalg.det(left @ right) < 0
-    left[mirrored, :, 2] *= -1
-    turned: np.ndarray = left @ right
-    return turned
+    reflected = np.linalg.det(left @ right) < 0
+    left[reflected, :, 2] *= -1
+    rotations: np.ndarray = left @ right
+    return rotations
 
 
-def _radius(shapes: np.ndarray) -> np.ndarray:
-    """Root mean square length (..., 1, 1) of the vertices (..., v, 3)."""
+def _rms_radius(shapes: np.ndarray) -> np.ndarray:
+    """Compute the root mean square norm (..., 1, 1) of vertices (..., v, 3)."""
     radius: np.ndarray = np.sqrt((shapes**2).sum(-1).mean(-1))[..., None, None]
     return radius

@@ -1,87 +1,97 @@
-"""Where a face given by its five landmarks is sampled: grids of an aligned square, of an upright one, of one point.
+"""Sampling grids of a face's region of interest, from five landmarks.
 
-Points are continuous coordinates: pixel k covers [k, k + 1), its center is k + 0.5.
+- `warp_grid`: the square of the aligned crop, rotated with the face.
+- `roi_grid`: an axis-aligned square.
+- `center_grid`: one point.
+
+Points are continuous coordinates: pixel k covers [k, k + 1), its center is k + 0.5. The functions take tensors (the
+network trains through them) and NumPy arrays.
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onelook.geometry.alignment import CROP, TEMPLATE, apply_transform, similarity_transform
+from onelook.geometry.alignment import CROP_SIZE, REFERENCE_LANDMARKS, apply_transform, similarity_transform
 from onelook.geometry.arrays import Array, array_namespace
 
-if TYPE_CHECKING:
-    pass
 
-# Both libraries: training wants gradients, and a look the quicker start of NumPy's small steps.
-
-
-def warp_grid(landmarks: Array, samples: int, extent: float = 1.0, together: int = 1) -> Array:
-    """Where in the photo an aligned face is sampled.
+def warp_grid(landmarks: Array, samples: int, extent: float = 1.0, tile_size: int = 1) -> Array:
+    """Compute the sampling grid of aligned faces, rotated with each face.
 
     Args:
-        landmarks: (n, 5, 2) in pixels of the photo.
+        landmarks: (n, 5, 2) in pixels of the image.
         samples: samples along each side of the aligned square.
-        extent: side of that square, in sides of the crop that `TEMPLATE` belongs to; they share their center.
-        together: so many samples along each side make a small square; it divides `samples`.
+        extent: side of that square, as a multiple of ArcFace's aligned crop; both have the same center.
+        tile_size: samples along each side of a tile; it divides `samples`.
 
     Returns:
-        (n, samples / together, samples * together, 2) x and y in pixels of the photo: small squares row by row of the
-        aligned square, and in each its samples row by row.
+        (n, samples / tile_size, samples * tile_size, 2) x and y in pixels of the image. Tiles follow each other row by
+        row of the aligned square, and each tile's samples row by row.
     """
     exact = "float64" if "64" in str(landmarks.dtype) else "float32"
-    matrix = _like(landmarks, _grid_matrix(samples, extent, together, exact))
-    points = (landmarks.reshape(-1, 10) @ matrix).reshape(-1, 2, samples // together, samples * together)
+    matrix = _constant_like(landmarks, _grid_matrix(samples, extent, tile_size, exact))
+    points = (landmarks.reshape(-1, 10) @ matrix).reshape(-1, 2, samples // tile_size, samples * tile_size)
     return points.swapaxes(1, 2).swapaxes(2, 3)
 
 
-def roi_grid(landmarks: Array, samples: int, extent: float = 1.0, together: int = 1) -> Array:
-    """As `warp_grid`, but along the photo's own axes, however the face is turned: the square of a region.
+def roi_grid(landmarks: Array, samples: int, extent: float = 1.0, tile_size: int = 1) -> Array:
+    """Compute the sampling grid of axis-aligned regions of interest.
 
-    The square lies about the mean of the five points, and grows with the longer side of the box around them, as the
-    crop does in `TEMPLATE`: for points that are the template, moved and scaled, it is the grid of `warp_grid`.
+    - The square is centered at the mean of the five landmarks.
+    - Its side is proportional to the longer side of their bounding box.
+    - It equals `warp_grid` for landmarks that are `REFERENCE_LANDMARKS`, translated and scaled.
+
+    Args and the shape of the result are those of `warp_grid`.
     """
-    scale = _longer_side(landmarks) / float(_longer_side(TEMPLATE))
-    square = _like(landmarks, _square(samples, extent, together) - TEMPLATE.mean(0))
+    scale = _longer_side(landmarks) / float(_longer_side(REFERENCE_LANDMARKS))
+    square = _constant_like(landmarks, _crop_samples(samples, extent, tile_size) - REFERENCE_LANDMARKS.mean(0))
     points = square[None] * scale[:, None, None] + landmarks.mean(1)[:, None]
-    return points.reshape(-1, samples // together, samples * together, 2)
+    return points.reshape(-1, samples // tile_size, samples * tile_size, 2)
 
 
-def center_grid(landmarks: Array, samples: int, extent: float = 1.0, together: int = 1) -> Array:
-    """As `warp_grid`, but every sample is taken at the mean of the five points; `extent` changes nothing."""
+def center_grid(landmarks: Array, samples: int, extent: float = 1.0, tile_size: int = 1) -> Array:
+    """Repeat the mean of the five landmarks over the whole grid.
+
+    Args and the shape of the result are those of `warp_grid`; `extent` has no effect.
+    """
     middle = landmarks.mean(1)[:, None, None]
-    return array_namespace(landmarks).broadcast_to(middle, (len(landmarks), samples // together, samples * together, 2))
+    shape = len(landmarks), samples // tile_size, samples * tile_size, 2
+    return array_namespace(landmarks).broadcast_to(middle, shape)
 
 
 @lru_cache(maxsize=16)
-def _grid_matrix(samples: int, extent: float, together: int, dtype: str) -> np.ndarray:
-    """What five points, (10,), are multiplied by to be the grid's x and y, (10, 2 * samples * samples).
+def _grid_matrix(samples: int, extent: float, tile_size: int, dtype: str) -> np.ndarray:
+    """Compute the matrix (10, 2 * samples * samples) from landmarks to the grid.
 
-    A least-squares similarity from a fixed template is linear in the points that it leads to.
+    A least-squares similarity from fixed source points is linear in its target points, so one matrix product replaces
+    fitting and applying the transform.
     """
-    transforms = similarity_transform(TEMPLATE.astype(np.float64)[None], np.eye(10).reshape(10, 5, 2))
-    points = apply_transform(transforms, _square(samples, extent, together)[None])
+    transforms = similarity_transform(REFERENCE_LANDMARKS.astype(np.float64)[None], np.eye(10).reshape(10, 5, 2))
+    points = apply_transform(transforms, _crop_samples(samples, extent, tile_size)[None])
     return np.ascontiguousarray(points.swapaxes(1, 2).reshape(10, -1), dtype)
 
 
-def _square(samples: int, extent: float, together: int) -> np.ndarray:
-    """The samples (samples * samples, 2; float64) in pixels of the aligned crop, in the order of `warp_grid`."""
-    steps = CROP * (((np.arange(samples) + 0.5) / samples - 0.5) * extent + 0.5)
+def _crop_samples(samples: int, extent: float, tile_size: int) -> np.ndarray:
+    """Compute the samples (samples * samples, 2) in pixels of the aligned crop.
+
+    float64, in the order of `warp_grid`.
+    """
+    steps = CROP_SIZE * (((np.arange(samples) + 0.5) / samples - 0.5) * extent + 0.5)
     y, x = np.meshgrid(steps, steps, indexing="ij")
-    # Rows of small squares, rows in these, small squares, samples in their rows.
-    points = np.stack([x, y], -1).reshape(samples // together, together, samples // together, together, 2)
+    # (tile row, row in the tile, tile column, column in the tile, 2)
+    points = np.stack([x, y], -1).reshape(samples // tile_size, tile_size, samples // tile_size, tile_size, 2)
     return points.swapaxes(1, 2).reshape(-1, 2)
 
 
 def _longer_side(points: Array) -> Array:
-    """Of the box around points (..., k, 2)."""
-    library = array_namespace(points)
-    return library.amax(library.amax(points, -2) - library.amin(points, -2), -1)
+    """Compute the longer side of the bounding box of points (..., k, 2)."""
+    xp = array_namespace(points)
+    return xp.amax(xp.amax(points, -2) - xp.amin(points, -2), -1)
 
 
-def _like(values: Array, constants: np.ndarray) -> Array:
-    """The constants as an array of the other's library and type."""
+def _constant_like(values: Array, constants: np.ndarray) -> Array:
+    """Convert constants to the library, dtype and device of `values`."""
     if isinstance(values, np.ndarray):
         return constants.astype(values.dtype, copy=False)
     return array_namespace(values).from_numpy(constants).to(values)

@@ -1,4 +1,6 @@
-"""Decode the anchor outputs of an image into faces and suppress duplicates (NMS)."""
+"""Decode the anchor outputs of an image into faces, with non-maximum suppression (NMS)."""
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -8,33 +10,61 @@ from torch import Tensor
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
 
-# More candidates than this before suppression means a photo of noise, not of faces.
-MAX_CANDIDATES = 5000
+# Candidates of an image that reach NMS at most; more than that are noise, not faces.
+TOPK_CANDIDATES = 5000
 
 
-def decode_image_outputs(
-    outputs: AnchorOutputs, image: int, anchors: Tensor, score: float, nms: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Decode one image's outputs from what they start from, anchors (n, 4), and suppress doubles.
+class DecodedFaces(NamedTuple):
+    """Faces of one image, best score first, in pixels of the network's input.
 
-    Returns:
-        boxes (n, 4), scores (n,) and landmarks (n, 5, 2), best score first, in pixels of the network's input, and the
-        anchors (n,) int64 that they come from.
+    boxes: (n, 4; x1 y1 x2 y2) float32. scores: (n,). landmarks: (n, 5, 2). anchor_indices: (n,) int64, the anchor
+    that each face was decoded from.
     """
-    logits = outputs.logits[image].numpy()
-    # Most anchors see no face: the few that may are found before anything else is computed. Of two logits the softmax
-    # is the logistic function of their difference.
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    landmarks: np.ndarray
+    anchor_indices: np.ndarray
+
+
+def postprocess_detections(
+    outputs: AnchorOutputs, image_index: int, anchors: Tensor, score_thresh: float, nms_thresh: float
+) -> DecodedFaces:
+    """Filter one image's anchors by score, decode them and apply NMS.
+
+    Args:
+        outputs: raw outputs of the detection heads for a batch.
+        image_index: index of the image in the batch.
+        anchors: (n, 4; center x, center y, width, height) reference boxes that the offsets are relative to.
+        score_thresh: lowest face probability.
+        nms_thresh: IoU above which the lower-scored of two boxes is dropped.
+    """
+    logits = outputs.logits[image_index].numpy()
+    # The softmax of two logits is the logistic function of their difference, so the threshold is compared as a logit
+    # and only the few anchors above it are decoded.
     margins = logits[:, 1] - logits[:, 0]
-    candidates = np.flatnonzero(margins >= np.float32(logit(score)))
+    candidates = np.flatnonzero(margins >= np.float32(logit(score_thresh)))
     scores = expit(margins[candidates])
-    order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+    order = np.argsort(-scores, kind="stable")[:TOPK_CANDIDATES]
     candidates, scores = candidates[order], scores[order]
-    starts = anchors.numpy()[candidates]
-    boxes = decode_boxes(outputs.boxes[image].numpy()[candidates], starts)
-    corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
-    # OpenCV takes numbers out of lists sooner than out of an array.
-    keep = cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), score, nms)
-    rows = np.asarray(keep, np.int64).reshape(-1)
-    kept = candidates[rows]
-    landmarks = decode_landmarks(outputs.landmarks[image].numpy()[kept], starts[rows])
-    return boxes[rows], scores[rows], landmarks, kept
+    references = anchors.numpy()[candidates]
+    boxes = decode_boxes(outputs.boxes[image_index].numpy()[candidates], references)
+    keep = nms(boxes, scores, nms_thresh, score_thresh=score_thresh)
+    kept = candidates[keep]
+    landmarks = decode_landmarks(outputs.landmarks[image_index].numpy()[kept], references[keep])
+    return DecodedFaces(boxes[keep], scores[keep], landmarks, kept)
+
+
+def nms(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float, *, score_thresh: float = 0.0) -> np.ndarray:
+    """Return the indices (k,) int64 of the boxes that NMS keeps, best score first.
+
+    Args:
+        boxes: (n, 4; x1 y1 x2 y2).
+        scores: (n,).
+        iou_threshold: IoU above which the lower-scored of two boxes is dropped.
+        score_thresh: boxes whose score is not above this are dropped too.
+    """
+    corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    # OpenCV converts lists faster than arrays.
+    keep = cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), score_thresh, iou_threshold)
+    return np.asarray(keep, np.int64).reshape(-1)

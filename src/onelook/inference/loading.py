@@ -1,6 +1,9 @@
-"""Open a trained model for inference: with torch, or with onnxruntime where torch is not installed."""
+"""Open a trained model for inference, in torch or in onnxruntime.
 
-import sys
+The heavy imports are inside the functions: an exported file is opened without importing torch.
+"""
+
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,41 +16,41 @@ from onelook.settings import Precision
 if TYPE_CHECKING:
     from onelook.inference.torch_predictor import TorchPredictor
 
+logger = logging.getLogger(__name__)
+
 
 def load_torch_predictor(folder: Path, precision: Precision = "float32") -> "TorchPredictor":
-    """The looker of a model folder; its network looks, and cannot be trained on.
+    """Load a model folder as a network optimized for inference, which cannot be trained.
 
     Args:
-        folder: of the model.
-        precision: what most of the network computes in. float32 gives the same answers on every processor but for
-            rounding; bfloat16 is faster where `onelook.inference.fast.network.fastest_precision` says so.
+        folder: model folder.
+        precision: data type of most of the network. With float32 the results differ between processors only by
+            rounding; bfloat16 is faster where `onelook.inference.fast.network.fastest_precision` returns it.
 
     Raises:
         ModelError: the folder is missing or damaged.
     """
-    from onelook.inference.fast.memory import retain_freed_memory
     from onelook.inference.fast.network import optimize_for_inference
     from onelook.inference.torch_predictor import TorchPredictor
     from onelook.model.serialization import load_model
 
-    retain_freed_memory()
     return TorchPredictor(optimize_for_inference(load_model(folder), precision), fingerprint(folder), folder)
 
 
 def open_predictor(model: Path) -> Predictor:
-    """The model of a folder, as fast as this processor looks, or of a file that `onelook export-model` wrote.
+    """Open a model folder or an exported `.onnx` file with the fastest predictor.
 
-    A folder is run by the exported file beside it, where there is one of the same model: who wrote it there wants that.
+    A folder is opened in onnxruntime if an exported file of the same model lies beside it, else in torch with the
+    precision that is fastest on this processor.
 
     Raises:
-        ModelError: it is missing or damaged.
+        ModelError: the model is missing or damaged.
     """
-    # Each imports a library that takes its time to load, and only one of them is needed.
     if model.suffix == ".onnx":
         from onelook.inference.onnx_predictor import OnnxPredictor
 
         return OnnxPredictor(model)
-    exported = _beside(model)
+    exported = _open_exported_sibling(model)
     if exported is not None:
         return exported
     from onelook.inference.fast.network import fastest_precision
@@ -55,20 +58,25 @@ def open_predictor(model: Path) -> Predictor:
     return load_torch_predictor(model, fastest_precision())
 
 
-def _beside(folder: Path) -> Predictor | None:
-    """The model of a folder as it lies exported beside it; None where it does not, or would tell less."""
+def _open_exported_sibling(folder: Path) -> Predictor | None:
+    """Open the exported file beside a model folder.
+
+    Returns:
+        None if there is no such file, onnxruntime is not installed, or the folder has a mesh head, which the exported
+        graph lacks. None with a warning if the file is damaged or of another model.
+    """
     file = onnx_path(folder)
     if not file.is_file() or find_spec("onnxruntime") is None or has_mesh_head(folder):
         return None
     from onelook.inference.onnx_predictor import OnnxPredictor
 
-    own = fingerprint(folder)
+    folder_fingerprint = fingerprint(folder)
     try:
         exported = OnnxPredictor(file)
-        problem = None if exported.fingerprint == own else f"{file}: made of another model than {folder}"
+        problem = None if exported.fingerprint == folder_fingerprint else f"{file}: made of another model than {folder}"
     except ModelError as error:
         problem = str(error).partition(";")[0]
     if problem is None:
         return exported
-    print(f"warning: {problem}; not used until `onelook export-model` writes it again", file=sys.stderr)
+    logger.warning("%s; not used until `onelook export-model` writes it again", problem)
     return None

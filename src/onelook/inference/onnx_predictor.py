@@ -1,4 +1,4 @@
-"""Looking at photos with an exported model: onnxruntime, NumPy and OpenCV do all of it."""
+"""Predict with an exported ONNX file through onnxruntime, NumPy and OpenCV, without torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class OnnxPredictor:
-    """A model that `onelook export-model` wrote, ready for photos; a `onelook.inference.torch_predictor.TorchPredictor` without torch.
+    """A model file written by `onelook export-model`, run by onnxruntime.
 
     Attributes:
-        fingerprint: of the model that was exported.
+        fingerprint: SHA-256 of the model folder that was exported, in hex.
         embedding_size: length of an embedding.
-        tells_meshes: False, as the file has no mesh head.
-        folder: the file, which stands for its model's folder.
+        has_mesh_head: False, as the exported graph has no mesh head.
+        source: the ONNX file.
     """
 
     has_mesh_head = False
@@ -30,36 +30,39 @@ class OnnxPredictor:
         """Open the file.
 
         Raises:
-            ModelError: it is missing, damaged or not written by this program, or onnxruntime is not installed.
+            ModelError: the file is missing, damaged or not written by onelook, or onnxruntime is not installed.
         """
-        self._session = _open(file)
-        self.folder = file
-        described = self._session.get_modelmeta().custom_metadata_map
+        self._session = _create_session(file)
+        self.source = file
+        metadata = self._session.get_modelmeta().custom_metadata_map
         try:
-            self.fingerprint: str = described["fingerprint"]
-            self.embedding_size = int(described["embedding_size"])
+            self.fingerprint: str = metadata["fingerprint"]
+            self.embedding_size = int(metadata["embedding_size"])
         except (KeyError, ValueError) as error:
             raise ModelError(
                 f"{file}: not written by `onelook export-model`; export the model again, or name its folder"
             ) from error
 
-    def predict(self, photos: Sequence[np.ndarray], detect: "DetectSettings") -> list[Detections]:
-        """Find the faces in photos, and embed each: see `onelook.inference.torch_predictor.TorchPredictor.predict`.
+    def predict(self, images: Sequence[np.ndarray], detect: "DetectSettings") -> list[Detections]:
+        """Detect and embed the faces of images, as `TorchPredictor.predict`.
 
         Args:
-            photos: RGB uint8 (H, W, 3), of any sizes; photos of one size go through the network as one batch.
-            detect: lowest score, suppression IoU, and the side over which photos are scaled down.
+            images: RGB uint8 (H, W, 3), of any sizes; images of equal size form one batch.
+            detect: score threshold, NMS threshold, and the longest side of the network's input.
+
+        Returns:
+            Detections per image, in pixels of the image as given.
         """
-        terms = {"score": np.array([detect.score], np.float32), "nms": np.array([detect.nms], np.float32)}
+        thresholds = {"score": np.array([detect.score], np.float32), "nms": np.array([detect.nms], np.float32)}
 
-        def predict(batch: np.ndarray) -> list[Detections]:
-            images, *told = self._session.run(None, {"photos": batch, **terms})
-            return [Detections(*(each[images == image] for each in told)) for image in range(len(batch))]
+        def predict_batch(batch: np.ndarray) -> list[Detections]:
+            image_indices, *faces = self._session.run(None, {"photos": batch, **thresholds})
+            return [Detections(*(values[image_indices == image] for values in faces)) for image in range(len(batch))]
 
-        return predict_by_size(photos, detect.longest_side, predict)
+        return predict_by_size(images, detect.longest_side, predict_batch)
 
 
-def _open(file: Path) -> Any:
+def _create_session(file: Path) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
@@ -68,9 +71,9 @@ def _open(file: Path) -> Any:
         raise ModelError(f"{file}: missing; write it with `onelook export-model`, or name another by --model")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # Threads that spin while they wait starve whatever else the machine does.
+    # Threads that spin while they wait take the cores from other processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its own exceptions have no common class but this
+    except Exception as error:  # onnxruntime's exceptions have no narrower common base
         raise ModelError(f"{file}: no ONNX file that onnxruntime can read; export the model again") from error

@@ -1,4 +1,4 @@
-"""The same work on many things, several at a time, each on its part of the cores."""
+"""Ordered map over a thread pool that divides torch's cores among the threads."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-# Beyond this the threads wait for each other at Python's interpreter, which runs one of them at a time.
+# More threads than this only wait for the interpreter lock.
 MAX_THREADS = 4
 
 Item = TypeVar("Item")
@@ -16,62 +16,65 @@ Result = TypeVar("Result")
 
 
 def parallel_map(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
-    """What `work` makes of each item, in their order.
+    """Apply `work` to each item in a pool of threads; yield results in order.
 
-    A network whose work is shared out between the cores has them wait for each other after every layer, and all but
-    the network runs on one of them; so each thread has its own items, and a network in it its part of the cores. No
-    more items are taken ahead than one for each thread. Closed, it waits for what is being worked on.
+    - Each thread processes its own items, and torch in it uses its own part of the cores. Threads that share one
+      network call wait for each other after every layer.
+    - While the generator runs, torch's number of threads (`torch.set_num_threads`) is that of a part. When it ends,
+      raises or is closed, the number is restored for this thread and for threads that use torch later.
+    - At most two items per thread are read ahead of the result that is yielded.
+    - Closing the generator waits for the items in progress.
 
     Raises:
-        Exception: what `work` raises, or whatever gives the items, in its place; nothing after it is worked on.
+        Exception: raised by `work` or by `items`, in the order of the items; later items are not processed.
     """
-    cores = _cores()
+    cores = _core_count()
     threads = min(cores, MAX_THREADS)
-    shares = iter([len(range(thread, cores, threads)) for thread in range(threads)])
-    with ThreadPoolExecutor(threads, initializer=lambda: _compute_on(next(shares))) as pool:
+    core_counts = iter([len(range(thread, cores, threads)) for thread in range(threads)])
+    with ThreadPoolExecutor(threads, initializer=lambda: _set_torch_threads(next(core_counts))) as pool:
         try:
-            yield from _in_order(pool, work, items, 2 * threads)
+            yield from _map_in_order(pool, work, items, 2 * threads)
         finally:
             pool.shutdown(cancel_futures=True)
-            _compute_on(cores)  # what threads of the time to come begin with
+            _set_torch_threads(cores)
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items, so many at a time."""
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some
+    """Split items into consecutive lists of `size`, the last one shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], most: int
+def _map_in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], max_pending: int
 ) -> Iterator[Result]:
-    """Results in the order of the items, of which at most so many are taken before theirs is asked for."""
-    rest = iter(items)
-    end: BaseException | None = None
-    waiting: deque[Future[Result]] = deque()
+    """Yield results in the order of the items; submit at most `max_pending` ahead."""
+    iterator = iter(items)
+    error: BaseException | None = None
+    pending: deque[Future[Result]] = deque()
     while True:
         try:
-            for item in islice(rest, most - len(waiting)):
-                waiting.append(pool.submit(work, item))
-        except BaseException as error:  # told when those before it are done
-            rest, end = iter(()), error
-        if waiting:
-            yield waiting.popleft().result()
-        elif end is not None:
-            raise end
+            for item in islice(iterator, max_pending - len(pending)):
+                pending.append(pool.submit(work, item))
+        except BaseException as raised:  # raised again after the results of earlier items
+            iterator, error = iter(()), raised
+        if pending:
+            yield pending.popleft().result()
+        elif error is not None:
+            raise error
         else:
             return
 
 
-def _cores() -> int:
-    torch = sys.modules.get("torch")  # not imported for its own sake: exported networks run without
+def _core_count() -> int:
+    torch = sys.modules.get("torch")  # not imported here: the ONNX predictor runs without torch
     return (os.cpu_count() or 1) if torch is None else torch.get_num_threads()
 
 
-def _compute_on(cores: int) -> None:
-    """Have torch compute on so many cores in this thread, and in threads that first use it from now on."""
+def _set_torch_threads(cores: int) -> None:
+    """Set torch's number of threads, in this thread and in threads that use torch for the first time later."""
     torch = sys.modules.get("torch")
     if torch is not None:
-        torch.get_num_threads()  # at its first use of torch a thread takes the number that any thread set last
+        torch.get_num_threads()  # a thread's first use of torch applies the number that was set last in any thread
         torch.set_num_threads(cores)

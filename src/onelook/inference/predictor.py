@@ -1,4 +1,4 @@
-"""What a gallery asks of a model, in a folder or exported."""
+"""Protocol of the predictors: face detection and embedding by a model folder or an exported file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +11,19 @@ from onelook.settings import DetectSettings
 
 
 class Predictor(Protocol):
-    """`onelook.inference.torch_predictor.TorchPredictor`, or `onelook.inference.onnx_predictor.OnnxPredictor`, which needs no torch."""
+    """A model that detects and embeds the faces of images.
+
+    Implemented by `onelook.inference.torch_predictor.TorchPredictor` and by
+    `onelook.inference.onnx_predictor.OnnxPredictor`, which does not import torch.
+    """
 
     @property
     def fingerprint(self) -> str:
-        """Of the model folder, exported or not; an empty string where there is none."""
+        """SHA-256 of the model folder in hex; empty where the model was not loaded from one."""
 
     @property
-    def folder(self) -> Path | None:
-        """The model folder or the exported file, if it came from one."""
+    def source(self) -> Path | None:
+        """Model folder or exported file that the model was loaded from, or None."""
 
     @property
     def embedding_size(self) -> int:
@@ -27,7 +31,7 @@ class Predictor(Protocol):
 
     @property
     def has_mesh_head(self) -> bool:
-        """Whether the network has a mesh head."""
+        """Return True if `predict` returns meshes."""
 
-    def predict(self, photos: Sequence[np.ndarray], detect: DetectSettings) -> list[Detections]:
-        """Find the faces in photos, RGB uint8 (H, W, 3), and embed each."""
+    def predict(self, images: Sequence[np.ndarray], detect: DetectSettings) -> list[Detections]:
+        """Detect and embed the faces of images, RGB uint8 (H, W, 3) of any sizes."""

@@ -1,4 +1,4 @@
-"""Photos of any sizes shown to a network: scaled down where they are too large, one batch for each size."""
+"""Resize images to the network's size limit, batch those of equal shape, and scale the detections back."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -10,45 +10,47 @@ from onelook.detections import Detections
 
 
 def predict_by_size(
-    photos: Sequence[np.ndarray], longest_side: int, predict: Callable[[np.ndarray], list[Detections]]
+    images: Sequence[np.ndarray], longest_side: int, predict_batch: Callable[[np.ndarray], list[Detections]]
 ) -> list[Detections]:
-    """Detections per photo, in pixels of the photo as given.
+    """Predict images of any sizes, one batch for each image shape.
 
     Args:
-        photos: RGB uint8 (H, W, 3), of any sizes.
-        longest_side: photos larger than this are scaled down to it, in pixels.
-        look: gives the detections of each photo of a batch (B, H, W, 3), in pixels of the batch.
+        images: RGB uint8 (H, W, 3).
+        longest_side: images with a longer side are scaled down to it, in pixels.
+        predict_batch: maps a batch (B, H, W, 3) to the detections of each image, in pixels of the batch.
+
+    Returns:
+        Detections per image, in pixels of the image as given.
     """
-    scaled = [resize_to_longest_side(photo, longest_side) for photo in photos]
-    same_size = defaultdict(list)
-    for i, photo in enumerate(scaled):
-        same_size[photo.shape].append(i)
-    found: dict[int, Detections] = {}
-    for members in same_size.values():
-        # One photo is a batch as it is; several have to be copied beside each other.
-        batch = scaled[members[0]][None] if len(members) == 1 else np.stack([scaled[i] for i in members])
-        results = predict(batch)
-        for i, detections in zip(members, results, strict=True):
-            found[i] = _enlarge(detections, scaled[i], photos[i])
-    return [found[i] for i in range(len(photos))]
+    resized = [resize_to_longest_side(image, longest_side) for image in images]
+    indices_by_shape = defaultdict(list)
+    for index, image in enumerate(resized):
+        indices_by_shape[image.shape].append(index)
+    detections: dict[int, Detections] = {}
+    for indices in indices_by_shape.values():
+        # A single image becomes a batch without a copy.
+        batch = resized[indices[0]][None] if len(indices) == 1 else np.stack([resized[index] for index in indices])
+        for index, found in zip(indices, predict_batch(batch), strict=True):
+            detections[index] = _scale_detections(found, resized[index], images[index])
+    return [detections[index] for index in range(len(images))]
 
 
-def resize_to_longest_side(photo: np.ndarray, longest_side: int) -> np.ndarray:
-    """A photo (H, W, 3) as the network sees it: no side longer than `longest_side` pixels."""
-    height, width = photo.shape[:2]
+def resize_to_longest_side(image: np.ndarray, longest_side: int) -> np.ndarray:
+    """Scale an image (H, W, 3) down until no side is longer than `longest_side` pixels."""
+    height, width = image.shape[:2]
     factor = longest_side / max(height, width)
     if factor >= 1:
-        return photo
+        return image
     shape = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(photo, shape, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
 
 
-def _enlarge(detections: Detections, shown: np.ndarray, photo: np.ndarray) -> Detections:
-    """From pixels of the scaled photo to pixels of the photo as given."""
-    if shown is photo:
+def _scale_detections(detections: Detections, resized: np.ndarray, image: np.ndarray) -> Detections:
+    """Scale detections from pixels of the resized image to pixels of the image as given."""
+    if resized is image:
         return detections
-    ratio = np.array([photo.shape[1] / shown.shape[1], photo.shape[0] / shown.shape[0]], np.float32)
-    # Depth, which no side of the photo measures, grows as its width does: the two differ by less than a pixel.
+    ratio = np.array([image.shape[1] / resized.shape[1], image.shape[0] / resized.shape[0]], np.float32)
+    # The depth of a mesh scales with the width; the two ratios differ by less than a pixel.
     meshes = None if detections.meshes is None else detections.meshes * ratio[[0, 1, 0]]
     boxes, landmarks = detections.boxes * np.tile(ratio, 2), detections.landmarks * ratio
     return Detections(boxes, detections.scores, landmarks, detections.embeddings, meshes)

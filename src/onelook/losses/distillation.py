@@ -1,4 +1,4 @@
-"""Distillation: embeddings are pulled to those that a teacher gives the same faces."""
+"""Distillation of embeddings, and learning without forgetting (LwF) of detections."""
 
 import torch
 from torch import Tensor
@@ -7,46 +7,60 @@ from torch.nn import functional
 from onelook.distributed import loss_divisor
 from onelook.geometry.anchors import AnchorOutputs
 
+# Background anchors far outnumber faces: LwF leaves out anchors that both networks score below this.
+_MIN_FACE_PROBABILITY = 0.01
 
-def distillation_loss(embeddings: Tensor, taught: Tensor) -> Tensor:
-    """Mean of 1 - cos over faces; both (n, d), L2-normalized. Faces whose teacher's row is NaN are left out.
 
-    It is half the squared distance of the two points on the sphere: the regression of FitNets' last layer (Romero et
-    al., ICLR 2015, equation 3) on normalized embeddings.
+def distillation_loss(embeddings: Tensor, teacher_embeddings: Tensor) -> Tensor:
+    """Compute the mean cosine distance of embeddings to those of a teacher.
+
+    1 - cos is half the squared Euclidean distance of normalized embeddings: the hint regression of FitNets (Romero et
+    al., ICLR 2015, equation 3).
+
+    Args:
+        embeddings: (n, d), L2-normalized.
+        teacher_embeddings: (n, d), L2-normalized; rows that are NaN are left out.
+
+    Returns:
+        A scalar; 0 where every row of the teacher is NaN.
     """
-    known = taught.isfinite().all(-1)
-    if not known.any():
+    labeled = teacher_embeddings.isfinite().all(-1)
+    if not labeled.any():
         return embeddings.sum() * 0
-    return 1 - (embeddings[known].float() * taught[known]).sum(-1).mean()
-
-
-# Background anchors far outnumber faces; those the teacher is this sure of teach nothing more.
-_SURE_BACKGROUND = 0.01
+    return 1 - (embeddings[labeled].float() * teacher_embeddings[labeled]).sum(-1).mean()
 
 
 def lwf_loss(outputs: AnchorOutputs, teacher: AnchorOutputs) -> Tensor:
-    """How far the outputs went from the teacher's, a scalar.
+    """Compute the distance of detection outputs to those of the initial network.
 
-    The Kullback-Leibler divergence of face against background over the anchors either network takes for a possible
-    face, plus the smooth-L1 distance of box and landmark offsets weighted by the teacher's face probability, both per
-    unit of that probability (at least 1) in all processes that train together.
+    Learning without forgetting (Li and Hoiem, ECCV 2016), applied to a detector. The loss is the sum of two terms:
+
+    - the Kullback-Leibler divergence of the face probability, over the anchors that either network scores above
+      0.01;
+    - the smooth-L1 distance of box and landmark offsets, weighted by the teacher's face probability.
+
+    The sum is divided by the teacher's face probability, summed over the anchors of the whole batch (at least 1).
+
+    Returns:
+        A scalar.
     """
     with torch.no_grad():
-        sure = teacher.logits.softmax(-1)[..., 1]
-        mass = loss_divisor(float(sure.sum()))
-        doubtful = (sure > _SURE_BACKGROUND) | (outputs.logits.softmax(-1)[..., 1] > _SURE_BACKGROUND)
+        face_probability = teacher.logits.softmax(-1)[..., 1]
+        divisor = loss_divisor(float(face_probability.sum()))
+        student_probability = outputs.logits.softmax(-1)[..., 1]
+        candidates = (face_probability > _MIN_FACE_PROBABILITY) | (student_probability > _MIN_FACE_PROBABILITY)
     divergence = functional.kl_div(
-        outputs.logits[doubtful].log_softmax(-1),
-        teacher.logits[doubtful].log_softmax(-1),
+        outputs.logits[candidates].log_softmax(-1),
+        teacher.logits[candidates].log_softmax(-1),
         reduction="sum",
         log_target=True,
     )
     return (
         divergence
-        + _distance(outputs.boxes, teacher.boxes, sure)
-        + _distance(outputs.landmarks, teacher.landmarks, sure)
-    ) / mass
+        + _weighted_smooth_l1(outputs.boxes, teacher.boxes, face_probability)
+        + _weighted_smooth_l1(outputs.landmarks, teacher.landmarks, face_probability)
+    ) / divisor
 
 
-def _distance(offsets: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    return (functional.smooth_l1_loss(offsets, wanted, reduction="none").sum(-1) * weight).sum()
+def _weighted_smooth_l1(offsets: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    return (functional.smooth_l1_loss(offsets, targets, reduction="none").sum(-1) * weights).sum()

@@ -1,4 +1,4 @@
-"""Identity learned as angles on a sphere, with a margin: one family from the normalized softmax to ArcFace."""
+"""Softmax losses of identity: linear softmax, and the margin family (SphereFace, CosFace, ArcFace) with Partial FC."""
 
 import math
 
@@ -8,153 +8,180 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onelook.distributed import all_reduce_max, all_reduce_sum, shard, world_size
-from onelook.losses.identity_labels import NO_IDENTITY, select_labeled
+
+NO_IDENTITY = -1
+"""Identity index of an unlabeled face in a batch."""
 
 
-def distributed_cross_entropy(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Mean over n faces of -log softmax at the true class, the same in all processes.
+def select_labeled(embeddings: Tensor, identities: Tensor) -> tuple[Tensor, Tensor]:
+    """Select the faces that have an identity.
 
-    An et al., Partial FC (ICCV workshops 2021): processes tell each other a face's largest logit, the sum
-    of its exponentials and the true one, three numbers however many classes there are.
-
-    Args:
-        logits: (n, k), of this process's classes; it may have none.
-        rows: (m,), the faces whose true class is among them, all n where one process has all classes.
-        columns: (m,), which of them that is.
+    Returns:
+        Embeddings (k, dim) in float32, and identities (k,).
     """
-    if world_size() == 1:
-        return functional.cross_entropy(logits, columns)
-    true = all_reduce_sum(logits.new_zeros(len(logits)).index_put((rows,), logits[rows, columns]))
-    largest = all_reduce_max(torch.cat([logits, true[:, None]], dim=1).amax(1))
-    total = all_reduce_sum((logits - largest[:, None]).exp().sum(1))
-    return (total.log() + largest - true).mean()
-
-
-class CombinedMarginLoss(nn.Module):
-    """Softmax over s * cos(theta_j), where the true class has s * (cos(m1 theta + m2) - m3) instead.
-
-    Deng et al., CVPR 2019, equation 4. m1 is `multiplicative`, m2 `angular` (in radians), m3 `cosine`:
-    none of them is the normalized softmax (Wang et al., NormFace, ACM MM 2017), m1 alone SphereFace (Liu et al.,
-    CVPR 2017, equation 7, here with embeddings of length s), m2 alone ArcFace (equation 3), m3 alone CosFace (Wang et
-    al., CVPR 2018, equation 4).
-
-    Where m1 theta + m2 passes pi and its cosine would rise again, the logit goes on falling. With m1 = 1 it goes on as
-    cos theta - m2 sin m2 (ArcFace's public code), otherwise as (-1)^k cos(m1 theta + m2) - 2k with k whole turns of pi
-    (SphereFace's psi, equation 7).
-
-    The identities are split among processes that train together, each of which has and learns the centers of its own
-    (An et al., Partial FC, ICCV workshops 2021). All are asked about the same faces. Their losses are the
-    same, and the gradients of embeddings are those that `gathered` sums up.
-
-    Attributes:
-        identities: how many there are.
-        held: the identities whose centers are here, as numbers.
-        centers: (k, size), a row each.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        identities: int,
-        *,
-        scale: float,
-        multiplicative: float = 1.0,
-        angular: float = 0.0,
-        cosine: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.scale = scale
-        self.multiplicative = multiplicative
-        self.angular = angular
-        self.cosine = cosine
-        self.identities = identities
-        self.held = shard(identities)
-        whole = nn.init.normal_(torch.empty(identities, size), std=0.01)
-        self.centers = nn.Parameter(whole[self.held.start : self.held.stop].clone())
-        # Every process has the whole loss: backward sums them up, where other gradients are a mean.
-        self.centers.register_hook(lambda gradient: gradient / world_size())
-
-    def forward(self, embeddings: Tensor, identities: Tensor, classes: Tensor | None = None) -> Tensor:
-        """Mean loss of embeddings (n, size), L2-normalized, whose identities (n,) are known.
-
-        Faces without an identity never reach the classifier; without any other face the loss is 0. The softmax is over
-        `classes`, in rising order and those of the faces among them; over all without.
-        """
-        faces, truth = select_labeled(embeddings, identities)
-        if len(truth) == 0:
-            return faces.sum()
-        centers: Tensor = self.centers
-        here = torch.arange(self.held.start, self.held.stop)
-        if classes is not None:
-            here = classes[(classes >= self.held.start) & (classes < self.held.stop)]
-            centers = centers[here - self.held.start]
-        cosines = faces @ functional.normalize(centers.float()).T
-        rows = ((truth >= self.held.start) & (truth < self.held.stop)).nonzero()[:, 0]
-        columns = torch.searchsorted(here, truth[rows])
-        own = self._with_margin(cosines[rows, columns])
-        return distributed_cross_entropy(cosines.index_put((rows, columns), own) * self.scale, rows, columns)
-
-    def _with_margin(self, cosine: Tensor) -> Tensor:
-        # The floor keeps the gradients of square root and angle finite at cos = +-1.
-        sine = (1 - cosine**2).clip(min=1e-6).sqrt()
-        enlarged = self._added(cosine, sine) if self.multiplicative == 1 else self._multiplied(cosine, sine)
-        return enlarged - self.cosine
-
-    def _added(self, cosine: Tensor, sine: Tensor) -> Tensor:
-        """cos(theta + m2) without an arccos."""
-        turned = cosine * math.cos(self.angular) - sine * math.sin(self.angular)
-        beyond = cosine - self.angular * math.sin(self.angular)
-        return torch.where(cosine > -math.cos(self.angular), turned, beyond)
-
-    def _multiplied(self, cosine: Tensor, sine: Tensor) -> Tensor:
-        """cos(m1 theta + m2), folded downwards at every multiple of pi."""
-        angle = self.multiplicative * torch.atan2(sine, cosine) + self.angular
-        turns = (angle.detach() / math.pi).floor()
-        return (1 - 2 * (turns % 2)) * angle.cos() - 2 * turns
-
-
-class ArcFaceLoss(CombinedMarginLoss):
-    """The margin added to the angle alone (Deng et al., CVPR 2019, equation 3)."""
-
-    def __init__(self, size: int, identities: int, *, margin: float, scale: float) -> None:
-        super().__init__(size, identities, scale=scale, angular=margin)
+    labeled = identities != NO_IDENTITY
+    return embeddings[labeled].float(), identities[labeled]
 
 
 class SoftmaxLoss(nn.Module):
     """Cross-entropy of W x + b, with weights of any length and a bias (Deng et al., CVPR 2019, equation 1)."""
 
-    def __init__(self, size: int, identities: int) -> None:
+    def __init__(self, dim: int, identities: int) -> None:
         super().__init__()
-        self.classifier = nn.Linear(size, identities)
+        self.classifier = nn.Linear(dim, identities)
 
     def forward(self, embeddings: Tensor, identities: Tensor) -> Tensor:
-        """Mean loss of embeddings (n, size), of any length, whose identities (n,) are known; 0 if none is."""
-        faces, truth = select_labeled(embeddings, identities)
-        if len(truth) == 0:
+        """Compute the mean loss of the labeled faces.
+
+        Args:
+            embeddings: (n, dim), of any length.
+            identities: (n,) int64, `NO_IDENTITY` for unlabeled faces.
+
+        Returns:
+            A scalar; 0 without a labeled face.
+        """
+        faces, labels = select_labeled(embeddings, identities)
+        if len(labels) == 0:
             return faces.sum()
-        return functional.cross_entropy(self.classifier(faces), truth)
+        return functional.cross_entropy(self.classifier(faces), labels)
 
 
-def sample_classes(identities: Tensor, count: int, shard: float, rng: np.random.Generator) -> Tensor:
-    """The identities of the faces, and others drawn to make up a share of all.
+class CombinedMarginLoss(nn.Module):
+    """Softmax over s cos(theta_j), with the true class at s (cos(m1 theta + m2) - m3).
 
-    An et al., Partial FC (ICCV workshops 2021): a tenth of the negatives teaches about as well as all. It
-    is drawn from all identities at once, for any number of processes to draw the same.
+    Deng et al., CVPR 2019, equation 4. The members of the family:
+
+    - no margin: normalized softmax (Wang et al., NormFace, ACM MM 2017);
+    - m1 alone: SphereFace (Liu et al., CVPR 2017, equation 7), here with embeddings of length s;
+    - m2 alone, in radians: ArcFace (equation 3);
+    - m3 alone: CosFace (Wang et al., CVPR 2018, equation 4).
+
+    Beyond m1 theta + m2 = pi the cosine would rise again; the logit keeps falling instead:
+
+    - m1 = 1: cos theta - m2 sin m2, as in ArcFace's public code;
+    - otherwise: (-1)^k cos(m1 theta + m2) - 2k, with k whole multiples of pi, as in SphereFace's psi (equation 7).
+
+    In distributed training each process holds and updates the centers of its shard of the identities (An et al.,
+    Partial FC, ICCV workshops 2021). All processes compute the loss of the same faces, which `all_gather` collects.
+
+    Attributes:
+        identities: number of identities.
+        shard: indices of the identities whose centers this process holds.
+        centers: (len(shard), dim), one row per identity.
+    """
+
+    def __init__(
+        self, dim: int, identities: int, *, scale: float, m1: float = 1.0, m2: float = 0.0, m3: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.m1 = m1
+        self.m2 = m2
+        self.m3 = m3
+        self.identities = identities
+        self.shard = shard(identities)
+        # Every process draws all centers, so that they do not depend on the number of processes.
+        centers = nn.init.normal_(torch.empty(identities, dim), std=0.01)
+        self.centers = nn.Parameter(centers[self.shard.start : self.shard.stop].clone())
+        # Backward sums the gradients of the equal losses of all processes; the other parameters have the mean.
+        self.centers.register_hook(lambda gradient: gradient / world_size())
+
+    def forward(self, embeddings: Tensor, identities: Tensor, classes: Tensor | None = None) -> Tensor:
+        """Compute the mean loss of the labeled faces.
+
+        Args:
+            embeddings: (n, dim), L2-normalized.
+            identities: (n,) int64, `NO_IDENTITY` for unlabeled faces.
+            classes: (k,) int64, ascending: the classes of the softmax, which include those of the faces. None: all.
+
+        Returns:
+            A scalar; 0 without a labeled face.
+        """
+        faces, labels = select_labeled(embeddings, identities)
+        if len(labels) == 0:
+            return faces.sum()
+        first, end = self.shard.start, self.shard.stop
+        centers: Tensor = self.centers
+        local_classes = torch.arange(first, end)
+        if classes is not None:
+            local_classes = classes[(classes >= first) & (classes < end)]
+            centers = centers[local_classes - first]
+        cosines = faces @ functional.normalize(centers.float()).T
+        # The faces whose class is in this shard, and the column of that class.
+        rows = ((labels >= first) & (labels < end)).nonzero()[:, 0]
+        columns = torch.searchsorted(local_classes, labels[rows])
+        true_logits = self._add_margin(cosines[rows, columns])
+        return distributed_cross_entropy(cosines.index_put((rows, columns), true_logits) * self.scale, rows, columns)
+
+    def _add_margin(self, cosine: Tensor) -> Tensor:
+        # The floor keeps the gradients of square root and angle finite at cos = +-1.
+        sine = (1 - cosine**2).clip(min=1e-6).sqrt()
+        logit = self._additive_angle(cosine, sine) if self.m1 == 1 else self._multiplicative_angle(cosine, sine)
+        return logit - self.m3
+
+    def _additive_angle(self, cosine: Tensor, sine: Tensor) -> Tensor:
+        """Compute cos(theta + m2) by the angle addition formula."""
+        shifted = cosine * math.cos(self.m2) - sine * math.sin(self.m2)
+        beyond_pi = cosine - self.m2 * math.sin(self.m2)
+        return torch.where(cosine > -math.cos(self.m2), shifted, beyond_pi)
+
+    def _multiplicative_angle(self, cosine: Tensor, sine: Tensor) -> Tensor:
+        """Compute cos(m1 theta + m2), continued downwards at every multiple of pi."""
+        angle = self.m1 * torch.atan2(sine, cosine) + self.m2
+        k = (angle.detach() / math.pi).floor()
+        return (1 - 2 * (k % 2)) * angle.cos() - 2 * k
+
+
+class ArcFaceLoss(CombinedMarginLoss):
+    """ArcFace: an additive angular margin in radians (Deng et al., CVPR 2019, equation 3)."""
+
+    def __init__(self, dim: int, identities: int, *, margin: float, scale: float) -> None:
+        super().__init__(dim, identities, scale=scale, m2=margin)
+
+
+def sample_classes(identities: Tensor, count: int, fraction: float, rng: np.random.Generator) -> Tensor:
+    """Sample the classes of a step: those of the faces, and random negatives.
+
+    An et al., Partial FC (ICCV workshops 2021), where a tenth of the negatives is about as accurate as all. The sample
+    is drawn from all classes, so it does not depend on the number of processes.
 
     Args:
-        identities: (n,) of the faces of all processes, `NO_IDENTITY` among them.
-        count: of all identities.
-        share: above 0, to 1. Where the faces have more identities than that, it is theirs alone.
-        rng: the same in all processes that train together.
+        identities: (n,) int64 of the faces of all processes, `NO_IDENTITY` for unlabeled ones.
+        count: number of all classes.
+        fraction: of the classes to sample, above 0, at most 1. The classes of the faces are always in the sample.
+        rng: in the same state in every process.
 
     Returns:
-        (k,) int64, rising.
+        (k,) int64, ascending.
     """
-    present = identities[identities != NO_IDENTITY].unique().numpy()
-    ranks = rng.random(count, np.float32)
-    ranks[present] = -1
-    wanted = max(len(present), round(shard * count))
-    if wanted == count:
+    positives = identities[identities != NO_IDENTITY].unique().numpy()
+    priorities = rng.random(count, np.float32)
+    priorities[positives] = -1
+    sample_size = max(len(positives), round(fraction * count))
+    if sample_size == count:
         return torch.arange(count)
-    drawn = np.argpartition(ranks, wanted)[:wanted]
-    return torch.from_numpy(np.sort(drawn))
+    sampled = np.argpartition(priorities, sample_size)[:sample_size]
+    return torch.from_numpy(np.sort(sampled))
+
+
+def distributed_cross_entropy(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Compute the mean cross-entropy of classes that are sharded over the processes.
+
+    An et al., Partial FC (ICCV workshops 2021). Per face, the processes exchange three numbers: the largest logit, the
+    sum of exponentials and the logit of the true class.
+
+    Args:
+        logits: (n, k) of the classes of this process; k may be 0.
+        rows: (m,) int64, the faces whose true class is among them; with one process, all n in order.
+        columns: (m,) int64, the column of the true class of each.
+
+    Returns:
+        A scalar, equal in all processes.
+    """
+    if world_size() == 1:
+        return functional.cross_entropy(logits, columns)
+    true_logits = all_reduce_sum(logits.new_zeros(len(logits)).index_put((rows,), logits[rows, columns]))
+    # The true logits are equal everywhere; they stand in where a process has no class.
+    maximum = all_reduce_max(torch.cat([logits, true_logits[:, None]], dim=1).amax(1))
+    exponential_sum = all_reduce_sum((logits - maximum[:, None]).exp().sum(1))
+    return (exponential_sum.log() + maximum - true_logits).mean()

@@ -1,4 +1,4 @@
-"""RetinaFace's mesh loss (Deng et al., CVPR 2020, equations 1 and 2)."""
+"""RetinaFace's mesh regression loss (Deng et al., CVPR 2020, equations 1 and 2)."""
 
 from collections.abc import Sequence
 
@@ -6,61 +6,71 @@ import torch
 from torch import Tensor
 
 from onelook.distributed import loss_divisor
-from onelook.geometry.mesh import POINTS_68, VERTICES, edges, edges_68, encode_mesh
+from onelook.geometry.mesh import NUM_VERTICES, POINTS_68, edges, edges_68, encode_mesh
 from onelook.losses.detection import Matches
 
 EDGE_WEIGHT = 1.0
-"""The paper's lambda_0."""
+"""Weight of the edge loss, lambda_0 of the paper."""
 
 
-def labeled_positives(
+def select_mesh_targets(
     matches: Sequence[Matches], meshes: Sequence[Tensor], anchors: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The positive anchors of faces that have a mesh.
+    """Select the positive anchors whose face has a mesh, and encode the mesh.
 
     Args:
         matches: per image.
         meshes: per image (m, 468, 3) in pixels, NaN where absent.
-        anchors: (B, n, 4), center and size, that the images' offsets lead from.
+        anchors: (B, n, 4) center and size, the anchors that the offsets refer to.
 
     Returns:
-        Image and anchor (k,) int64 of each, and the offsets (k, 468, 3) from the anchor to the mesh of its face.
+        Image index (k,) int64, anchor index (k,) int64, and target offsets (k, 468, 3) from the anchor to the mesh.
     """
     images, rows = torch.stack([match.positive for match in matches]).nonzero(as_tuple=True)
-    wanted = torch.cat([of_image[match.faces[match.positive]] for match, of_image in zip(matches, meshes, strict=True)])
-    known = wanted.isfinite().flatten(1).all(1)
-    images, rows = images[known], rows[known]
-    return images, rows, encode_mesh(wanted[known], anchors[images, rows])
+    targets = torch.cat([mesh[match.faces[match.positive]] for match, mesh in zip(matches, meshes, strict=True)])
+    labeled = targets.isfinite().flatten(1).all(1)
+    images, rows = images[labeled], rows[labeled]
+    return images, rows, encode_mesh(targets[labeled], anchors[images, rows])
 
 
-def mesh_and_points_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """The losses of the whole mesh and of the 68 points, which are regressed together, summed; a scalar.
-
-    `found` (n, 468 + 68, 3) and `wanted` (n, 468, 3) are offsets from anchors.
-    """
-    sides = torch.from_numpy(edges()), torch.from_numpy(edges_68())
-    whole = mesh_loss(found[:, :VERTICES], wanted, sides[0], EDGE_WEIGHT)
-    return whole + mesh_loss(found[:, VERTICES:], wanted[:, list(POINTS_68)], sides[1], EDGE_WEIGHT)
-
-
-def mesh_loss(found: Tensor, wanted: Tensor, edges: Tensor, edge_weight: float) -> Tensor:
-    """L_vert + edge_weight * L_edge, a scalar; 0 without a face.
-
-    L_vert is the mean L1 distance of the vertices, L_edge the mean absolute difference of the lengths of the edges,
-    over the faces of all processes that train together.
+def mesh_and_landmarks_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Sum the mesh losses of the 468 vertices and of the 68 landmarks.
 
     Args:
-        found, wanted: (n, v, 3) vertices as offsets from their anchors.
-        edges: (k, 2) int64, the two vertices of each edge.
-        edge_weight: the paper's lambda_0, 1 there.
+        predicted: (n, 468 + 68, 3) offsets from anchors.
+        target: (n, 468, 3) offsets from the same anchors.
+
+    Returns:
+        A scalar.
     """
-    faces = loss_divisor(len(found))
-    vertices = (found - wanted).abs().sum(-1).sum() / (faces * found.shape[1])
-    lengths = [_lengths(each, edges) for each in (found, wanted)]
-    return vertices + edge_weight * (lengths[0] - lengths[1]).abs().sum() / (faces * len(edges))
+    mesh_edges, landmark_edges = torch.from_numpy(edges()), torch.from_numpy(edges_68())
+    mesh = mesh_loss(predicted[:, :NUM_VERTICES], target, mesh_edges, EDGE_WEIGHT)
+    return mesh + mesh_loss(predicted[:, NUM_VERTICES:], target[:, list(POINTS_68)], landmark_edges, EDGE_WEIGHT)
 
 
-def _lengths(vertices: Tensor, edges: Tensor) -> Tensor:
-    """(n, k); a length of 0 has a gradient, where the square root alone has none."""
-    sides = vertices[:, edges[:, 0]] - vertices[:, edges[:, 1]]
-    return torch.sqrt(sides.square().sum(-1) + 1e-12)
+def mesh_loss(predicted: Tensor, target: Tensor, edges: Tensor, edge_weight: float) -> Tensor:
+    """Compute the vertex loss plus the weighted edge-length loss of meshes.
+
+    - L_vert (equation 1): the mean L1 distance of the vertices.
+    - L_edge (equation 2): the mean absolute difference of the edge lengths.
+
+    Both are means over the faces of the whole batch.
+
+    Args:
+        predicted, target: (n, v, 3) vertices as offsets from their anchors.
+        edges: (k, 2) int64, the two vertices of each edge.
+        edge_weight: lambda_0, the weight of L_edge; 1 in the paper.
+
+    Returns:
+        A scalar; 0 without a face.
+    """
+    faces = loss_divisor(len(predicted))
+    vertex_loss = (predicted - target).abs().sum(-1).sum() / (faces * predicted.shape[1])
+    edge_differences = (_edge_lengths(predicted, edges) - _edge_lengths(target, edges)).abs()
+    return vertex_loss + edge_weight * edge_differences.sum() / (faces * len(edges))
+
+
+def _edge_lengths(vertices: Tensor, edges: Tensor) -> Tensor:
+    """Compute edge lengths (n, k); 1e-12 keeps the gradient finite at length 0."""
+    vectors = vertices[:, edges[:, 0]] - vertices[:, edges[:, 1]]
+    return torch.sqrt(vectors.square().sum(-1) + 1e-12)

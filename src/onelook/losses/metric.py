@@ -1,34 +1,43 @@
-"""Triplets: two photos of a person closer to each other than to anyone else's (FaceNet, Schroff et al., CVPR 2015)."""
+"""Metric losses of identity: triplet (FaceNet), center loss and online instance matching (OIM).
+
+- Triplet: Schroff et al., FaceNet, CVPR 2015.
+- Center: Wen et al., A Discriminative Feature Learning Approach for Deep Face Recognition, ECCV 2016.
+- OIM: Xiao et al., Joint Detection and Identification Feature Learning for Person Search, CVPR 2017.
+"""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.losses.identity_labels import NO_IDENTITY, select_labeled
-from onelook.losses.margin import SoftmaxLoss
+from onelook.losses.margin import NO_IDENTITY, SoftmaxLoss, select_labeled
 
 
 def triplet_loss(embeddings: Tensor, identities: Tensor, margin: float) -> Tensor:
-    """Mean of |a - p|^2 - |a - n|^2 + margin over the mined triplets (section 3.1), 0 if there is none.
+    """Compute the triplet loss of the mined triplets of a batch.
 
-    Section 3.2: every pair of anchor and positive in the batch takes part, with its hardest semi-hard negative: the
-    nearest of those further from the anchor than the positive, but by less than the margin. Pairs without
-    one are left out, as are faces of `NO_IDENTITY`.
+    The loss of a triplet is |a - p|^2 - |a - n|^2 + margin (FaceNet, section 3.1). Mining (section 3.2):
+
+    - every pair of anchor and positive takes part with its hardest semi-hard negative;
+    - semi-hard negatives are further from the anchor than the positive, but by less than the margin;
+    - pairs without one are left out, and so are faces of `NO_IDENTITY`.
 
     Args:
-        embeddings: (n, size), L2-normalized.
-        identities: (n,).
-        margin: in squared distance, of which the largest on the sphere is 4.
+        embeddings: (n, dim), L2-normalized.
+        identities: (n,) int64.
+        margin: in squared distance, at most 4 on the sphere.
+
+    Returns:
+        A scalar, the mean over the triplets; 0 without a triplet.
     """
-    faces, truth = select_labeled(embeddings, identities)
-    if len(truth) == 0:
+    faces, labels = select_labeled(embeddings, identities)
+    if len(labels) == 0:
         return faces.sum()
-    # On the sphere |a - b|^2 = 2 - 2 a.b, which has no square root to lose its gradient in.
+    # On the sphere |a - b|^2 = 2 - 2 a.b, which has a finite gradient everywhere.
     distances = 2 - 2 * faces @ faces.T
-    same = truth[:, None] == truth
-    anchors, positives = (same & ~torch.eye(len(truth), dtype=torch.bool, device=same.device)).nonzero(as_tuple=True)
-    near = distances[anchors, positives]
-    gaps = distances[anchors] - near[:, None]
+    same = labels[:, None] == labels
+    anchors, positives = (same & ~torch.eye(len(labels), dtype=torch.bool, device=same.device)).nonzero(as_tuple=True)
+    positive_distances = distances[anchors, positives]
+    gaps = distances[anchors] - positive_distances[:, None]
     semi_hard = ~same[anchors] & (gaps > 0) & (gaps < margin)
     mined = semi_hard.any(1)
     hardest = gaps[mined].masked_fill(~semi_hard[mined], torch.inf).amin(1)
@@ -36,106 +45,144 @@ def triplet_loss(embeddings: Tensor, identities: Tensor, margin: float) -> Tenso
 
 
 class TripletLoss(nn.Module):
-    """`triplet_loss` with its margin; it learns nothing of its own."""
+    """`triplet_loss` as a module, without parameters."""
 
     def __init__(self, margin: float) -> None:
         super().__init__()
         self.margin = margin
 
     def forward(self, embeddings: Tensor, identities: Tensor) -> Tensor:
-        """As `triplet_loss`."""
+        """Compute `triplet_loss` of embeddings (n, dim) and identities (n,)."""
         return triplet_loss(embeddings, identities, self.margin)
 
 
 class CenterLoss(nn.Module):
     """Half the squared distance of an embedding to the center of its class (equation 2), as a mean over the faces.
 
-    The mean in place of the sum keeps the weight against a mean softmax the paper's lambda (equation 5) at any batch.
-    The centers are no parameters: in training mode each call moves those of its classes by the paper's update
-    (equations 3 and 4), after the loss was taken. They start at 0.
+    - The paper has a sum instead of the mean; with the mean, lambda of equation 5 does not depend on the batch size.
+    - The centers are buffers, not parameters, and start at 0. In training mode each call updates the centers of its
+      classes after the loss is computed (equations 3 and 4).
+
+    Attributes:
+        centers: (identities, dim).
     """
 
     centers: Tensor
 
-    def __init__(self, size: int, identities: int, *, rate: float) -> None:
-        """`rate`: the paper's alpha, from 0 (centers stay) to 1."""
+    def __init__(self, dim: int, identities: int, *, alpha: float) -> None:
+        """Initialize the centers with 0.
+
+        Args:
+            dim: of the embeddings.
+            identities: number of identities.
+            alpha: update rate of the centers, from 0 (fixed) to 1.
+        """
         super().__init__()
-        self.rate = rate
-        self.register_buffer("centers", torch.zeros(identities, size))
+        self.alpha = alpha
+        self.register_buffer("centers", torch.zeros(identities, dim))
 
     def forward(self, embeddings: Tensor, identities: Tensor) -> Tensor:
-        """Mean loss of embeddings (n, size) whose identities (n,) are known, 0 if none is."""
-        faces, truth = select_labeled(embeddings, identities)
-        offsets = faces - self.centers[truth]
-        if self.training:
-            self._move(offsets.detach(), truth)
-        return offsets.square().sum() / 2 / max(1, len(truth))
+        """Compute the mean loss of the labeled faces, 0 without one.
 
-    def _move(self, offsets: Tensor, truth: Tensor) -> None:
-        members = functional.one_hot(truth, len(self.centers)).to(offsets.dtype)
-        self.centers += self.rate * (members.T @ offsets) / (1 + members.sum(0))[:, None]
+        Args:
+            embeddings: (n, dim).
+            identities: (n,) int64, `NO_IDENTITY` for unlabeled faces.
+        """
+        faces, labels = select_labeled(embeddings, identities)
+        offsets = faces - self.centers[labels]
+        if self.training:
+            self._update_centers(offsets.detach(), labels)
+        return offsets.square().sum() / 2 / max(1, len(labels))
+
+    def _update_centers(self, offsets: Tensor, labels: Tensor) -> None:
+        one_hot = functional.one_hot(labels, len(self.centers)).to(offsets.dtype)
+        self.centers += self.alpha * (one_hot.T @ offsets) / (1 + one_hot.sum(0))[:, None]
 
 
 class SoftmaxCenterLoss(nn.Module):
-    """Softmax and `weight` times the center loss (equation 5): the first parts people, the second gathers each."""
+    """Softmax loss plus `weight` times the center loss (equation 5)."""
 
-    def __init__(self, size: int, identities: int, *, weight: float, rate: float) -> None:
-        """`rate`: of the centers, as in `CenterLoss`."""
+    def __init__(self, dim: int, identities: int, *, weight: float, alpha: float) -> None:
         super().__init__()
         self.weight = weight
-        self.softmax = SoftmaxLoss(size, identities)
-        self.center = CenterLoss(size, identities, rate=rate)
+        self.softmax = SoftmaxLoss(dim, identities)
+        self.center = CenterLoss(dim, identities, alpha=alpha)
 
     def forward(self, embeddings: Tensor, identities: Tensor) -> Tensor:
-        """Mean loss of embeddings (n, size) whose identities (n,) are known, 0 if none is."""
+        """Compute the mean loss of the labeled faces, 0 without one.
+
+        Args:
+            embeddings: (n, dim).
+            identities: (n,) int64, `NO_IDENTITY` for unlabeled faces.
+        """
         loss: Tensor = self.softmax(embeddings, identities) + self.weight * self.center(embeddings, identities)
         return loss
 
 
 class OIMLoss(nn.Module):
-    """Softmax over cos / temperature to a look-up table of the identities and a queue of unlabeled faces (equation 1).
+    """Online instance matching: softmax of cos / temperature over a lookup table and a queue (equation 1).
 
-    Nothing here is a parameter. In training mode each call, after the loss was taken, moves the table's entries of its
-    faces, one face after the other, to momentum * entry + (1 - momentum) * embedding at length 1, and pushes its
-    unlabeled embeddings over the oldest of the queue. Table, queue and the queue's place are in the state dict.
+    The lookup table has an entry per identity, the circular queue holds the latest unlabeled embeddings. Both are
+    buffers. In training mode each call updates them after the loss is computed:
 
-    The table starts at 0, so an identity not seen yet has the cosine 0, as in the public code; places of the queue not
-    filled yet are left out, where the public code gives them the cosine 0 as well.
+    - table: for one face after the other, momentum * entry + (1 - momentum) * embedding, L2-normalized;
+    - queue: unlabeled embeddings replace the oldest ones.
+
+    The table starts at 0, so an identity without a face so far has cosine 0, as in the public code. Empty slots of the
+    queue are left out of the softmax; the public code gives them cosine 0.
+
+    Attributes:
+        table: (identities, dim).
+        queue: (slots, dim).
+        pushed: number of embeddings pushed to the queue so far, a scalar int64.
     """
 
     table: Tensor
     queue: Tensor
     pushed: Tensor
 
-    def __init__(self, size: int, identities: int, *, queue: int, momentum: float, temperature: float) -> None:
-        """`queue`: places for unlabeled faces, 1 or more."""
+    def __init__(self, dim: int, identities: int, *, queue: int, momentum: float, temperature: float) -> None:
+        """Initialize an empty table and queue.
+
+        Args:
+            dim: of the embeddings.
+            identities: number of identities.
+            queue: number of slots for unlabeled faces, 1 or more.
+            momentum: fraction of an entry that stays at an update.
+            temperature: divisor of the cosines.
+        """
         super().__init__()
         self.momentum = momentum
         self.temperature = temperature
-        self.register_buffer("table", torch.zeros(identities, size))
-        self.register_buffer("queue", torch.zeros(queue, size))
+        self.register_buffer("table", torch.zeros(identities, dim))
+        self.register_buffer("queue", torch.zeros(queue, dim))
         self.register_buffer("pushed", torch.tensor(0))
 
     def forward(self, embeddings: Tensor, identities: Tensor) -> Tensor:
-        """Mean loss of embeddings (n, size), L2-normalized, whose identities (n,) are known, 0 if none is."""
-        faces, truth = select_labeled(embeddings, identities)
-        # The copy is what backward needs: the entries as they were.
+        """Compute the mean loss of the labeled faces, 0 without one.
+
+        Args:
+            embeddings: (n, dim), L2-normalized.
+            identities: (n,) int64, `NO_IDENTITY` for unlabeled faces.
+        """
+        faces, labels = select_labeled(embeddings, identities)
+        # The copy keeps the entries of this step for backward.
         entries = torch.cat([self.table, self.queue[: int(self.pushed)]])
         if self.training:
-            self._match(faces.detach(), truth)
+            self._update_table(faces.detach(), labels)
             self._push(embeddings[identities == NO_IDENTITY].detach().float())
-        if len(truth) == 0:
+        if len(labels) == 0:
             return faces.sum()
-        return functional.cross_entropy(faces @ entries.T / self.temperature, truth)
+        return functional.cross_entropy(faces @ entries.T / self.temperature, labels)
 
-    def _match(self, faces: Tensor, truth: Tensor) -> None:
-        for face, identity in zip(faces, truth, strict=True):
-            moved = self.momentum * self.table[identity] + (1 - self.momentum) * face
-            self.table[identity] = functional.normalize(moved, dim=0)
+    def _update_table(self, faces: Tensor, labels: Tensor) -> None:
+        for face, label in zip(faces, labels, strict=True):
+            entry = self.momentum * self.table[label] + (1 - self.momentum) * face
+            self.table[label] = functional.normalize(entry, dim=0)
 
     def _push(self, faces: Tensor) -> None:
-        places = len(self.queue)
-        order = torch.arange(len(faces), device=faces.device) + self.pushed
-        # Of more faces than places only the last stay: writing one place twice has no defined order.
-        self.queue[order[-places:] % places] = faces[-places:]
+        slots = len(self.queue)
+        positions = torch.arange(len(faces), device=faces.device) + self.pushed
+        # Only the last faces that fit are written: the order of two writes to one slot is undefined.
+        self.queue[positions[-slots:] % slots] = faces[-slots:]
         self.pushed += len(faces)

@@ -1,4 +1,4 @@
-"""How much each task counts."""
+"""Weighting of the task losses: fixed weights, or weights learned from the uncertainty of each task."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -12,19 +12,26 @@ from onelook.settings import TaskWeightSettings
 class TaskWeights(nn.Module):
     """The weighted sum of the task losses.
 
-    fixed: sum of w_i L_i. learned: sum of exp(-s_i) L_i + s_i, where s_i, the log variance of the task, is learned and
-    starts at -log w_i (Kendall et al., CVPR 2018, equation 10, up to the factor 1/2). A task of weight 0 is in neither.
+    - fixed: the sum of w_i L_i.
+    - learned: the sum of exp(-s_i) L_i + s_i. The log variance s_i of the task is a parameter, initialized with
+      -log w_i (Kendall et al., CVPR 2018, equation 10, up to the factor 1/2).
+
+    A task of weight 0 is left out of both.
     """
 
-    def __init__(self, weights: TaskWeightSettings, balance: Literal["fixed", "learned"]) -> None:
+    def __init__(self, weights: TaskWeightSettings, weighting: Literal["fixed", "learned"]) -> None:
         super().__init__()
         self.names = tuple(name for name, weight in weights.model_dump().items() if weight > 0)
-        self.learned = balance == "learned"
-        start = -torch.tensor([float(getattr(weights, name)) for name in self.names]).log()
-        self.log_variance = nn.Parameter(start, requires_grad=self.learned)
+        self.learned = weighting == "learned"
+        initial = -torch.tensor([float(getattr(weights, name)) for name in self.names]).log()
+        self.log_variance = nn.Parameter(initial, requires_grad=self.learned)
 
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """The total of scalar losses, keyed by the names of the weights; tasks that are not trained may be absent."""
+        """Compute the weighted sum of scalar losses.
+
+        Args:
+            losses: by the name of their weight; tasks that are not trained may be absent.
+        """
         rows = [row for row, name in enumerate(self.names) if name in losses]
         stacked = torch.stack([losses[self.names[row]] for row in rows])
         log_variance = self.log_variance[rows]
@@ -32,5 +39,5 @@ class TaskWeights(nn.Module):
         return total + log_variance.sum() if self.learned else total
 
     def weights(self) -> dict[str, float]:
-        """Each task's weight as it stands."""
+        """Return the current weight of each task."""
         return dict(zip(self.names, torch.exp(-self.log_variance.detach()).tolist(), strict=True))

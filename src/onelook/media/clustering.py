@@ -1,11 +1,14 @@
-"""Which unknown faces are one person: faces are joined to groups, and groups to larger ones, by the gallery's own rule.
+"""Cluster face embeddings by iterated single linkage at the gallery's open-set threshold.
 
-A face gets a person's name where it is as similar to the person's template as the gallery's threshold for so many
-people says. Grouping asks the same: among n groups, at first n faces, two whose templates reach the threshold for n
-people are one person. With each round there are fewer groups with better templates, until nothing more is joined. So
-the promised rate of false names is that of a group being joined to anybody wrong, and there is nothing to choose. In
-each round the joined are the connected parts of a graph (single linkage); `benchmarks/grouping.py` sets it against
-Chinese whispers, average linkage, DBSCAN and HDBSCAN.
+Each face starts as its own cluster. Each round has three steps:
+
+- Look up the gallery's threshold for as many people as there are clusters.
+- Merge the clusters whose templates reach it, as connected components of a graph (single linkage).
+- Recompute the templates of the merged clusters.
+
+The rounds end when nothing merges. The false-match rate of a merge is therefore the gallery's target rate, and there is
+no parameter to tune. `benchmarks/face_clustering.py` compares the result with Chinese whispers, average linkage, DBSCAN
+and HDBSCAN.
 """
 
 from collections.abc import Iterator
@@ -16,48 +19,62 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from onelook.gallery.data import GalleryMetadata
-from onelook.gallery.faiss_index import flat_index, mean_directions
+from onelook.gallery.faiss_index import build_flat_index
+from onelook.templates import make_templates
 
-# Rows compared with all others at once: their similar pairs are joined and forgotten before the next ones.
-_BLOCK = 512
+BLOCK_ROWS = 512
+"""Rows of one range search. The pairs of a block are merged before the next search, which bounds the memory."""
 
 
-def group_faces(embeddings: np.ndarray, weights: np.ndarray, terms: GalleryMetadata) -> np.ndarray:
-    """The group (n,) int64 of each face, numbered 0, 1, … by their first faces.
+def cluster_faces(embeddings: np.ndarray, weights: np.ndarray, metadata: GalleryMetadata) -> np.ndarray:
+    """Cluster face embeddings and return the cluster label of each face.
 
     Args:
-        embeddings: (n, d) float32, rows of length 1.
-        weights: (n,) how much each counts in its group's template, above 0.
-        terms: of the gallery, which tell its threshold for any number of people.
+        embeddings: (n, d) float32, L2-normalized rows.
+        weights: (n,) positive template weight of each face.
+        metadata: metadata of the gallery, which gives the threshold for any number of people.
+
+    Returns:
+        (n,) int64, labels 0, 1, … in the order of each cluster's first face.
     """
-    groups = np.arange(len(embeddings))
-    weighted = embeddings.astype(np.float64) * weights[:, None]
+    labels = np.arange(len(embeddings))
     templates = np.ascontiguousarray(embeddings, np.float32)
     while len(templates) > 1:
-        joined = join_similar(templates, terms.threshold_for(len(templates)))
-        if joined.max() + 1 == len(templates):
+        components = label_connected_components(templates, metadata.threshold_for(len(templates)))
+        if components.max() + 1 == len(templates):
             break
-        groups = joined[groups]
-        templates = mean_directions(weighted, groups, groups.max() + 1)
-    _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[numbers]
+        labels = components[labels]
+        templates = make_templates(embeddings, labels, labels.max() + 1, weights)
+    _, first, dense_labels = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[dense_labels]
 
 
-def join_similar(rows: np.ndarray, least: float) -> np.ndarray:
-    """The connected part (n,) of each row (n, d) float32, where rows with an inner product of `least` are connected."""
-    index = flat_index(rows)
-    parts = np.arange(len(rows))
-    for ones, others in _similar(index, rows, least):
-        graph = coo_matrix((np.ones(len(ones), np.int8), (parts[ones], parts[others])), (len(rows), len(rows)))
-        parts = connected_components(graph, directed=False)[1][parts]
-    return np.unique(parts, return_inverse=True)[1]
+def label_connected_components(embeddings: np.ndarray, threshold: float) -> np.ndarray:
+    """Label the connected components of the graph of similar embeddings.
+
+    Args:
+        embeddings: (n, d) float32, L2-normalized rows, the nodes.
+        threshold: lowest inner product that makes an edge.
+
+    Returns:
+        (n,) int64, labels from 0.
+    """
+    index = build_flat_index(embeddings)
+    components = np.arange(len(embeddings))
+    for rows, columns in _similar_pairs(index, embeddings, threshold):
+        edges = (np.ones(len(rows), np.int8), (components[rows], components[columns]))
+        graph = coo_matrix(edges, (len(embeddings), len(embeddings)))
+        components = connected_components(graph, directed=False)[1][components]
+    return np.unique(components, return_inverse=True)[1]
 
 
-def _similar(index: faiss.Index, rows: np.ndarray, least: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The pairs of rows that are similar enough, block by block, each as (m,) and (m,)."""
-    # FAISS gives what is above a radius; the number below the threshold makes that "at least".
-    radius = float(np.nextafter(np.float32(least), np.float32(-2)))
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        limits, _, found = index.range_search(block, radius)
-        yield np.repeat(np.arange(start, start + len(block)), np.diff(limits).astype(np.int64)), found
+def _similar_pairs(
+    index: faiss.Index, embeddings: np.ndarray, threshold: float
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the pairs of similar rows of each block, as row indices (m,) and (m,)."""
+    # FAISS returns inner products strictly above the radius, and the threshold itself is an edge.
+    radius = float(np.nextafter(np.float32(threshold), np.float32(-2)))
+    for start in range(0, len(embeddings), BLOCK_ROWS):
+        block = embeddings[start : start + BLOCK_ROWS]
+        limits, _, columns = index.range_search(block, radius)
+        yield np.repeat(np.arange(start, start + len(block)), np.diff(limits).astype(np.int64)), columns

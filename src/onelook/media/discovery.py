@@ -1,4 +1,4 @@
-"""Finding photos and videos in folders."""
+"""Discovery of photos and videos in folders."""
 
 import hashlib
 import os
@@ -7,120 +7,127 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-# HEIC cannot be read, but is a photo all the same: it is reported, not passed over.
-PHOTOS = frozenset(
+# HEIC cannot be decoded. Its files are listed all the same, so that they are reported instead of silently ignored.
+PHOTO_SUFFIXES = frozenset(
     ".jpg .jpeg .png .webp .avif .bmp .gif .tif .tiff .pgm .ppm .pnm .jp2 .heic .heif".split()  # noqa: SIM905
 )
-VIDEOS = frozenset(
+VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp .mts .m2ts .ogv".split()  # noqa: SIM905
 )
 
-Kind = Literal["photo", "video"]
+MediaKind = Literal["photo", "video"]
 
 
 @dataclass(frozen=True)
-class Source:
-    """A photo or a video that was found.
+class MediaFile:
+    """A photo or video file.
 
     Attributes:
-        path: as it was named, or from the named folder on.
-        kind: by its suffix; a file named by itself that is no video is taken for a photo.
-        bytes: its length; 0 where it is missing.
-        mtime_ns: when it was changed last; 0 where it is missing.
-        why: one line that says why it cannot be looked at; None: it can be tried.
+        path: the path as given, or below the given folder.
+        kind: derived from the suffix; a file given by name with any other suffix counts as a photo.
+        size_bytes: file size; 0 if the file is missing.
+        mtime_ns: modification time; 0 if the file is missing.
+        error: one line on why the file must not be opened; None if it can be tried.
     """
 
     path: Path
-    kind: Kind
-    bytes: int = 0
+    kind: MediaKind
+    size_bytes: int = 0
     mtime_ns: int = 0
-    why: str | None = None
+    error: str | None = None
 
     @property
-    def key(self) -> int:
-        """64 bits that stand for its path."""
-        return path_key(str(self.path))
+    def path_hash(self) -> int:
+        """Return the 64-bit hash of the path."""
+        return hash_path(str(self.path))
 
     @property
-    def stamp(self) -> int:
-        """64 bits that change when the file does."""
-        return stamp(self.bytes, self.mtime_ns)
+    def version_hash(self) -> int:
+        """Return the 64-bit hash of size and modification time."""
+        return hash_version(self.size_bytes, self.mtime_ns)
 
 
-def path_key(path: str) -> int:
-    """64 bits that stand for a path."""
-    return _short(os.fsencode(path))
+def hash_path(path: str) -> int:
+    """Hash a path to 64 bits."""
+    return _hash64(os.fsencode(path))
 
 
-def stamp(length: int, mtime_ns: int) -> int:
-    """64 bits that stand for a file of this length, changed last at this time."""
-    return _short(f"{length} {mtime_ns}".encode())
+def hash_version(size_bytes: int, mtime_ns: int) -> int:
+    """Hash a file's size and modification time to 64 bits."""
+    return _hash64(f"{size_bytes} {mtime_ns}".encode())
 
 
-def find_sources(sources: Sequence[Path], out: Path) -> Iterator[Source]:
-    """The photos and videos of folders, of the folders in them, and of files, sorted within each folder.
+def find_media_files(paths: Sequence[Path], out: Path) -> Iterator[MediaFile]:
+    """Find the photos and videos in folders and subfolders, sorted by folder.
 
-    Hidden files, files of other kinds and what lies in `out` are passed over. A folder that is a link is not entered; a
-    file that is a link out of the named folder is refused. A source that lies in another one comes once.
+    - Hidden files, files of other types and the folder `out` are skipped.
+    - A file given by name is always returned.
+    - A path that lies below another given path, or is given twice, is returned once.
+    - A folder that is a symbolic link is not entered; a link to a file outside the given folder is returned with an
+      error.
+
+    Args:
+        paths: folders and files.
+        out: folder of the results.
     """
-    folders_known: dict[Path, Path] = {}
-    resolved = [_resolved(source, folders_known) for source in sources]
-    first = dict(zip(reversed(resolved), reversed(sources), strict=True))
-    folders = {path for path in first if path.is_dir()}
-    for source, path in zip(sources, resolved, strict=True):
-        if first[path] is not source or (folders and any(parent in folders for parent in path.parents)):
+    resolved_parents: dict[Path, Path] = {}
+    resolved = [_resolve(path, resolved_parents) for path in paths]
+    first_given = dict(zip(reversed(resolved), reversed(paths), strict=True))
+    folders = {path for path in first_given if path.is_dir()}
+    for given, path in zip(paths, resolved, strict=True):
+        if first_given[path] is not given or (folders and any(parent in folders for parent in path.parents)):
             continue
         if path in folders:
-            yield from _walk(source, out.resolve())
+            yield from _walk(given, out.resolve())
         else:
-            yield _file(source, _kind(source) or "photo")
+            yield _stat_file(given, _media_kind(given) or "photo")
 
 
-def _resolved(path: Path, folders: dict[Path, Path]) -> Path:
-    """As `Path.resolve`, which asks the system of every folder on the way; those of the folders known are not asked."""
+def _resolve(path: Path, resolved_parents: dict[Path, Path]) -> Path:
+    """Resolve a path as `Path.resolve` does, with each parent folder resolved only once."""
     if path.name in ("", "..") or path.is_symlink():
         return path.resolve()
-    if path.parent not in folders:
-        folders[path.parent] = path.parent.resolve()
-    return folders[path.parent] / path.name
+    if path.parent not in resolved_parents:
+        resolved_parents[path.parent] = path.parent.resolve()
+    return resolved_parents[path.parent] / path.name
 
 
-def _walk(root: Path, out: Path) -> Iterator[Source]:
-    unreadable: list[OSError] = []
-    real = root.resolve()
-    for name, folders, files in os.walk(root, onerror=unreadable.append):
-        folder = Path(name)
-        folders[:] = sorted(each for each in folders if not _hidden(each) and (folder / each).resolve() != out)
-        for file in sorted(files):
-            path = folder / file
-            kind = _kind(path)
-            if kind is None or _hidden(file):
+def _walk(root: Path, out: Path) -> Iterator[MediaFile]:
+    walk_errors: list[OSError] = []
+    resolved_root = root.resolve()
+    for folder_name, subfolders, file_names in os.walk(root, onerror=walk_errors.append):
+        folder = Path(folder_name)
+        subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name) and (folder / name).resolve() != out)
+        for name in sorted(file_names):
+            path = folder / name
+            kind = _media_kind(path)
+            if kind is None or _is_hidden(name):
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(real):
-                yield Source(path, kind, why=f"{path}: a link out of {root}; name the file itself")
+            if path.is_symlink() and not path.resolve().is_relative_to(resolved_root):
+                yield MediaFile(path, kind, error=f"{path}: a link out of {root}; name the file itself")
             else:
-                yield _file(path, kind)
-    for error in unreadable:
+                yield _stat_file(path, kind)
+    for error in walk_errors:
         path = Path(str(error.filename))
-        yield Source(path, "photo", why=f"{path}: cannot be read ({error.strerror})")
+        yield MediaFile(path, "photo", error=f"{path}: cannot be read ({error.strerror})")
 
 
-def _file(path: Path, kind: Kind) -> Source:
+def _stat_file(path: Path, kind: MediaKind) -> MediaFile:
     try:
         status = path.stat()
-    except OSError:  # looking at it tells what is wrong
-        return Source(path, kind)
-    return Source(path, kind, status.st_size, status.st_mtime_ns)
+    except OSError:  # opening the file reports the error
+        return MediaFile(path, kind)
+    return MediaFile(path, kind, status.st_size, status.st_mtime_ns)
 
 
-def _kind(path: Path) -> Kind | None:
+def _media_kind(path: Path) -> MediaKind | None:
     suffix = path.suffix.lower()
-    return "photo" if suffix in PHOTOS else "video" if suffix in VIDEOS else None
+    return "photo" if suffix in PHOTO_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def _short(data: bytes) -> int:
+def _hash64(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())

@@ -1,7 +1,8 @@
-"""Embeddings in one safetensors file that grows: rows are added at its end, and its header is brought up to date.
+"""Appendable safetensors file of embeddings.
 
-The header has a fixed length, filled up with blanks as the format allows, so that it can be written again in its place.
-While rows are added it tells of fewer than there are; readers then refuse the file, as what it holds is not whole.
+Rows are appended at the end. The header has a fixed length, padded with blanks as the format allows, and is rewritten
+in place when the file is closed. Until then it states fewer rows than the file has, and readers reject the file as
+incomplete.
 """
 
 import json
@@ -13,71 +14,86 @@ from safetensors import SafetensorError, safe_open
 
 from onelook.errors import OnelookError
 
-NAME = "embeddings.safetensors"
-_HEADER = 512
-_START = 8 + _HEADER
+FILE_NAME = "embeddings.safetensors"
+_HEADER_BYTES = 512
+_DATA_START = 8 + _HEADER_BYTES
 
 
-class EmbeddingFile:
-    """Rows (n, size) float32 on disk."""
+class EmbeddingsFile:
+    """Writer that appends embedding rows to a safetensors file."""
 
-    def __init__(self, path: Path, size: int, fingerprint: str, rows: int) -> None:
-        """Open or begin the file and cut it after so many rows; the fingerprint is that of the rows' model.
+    def __init__(self, path: Path, embedding_size: int, fingerprint: str, row_count: int) -> None:
+        """Open or create the file and truncate it after `row_count` rows.
+
+        Args:
+            path: path of the file.
+            embedding_size: dimension d of a row.
+            fingerprint: fingerprint of the model that computes the rows.
+            row_count: number of rows to keep.
 
         Raises:
-            OnelookError: it has fewer rows.
+            OnelookError: the file has fewer rows.
         """
-        self._size = size
+        self._embedding_size = embedding_size
         self._fingerprint = fingerprint
-        if rows and (not path.exists() or path.stat().st_size < _START + rows * self._row_bytes):
+        size_bytes = _DATA_START + row_count * self._row_bytes
+        if row_count and (not path.exists() or path.stat().st_size < size_bytes):
             raise OnelookError(f"{path}: lacks rows that the results name; name a new folder (--out)")
         self._stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
-        self._stream.truncate(_START + rows * self._row_bytes)
+        self._stream.truncate(size_bytes)
         self._stream.seek(0, os.SEEK_END)
-        self.rows = rows
+        self._row_count = row_count
 
     @property
     def _row_bytes(self) -> int:
-        return self._size * np.dtype(np.float32).itemsize
+        return self._embedding_size * np.dtype(np.float32).itemsize
 
-    def add(self, row: np.ndarray) -> int:
-        """Put a row (size,) at the end; its number."""
-        self._stream.write(np.ascontiguousarray(row, "<f4").tobytes())
-        self.rows += 1
-        return self.rows - 1
+    def append(self, embedding: np.ndarray) -> int:
+        """Append an embedding (d,) and return its row index."""
+        self._stream.write(np.ascontiguousarray(embedding, "<f4").tobytes())
+        self._row_count += 1
+        return self._row_count - 1
 
     def flush(self) -> None:
-        """Let other processes, and the next run after a kill, see the rows."""
+        """Flush the rows to the operating system, so that they survive a kill."""
         self._stream.flush()
 
     def close(self) -> None:
-        """Bring the header up to date, so that the file can be read."""
-        tensor = {"dtype": "F32", "shape": [self.rows, self._size], "data_offsets": [0, self.rows * self._row_bytes]}
+        """Write the final header and close the file."""
+        shape = [self._row_count, self._embedding_size]
+        tensor = {"dtype": "F32", "shape": shape, "data_offsets": [0, self._row_count * self._row_bytes]}
         header = json.dumps({"__metadata__": {"fingerprint": self._fingerprint}, "embeddings": tensor})
         self._stream.seek(0)
-        self._stream.write(_HEADER.to_bytes(8, "little") + header.encode().ljust(_HEADER))
+        self._stream.write(_HEADER_BYTES.to_bytes(8, "little") + header.encode().ljust(_HEADER_BYTES))
         self._stream.flush()
         os.fsync(self._stream.fileno())
         self._stream.close()
 
 
 def read_embeddings(folder: Path, fingerprint: str) -> np.ndarray:
-    """The rows (n, size) float32 that a run with the model of this fingerprint left in its folder.
+    """Read the embeddings of the unknown faces of a finished run.
+
+    Args:
+        folder: output folder of the run.
+        fingerprint: fingerprint of the gallery's model.
+
+    Returns:
+        (n, d) float32, L2-normalized rows.
 
     Raises:
-        OnelookError: they are missing, damaged, another model's, or those of a run that has not ended.
+        OnelookError: the file is missing, damaged, unfinished, or made with another model.
     """
     try:
-        with safe_open(folder / NAME, framework="numpy") as file:
-            made_by = file.metadata()["fingerprint"]
-            rows: np.ndarray = file.get_tensor("embeddings")
+        with safe_open(folder / FILE_NAME, framework="numpy") as file:
+            file_fingerprint = file.metadata()["fingerprint"]
+            embeddings: np.ndarray = file.get_tensor("embeddings")
     except (OSError, SafetensorError, KeyError) as error:
         raise OnelookError(
-            f"{folder / NAME}: missing or not whole; run `onelook identify-all` with --out {folder} until it ends"
+            f"{folder / FILE_NAME}: missing or incomplete; run `onelook identify-all` with --out {folder} until it ends"
         ) from error
-    if made_by != fingerprint:
+    if file_fingerprint != fingerprint:
         raise OnelookError(
-            f"{folder}: made with model {made_by[:12]}, the gallery with model {fingerprint[:12]}; name the gallery "
-            "that it was made with (--gallery)"
+            f"{folder}: made with model {file_fingerprint[:12]}, the gallery with model {fingerprint[:12]}; "
+            "name the gallery that it was made with (--gallery)"
         )
-    return rows
+    return embeddings

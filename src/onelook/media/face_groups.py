@@ -1,4 +1,4 @@
-"""Groups of unknown faces as folders to name: `groups/001`, `groups/002`, … are what `onelook enroll-all` reads."""
+"""Export of clustered unknown faces: one folder of face crops per group, ready for `onelook enroll-all`."""
 
 import csv
 from collections.abc import Callable, Iterable
@@ -10,100 +10,112 @@ import numpy as np
 
 from onelook.data.image_io import write_image
 from onelook.errors import OnelookError
-from onelook.files import replacing, replacing_folder
+from onelook.files import atomic_file, atomic_folder
 from onelook.gallery.data import GalleryMetadata
-from onelook.gallery.names import one_line, photo_name
-from onelook.media.clustering import group_faces
-from onelook.media.contact_sheet import GroupSheet
+from onelook.gallery.names import escape_path, escape_unprintable
+from onelook.media.clustering import cluster_faces
+from onelook.media.contact_sheet import ContactSheet
 from onelook.media.embeddings_file import read_embeddings
-from onelook.media.journal import current_lines
-from onelook.media.unknown_faces import Cut, UnknownFace, cut_out, unknown_faces
+from onelook.media.journal import read_records
+from onelook.media.unknown_faces import CropResult, UnknownFace, crop_faces, iter_unknown_faces
 
-FOLDER = "groups"
+FOLDER_NAME = "groups"
 COLUMNS = ("group", "source", "frame", "x1", "y1", "x2", "y2", "size", "sharpness", "picture")
-# Of more photos a template is hardly better, and nobody looks through them.
-MOST_PICTURES = 16
+# More photos hardly improve a template, and a person has to look through them.
+MAX_CROPS_PER_GROUP = 16
 
 
 @dataclass(frozen=True)
-class Grouped:
-    """What grouping did.
+class GroupingReport:
+    """Counts of a grouping run.
 
     Attributes:
-        groups: how many were written.
-        faces: how many faces they have.
-        alone: faces in groups that are too small.
-        poor: faces too unclear, small or blurred to be told apart.
-        problems: pictures that could not be cut out, a line each.
+        groups: number of groups written.
+        faces: number of faces in these groups.
+        faces_in_small_groups: number of faces in groups below the minimum size.
+        low_quality_faces: number of faces too uncertain, small or blurred to be clustered.
+        errors: one line for each file whose faces could not be cropped.
     """
 
     groups: int
     faces: int
-    alone: int
-    poor: int
-    problems: tuple[str, ...]
+    faces_in_small_groups: int
+    low_quality_faces: int
+    errors: tuple[str, ...]
 
 
 def write_groups(
     out: Path,
-    terms: GalleryMetadata,
-    least: int,
-    shown: Callable[[Iterable[Cut], int], Iterable[Cut]] = lambda cuts, total: cuts,
-) -> Grouped:
-    """Group the unknown faces of a run: OUT/groups/001/*.png, OUT/groups.csv and OUT/groups.png, the largest first.
+    metadata: GalleryMetadata,
+    min_faces: int,
+    track_progress: Callable[[Iterable[CropResult], int], Iterable[CropResult]] = lambda crops, total: crops,
+) -> GroupingReport:
+    """Cluster the unknown faces of a run and write the groups, largest first.
+
+    Written are the face crops OUT/groups/001/*.png, the table OUT/groups.csv and the contact sheet OUT/groups.png.
 
     Args:
-        out: of the run.
-        terms: of the gallery it was made with.
-        least: faces that a group must have.
-        shown: hands on the faces that are cut out, and is told how many they are, for a bar.
+        out: output folder of the run.
+        metadata: metadata of the gallery that the run was made with.
+        min_faces: smallest number of faces of a group.
+        track_progress: wrapper around the iterable of face crops, called with the iterable and its length.
 
     Raises:
-        OnelookError: the run has not ended or was another model's, or its groups are there already.
+        OnelookError: the run is unfinished or of another model, or its groups exist already.
     """
-    if (out / FOLDER).exists():
-        raise OnelookError(f"{out / FOLDER}: is there already; move or remove it, it may hold people you named")
-    every = list(unknown_faces(current_lines(out)))
-    usable = [face for face in every if face.usable]
-    rows = read_embeddings(out, terms.fingerprint)[[face.row for face in usable]]
-    numbers = group_faces(rows, np.asarray([face.quality.weight for face in usable]), terms)
-    groups = _sorted_groups(usable, numbers, least)
-    pictures = {face.row: number for number, some in enumerate(groups, 1) for face in some[:MOST_PICTURES]}
-    sheet = GroupSheet([len(some) for some in groups])
-    problems: list[str] = []
-    with replacing_folder(out / FOLDER) as folder:
-        chosen = [face for some in groups for face in some[:MOST_PICTURES]]
-        for face, picture in shown(cut_out(chosen), len(chosen)):
-            if isinstance(picture, OnelookError):
-                problems.append(str(picture))
+    if (out / FOLDER_NAME).exists():
+        raise OnelookError(f"{out / FOLDER_NAME}: is there already; move or remove it, it may hold people you named")
+    faces = list(iter_unknown_faces(read_records(out)))
+    usable = [face for face in faces if face.is_usable]
+    embeddings = read_embeddings(out, metadata.fingerprint)[[face.row for face in usable]]
+    labels = cluster_faces(embeddings, np.asarray([face.quality.weight for face in usable]), metadata)
+    groups = _sort_groups(usable, labels, min_faces)
+    errors = _write_crops(out, groups, track_progress)
+    grouped = sum(map(len, groups))
+    return GroupingReport(len(groups), grouped, len(usable) - grouped, len(faces) - len(usable), tuple(errors))
+
+
+def _sort_groups(faces: list[UnknownFace], labels: np.ndarray, min_faces: int) -> list[list[UnknownFace]]:
+    """Collect the groups of at least `min_faces`, largest first, the best faces of each first."""
+    order = np.argsort(labels, kind="stable")
+    groups = [[faces[i] for i in indices] for _, indices in groupby(order, key=lambda i: int(labels[i]))]
+    large = [sorted(group, key=lambda face: -face.quality.weight) for group in groups if len(group) >= min_faces]
+    return sorted(large, key=lambda group: -len(group))
+
+
+def _write_crops(
+    out: Path,
+    groups: list[list[UnknownFace]],
+    track_progress: Callable[[Iterable[CropResult], int], Iterable[CropResult]],
+) -> list[str]:
+    """Write the crops, the table and the contact sheet, and return the errors."""
+    group_of_row = {face.row: number for number, group in enumerate(groups, 1) for face in group[:MAX_CROPS_PER_GROUP]}
+    exported = [face for group in groups for face in group[:MAX_CROPS_PER_GROUP]]
+    sheet = ContactSheet([len(group) for group in groups])
+    errors: list[str] = []
+    with atomic_folder(out / FOLDER_NAME) as folder:
+        for face, crop in track_progress(crop_faces(exported), len(exported)):
+            if isinstance(crop, OnelookError):
+                errors.append(str(crop))
             else:
-                write_image(folder / _picture(pictures[face.row], face), picture)
-                sheet.add(pictures[face.row] - 1, picture)
+                write_image(folder / _crop_path(group_of_row[face.row], face), crop)
+                sheet.add(group_of_row[face.row] - 1, crop)
         _write_table(out / "groups.csv", groups)
         write_image(out / "groups.png", sheet.draw())
-    together = sum(map(len, groups))
-    return Grouped(len(groups), together, len(usable) - together, len(every) - len(usable), tuple(problems))
+    return errors
 
 
-def _sorted_groups(faces: list[UnknownFace], numbers: np.ndarray, least: int) -> list[list[UnknownFace]]:
-    """The groups that are large enough, the largest first, in each the best faces first."""
-    order = np.argsort(numbers, kind="stable")
-    groups = [[faces[i] for i in places] for _, places in groupby(order, key=lambda i: int(numbers[i]))]
-    kept = [sorted(some, key=lambda face: -face.quality.weight) for some in groups if len(some) >= least]
-    return sorted(kept, key=lambda some: -len(some))
-
-
-def _picture(group: int, face: UnknownFace) -> Path:
-    return Path(f"{group:03d}") / f"{one_line(face.source.stem)}-{face.row}.png"
+def _crop_path(group: int, face: UnknownFace) -> Path:
+    return Path(f"{group:03d}") / f"{escape_unprintable(face.source.stem)}-{face.row}.png"
 
 
 def _write_table(path: Path, groups: list[list[UnknownFace]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(COLUMNS)
-        for number, some in enumerate(groups, start=1):
-            for place, face in enumerate(some):
-                picture = (Path(FOLDER) / _picture(number, face)).as_posix() if place < MOST_PICTURES else ""
+        for number, group in enumerate(groups, start=1):
+            for rank, face in enumerate(group):
+                crop = (Path(FOLDER_NAME) / _crop_path(number, face)).as_posix() if rank < MAX_CROPS_PER_GROUP else ""
                 frame = "" if face.frame is None else face.frame
-                measured = (face.quality.size, face.quality.sharpness)
-                table.writerow((f"{number:03d}", photo_name(face.source), frame, *face.box, *measured, picture))
+                quality = (face.quality.size, face.quality.sharpness)
+                table.writerow((f"{number:03d}", escape_path(face.source), frame, *face.box, *quality, crop))

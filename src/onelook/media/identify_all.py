@@ -1,12 +1,15 @@
-"""Identifying everybody in folders and videos: written as it goes, begun again where it broke off.
+"""Resumable identification of all faces in folders of photos and videos.
 
-    OUT/run.json                 what the run was begun with; another gallery, model or `every` is refused
-    OUT/faces.jsonl              a line a photo, a video, a track, a frame with faces
-    OUT/faces.csv                a row a face, written at the end
-    OUT/embeddings.safetensors   of the unknown faces and tracks, by the `row` of their lines, for `onelook group`
-    OUT/pictures/                the photos and videos with the faces drawn in, if asked for
+Files of the output folder:
 
-All photos of a pass, or a whole video, are written in one step; what a kill cut off is done again from that step on.
+- `run.json`: the options of the run; a run with another gallery, model or `every` is rejected.
+- `faces.jsonl`: the journal, with a record per photo, video, track and frame with faces.
+- `faces.csv`: the table of faces, written at the end.
+- `embeddings.safetensors`: embeddings of the unknown faces and tracks, at the `row` of their records.
+- `pictures/`: copies of the photos and videos with the faces drawn in, on request.
+
+A batch of photos or a whole video is one transaction of the journal. After a kill, the next run repeats the unfinished
+transaction and continues from there.
 """
 
 import json
@@ -22,135 +25,158 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from onelook.errors import OnelookError
-from onelook.gallery.enrollment import PASS
+from onelook.gallery.enrollment import BATCH_SIZE
 from onelook.gallery.gallery import Gallery
 from onelook.inference.parallel import batched, parallel_map
-from onelook.media.discovery import Source
-from onelook.media.journal import Journal, Line, current_lines
-from onelook.media.photo_identification import Identified, identify_photos
-from onelook.media.results_table import write_table
-from onelook.media.video_identification import Watch, identify_video
+from onelook.media.discovery import MediaFile
+from onelook.media.journal import Journal, Record, read_records
+from onelook.media.photo_identification import IdentifiedPhoto, identify_photos
+from onelook.media.results_table import write_results_table
+from onelook.media.video_identification import FrameCallback, identify_video
 
-BEGUN = "run.json"
+RUN_FILE_NAME = "run.json"
 _FORMAT = "onelook identify-all 1"
-_SPOOL = ".sightings.jsonl"
+_FRAMES_FILE_NAME = ".frames.jsonl"
+
+FileCallback = Callable[[MediaFile, str | None], None]
+"""Function called with a finished file and its error, if any."""
 
 
 def identify_all(
     gallery: Gallery,
-    sources: Iterable[Source],
+    files: Iterable[MediaFile],
     out: Path,
     *,
     every: int = 1,
     pictures: bool = False,
-    told: Callable[[Source, str | None], None] = lambda source, error: None,
-    watched: Watch = lambda read, of: None,
+    on_file: FileCallback = lambda file, error: None,
+    on_frames: FrameCallback = lambda frames_read, frame_count: None,
 ) -> Counter[str]:
-    """Identify the faces of all sources that `out` does not know yet.
+    """Identify the faces of all files that the output folder does not hold yet.
 
     Args:
-        gallery: names the faces.
-        sources: photos and videos, see `find`; new and changed ones are added to what a run has found before.
-        out: a new folder, or that of a run to go on with.
-        every: of a video every so many frames one is looked at.
-        pictures: whether to draw the faces in.
-        told: called with each source that is done, known ones too, and what is wrong with it.
-        watched: called within a video with the frames read and those that it tells of.
+        gallery: gallery to search.
+        files: photos and videos, see `find_media_files`; new and changed ones are added to earlier results.
+        out: output folder, new or of the run to continue.
+        every: frame step in videos; 1 identifies the faces of every frame.
+        pictures: write copies of the files with the faces drawn in.
+        on_file: called after each file, with its error; also for files that were done before.
+        on_frames: called within a video, with the number of frames read and the container's frame count.
 
     Returns:
-        The totals of the whole folder, see `write_table`.
+        The totals of the whole folder, see `write_results_table`.
 
     Raises:
-        OnelookError: the folder is in use, holds something else or was begun with something else, or cannot be written.
+        OnelookError: the folder is in use, holds other files, belongs to a run with other options, or cannot be
+            written.
     """
-    with _writing(out):
-        _begin(out, gallery, every, pictures)
-        drawn = out / "pictures" if pictures else None
-        with Journal(out, gallery.terms.embedding_size, gallery.terms.fingerprint) as journal:
-            for kind, some in groupby(_fresh(sources, journal, told), key=lambda source: source.kind):
+    with _lock_folder(out):
+        _check_run_options(out, gallery, every, pictures)
+        picture_folder = out / "pictures" if pictures else None
+        frames_file = out / _FRAMES_FILE_NAME
+        with Journal(out, gallery.metadata.embedding_size, gallery.metadata.fingerprint) as journal:
+            for kind, group in groupby(_skip_done(files, journal, on_file), key=lambda file: file.kind):
                 if kind == "photo":
-                    identify = partial(identify_photos, gallery, drawn)
-                    with closing(parallel_map(identify, batched(some, PASS))) as portions:
-                        for found in portions:
-                            journal.write(_with_rows(found, journal.add_row))
-                            for photo in found:
-                                told(photo.source, photo.line["error"])
+                    _identify_photos(gallery, group, journal, picture_folder, on_file)
                     continue
-                for source in some:
-                    film = _Last(identify_video(gallery, source, every, out / _SPOOL, journal.add_row, drawn, watched))
-                    journal.write(film)
-                    told(source, film.line["error"])
-        (out / _SPOOL).unlink(missing_ok=True)
-        unfinished = out / ".faces.csv"
-        totals = write_table(unfinished, current_lines(out))
-        unfinished.replace(out / "faces.csv")
+                for file in group:
+                    records = _LastItem(
+                        identify_video(
+                            gallery, file, every, frames_file, journal.add_embedding, picture_folder, on_frames
+                        )
+                    )
+                    journal.write_transaction(records)
+                    on_file(file, records.last["error"])
+        frames_file.unlink(missing_ok=True)
+        temporary = out / ".faces.csv"
+        totals = write_results_table(temporary, read_records(out))
+        temporary.replace(out / "faces.csv")
         return totals
 
 
-def _with_rows(photos: Iterable[Identified], keep: Callable[[np.ndarray], int]) -> Iterator[Line]:
-    for _, line, unknown in photos:
-        for face, embedding in zip(line["faces"], unknown, strict=True):
-            face["row"] = None if embedding is None else keep(embedding)
-        yield line
+def _identify_photos(
+    gallery: Gallery,
+    files: Iterable[MediaFile],
+    journal: Journal,
+    picture_folder: Path | None,
+    on_file: FileCallback,
+) -> None:
+    """Identify photos in parallel and write one transaction per batch."""
+    identify = partial(identify_photos, gallery, picture_folder)
+    with closing(parallel_map(identify, batched(files, BATCH_SIZE))) as batches:
+        for photos in batches:
+            journal.write_transaction(_assign_rows(photos, journal.add_embedding))
+            for photo in photos:
+                on_file(photo.file, photo.record["error"])
 
 
-class _Last:
-    """Lines as they come, of which the last one is kept."""
-
-    def __init__(self, lines: Iterator[Line]) -> None:
-        self._lines = lines
-        self.line: Line = {}
-
-    def __iter__(self) -> Iterator[Line]:
-        for line in self._lines:
-            self.line = line
-            yield line
+def _assign_rows(photos: Iterable[IdentifiedPhoto], add_embedding: Callable[[np.ndarray], int]) -> Iterator[Record]:
+    """Store the embeddings of the unknown faces and yield the records with their row indices."""
+    for _, record, embeddings in photos:
+        for face, embedding in zip(record["faces"], embeddings, strict=True):
+            face["row"] = None if embedding is None else add_embedding(embedding)
+        yield record
 
 
-def _fresh(sources: Iterable[Source], journal: Journal, told: Callable[[Source, str | None], None]) -> Iterator[Source]:
-    for source in sources:
-        if journal.knows(source):
-            told(source, None)
+class _LastItem:
+    """Iterable over records that remembers the last one."""
+
+    def __init__(self, records: Iterator[Record]) -> None:
+        self._records = records
+        self.last: Record = {}
+
+    def __iter__(self) -> Iterator[Record]:
+        for record in self._records:
+            self.last = record
+            yield record
+
+
+def _skip_done(files: Iterable[MediaFile], journal: Journal, on_file: FileCallback) -> Iterator[MediaFile]:
+    for file in files:
+        if journal.is_done(file):
+            on_file(file, None)
         else:
-            yield source
+            yield file
 
 
-def _begin(out: Path, gallery: Gallery, every: int, pictures: bool) -> None:
-    """Write down what the run is begun with, or refuse to go on with something else."""
-    now = {
+def _check_run_options(out: Path, gallery: Gallery, every: int, pictures: bool) -> None:
+    """Write the options of a new run, or reject options that differ from those of the run to continue."""
+    options = {
         "format": _FORMAT,
-        "model": gallery.terms.fingerprint,
+        "model": gallery.metadata.fingerprint,
         "gallery": gallery.revision(),
         "every": every,
         "pictures": pictures,
     }
-    path = out / BEGUN
+    path = out / RUN_FILE_NAME
     if not path.exists():
-        if any(not each.name.startswith(".") for each in out.iterdir()):
-            raise OnelookError(f"{out}: already holds something; name a folder that does not exist yet (--out)")
-        unfinished = out / f".{BEGUN}"
-        unfinished.write_text(json.dumps(now, indent=2) + "\n", encoding="ascii")
-        unfinished.replace(path)
+        if any(not entry.name.startswith(".") for entry in out.iterdir()):
+            raise OnelookError(f"{out}: already holds other files; name a folder that does not exist yet (--out)")
+        temporary = out / f".{RUN_FILE_NAME}"
+        temporary.write_text(json.dumps(options, indent=2) + "\n", encoding="ascii")
+        temporary.replace(path)
         return
     try:
-        begun = json.loads(path.read_bytes())
-        changed = [key for key in now if begun[key] != now[key]]
+        stored = json.loads(path.read_bytes())
+        changed = [key for key in options if stored[key] != options[key]]
     except (ValueError, TypeError, KeyError) as error:
         raise OnelookError(f"{path}: damaged; name a new folder (--out)") from error
-    what = {
+    descriptions = {
         "format": "another version of onelook",
         "model": "another model",
         "gallery": "a gallery that held something else",
-        "every": f"--every {begun['every']}",
-        "pictures": "--pictures" if begun["pictures"] else "no --pictures",
+        "every": f"--every {stored['every']}",
+        "pictures": "--pictures" if stored["pictures"] else "no --pictures",
     }
-    for key in changed:
-        raise OnelookError(f"{out}: was begun with {what[key]}; two kinds of results are not mixed: use a new --out")
+    if changed:
+        raise OnelookError(
+            f"{out}: was begun with {descriptions[changed[0]]}; start a new folder for new options (--out)"
+        )
 
 
 @contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Hold the folder for this process, and say in one line what the disk does not let it do."""
+def _lock_folder(out: Path) -> Iterator[None]:
+    """Create and lock the output folder, and convert file system errors to one-line errors."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with FileLock(out / ".lock", timeout=0):
@@ -160,5 +186,5 @@ def _writing(out: Path) -> Iterator[None]:
     except OSError as error:
         raise OnelookError(
             f"{os.fsdecode(error.filename) if error.filename else out}: cannot be read or written "
-            f"({error.strerror or error}); when that is mended run it again, it goes on"
+            f"({error.strerror or error}); fix this and run it again, it continues"
         ) from error

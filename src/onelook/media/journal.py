@@ -1,8 +1,8 @@
-"""What a run has found so far, a JSON object a line; it is also how the run knows what is done.
+"""Append-only journal of an identification run, one JSON record per line.
 
-A step is what is written together: a pass of photos, or a video. Every line but a step's last has `more: true`. A run
-that is killed leaves a step half written at the end; the next one cuts it off and does the step again, so that it ends
-with the same bytes as a run that was never killed.
+The journal also states which files are done. Records are written in transactions: a batch of photos, or a whole video.
+Every record of a transaction but the last has `"more": true`. A kill can leave an unfinished transaction at the end.
+The next run truncates and repeats it, and ends with the same bytes as a run that was never killed.
 """
 
 import json
@@ -14,46 +14,47 @@ from typing import Any
 import numpy as np
 
 from onelook.errors import OnelookError
-from onelook.media.discovery import Source, path_key, stamp
-from onelook.media.embeddings_file import NAME as EMBEDDINGS
-from onelook.media.embeddings_file import EmbeddingFile
+from onelook.media.discovery import MediaFile, hash_path, hash_version
+from onelook.media.embeddings_file import FILE_NAME as EMBEDDINGS_NAME
+from onelook.media.embeddings_file import EmbeddingsFile
 
-NAME = "faces.jsonl"
+FILE_NAME = "faces.jsonl"
 
-Line = dict[str, Any]
+Record = dict[str, Any]
+"""A JSON object: `what` is "photo", "video", "track" or "frame"; `source`, `more` and further keys by kind."""
 
 
 class Journal:
-    """The lines and embeddings of a run, as a context; one process at a time."""
+    """Writer of the records and embeddings of a run, as a context manager for a single process."""
 
-    def __init__(self, folder: Path, size: int, fingerprint: str) -> None:
-        """Cut off what a kill left half written, and remember what is done: about 100 bytes a file.
+    def __init__(self, folder: Path, embedding_size: int, fingerprint: str) -> None:
+        """Open the journal, truncate an unfinished transaction and load the index of done files.
 
         Args:
-            folder: of the run.
-            size: of an embedding.
-            fingerprint: of the model.
+            folder: output folder of the run.
+            embedding_size: dimension d of an embedding.
+            fingerprint: fingerprint of the model.
 
         Raises:
-            OnelookError: a line is damaged.
+            OnelookError: a record is damaged, or embeddings are missing.
         """
-        path = folder / NAME
-        self._done: dict[int, int] = {}
-        step: dict[int, int] = {}
-        end, rows, seen = 0, 0, 0
+        path = folder / FILE_NAME
+        self._done: dict[int, int] = {}  # path hash -> version hash: integers, since a run may hold millions of files
+        pending: dict[int, int] = {}
+        committed_bytes, committed_rows, row_count = 0, 0, 0
         path.touch()
-        for line, after in _whole_lines(path):
-            seen = max([seen, *(row + 1 for row in _rows(line))])
-            if line["what"] != "frame" and line["what"] != "track":
-                step[path_key(line["source"])] = stamp(line["bytes"], line["mtime_ns"])
-            if not line["more"]:
-                self._done.update(step)
-                step.clear()
-                end, rows = after, seen
+        for record, end in _parse_records(path):
+            row_count = max([row_count, *(row + 1 for row in _embedding_rows(record))])
+            if record["what"] not in ("frame", "track"):
+                pending[hash_path(record["source"])] = hash_version(record["bytes"], record["mtime_ns"])
+            if not record["more"]:
+                self._done.update(pending)
+                pending.clear()
+                committed_bytes, committed_rows = end, row_count
         self._stream = path.open("r+b")
-        self._stream.truncate(end)
-        self._stream.seek(end)
-        self._embeddings = EmbeddingFile(folder / EMBEDDINGS, size, fingerprint, rows)
+        self._stream.truncate(committed_bytes)
+        self._stream.seek(committed_bytes)
+        self._embeddings = EmbeddingsFile(folder / EMBEDDINGS_NAME, embedding_size, fingerprint, committed_rows)
 
     def __enter__(self) -> "Journal":
         return self
@@ -64,66 +65,70 @@ class Journal:
         os.fsync(self._stream.fileno())
         self._stream.close()
 
-    def knows(self, source: Source) -> bool:
-        """Whether the file, as it is now, has been looked at."""
-        return self._done.get(source.key) == source.stamp
+    def is_done(self, file: MediaFile) -> bool:
+        """Return whether the current version of a file is in the journal."""
+        return self._done.get(file.path_hash) == file.version_hash
 
-    def add_row(self, embedding: np.ndarray) -> int:
-        """Keep an embedding (d,) of the step that is written next; its row number."""
-        return self._embeddings.add(embedding)
+    def add_embedding(self, embedding: np.ndarray) -> int:
+        """Append an embedding (d,) of the open transaction and return its row index."""
+        return self._embeddings.append(embedding)
 
-    def write(self, lines: Iterable[Line]) -> None:
-        """Write one step: all of it or, after a kill, nothing."""
+    def write_transaction(self, records: Iterable[Record]) -> None:
+        """Write the records of one transaction; after a kill, all of them count or none."""
         last = b""
-        for line in lines:
+        for record in records:
             self._stream.write(last)
-            last = json.dumps(line, allow_nan=False).encode() + b"\n"
-        # Before the line that ends the step: a long one does not wait in the stream's buffer.
+            last = json.dumps(record, allow_nan=False).encode() + b"\n"
+        # Embeddings first: the last record commits the transaction, and a long record bypasses the stream's buffer.
         self._embeddings.flush()
         self._stream.write(last)
-        self._stream.flush()  # a kill loses nothing of it; syncing each step would take a third of the time
+        # No fsync here: data handed to the operating system survives a kill of the process.
+        self._stream.flush()
 
 
-def current_lines(folder: Path) -> Iterator[Line]:
-    """The lines of a run in their order; of a file that changed and was looked at again, the later ones alone.
+def read_records(folder: Path) -> Iterator[Record]:
+    """Read the records of a run in order, only the latest ones of each file.
+
+    Args:
+        folder: output folder of the run.
 
     Raises:
-        OnelookError: there are none, or one is damaged.
+        OnelookError: there is no journal, or a record is damaged.
     """
-    path = folder / NAME
+    path = folder / FILE_NAME
     if not path.is_file():
         raise OnelookError(f"{folder}: no results; `onelook identify-all SOURCE --out {folder}` makes them")
-    latest = {path_key(line["source"]): visit for visit, line in _visits(path)}
-    for visit, line in _visits(path):
-        if latest[path_key(line["source"])] == visit:
-            yield line
+    latest = {hash_path(record["source"]): entry for entry, record in _number_entries(path)}
+    for entry, record in _number_entries(path):
+        if latest[hash_path(record["source"])] == entry:
+            yield record
 
 
-def _visits(path: Path) -> Iterator[tuple[int, Line]]:
-    """Each line with the number of the visit to a file that it belongs to."""
-    visit = 0
-    for line, _ in _whole_lines(path):
-        yield visit, line
-        visit += line["what"] in ("photo", "video")
+def _number_entries(path: Path) -> Iterator[tuple[int, Record]]:
+    """Yield each record with the number of its entry: the records of one identification of one file."""
+    entry = 0
+    for record, _ in _parse_records(path):
+        yield entry, record
+        entry += record["what"] in ("photo", "video")
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[Line, int]]:
-    """Each line with the number of bytes up to its end; a last line without an end is passed over."""
-    after = 0
+def _parse_records(path: Path) -> Iterator[tuple[Record, int]]:
+    """Yield each record with the byte offset of its end; skip a last line without a line end."""
+    end = 0
     with path.open("rb") as stream:
         for number, data in enumerate(stream, start=1):
             if not data.endswith(b"\n"):
                 return
-            after += len(data)
+            end += len(data)
             try:
-                line = json.loads(data)
-                _ = line["what"], line["source"], line["more"]
+                record = json.loads(data)
+                _ = record["what"], record["source"], record["more"]
             except (ValueError, TypeError, KeyError) as error:
                 raise OnelookError(f"{path} line {number}: damaged; name a new folder (--out)") from error
-            yield line, after
+            yield record, end
 
 
-def _rows(line: Line) -> list[int]:
-    """Numbers of the embeddings that a line names."""
-    faces = line["faces"] if line["what"] == "photo" else [line] if line["what"] == "track" else []
+def _embedding_rows(record: Record) -> list[int]:
+    """Return the row indices of the embeddings that a record refers to."""
+    faces = record["faces"] if record["what"] == "photo" else [record] if record["what"] == "track" else []
     return [face["row"] for face in faces if face["row"] is not None]

@@ -1,4 +1,4 @@
-"""Reading photos and naming the faces in them, in passes of the network."""
+"""Identification of the faces in photos, batch by batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -7,125 +7,145 @@ from typing import NamedTuple
 
 import numpy as np
 
+from onelook import face_quality
 from onelook.data.image_io import encode_image, read_image
 from onelook.errors import PhotoError
-from onelook.gallery import face_quality
+from onelook.face_quality import Quality
 from onelook.gallery.drawing import draw_identified
-from onelook.gallery.enrollment import PASS
-from onelook.gallery.face_quality import Quality
+from onelook.gallery.enrollment import BATCH_SIZE
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.identification import IdentifiedFace
-from onelook.media.discovery import Source
-from onelook.media.journal import Line
+from onelook.media.discovery import MediaFile
+from onelook.media.journal import Record
+
+MAX_BATCH_BYTES = 96 * 2**20
+"""Pixel bytes at which a batch is full, to bound the memory. Eight photos of 12 megapixels have three times as many."""
+
+LoadedPhoto = tuple[MediaFile, np.ndarray | PhotoError]
 
 
-def measure_faces(
-    photos: Sequence[np.ndarray], faces: Sequence[Sequence[IdentifiedFace]], longest_side: int
+class IdentifiedPhoto(NamedTuple):
+    """A photo with its journal record and the embeddings of its unknown faces.
+
+    Attributes:
+        file: the photo.
+        record: record of the photo; its faces have no `row` yet.
+        embeddings: (d,) float32 of each unknown face; None for a face with a name.
+    """
+
+    file: MediaFile
+    record: Record
+    embeddings: list[np.ndarray | None]
+
+
+def identify_photos(gallery: Gallery, picture_folder: Path | None, files: Sequence[MediaFile]) -> list[IdentifiedPhoto]:
+    """Read photos and identify their faces.
+
+    A photo that cannot be read gets a record with an error. The records form one journal transaction.
+
+    Args:
+        gallery: gallery to search.
+        picture_folder: folder for copies of the photos with the faces drawn in; None to draw none.
+        files: the photos.
+    """
+    batches = batch_photos(map(_load_photo, files))
+    photos = [photo for batch in batches for photo in _identify_batch(gallery, picture_folder, batch)]
+    for photo in photos[:-1]:
+        photo.record["more"] = True
+    return photos
+
+
+def batch_photos(photos: Iterable[LoadedPhoto]) -> Iterator[list[LoadedPhoto]]:
+    """Group photos into batches of at most `BATCH_SIZE`, fewer at `MAX_BATCH_BYTES`."""
+    batch: list[LoadedPhoto] = []
+    for photo in photos:
+        batch.append(photo)
+        if len(batch) == BATCH_SIZE or sum(_pixel_bytes(image) for _, image in batch) >= MAX_BATCH_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def measure_identified_faces(
+    images: Sequence[np.ndarray], faces: Sequence[Sequence[IdentifiedFace]], longest_side: int
 ) -> list[list[Quality]]:
-    """The quality of each face of photos (H, W, 3) that the network saw with this longest side, in pixels."""
-    together = [
-        (photo, face.box, face.landmarks, face.score)
-        for photo, some in zip(photos, faces, strict=True)
-        for face in some
+    """Measure the quality of the identified faces of each image.
+
+    Args:
+        images: (H, W, 3) uint8 RGB each.
+        faces: faces of each image.
+        longest_side: longest side in pixels of the network's input, to which larger images are resized.
+    """
+    flat = [
+        (image, face.box, face.landmarks, face.score)
+        for image, image_faces in zip(images, faces, strict=True)
+        for face in image_faces
     ]
-    qualities = iter(face_quality.measure_faces(together, longest_side))
-    return [list(islice(qualities, len(some))) for some in faces]
+    qualities = iter(face_quality.measure_faces(flat, longest_side))
+    return [list(islice(qualities, len(image_faces))) for image_faces in faces]
 
 
-def measured(quality: Quality) -> dict[str, float]:
-    """What is written of it beside the detection score."""
+def quality_to_dict(quality: Quality) -> dict[str, float]:
+    """Convert a quality to the rounded JSON values stored beside the detection score."""
     return {"size": round(quality.size, 3), "sharpness": round(quality.sharpness, 6)}
 
 
-# Bytes of pixels after which a pass is full: eight photos of 12 megapixels would take three times as much.
-MOST_BYTES = 96 * 2**20
+def picture_path(picture_folder: Path, file: MediaFile, suffix: str) -> Path:
+    """Return the path of a file's drawn copy, and create its folder.
 
-Read = tuple[Source, np.ndarray | PhotoError]
-
-
-class Identified(NamedTuple):
-    """A photo, its line, and the embedding (d,) of each face in it that got no name, None for the others.
-
-    The line lacks the faces' rows; whoever keeps the embeddings knows them.
+    The path is made of the names of the file and its folder and of the path hash, so that copies of files with one name
+    do not collide.
     """
-
-    source: Source
-    line: Line
-    unknown: list[np.ndarray | None]
-
-
-def passes(photos: Iterable[Read]) -> Iterator[list[Read]]:
-    """The photos in passes: so many, or so many bytes, as are looked at together; from any pass on the same ones."""
-    some: list[Read] = []
-    for each in photos:
-        some.append(each)
-        if len(some) == PASS or sum(_bytes(image) for _, image in some) >= MOST_BYTES:
-            yield some
-            some = []
-    if some:
-        yield some
+    folder = picture_folder / (file.path.parent.name or "photos")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{file.path.stem}-{file.path_hash:016x}{suffix}"
 
 
-def identify_photos(gallery: Gallery, pictures: Path | None, sources: Sequence[Source]) -> list[Identified]:
-    """Read photos and name the faces in them, a pass at a time.
-
-    Args:
-        gallery: names the faces.
-        pictures: the folder of the photos with the faces drawn in; None: they are not drawn.
-        sources: the photos.
-    """
-    found = [each for photos in passes(map(_read, sources)) for each in _identify_pass(gallery, pictures, photos)]
-    for each in found[:-1]:
-        each.line["more"] = True
-    return found
-
-
-def _identify_pass(gallery: Gallery, pictures: Path | None, photos: Sequence[Read]) -> Iterator[Identified]:
+def _identify_batch(
+    gallery: Gallery, picture_folder: Path | None, photos: Sequence[LoadedPhoto]
+) -> Iterator[IdentifiedPhoto]:
     images = [image for _, image in photos if isinstance(image, np.ndarray)]
-    named = gallery.identify_all(images)
-    looks = zip(named, measure_faces(images, named, gallery.terms.detect.longest_side), strict=True)
-    for source, image in photos:
-        line: Line = {
+    identified = gallery.identify_all(images)
+    measured = measure_identified_faces(images, identified, gallery.metadata.detect.longest_side)
+    results = zip(identified, measured, strict=True)
+    for file, image in photos:
+        record: Record = {
             "what": "photo",
-            "source": str(source.path),
-            "bytes": source.bytes,
-            "mtime_ns": source.mtime_ns,
+            "source": str(file.path),
+            "bytes": file.size_bytes,
+            "mtime_ns": file.mtime_ns,
             "faces": [],
             "picture": None,
             "error": None,
             "more": False,
         }
         if isinstance(image, PhotoError):
-            line["error"] = str(image)
-            yield Identified(source, line, [])
+            record["error"] = str(image)
+            yield IdentifiedPhoto(file, record, [])
             continue
-        faces, qualities = next(looks)
+        faces, qualities = next(results)
         if not faces:
-            line["error"] = f"{source.path}: no face found"
-        line["faces"] = [face.record() | measured(quality) for face, quality in zip(faces, qualities, strict=True)]
-        if pictures is not None:
-            path = picture_path(pictures, source, ".jpg")
-            # Straight to its name: a picture that a kill cut off is not in the journal, so it is made again.
+            record["error"] = f"{file.path}: no face found"
+        record["faces"] = [
+            face.to_dict() | quality_to_dict(quality) for face, quality in zip(faces, qualities, strict=True)
+        ]
+        if picture_folder is not None:
+            path = picture_path(picture_folder, file, ".jpg")
+            # No temporary file: a picture that a kill cut off is not in the journal, and is drawn again.
             path.write_bytes(encode_image(draw_identified(image, faces), ".jpg"))
-            line["picture"] = path.relative_to(pictures.parent).as_posix()
-        yield Identified(source, line, [face.embedding if face.name is None else None for face in faces])
+            record["picture"] = path.relative_to(picture_folder.parent).as_posix()
+        yield IdentifiedPhoto(file, record, [face.embedding if face.name is None else None for face in faces])
 
 
-def picture_path(pictures: Path, source: Source, suffix: str) -> Path:
-    """Where the picture of a photo or video stands: by its folder's name, its own, and a number that tells its path."""
-    folder = pictures / (source.path.parent.name or "photos")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{source.path.stem}-{source.key:016x}{suffix}"
-
-
-def _read(source: Source) -> Read:
+def _load_photo(file: MediaFile) -> LoadedPhoto:
     try:
-        if source.why is not None:
-            raise PhotoError(source.why)
-        return source, read_image(source.path)
+        if file.error is not None:
+            raise PhotoError(file.error)
+        return file, read_image(file.path)
     except PhotoError as error:
-        return source, error
+        return file, error
 
 
-def _bytes(image: np.ndarray | PhotoError) -> int:
+def _pixel_bytes(image: np.ndarray | PhotoError) -> int:
     return image.nbytes if isinstance(image, np.ndarray) else 0

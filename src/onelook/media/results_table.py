@@ -1,4 +1,4 @@
-"""The faces of a run as a flat table, and its totals."""
+"""CSV table of the faces of a run, with totals."""
 
 import csv
 from collections import Counter
@@ -6,44 +6,46 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from onelook.gallery.names import one_line
-from onelook.media.journal import Line
+from onelook.gallery.names import escape_unprintable
+from onelook.media.journal import Record
 
 COLUMNS = (
     *("source", "frame", "time", "track", "x1", "y1", "x2", "y2", "score", "size", "sharpness"),
     *("name", "nearest", "similarity", "margin", "confidence", "error"),
 )
-_COPIED = ("track", "score", "size", "sharpness", "name", "nearest", "similarity", "margin", "confidence")
+_FACE_COLUMNS = ("track", "score", "size", "sharpness", "name", "nearest", "similarity", "margin", "confidence")
 
 
-def write_table(path: Path, lines: Iterable[Line]) -> Counter[str]:
-    """Write a CSV file, a row a face, or a row with what is wrong with a photo or video; what is absent is empty.
+def write_results_table(path: Path, records: Iterable[Record]) -> Counter[str]:
+    """Write a CSV file with one row per face and one row per error.
+
+    A row of a face is empty in the columns that do not apply, such as `frame` of a photo.
 
     Returns:
-        How many photos, videos, faces, named, unknown (faces of photos and tracks of videos), and failed (photos and
-        videos) there are.
+        The totals `photos`, `videos`, `failed` (photos and videos with an error), `named` and `unknown` (faces of
+        photos and tracks of videos).
     """
     totals: Counter[str] = Counter()
     with path.open("w", encoding="utf-8", newline="") as stream:
         table = csv.DictWriter(stream, COLUMNS)
         table.writeheader()
-        for line in lines:
-            table.writerows(_table_rows(line))
-            if line["what"] != "frame" and line["what"] != "track":
-                totals[line["what"] + "s"] += 1
-                totals["failed"] += line["error"] is not None
-            if line["what"] != "frame":
-                for face in [line] if line["what"] == "track" else line.get("faces", []):
+        for record in records:
+            table.writerows(_table_rows(record))
+            if record["what"] not in ("frame", "track"):
+                totals[record["what"] + "s"] += 1
+                totals["failed"] += record["error"] is not None
+            if record["what"] != "frame":
+                for face in [record] if record["what"] == "track" else record.get("faces", []):
                     totals["named" if face["name"] is not None else "unknown"] += 1
     return totals
 
 
-def _table_rows(line: Line) -> Iterator[dict[str, Any]]:
-    source = {"source": one_line(line["source"])}
-    if line["what"] in ("photo", "frame"):
-        for face in line["faces"]:
+def _table_rows(record: Record) -> Iterator[dict[str, Any]]:
+    source = {"source": escape_unprintable(record["source"])}
+    if record["what"] in ("photo", "frame"):
+        for face in record["faces"]:
             corners = dict(zip(("x1", "y1", "x2", "y2"), face["box"], strict=True))
-            copied = {key: face[key] for key in _COPIED if key in face}
-            yield source | {key: line[key] for key in ("frame", "time") if key in line} | corners | copied
-    if line.get("error") is not None:
-        yield source | {"error": one_line(line["error"])}
+            face_values = {key: face[key] for key in _FACE_COLUMNS if key in face}
+            yield source | {key: record[key] for key in ("frame", "time") if key in record} | corners | face_values
+    if record.get("error") is not None:
+        yield source | {"error": escape_unprintable(record["error"])}

@@ -1,10 +1,15 @@
-"""Faces linked over the frames of a video: one track for each appearance of a person.
+"""Face tracker: links the faces of consecutive video frames to tracks, one per appearance of a person.
 
-A face belongs to the track whose box it overlaps, where that box has moved on at its last speed, and whose faces it
-resembles. All faces of a frame are linked at once, one to one, so that together they fit best (Kuhn, "The Hungarian
-method for the assignment problem", 1955; for tracks by place and looks: Wojke et al., "Simple online and realtime
-tracking with a deep association metric", 2017). The sum of a track is its template so far, so that a track takes the
-same memory however long it is.
+A face continues a track if its box overlaps the predicted box of the track (constant velocity) and its embedding is
+similar to the track's template. A much more similar face continues the track from any position (re-identification).
+All faces of a frame are assigned at once, one to one, with the largest sum of IoU and similarity. A track stores only
+the weighted sum of its embeddings, so its memory does not grow with its length.
+
+References:
+
+- assignment: Kuhn, "The Hungarian method for the assignment problem", 1955;
+- tracking by overlap and appearance: Wojke et al., "Simple online and realtime tracking with a deep association metric"
+  (DeepSORT), 2017.
 """
 
 from collections.abc import Sequence
@@ -15,136 +20,178 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from onelook.geometry.boxes import pairwise_iou
+from onelook.templates import normalize_sums
 
-LEAST_IOU = 0.1
-"""Overlap under which a face is elsewhere: then it must resemble the track as nobody else would."""
-# A face turned away or behind somebody is mostly back within a second; longer than that it is a new appearance.
-GAP_SECONDS = 1.0
-_GAP_FRAMES = 2
+MIN_IOU = 0.1
+"""Lowest overlap with the predicted box; below it, a face needs the re-identification similarity."""
+# A face that is occluded or turned away mostly reappears within a second. Later it is a new appearance.
+MAX_GAP_SECONDS = 1.0
+# At low frame rates a second is less than a frame or two: this many missed frames never end a track.
+_MAX_GAP_FRAMES = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
-    """A face in a frame.
+class FaceObservation:
+    """A face detected in one frame.
 
     Attributes:
         box: (4,) x1 y1 x2 y2 in pixels.
-        embedding: (d,) float32 of length 1.
-        weight: how much it counts in its track's template, above 0.
-        told: what is kept of the track's best sighting.
+        embedding: (d,) float32, L2-normalized.
+        weight: positive weight in the template of the track.
+        record: any data to keep with the best observation of the track.
     """
 
     box: np.ndarray
     embedding: np.ndarray
     weight: float
-    told: Any = None
+    record: Any = None
 
 
 @dataclass(eq=False)
 class Track:
-    """A person's appearance.
+    """Appearance of one person in consecutive frames.
 
     Attributes:
-        number: 1, 2, … in the order of beginning.
-        first: (frame, seconds) of its first face.
-        last: of its last one.
-        faces: how many it has.
-        total: (d,) float64, the sum of its embeddings times their weights.
-        best: the sighting with the largest weight.
+        track_id: 1, 2, … in the order of the first faces.
+        first: (frame, seconds) of the first face.
+        last: (frame, seconds) of the last face.
+        face_count: number of faces.
+        embedding_sum: (d,) float64, sum of the weighted embeddings.
+        best: observation with the largest weight.
+        box: (4,) box of the last face.
+        velocity: (2,) float64, velocity of the box center in pixels per second.
+        missed_frames: number of frames since the last face.
     """
 
-    number: int
+    track_id: int
     first: tuple[int, float]
     last: tuple[int, float]
-    faces: int
-    total: np.ndarray
-    best: Sighting
+    face_count: int
+    embedding_sum: np.ndarray
+    best: FaceObservation
     box: np.ndarray
-    speed: np.ndarray = field(default_factory=lambda: np.zeros(2))
-    unseen: int = 0
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    missed_frames: int = 0
 
     @property
     def template(self) -> np.ndarray:
-        """(d,) float32 of length 1."""
-        return (self.total / max(float(np.linalg.norm(self.total)), 1e-12)).astype(np.float32)
+        """Return the template (d,) float32, L2-normalized."""
+        return normalize_sums(self.embedding_sum)
 
-    def guess(self, seconds: float) -> np.ndarray:
-        """Where its box (4,) would be at this time, moved on at the speed it had."""
-        return self.box + np.tile(self.speed * (seconds - self.last[1]), 2)
+    def predict_box(self, seconds: float) -> np.ndarray:
+        """Predict the box (4,) at a time, by constant velocity."""
+        return self.box + np.tile(self.velocity * (seconds - self.last[1]), 2)
 
-    def take(self, frame: int, seconds: float, seen: Sighting) -> None:
-        """Go on with a face."""
-        passed = seconds - self.last[1]
-        if passed > 0:
-            self.speed = (_center(seen.box) - _center(self.box)) / passed
-        self.box, self.last, self.unseen = seen.box, (frame, seconds), 0
-        self.faces += 1
-        self.total = self.total + seen.weight * seen.embedding.astype(np.float64)
-        if seen.weight > self.best.weight:
-            self.best = seen
+    def update(self, frame: int, seconds: float, observation: FaceObservation) -> None:
+        """Add a face to the track."""
+        elapsed = seconds - self.last[1]
+        if elapsed > 0:
+            self.velocity = (_center(observation.box) - _center(self.box)) / elapsed
+        self.box, self.last, self.missed_frames = observation.box, (frame, seconds), 0
+        self.face_count += 1
+        self.embedding_sum = self.embedding_sum + observation.weight * observation.embedding.astype(np.float64)
+        if observation.weight > self.best.weight:
+            self.best = observation
 
 
 class Tracker:
-    """The open tracks of a video."""
+    """Online tracker that holds the open tracks of a video."""
 
-    def __init__(self, same: float, sure: float) -> None:
-        """Take two similarities: `same` is needed where the box fits too, `sure` where a face is somewhere else."""
-        self._same = same
-        self._sure = sure
-        self._open: list[Track] = []
-        self._begun = 0
+    def __init__(self, min_similarity: float, reid_similarity: float) -> None:
+        """Create a tracker without tracks.
 
-    def step(self, frame: int, seconds: float, seen: Sequence[Sighting]) -> tuple[list[int], list[Track]]:
-        """Link the faces of the next frame.
+        Args:
+            min_similarity: lowest similarity with the template of a track whose predicted box overlaps the face.
+            reid_similarity: lowest similarity with the template of any other track.
+        """
+        self._min_similarity = min_similarity
+        self._reid_similarity = reid_similarity
+        self._open_tracks: list[Track] = []
+        self._track_count = 0
+
+    def update(
+        self, frame: int, seconds: float, observations: Sequence[FaceObservation]
+    ) -> tuple[list[int], list[Track]]:
+        """Assign the faces of the next frame to tracks.
+
+        Args:
+            frame: frame number.
+            seconds: time of the frame.
+            observations: faces of the frame.
 
         Returns:
-            The number of each face's track, and the tracks that have ended.
+            The track id of each face, and the tracks that ended.
         """
-        links = assign_tracks(self._open, seen, seconds, self._same, self._sure)
-        for track in self._open:
-            track.unseen += 1
-        numbers = []
-        for face, sighting in enumerate(seen):
-            if face in links:
-                track = self._open[links[face]]
-                track.take(frame, seconds, sighting)
+        assignment = assign_tracks(
+            self._open_tracks, observations, seconds, self._min_similarity, self._reid_similarity
+        )
+        for track in self._open_tracks:
+            track.missed_frames += 1
+        track_ids = []
+        for i, observation in enumerate(observations):
+            if i in assignment:
+                track = self._open_tracks[assignment[i]]
+                track.update(frame, seconds, observation)
             else:
-                track = self._begin(frame, seconds, sighting)
-            numbers.append(track.number)
-        over = [each for each in self._open if each.unseen > _GAP_FRAMES and seconds - each.last[1] > GAP_SECONDS]
-        self._open = [each for each in self._open if each not in over]
-        return numbers, over
+                track = self._start_track(frame, seconds, observation)
+            track_ids.append(track.track_id)
+        ended = [track for track in self._open_tracks if _is_lost(track, seconds)]
+        self._open_tracks = [track for track in self._open_tracks if track not in ended]
+        return track_ids, ended
 
     def finish(self) -> list[Track]:
-        """The tracks that are still open at the end."""
-        rest, self._open = self._open, []
-        return rest
+        """End and return the open tracks."""
+        ended, self._open_tracks = self._open_tracks, []
+        return ended
 
-    def _begin(self, frame: int, seconds: float, seen: Sighting) -> Track:
-        self._begun += 1
-        here = frame, seconds
-        total = seen.weight * seen.embedding.astype(np.float64)
-        track = Track(self._begun, here, here, 1, total, seen, seen.box)
-        self._open.append(track)
+    def _start_track(self, frame: int, seconds: float, observation: FaceObservation) -> Track:
+        self._track_count += 1
+        track = Track(
+            track_id=self._track_count,
+            first=(frame, seconds),
+            last=(frame, seconds),
+            face_count=1,
+            embedding_sum=observation.weight * observation.embedding.astype(np.float64),
+            best=observation,
+            box=observation.box,
+        )
+        self._open_tracks.append(track)
         return track
 
 
 def assign_tracks(
-    tracks: Sequence[Track], seen: Sequence[Sighting], seconds: float, same: float, sure: float
+    tracks: Sequence[Track],
+    observations: Sequence[FaceObservation],
+    seconds: float,
+    min_similarity: float,
+    reid_similarity: float,
 ) -> dict[int, int]:
-    """Which track each face goes on with, by their places; faces that begin a track are left out.
+    """Assign faces to tracks one to one, maximizing IoU plus similarity.
 
-    Of all ways to link them it is the one with the largest sum of overlap and similarity.
+    Args:
+        tracks: open tracks.
+        observations: faces of a frame.
+        seconds: time of the frame.
+        min_similarity: see `Tracker`.
+        reid_similarity: see `Tracker`.
+
+    Returns:
+        The index of the track of each face, by the index of the face; faces that start a track are missing.
     """
-    if not tracks or not seen:
+    if not tracks or not observations:
         return {}
-    guesses = np.stack([track.guess(seconds) for track in tracks])
-    overlap = pairwise_iou(np.stack([each.box for each in seen]).astype(np.float64), guesses)
-    similarity = np.stack([each.embedding for each in seen]) @ np.stack([track.template for track in tracks]).T
-    fits = ((overlap >= LEAST_IOU) & (similarity >= same)) | (similarity >= sure)
-    worth = np.where(fits, overlap + similarity, 0)
-    faces, places = linear_sum_assignment(worth, maximize=True)
-    return {int(face): int(place) for face, place in zip(faces, places, strict=True) if fits[face, place]}
+    predicted = np.stack([track.predict_box(seconds) for track in tracks])
+    iou = pairwise_iou(np.stack([observation.box for observation in observations]).astype(np.float64), predicted)
+    templates = np.stack([track.template for track in tracks])
+    similarity = np.stack([observation.embedding for observation in observations]) @ templates.T
+    admissible = ((iou >= MIN_IOU) & (similarity >= min_similarity)) | (similarity >= reid_similarity)
+    scores = np.where(admissible, iou + similarity, 0)
+    rows, columns = linear_sum_assignment(scores, maximize=True)
+    return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if admissible[row, column]}
+
+
+def _is_lost(track: Track, seconds: float) -> bool:
+    return track.missed_frames > _MAX_GAP_FRAMES and seconds - track.last[1] > MAX_GAP_SECONDS
 
 
 def _center(box: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The unknown faces of a run, and cutting them out of their photos and videos."""
+"""Unknown faces of a run, and their crops from the photos and videos."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,107 +10,131 @@ import numpy as np
 
 from onelook.data.image_io import read_image
 from onelook.errors import OnelookError
-from onelook.gallery.face_quality import Quality, quality_problem
-from onelook.media.journal import Line
+from onelook.face_quality import Quality, quality_problem
+from onelook.media.journal import Record
 from onelook.media.video_io import VideoReader
 
-# Shares of the face that are left around it: the widest that shows no neighbor, as an enrolled photo has one face.
-_MARGINS = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1)
-# Half-hidden, blurred and turned-away faces, and what is no face, are less sure, and all resemble each other: on web
-# and press photos what lies under this made one group of many people. Nearly every face that can be known is above.
-LEAST_SCORE = 0.98
-# A sliver of a neighbor's box is hair or an ear.
-_SLIVER = 0.25
+# Fractions of the box side. The crop is enrolled later, and an enrolled photo must show a single face.
+_CROP_MARGINS = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1)
+MIN_SCORE = 0.98
+"""Lowest detection score of a face to cluster.
+
+Occluded, blurred and turned-away faces and false detections score lower, and their embeddings resemble each other. On
+web and press photos, faces below this score formed one large cluster of many people.
+"""
+# At this fraction of a neighbor's box the crop shows only hair or an ear.
+_MAX_NEIGHBOR_FRACTION = 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class UnknownFace:
-    """An unknown face of a photo, or the best one of an unknown track.
+    """An unknown face of a photo, or the best face of an unknown track.
 
     Attributes:
-        row: of its embedding, or of its track's template.
-        source: the photo or video.
-        frame: of a video; None: of a photo.
-        box: (4,) x1 y1 x2 y2 in pixels.
-        others: (n, 4) the other faces of the picture.
-        quality: of the face.
+        row: row index of its embedding, or of the template of its track.
+        source: path of the photo or video.
+        frame: frame number in a video; None in a photo.
+        box: (4,) float64 x1 y1 x2 y2 in pixels.
+        neighbor_boxes: (n, 4) float64, boxes of the other faces of the image.
+        quality: quality of the face.
     """
 
     row: int
     source: Path
     frame: int | None
     box: np.ndarray
-    others: np.ndarray
+    neighbor_boxes: np.ndarray
     quality: Quality
 
     @property
-    def usable(self) -> bool:
-        """Whether it is clear enough to be told from others, and large and sharp enough to be enrolled."""
-        return self.quality.score >= LEAST_SCORE and quality_problem(self.quality) is None
+    def is_usable(self) -> bool:
+        """Return whether the face is good enough to be clustered and enrolled."""
+        return self.quality.score >= MIN_SCORE and quality_problem(self.quality) is None
 
 
-def unknown_faces(lines: Iterable[Line]) -> Iterator[UnknownFace]:
-    """The unknown faces and tracks of a run's lines."""
-    for line in lines:
-        if line["what"] == "photo":
-            boxes = np.asarray([face["box"] for face in line["faces"]], np.float64).reshape(-1, 4)
-            for number, face in enumerate(line["faces"]):
+CropResult = tuple[UnknownFace, np.ndarray | OnelookError]
+"""A face with its crop, or with the error that prevents cropping the faces of its file."""
+
+
+def iter_unknown_faces(records: Iterable[Record]) -> Iterator[UnknownFace]:
+    """Yield the unknown faces and tracks in the records of a run."""
+    for record in records:
+        if record["what"] == "photo":
+            boxes = np.asarray([face["box"] for face in record["faces"]], np.float64).reshape(-1, 4)
+            for i, face in enumerate(record["faces"]):
                 if face["row"] is not None:
-                    yield _unnamed(line, face["row"], None, face, np.delete(boxes, number, 0))
-        elif line["what"] == "track" and line["row"] is not None:
-            best = line["best"]
-            yield _unnamed(line, line["row"], best["frame"], best, np.asarray(best["others"]).reshape(-1, 4))
+                    yield _parse_face(record, face["row"], None, face, np.delete(boxes, i, 0))
+        elif record["what"] == "track" and record["row"] is not None:
+            best = record["best"]
+            yield _parse_face(record, record["row"], best["frame"], best, np.asarray(best["others"]).reshape(-1, 4))
 
 
-Cut = tuple[UnknownFace, np.ndarray | OnelookError]
+def crop_faces(faces: Iterable[UnknownFace]) -> Iterator[CropResult]:
+    """Crop faces from their photos and videos at full resolution, each file read once.
 
-
-def cut_out(faces: Iterable[UnknownFace]) -> Iterator[Cut]:
-    """Each face with its picture, RGB uint8, at its photo's resolution, or what hinders; each file is read once."""
-    in_order = sorted(faces, key=lambda face: (str(face.source), face.frame or 0, face.row))
-    for source, some in groupby(in_order, key=lambda face: face.source):
-        mine = list(some)
+    A file that cannot be read yields one error, with its first remaining face.
+    """
+    ordered = sorted(faces, key=lambda face: (str(face.source), face.frame or 0, face.row))
+    for source, group in groupby(ordered, key=lambda face: face.source):
+        source_faces = list(group)
         try:
-            if mine[0].frame is None:
-                photo = read_image(source)
-                yield from [(face, crop(photo, face.box, face.others)) for face in mine]
+            if source_faces[0].frame is None:
+                image = read_image(source)
+                yield from [(face, crop_face(image, face.box, face.neighbor_boxes)) for face in source_faces]
             else:
-                yield from _of_video(source, mine)
+                yield from _crop_from_video(source, source_faces)
         except OnelookError as error:
-            yield mine[0], error
+            yield source_faces[0], error
 
 
-def crop(photo: np.ndarray, box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """A face (4,) with as much around it as shows none of the others (n, 4), at least a tenth of it on each side."""
-    height, width = photo.shape[:2]
-    margin = next((share for share in _MARGINS if _alone(_widened(box, share), others)), _MARGINS[-1])
-    x1, y1, x2, y2 = _widened(box, margin).round().astype(int).clip(0, [width, height, width, height])
-    return np.ascontiguousarray(photo[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)])
+def crop_face(image: np.ndarray, box: np.ndarray, neighbor_boxes: np.ndarray) -> np.ndarray:
+    """Crop a face with the widest margin that shows no neighboring face.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box: (4,) x1 y1 x2 y2 in pixels.
+        neighbor_boxes: (n, 4) boxes of the other faces.
+
+    Returns:
+        (h, w, 3) uint8 RGB, with a margin of 0.8 down to 0.1 of the box side, clipped to the image.
+    """
+    height, width = image.shape[:2]
+    margin = next(
+        (margin for margin in _CROP_MARGINS if _excludes_neighbors(_expand_box(box, margin), neighbor_boxes)),
+        _CROP_MARGINS[-1],
+    )
+    x1, y1, x2, y2 = _expand_box(box, margin).round().astype(int).clip(0, [width, height, width, height])
+    return np.ascontiguousarray(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)])
 
 
-def _of_video(path: Path, faces: list[UnknownFace]) -> Iterator[tuple[UnknownFace, np.ndarray]]:
-    left = list(faces)
+def _crop_from_video(path: Path, faces: list[UnknownFace]) -> Iterator[tuple[UnknownFace, np.ndarray]]:
+    """Crop faces, sorted by frame, in one pass over the video."""
+    remaining = list(faces)
     with VideoReader(path) as reader:
         for frame in reader.frames():
-            while left and left[0].frame == frame.number:
-                face = left.pop(0)
-                yield face, crop(frame.image, face.box, face.others)
-            if not left:
+            while remaining and remaining[0].frame == frame.number:
+                face = remaining.pop(0)
+                yield face, crop_face(frame.image, face.box, face.neighbor_boxes)
+            if not remaining:
                 return
-    raise OnelookError(f"{path}: has no frame {left[0].frame} any more; run `onelook identify-all` again")
+    raise OnelookError(f"{path}: has no frame {remaining[0].frame} any more; run `onelook identify-all` again")
 
 
-def _alone(area: np.ndarray, others: np.ndarray) -> bool:
-    low, high = np.maximum(others[:, :2], area[:2]), np.minimum(others[:, 2:], area[2:])
-    whole = (others[:, 2:] - others[:, :2]).prod(axis=1)
-    return bool(((high - low).clip(0).prod(axis=1) <= _SLIVER * whole).all())
+def _excludes_neighbors(region: np.ndarray, neighbor_boxes: np.ndarray) -> bool:
+    top_left = np.maximum(neighbor_boxes[:, :2], region[:2])
+    bottom_right = np.minimum(neighbor_boxes[:, 2:], region[2:])
+    areas = (neighbor_boxes[:, 2:] - neighbor_boxes[:, :2]).prod(axis=1)
+    shown_areas = (bottom_right - top_left).clip(0).prod(axis=1)
+    return bool((shown_areas <= _MAX_NEIGHBOR_FRACTION * areas).all())
 
 
-def _widened(box: np.ndarray, share: float) -> np.ndarray:
-    side = np.tile(box[2:] - box[:2], 2)
-    return box + side * share * np.array([-1, -1, 1, 1])
+def _expand_box(box: np.ndarray, margin: float) -> np.ndarray:
+    sides = np.tile(box[2:] - box[:2], 2)
+    return box + sides * margin * np.array([-1, -1, 1, 1])
 
 
-def _unnamed(line: Line, row: int, frame: int | None, face: dict[str, Any], others: np.ndarray) -> UnknownFace:
+def _parse_face(
+    record: Record, row: int, frame: int | None, face: dict[str, Any], neighbor_boxes: np.ndarray
+) -> UnknownFace:
     quality = Quality(score=face["score"], size=face["size"], sharpness=face["sharpness"])
-    return UnknownFace(row, Path(line["source"]), frame, np.asarray(face["box"], np.float64), others, quality)
+    return UnknownFace(row, Path(record["source"]), frame, np.asarray(face["box"], np.float64), neighbor_boxes, quality)

@@ -1,4 +1,4 @@
-"""A video with its people named, drawn once all of them are known."""
+"""Drawing of identified faces into a copy of a video."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -8,48 +8,50 @@ import numpy as np
 
 from onelook.drawing import ORANGE, SKY, draw_faces
 from onelook.errors import VideoError
-from onelook.media.journal import Line
+from onelook.media.journal import Record
 from onelook.media.video_io import VideoReader, VideoWriter
 
 
-def draw_video(path: Path, video: Path, lines: Iterable[Line]) -> None:
-    """Write an MP4 with every frame of the video; a frame that was not looked at shows the faces of the one before.
+def draw_video(path: Path, video: Path, frame_records: Iterable[Record]) -> None:
+    """Write an MP4 copy of a video with the identified faces drawn in.
+
+    A frame without a record shows the faces of the last frame that has one.
 
     Args:
-        path: of the MP4.
-        video: it is read again from its beginning.
-        lines: of the frames that were looked at, in their order.
+        path: path of the MP4 file.
+        video: video to copy, read from its beginning.
+        frame_records: records of the processed frames, in order.
 
     Raises:
-        VideoError: it cannot be written.
+        VideoError: the file cannot be written.
     """
-    rest = iter(lines)
-    coming = next(rest, None)
-    faces: list[Line] = []
+    remaining = iter(frame_records)
+    next_record = next(remaining, None)
+    faces: list[Record] = []
     with VideoReader(video) as reader, ExitStack() as stack:
         writer = None
         for frame in reader.frames():
             if writer is None:
-                writer = stack.enter_context(VideoWriter(path, reader.rate, frame.image.shape))
-            if coming is not None and coming["frame"] == frame.number:
-                faces, coming = coming["faces"], next(rest, None)
-            writer.write(_draw(frame.image, faces))
-    _check_whole(path, reader.read)
+                writer = stack.enter_context(VideoWriter(path, reader.fps, frame.image.shape))
+            if next_record is not None and next_record["frame"] == frame.number:
+                faces, next_record = next_record["faces"], next(remaining, None)
+            writer.write(_draw_frame(frame.image, faces))
+    _check_frame_count(path, reader.frames_read)
 
 
-def _check_whole(path: Path, frames: int) -> None:
-    """OpenCV does not say when a disk is full: what it wrote is opened again."""
+def _check_frame_count(path: Path, frame_count: int) -> None:
+    """Reopen the written file to detect a full disk, which OpenCV does not report."""
     try:
         with VideoReader(path) as written:
-            whole = written.told == frames
+            is_complete = written.frame_count == frame_count
     except VideoError:
-        whole = False
-    if not whole:
-        raise VideoError(f"{path}: cannot be written whole; make room on the disk and run it again, it goes on")
+        is_complete = False
+    if not is_complete:
+        raise VideoError(f"{path}: cannot be written completely; free disk space and run it again, it continues")
 
 
-def _draw(image: np.ndarray, faces: list[Line]) -> np.ndarray:
-    """A copy with a box and a name a face; whoever is unknown is told by the number of the track."""
+def _draw_frame(image: np.ndarray, faces: list[Record]) -> np.ndarray:
+    """Draw the boxes and names of faces on a copy; unknown faces show the id of their track."""
     labels = [
         f"unknown, track {face['track']}" if face["name"] is None else f"{face['name']} {face['similarity']:.2f}"
         for face in faces

@@ -1,140 +1,168 @@
-"""Looking at a video: its faces are linked to tracks, and each track is named once, by all of its faces together.
+"""Identification of the faces in a video: each track is identified once, by its template.
 
-While it is looked at, the faces of its frames lie in a file beside the results, as who they are is known only when
-their track has ended. Memory holds the open tracks and an answer for each that has ended.
+The identity of a track is only available when the track has ended. Until then the detected faces are stored in a
+temporary file beside the results, so that memory holds only the open tracks and one record per ended track.
 """
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from onelook.errors import VideoError
-from onelook.gallery.enrollment import PASS
+from onelook.gallery.enrollment import BATCH_SIZE
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.identification import Identification, IdentifiedFace
-from onelook.media.discovery import Source
-from onelook.media.journal import Line
-from onelook.media.photo_identification import MOST_BYTES, measure_faces, measured, picture_path
-from onelook.media.tracker import Sighting, Track, Tracker
+from onelook.media.discovery import MediaFile
+from onelook.media.journal import Record
+from onelook.media.photo_identification import (
+    MAX_BATCH_BYTES,
+    measure_identified_faces,
+    picture_path,
+    quality_to_dict,
+)
+from onelook.media.tracker import FaceObservation, Track, Tracker
 from onelook.media.video_drawing import draw_video
 from onelook.media.video_io import Frame, VideoReader
 
-# The similarity needed of a face somewhere else is that of a gallery of so many people: nobody else resembles so much.
-_SURE_AMONG = 1000
+# Number of people at whose gallery threshold a face continues a track from any position in the frame.
+_REID_PEOPLE_COUNT = 1000
 
-Keep = Callable[[np.ndarray], int]
-Watch = Callable[[int, int], None]
+AddEmbedding = Callable[[np.ndarray], int]
+"""Function that stores an embedding (d,) and returns its row index."""
+FrameCallback = Callable[[int, int], None]
+"""Function called with the number of frames read and the container's frame count."""
 
 
 def identify_video(
-    gallery: Gallery, source: Source, every: int, spool: Path, keep: Keep, pictures: Path | None, watched: Watch
-) -> Iterator[Line]:
-    """What a video shows: a line a frame with faces, a line a track, and a last one about the video.
+    gallery: Gallery,
+    file: MediaFile,
+    every: int,
+    frames_file: Path,
+    add_embedding: AddEmbedding,
+    picture_folder: Path | None,
+    on_frames: FrameCallback,
+) -> Iterator[Record]:
+    """Identify the faces of a video and yield its journal records.
+
+    Yielded are a record per frame with faces, a record per track, and a last record of the video.
 
     Args:
-        gallery: names the tracks.
-        source: the video.
-        every: every so many frames one is looked at.
-        spool: a file that may be written over.
-        keep: takes the template (d,) of an unknown track and gives its row number.
-        pictures: the folder of the videos with the faces drawn in; None: it is not drawn.
-        watched: called now and then with the frames read and those that the container tells of.
+        gallery: gallery to search.
+        file: the video.
+        every: frame step.
+        frames_file: temporary file for the faces of the frames; overwritten.
+        add_embedding: called with the template of each unknown track.
+        picture_folder: folder for copies of the videos with the faces drawn in; None to draw none.
+        on_frames: called after each batch of frames.
     """
-    last: Line = {"what": "video", "source": str(source.path), "bytes": source.bytes, "mtime_ns": source.mtime_ns}
-    last |= {"frames": 0, "tracks": 0, "picture": None, "error": source.why, "more": False}
+    last: Record = {"what": "video", "source": str(file.path), "bytes": file.size_bytes, "mtime_ns": file.mtime_ns}
+    last |= {"frames": 0, "tracks": 0, "picture": None, "error": file.error, "more": False}
     try:
-        if source.why is not None:
-            raise VideoError(source.why)
-        with VideoReader(source.path) as reader:
-            tracks = _follow(gallery, reader, every, spool, keep, watched)
-            last |= {"frames": reader.read, "tracks": len(tracks), "error": reader.shortcoming}
+        if file.error is not None:
+            raise VideoError(file.error)
+        with VideoReader(file.path) as reader:
+            tracks = _track_faces(gallery, reader, every, frames_file, add_embedding, on_frames)
+            last |= {"frames": reader.frames_read, "tracks": len(tracks), "error": reader.truncation_error}
     except VideoError as error:
         yield last | {"error": str(error)}
         return
-    start = {"source": str(source.path), "more": True}
-    yield from ({"what": "frame", **start, **line} for line in told(spool, tracks) if line["faces"])
-    yield from ({"what": "track", **start, **tracks[number]} for number in sorted(tracks))
+    common = {"source": str(file.path), "more": True}
+    yield from (
+        {"what": "frame", **common, **record} for record in _read_frames(frames_file, tracks) if record["faces"]
+    )
+    yield from ({"what": "track", **common, **tracks[track_id]} for track_id in sorted(tracks))
     if not tracks and last["error"] is None:
-        last["error"] = f"{source.path}: no face found"
-    if pictures is not None:
-        path = picture_path(pictures, source, ".mp4")
-        draw_video(path, source.path, told(spool, tracks))
-        last["picture"] = path.relative_to(pictures.parent).as_posix()
+        last["error"] = f"{file.path}: no face found"
+    if picture_folder is not None:
+        path = picture_path(picture_folder, file, ".mp4")
+        draw_video(path, file.path, _read_frames(frames_file, tracks))
+        last["picture"] = path.relative_to(picture_folder.parent).as_posix()
     yield last
 
 
-def told(spool: Path, tracks: dict[int, Line]) -> Iterator[Line]:
-    """The frames that were looked at, each face with what its track was told."""
-    answered = Identification.__dataclass_fields__
-    with spool.open(encoding="ascii") as stream:
-        for text in stream:
-            line = json.loads(text)
-            for face in line["faces"]:
-                face |= {key: tracks[face["track"]][key] for key in answered}
-            yield line
-
-
-def _follow(
-    gallery: Gallery, reader: VideoReader, every: int, spool: Path, keep: Keep, watched: Watch
-) -> dict[int, Line]:
-    """Look at the frames, write their faces into `spool`, and name the tracks; what is told of each by its number."""
-    terms = gallery.terms
-    tracker = Tracker(terms.threshold_for(1), terms.threshold_for(_SURE_AMONG))
-    tracks: dict[int, Line] = {}
-    with spool.open("w", encoding="ascii") as stream:
-        for frames in _batches(reader.frames(every)):
-            looks = gallery.identify_all([frame.image for frame in frames])
-            watched(reader.read, reader.told)
-            for frame, faces in zip(frames, looks, strict=True):
+def _track_faces(
+    gallery: Gallery,
+    reader: VideoReader,
+    every: int,
+    frames_file: Path,
+    add_embedding: AddEmbedding,
+    on_frames: FrameCallback,
+) -> dict[int, Record]:
+    """Track the faces of a video, store them in `frames_file`, and return the track records by id."""
+    metadata = gallery.metadata
+    tracker = Tracker(metadata.threshold_for(1), metadata.threshold_for(_REID_PEOPLE_COUNT))
+    tracks: dict[int, Record] = {}
+    with frames_file.open("w", encoding="ascii") as stream:
+        for frames in _batch_frames(reader.frames(every)):
+            batch_faces = gallery.identify_all([frame.image for frame in frames])
+            on_frames(reader.frames_read, reader.frame_count)
+            for frame, faces in zip(frames, batch_faces, strict=True):
                 seconds = round(frame.seconds, 6)
-                records, seen = _see(frame, faces, terms.detect.longest_side)
-                numbers, ended = tracker.step(frame.number, seconds, seen)
-                tracks |= {track.number: _named(gallery, track, keep) for track in ended}
-                shown = [record | {"track": number} for record, number in zip(records, numbers, strict=True)]
-                line = {"frame": frame.number, "time": seconds, "faces": shown}
-                stream.write(json.dumps(line, allow_nan=False) + "\n")
-        tracks |= {track.number: _named(gallery, track, keep) for track in tracker.finish()}
+                face_records, observations = _observe_faces(frame, faces, metadata.detect.longest_side)
+                track_ids, ended = tracker.update(frame.number, seconds, observations)
+                tracks |= {track.track_id: _identify_track(gallery, track, add_embedding) for track in ended}
+                tracked = [
+                    record | {"track": track_id} for record, track_id in zip(face_records, track_ids, strict=True)
+                ]
+                frame_record = {"frame": frame.number, "time": seconds, "faces": tracked}
+                stream.write(json.dumps(frame_record, allow_nan=False) + "\n")
+        tracks |= {track.track_id: _identify_track(gallery, track, add_embedding) for track in tracker.finish()}
     return tracks
 
 
-def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-    """Frames that are looked at together, as many as `PASS` or as their bytes allow."""
+def _batch_frames(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
+    """Group frames into batches of `BATCH_SIZE`, fewer where `MAX_BATCH_BYTES` requires it."""
     for first in frames:
-        count = max(1, min(PASS, MOST_BYTES // first.image.nbytes))
+        count = max(1, min(BATCH_SIZE, MAX_BATCH_BYTES // first.image.nbytes))
         yield [first, *islice(frames, count - 1)]
 
 
-def _see(frame: Frame, faces: list[IdentifiedFace], longest_side: int) -> tuple[list[Line], list[Sighting]]:
-    """What is written of each face of a frame, and what the tracker needs of it."""
-    (qualities,) = measure_faces([frame.image], [faces], longest_side)
+def _observe_faces(
+    frame: Frame, faces: list[IdentifiedFace], longest_side: int
+) -> tuple[list[Record], list[FaceObservation]]:
+    """Convert the faces of a frame to journal records and tracker input."""
+    (qualities,) = measure_identified_faces([frame.image], [faces], longest_side)
     records = [
-        {key: record[key] for key in ("box", "landmarks", "score")} | measured(quality)
-        for record, quality in zip([face.record() for face in faces], qualities, strict=True)
+        {key: record[key] for key in ("box", "landmarks", "score")} | quality_to_dict(quality)
+        for record, quality in zip([face.to_dict() for face in faces], qualities, strict=True)
     ]
-    seen = [
-        Sighting(face.box, face.embedding, quality.weight, _best(frame.number, records, number))
-        for number, (face, quality) in enumerate(zip(faces, qualities, strict=True))
+    observations = [
+        FaceObservation(face.box, face.embedding, quality.weight, _crop_record(frame.number, records, i))
+        for i, (face, quality) in enumerate(zip(faces, qualities, strict=True))
     ]
-    return records, seen
+    return records, observations
 
 
-def _best(frame: int, records: list[Line], face: int) -> Line:
-    """What is needed to cut a face out of its frame later: where it is, and where its neighbors are."""
-    others = [record["box"] for number, record in enumerate(records) if number != face]
-    return {"frame": frame, **records[face], "others": others}
+def _crop_record(frame_number: int, records: list[Record], face_index: int) -> Record:
+    """Collect the values needed to crop a face later: its frame, its record and its neighbors' boxes."""
+    neighbor_boxes = [record["box"] for i, record in enumerate(records) if i != face_index]
+    return {"frame": frame_number, **records[face_index], "others": neighbor_boxes}
 
 
-def _named(gallery: Gallery, track: Track, keep: Keep) -> Line:
-    answer = gallery.name(track.template[None])[0]
+def _identify_track(gallery: Gallery, track: Track, add_embedding: AddEmbedding) -> Record:
+    """Search the gallery for the template of an ended track and return the track's record."""
+    identification = gallery.identify_embeddings(track.template[None])[0]
     return {
-        "track": track.number,
-        "faces": track.faces,
+        "track": track.track_id,
+        "faces": track.face_count,
         "first": {"frame": track.first[0], "time": track.first[1]},
         "last": {"frame": track.last[0], "time": track.last[1]},
-        **answer.record(),
-        "best": track.best.told,
-        "row": keep(track.template) if answer.name is None else None,
+        **identification.to_dict(),
+        "best": track.best.record,
+        "row": add_embedding(track.template) if identification.name is None else None,
     }
+
+
+def _read_frames(frames_file: Path, tracks: dict[int, Record]) -> Iterator[Record]:
+    """Yield the stored frame records, each face with the identification of its track."""
+    keys = [field.name for field in fields(Identification)]
+    with frames_file.open(encoding="ascii") as stream:
+        for line in stream:
+            record = json.loads(line)
+            for face in record["faces"]:
+                face |= {key: tracks[face["track"]][key] for key in keys}
+            yield record

@@ -1,4 +1,4 @@
-"""Reading and writing videos, a frame at a time."""
+"""Video files read and written frame by frame with OpenCV and FFmpeg."""
 
 import os
 from collections.abc import Iterator
@@ -11,13 +11,10 @@ import numpy as np
 
 from onelook.errors import VideoError
 
-# What FFmpeg thinks of a damaged file concerns nobody: the one line that is raised says it.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-# Containers say how many frames they hold, some by guessing: so much less was read of one that is cut off.
-_WHOLE = 0.9
-_USUAL_RATE = 25.0
-_MOST_RATE = 1000.0
+# Some containers only estimate their frame count; below this fraction of it a video counts as truncated.
+_MIN_READ_FRACTION = 0.9
+_DEFAULT_FPS = 25.0
+_MAX_FPS = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +22,9 @@ class Frame:
     """A frame of a video.
 
     Attributes:
-        number: 0, 1, …
-        seconds: when it is shown, as the container says.
-        image: RGB uint8 (H, W, 3), upright.
+        number: frame number, from 0.
+        seconds: presentation time.
+        image: (H, W, 3) uint8 RGB, upright.
     """
 
     number: int
@@ -36,25 +33,30 @@ class Frame:
 
 
 class VideoReader:
-    """A video, read from its beginning, as a context."""
+    """Sequential reader of a video, as a context manager.
+
+    Attributes:
+        frames_read: number of frames decoded so far, skipped ones included.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open it.
+        """Open a video.
 
         Raises:
-            VideoError: it is missing, or no video that can be read.
+            VideoError: the file is missing, or not a readable video.
         """
         self._path = path
         if not path.is_file():
             raise VideoError(f"{path}: no such video")
-        loudness = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(0)  # as for FFmpeg
-        # An absolute path to FFmpeg alone: any other name might be taken for an address or for numbered pictures.
+        _silence_ffmpeg()
+        log_level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(0)
+        # Absolute path and FFmpeg only: other names and backends may be taken for URLs or numbered images.
         self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
-        cv2.utils.logging.setLogLevel(loudness)
+        cv2.utils.logging.setLogLevel(log_level)
         if not self._capture.isOpened():
             raise VideoError(f"{path}: not a video, or a damaged one; copy it again, or convert it to MP4")
-        self.read = 0
+        self.frames_read = 0
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -63,56 +65,63 @@ class VideoReader:
         self._capture.release()
 
     @property
-    def rate(self) -> float:
-        """Frames a second."""
-        told = float(self._capture.get(cv2.CAP_PROP_FPS))
-        return told if 0 < told <= _MOST_RATE else _USUAL_RATE
+    def fps(self) -> float:
+        """Return the frames per second, or a default if the container states none that is plausible."""
+        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        return fps if 0 < fps <= _MAX_FPS else _DEFAULT_FPS
 
     @property
-    def told(self) -> int:
-        """How many frames the container says there are; 0 or less: it does not."""
+    def frame_count(self) -> int:
+        """Return the container's frame count; 0 or less if it states none."""
         return int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
 
+    @property
+    def truncation_error(self) -> str | None:
+        """Return an error if a video that was read to its end is truncated, or None."""
+        if self.frames_read >= _MIN_READ_FRACTION * self.frame_count:
+            return None
+        return (
+            f"{self._path}: breaks off after {self.frames_read} of {self.frame_count} frames; copy it again from where "
+            "it came"
+        )
+
     def frames(self, every: int = 1) -> Iterator[Frame]:
-        """The frames of which every so many is taken; the others are decoded and passed over.
+        """Yield every n-th frame, from the first one.
+
+        Args:
+            every: frame step n.
 
         Raises:
-            VideoError: there is not one.
+            VideoError: no frame can be decoded.
         """
         while self._capture.grab():
-            number = self.read
-            self.read += 1
+            number = self.frames_read
+            self.frames_read += 1
             if number % every == 0:
                 seconds = max(0.0, float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
-                whole, image = self._capture.retrieve()
-                if whole:
+                is_decoded, image = self._capture.retrieve()
+                if is_decoded:
                     yield Frame(number, seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-        if self.read == 0:
+        if self.frames_read == 0:
             raise VideoError(f"{self._path}: no frame of it can be read; copy it again, or convert it to MP4")
-
-    @property
-    def shortcoming(self) -> str | None:
-        """What is wrong with a video that was read to its end; None: nothing."""
-        if self.read >= _WHOLE * self.told:
-            return None
-        return f"{self._path}: breaks off after {self.read} of {self.told} frames; copy it again from where it came"
 
 
 class VideoWriter:
-    """An MP4 that is written a frame at a time, without sound, as a context; same frames, same bytes."""
+    """Sequential writer of an MP4 file without sound, as a context manager; deterministic."""
 
-    def __init__(self, path: Path, rate: float, shape: tuple[int, ...]) -> None:
-        """Begin it.
+    def __init__(self, path: Path, fps: float, shape: tuple[int, ...]) -> None:
+        """Open the file for writing.
 
         Args:
-            path: of the file, which is written over.
-            rate: frames a second.
-            shape: of its frames, (H, W, 3).
+            path: path of the file; overwritten.
+            fps: frames per second.
+            shape: (H, W, 3), shape of the frames.
 
         Raises:
-            VideoError: it cannot be written.
+            VideoError: the file cannot be written.
         """
-        self._writer = cv2.VideoWriter(str(path.resolve()), cv2.VideoWriter.fourcc(*"mp4v"), rate, shape[1::-1])
+        _silence_ffmpeg()
+        self._writer = cv2.VideoWriter(str(path.resolve()), cv2.VideoWriter.fourcc(*"mp4v"), fps, shape[1::-1])
         if not self._writer.isOpened():
             raise VideoError(f"{path}: cannot be written")
 
@@ -123,5 +132,10 @@ class VideoWriter:
         self._writer.release()
 
     def write(self, image: np.ndarray) -> None:
-        """Add an RGB uint8 frame of the shape that was told."""
+        """Append a frame (H, W, 3) uint8 RGB."""
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def _silence_ffmpeg() -> None:
+    """Turn off FFmpeg's log, which OpenCV configures when it first opens a video; errors are raised instead."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

@@ -1,4 +1,4 @@
-"""Linear readouts of the features that anchors see, computed for chosen anchors alone."""
+"""Linear heads with many outputs, computed for chosen anchors alone."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -9,31 +9,31 @@ from onelook.geometry.anchors import AnchorLevel
 
 
 class AnchorHead(nn.Module):
-    """One linear readout for each size of anchors; the levels share nothing.
+    """A linear layer for each anchor size of each level; levels share no weights.
 
-    It is a 1x1 convolution, as the detection heads are, but many outputs wide: so it is computed where it is asked for
-    alone, in training at the anchors that answer for a face, in a photo at the faces found.
+    Equivalent to a 1x1 convolution like the detection heads, but with many outputs. It is therefore computed only
+    where its outputs are used: at positive anchors in training, at detected faces at inference.
     """
 
     def __init__(self, channels: int, levels: Sequence[AnchorLevel], outputs: int) -> None:
         super().__init__()
         self.sizes = [len(level.sizes) for level in levels]
         self.outputs = outputs
-        self.readouts = nn.ModuleList(nn.Linear(channels, outputs) for _ in range(sum(self.sizes)))
+        self.linears = nn.ModuleList(nn.Linear(channels, outputs) for _ in range(sum(self.sizes)))
 
     def forward(self, features: Sequence[Tensor], images: Tensor, anchors: Tensor) -> Tensor:
-        """(k, outputs) of anchors.
+        """Compute the outputs (k, outputs) of chosen anchors.
 
         Args:
-            features: the maps the detection heads read, (B, c, H, W) per level, fine to coarse.
-            images, anchors: (k,) int64, which image and which of its anchors, in the order of `make_anchors`.
+            features: inputs of the detection heads, (B, c, H, W) per level, fine to coarse.
+            images, anchors: (k,) int64, the image and the index of each anchor in the order of `make_anchors`.
         """
         found = features[0].new_zeros(len(anchors), self.outputs)
         ends = accumulate(x.shape[2] * x.shape[3] * sizes for x, sizes in zip(features, self.sizes, strict=True))
-        start, readouts = 0, iter(self.readouts)
+        start, linears = 0, iter(self.linears)
         for x, sizes, end in zip(features, self.sizes, ends, strict=True):
             for size in range(sizes):
-                readout = next(readouts)
+                readout = next(linears)
                 rows = ((anchors >= start) & (anchors < end) & ((anchors - start) % sizes == size)).nonzero()[:, 0]
                 if len(rows) == 0:
                     continue

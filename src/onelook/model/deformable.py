@@ -1,4 +1,6 @@
-"""Deformable convolution: each of the nine samples of a 3x3 is taken where the map itself says.
+"""Deformable convolution.
+
+Each of the nine samples of a 3x3 is taken where the map itself says.
 
 Dai et al., ICCV 2017, section 2.1 (v1), and Zhu et al., CVPR 2019, section 3.2 (v2, modulated).
 """
@@ -13,12 +15,14 @@ except (ImportError, RuntimeError):  # absent, or built for another torch
     deform_conv2d = None
 
 
-OFFSETS_RATE = 0.1
+OFFSET_LR_MULT = 0.1
 """Share of the learning rate for what says offsets and weights (Zhu et al., section 3.2); without it they run away."""
 
 
 class DeformableConv(nn.Conv2d):
-    """A 3x3 convolution of stride 1 with learned offsets and, if modulated, weights of its samples.
+    """A 3x3 convolution of stride 1 with learned offsets and, if modulated.
+
+    Weights of its samples.
 
     A convolution of its own gives, for each cell, the offsets of the nine samples, and their weights in 0..1. It starts
     at zero, as in both papers: the untrained deformable convolution is the plain one, and the untrained modulated one
@@ -45,7 +49,9 @@ class DeformableConv(nn.Conv2d):
 
 
 def deformed(x: Tensor, weight: Tensor, bias: Tensor | None, offsets: Tensor, mask: Tensor | None) -> Tensor:
-    """A 3x3 convolution of stride 1 and padding 1 whose samples are moved, by bilinear sampling.
+    """A 3x3 convolution of stride 1 and padding 1 whose samples are moved.
+
+    By bilinear sampling.
 
     Args:
         x: (B, inputs, H, W); outside it all is 0.

@@ -1,4 +1,6 @@
-"""The dense branch of RetinaFace 2019 (arXiv 1905.00641, section 3.2): a face told so fully that it can be rendered.
+"""The dense branch of RetinaFace 2019 (arXiv 1905.00641, section 3.2).
+
+A face told so fully that it can be rendered.
 
 From the features of an anchor: 128 parameters of shape and texture, 7 of the camera, 9 of the light.
 """
@@ -11,9 +13,9 @@ from torch import Tensor, nn
 
 from onelook.geometry.alignment import apply_transform, similarity_transform
 from onelook.geometry.anchors import AnchorLevel
-from onelook.geometry.camera import CAMERA, project
-from onelook.geometry.mesh import PARAMETERS, mesh_to_landmarks, triangles
-from onelook.geometry.rendering import ILLUMINATION, Rendered, render, shade
+from onelook.geometry.camera import NUM_CAMERA_PARAMETERS, project_points
+from onelook.geometry.mesh import NUM_SHAPE_PARAMETERS, mesh_to_landmarks, triangles
+from onelook.geometry.rendering import NUM_LIGHT_PARAMETERS, Rendering, render, shade
 from onelook.model.anchor_head import AnchorHead
 from onelook.model.mesh_decoder import MeshDecoder
 
@@ -49,7 +51,7 @@ class DenseHead(nn.Module):
 
     def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
         super().__init__()
-        self.readout = AnchorHead(channels, levels, PARAMETERS + CAMERA + ILLUMINATION)
+        self.readout = AnchorHead(channels, levels, NUM_SHAPE_PARAMETERS + NUM_CAMERA_PARAMETERS + NUM_LIGHT_PARAMETERS)
         for parameter in self.readout.parameters():
             nn.init.zeros_(parameter)
         self.decoder = MeshDecoder()
@@ -66,11 +68,13 @@ class DenseHead(nn.Module):
 
     def decode(self, numbers: Tensor, landmarks: Tensor) -> DenseFaces:
         """Faces that numbers (k, 144) tell, from landmarks (k, 5, 2) on."""
-        parameters, camera, light = numbers.split([PARAMETERS, CAMERA, ILLUMINATION], dim=1)
+        parameters, camera, light = numbers.split(
+            [NUM_SHAPE_PARAMETERS, NUM_CAMERA_PARAMETERS, NUM_LIGHT_PARAMETERS], dim=1
+        )
         colored = self.decoder(parameters)
         shapes, skin = colored.split(3, dim=-1)
-        mean = project(self.decoder.mean[None, :, :3], _camera(camera.new_zeros(1, CAMERA)))
-        seen = project(shapes, _camera(camera))
+        mean = project_points(self.decoder.mean[None, :, :3], _camera(camera.new_zeros(1, NUM_CAMERA_PARAMETERS)))
+        seen = project_points(shapes, _camera(camera))
         points = torch.from_numpy(mesh_to_landmarks(mean.numpy()))
         onto = similarity_transform(points.expand(len(landmarks), -1, -1), landmarks)
         vertices = torch.cat([apply_transform(onto, seen[..., :2]), seen[..., 2:]], dim=-1)
@@ -78,7 +82,10 @@ class DenseHead(nn.Module):
 
 
 def _camera(numbers: Tensor) -> Tensor:
-    """Camera parameters as `project` wants them; numbers (k, 7) of 0 are a camera straight ahead."""
+    """Camera parameters as `project_points` wants them.
+
+    Numbers (k, 7) of 0 are a camera straight ahead.
+    """
     changes = numbers * _STEP
     nearer = changes[:, [2, 6]].clip(-_LARGEST_CHANGE, _LARGEST_CHANGE).exp() * _DISTANCE
     return torch.cat([changes[:, :2], -nearer[:, :1], changes[:, 3:6], nearer[:, 1:]], dim=1)
@@ -90,18 +97,23 @@ def _light(numbers: Tensor) -> Tensor:
     return numbers * _STEP + start
 
 
-def render_boxes(faces: DenseFaces, boxes: Tensor, side: int) -> Rendered:
-    """Faces as they look inside boxes (k, 4; x1 y1 x2 y2) of the photo, scaled to squares of `side` pixels."""
+def render_boxes(faces: DenseFaces, boxes: Tensor, side: int) -> Rendering:
+    """Faces as they look inside boxes (k, 4; x1 y1 x2 y2) of the photo.
+
+    Scaled to squares of `side` pixels.
+    """
     scale = side / (boxes[:, None, 2:] - boxes[:, None, :2]).clip(min=1e-3)
     inside = (faces.vertices[..., :2] - boxes[:, None, :2]) * scale
     return render(torch.cat([inside, faces.vertices[..., 2:]], -1), faces.colors, torch.from_numpy(triangles()), side)
 
 
 @torch.no_grad()
-def cut_boxes(images: Tensor, owners: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """What photos (B, 3, H, W) in 0..255 show inside boxes (k, 4; x1 y1 x2 y2): (k, side, side, 3) RGB in 0..1.
+def crop_boxes(images: Tensor, owners: Tensor, boxes: Tensor, side: int) -> Tensor:
+    """What photos (B, 3, H, W) in 0..255 show inside boxes (k, 4; x1 y1 x2 y2).
 
-    `owners` (k,) int64 says which photo each box lies in; boxes are of whole pixels (`whole_pixels`).
+    (k, side, side, 3) RGB in 0..1.
+
+    `owners` (k,) int64 says which photo each box lies in; boxes are of whole pixels (`round_boxes`).
     """
     crops = [
         nn.functional.interpolate(
@@ -112,7 +124,7 @@ def cut_boxes(images: Tensor, owners: Tensor, boxes: Tensor, side: int) -> Tenso
     return torch.cat([images.new_zeros(0, 3, side, side), *crops]).permute(0, 2, 3, 1) / 255
 
 
-def whole_pixels(boxes: Tensor, height: int, width: int) -> Tensor:
+def round_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
     """Boxes (k, 4; x1 y1 x2 y2) as the nearest whole pixels of a photo of `height` x `width`, one at the least."""
     limits = boxes.new_tensor([width, height])
     low = boxes[:, :2].round().clamp(min=0).minimum(limits - 1)

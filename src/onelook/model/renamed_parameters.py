@@ -1,4 +1,7 @@
-"""Former names of network parameters, for model folders that were written before they were renamed."""
+"""Former names of network parameters.
+
+For model folders that were written before they were renamed.
+"""
 
 import re
 
@@ -10,6 +13,16 @@ _RENAMED: tuple[tuple[str, str], ...] = (
     (r"^detector\.pyramid\.merge\.", "detector.fpn.smooth."),
     (r"^detector\.pyramid\.", "detector.fpn."),
     (r"^detector\.second\.", "detector.cascade."),
+    (r"(context\.\d+)\.near\.", r"\1.conv3x3."),
+    (r"(context\.\d+)\.step\.", r"\1.conv5x5_1."),
+    (r"(context\.\d+)\.middle\.", r"\1.conv5x5_2."),
+    (r"(context\.\d+)\.far_step\.", r"\1.conv7x7_2."),
+    (r"(context\.\d+)\.far\.", r"\1.conv7x7_3."),
+    (r"\.pixel_deviation$", ".pixel_std"),
+    (r"^embedding\.widen\.", "embedding.expand."),
+    (r"^embedding\.gather\.", "embedding.gdc."),
+    (r"^embedding\.out\.", "embedding.projection."),
+    (r"^(mesh|dense)\.readouts\.", r"\1.linears."),
 )
 
 

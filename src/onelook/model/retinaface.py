@@ -1,4 +1,29 @@
-"""What every form of the detector starts with: a photo's pixels, normalized, through a trunk."""
+"""RetinaFace: single-shot detection of faces and their five landmarks (Deng et al., arXiv 1905.00641; CVPR 2020).
+
+    images ─ normalize ─▶ backbone ─ c1..c5 ─▶ FPN ─ levels ─▶ context ─▶ heads ─▶ logits, boxes, landmarks
+                              │                   │                       (twice in a cascade)
+                              └─── feature maps ──┴──▶ the embedding head (`onelook.model.embedding_head`)
+
+References:
+    Backbone: MobileNetV1 (Howard et al., arXiv 1704.04861, table 1) at width 0.25, or a ResNet (`onelook.model.resnet`).
+    FPN: Lin et al., CVPR 2017, section 3.
+    Context module: SSH (Najibi et al., ICCV 2017, section 3.3); deformable in RetinaFace, section 4.2.
+    Cascade: RetinaFace, section 4.2; the second stage regresses from the boxes of the first.
+
+Differences from the paper:
+    - Light form (default): the layers of the public MobileNet-0.25 implementations, with levels at strides 8, 16 and
+      32 and two anchors a cell. Full form: the paper's levels P2 to P6 with three anchors a cell.
+    - The stem and the levels are also returned as feature maps, from which faces are embedded.
+    - The mesh and the dense branch are separate heads (`onelook.model.mesh_head`, `onelook.model.dense_head`).
+
+Example:
+    >>> detector = RetinaFace(ModelSettings(init="random")).eval()
+    >>> output = detector(torch.zeros(1, 3, 480, 640, dtype=torch.uint8))
+    >>> output.anchor_outputs.boxes.shape  # two anchors in each of 60 x 80 + 30 x 40 + 15 x 20 cells
+    torch.Size([1, 12600, 4])
+    >>> [tuple(x.shape) for x in output.feature_maps]
+    [(1, 16, 240, 320), (1, 32, 120, 160), (1, 64, 60, 80), (1, 64, 30, 40)]
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,274 +32,302 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.geometry.anchors import LEVELS, AnchorLevel, AnchorOutputs, make_anchors
-from onelook.geometry.boxes import refined_anchors
-from onelook.model.layers import BackboneFeatures, ConvNorm, DepthwiseSeparable
+from onelook.geometry.anchors import ANCHOR_LEVELS, AnchorLevel, AnchorOutputs, make_anchors
+from onelook.geometry.boxes import refine_anchors
+from onelook.model.deformable import DeformableConv
 from onelook.model.resnet import ResNet
 from onelook.settings import ConvSampling, ModelSettings
 
+NEGATIVE_SLOPE = 0.1
+"""Negative slope of the leaky ReLUs, as in the public implementations."""
+FEATURE_STRIDES = (2, 4, 8, 16)
+"""Strides of the feature maps that the embedding head reads, in pixels."""
+HEAD_CHANNELS = (2, 4, 10)
+"""Outputs per anchor: logits of background and face, box offsets, landmark offsets."""
+PIXEL_MEAN = (123.0, 117.0, 104.0)
+"""ImageNet mean of Caffe's models, RGB in 0..255; the MobileNet is trained with it."""
 
-class UpsampleAdd(nn.Module):
-    """A map's cells, each as often as it takes, added to a finer map: (B, c, h, w), (B, c, H, W) -> (B, c, H, W)."""
+_BACKBONE_STRIDES = (2, 4, 8, 16, 32)
+# Normalization of the public PyTorch ImageNet weights, RGB in 0..255.
+_IMAGENET_MEAN, _IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+# Output channels at width 1, and stride, of MobileNet's depthwise separable blocks.
+_MOBILENET_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
+# Layers after which a map is returned; layer 0 is the stem, the others are the blocks.
+_MOBILENET_OUTPUTS = (1, 3, 5, 11, 13)
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        return fine + functional.interpolate(coarse, size=fine.shape[-2:], mode="nearest")
+
+class NetworkOutput(NamedTuple):
+    """Outputs of a forward pass.
+
+    Attributes:
+        anchor_outputs: of the detection heads, for every anchor; of the second stage in a cascade.
+        feature_maps: the maps that faces are embedded from, at `FEATURE_STRIDES`. Of a grid detector: the features of
+            its cells, scale by scale, and the anchors.
+        head_features: the maps (B, c, H, W) that the detection heads read, level by level.
+        first_stage: outputs of the first stage in a cascade, else None.
+    """
+
+    anchor_outputs: AnchorOutputs
+    feature_maps: list[Tensor]
+    head_features: Sequence[Tensor] = ()
+    first_stage: AnchorOutputs | None = None
+
+    def float_head_features(self) -> list[Tensor]:
+        """Convert the head features to float32."""
+        return [features.float() for features in self.head_features]
+
+    def reference_boxes(self, anchors: Tensor) -> Tensor:
+        """Return the boxes that the offsets in `anchor_outputs` are relative to.
+
+        They are the anchors, or in a cascade the boxes predicted by the first stage.
+
+        Args:
+            anchors: (n, 4) center x, center y, width, height in pixels.
+
+        Returns:
+            (B, n, 4) in the same format.
+        """
+        if self.first_stage is None:
+            return anchors.expand(len(self.anchor_outputs.boxes), -1, -1)
+        return refine_anchors(self.first_stage.boxes, anchors)
 
 
-class FPN(nn.Module):
-    """Top-down pathway: each map, projected to `channels`, plus the enlarged one above it, smoothed by a 3x3.
+class RetinaFace(nn.Module):
+    """Backbone, FPN, context modules and detection heads."""
 
-    Maps from fine to coarse in, as many maps of `channels` channels out, same sizes. RetinaFace's full form has one
-    more on top, half as large: a 3x3 of stride 2 on the coarsest map in; and its other 3x3 may be deformable (arXiv
-    1905.00641, section 4.2).
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.levels = ANCHOR_LEVELS[settings.pyramid_levels]
+        self.normalize = PixelNormalization(settings)
+        self.backbone = build_backbone(settings)
+        # The FPN starts at the backbone map of its finest level; finer maps are feature maps as they are.
+        self.fpn_start = _BACKBONE_STRIDES.index(self.levels[0].stride)
+        self.fpn = FPN(
+            self.backbone.channels[self.fpn_start :],
+            settings.fpn_channels,
+            sampling=settings.conv_sampling,
+            extra_level=self.levels[-1].stride > _BACKBONE_STRIDES[-1],
+        )
+        self.context = build_context(settings, len(self.levels))
+        self.heads = DetectionHeads(settings.fpn_channels, self.levels)
+        self.cascade = CascadeHead(settings, self.levels) if settings.cascade else None
+
+    def forward(self, images: Tensor) -> NetworkOutput:
+        """Detect faces in images (B, 3, H, W), RGB in 0..255, uint8 or float, of any size."""
+        feature_maps, levels = self._extract(images)
+        head_features = [context(level) for context, level in zip(self.context, levels, strict=True)]
+        outputs = self.heads(head_features)
+        if self.cascade is None:
+            return NetworkOutput(outputs, feature_maps, head_features)
+        refined, head_features = self.cascade(levels)
+        return NetworkOutput(refined, feature_maps, head_features, first_stage=outputs)
+
+    def make_anchors(self, height: int, width: int) -> Tensor:
+        """Generate the anchors (n, 4; center x, center y, width, height) of images of that size, in pixels."""
+        return make_anchors(height, width, self.levels)
+
+    def extract_feature_maps(self, images: Tensor) -> list[Tensor]:
+        """Compute only the feature maps of images (B, 3, H, W), without the detection heads."""
+        return self._extract(images)[0]
+
+    def _extract(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Compute the feature maps and the FPN levels."""
+        maps = self.backbone(self.normalize(images))  # c1..c5
+        levels = self.fpn(maps[self.fpn_start :])
+        return [*maps[: self.fpn_start], *levels][: len(FEATURE_STRIDES)], levels
+
+
+class PixelNormalization(nn.Module):
+    """Subtraction of the mean and, for ImageNet weights, division by the standard deviation, per color channel."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.std: Tensor | None
+        imagenet = settings.backbone != "mobilenet"
+        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN if imagenet else PIXEL_MEAN))
+        self.register_buffer("std", torch.tensor(_IMAGENET_STD) if imagenet else None)
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images - self.mean[:, None, None]  # (B, 3, H, W), float
+        return pixels if self.std is None else pixels / self.std[:, None, None]
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution, batch norm and leaky ReLU: (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)).
+
+    Args:
+        inputs, outputs: channels.
+        kernel: side of the kernel, odd.
+        stride: of the convolution.
+        groups: of the convolution.
+        negative_slope: of the leaky ReLU; 0 is a ReLU, None is no activation.
+        sampling: of the kernel; a 3x3 of stride 1 may be deformable.
     """
 
     def __init__(
-        self, inputs: Sequence[int], channels: int, *, sampling: ConvSampling = "plain", one_more: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+        negative_slope: float | None = NEGATIVE_SLOPE,
+        sampling: ConvSampling = "plain",
     ) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(ConvNorm(size, channels, kernel=1) for size in inputs)
-        self.upsample_add = UpsampleAdd()
-        self.smooth = nn.ModuleList(ConvNorm(channels, channels, sampling=sampling) for _ in inputs[:-1])
-        self.top = ConvNorm(inputs[-1], channels, stride=2) if one_more else None
-
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        levels = [lateral(x) for lateral, x in zip(self.lateral, maps, strict=True)]
-        for i in reversed(range(len(self.smooth))):
-            levels[i] = self.smooth[i](self.upsample_add(levels[i + 1], levels[i]))
-        return levels if self.top is None else [*levels, self.top(maps[-1])]
+        if sampling == "plain":
+            self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        else:
+            self.conv = DeformableConv(inputs, outputs, modulated=sampling == "modulated")
+        self.norm = nn.BatchNorm2d(outputs)
+        if negative_slope is not None:
+            self.activation = nn.LeakyReLU(negative_slope, inplace=True)
 
 
-class ContextModule(nn.Module):
-    """SSH's context module: 3x3, 5x5 and 7x7 receptive fields out of stacked 3x3. (B, c, H, W) -> (B, c, H, W).
+class DepthwiseSeparable(nn.Sequential):
+    """MobileNetV1 block, depthwise 3x3 and pointwise: (B, in, H, W) -> (B, out, H / stride, W / stride)."""
 
-    In RetinaFace's full form they are deformable (arXiv 1905.00641, section 4.2).
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+        super().__init__(
+            ConvNorm(inputs, inputs, stride=stride, groups=inputs),
+            ConvNorm(inputs, outputs, kernel=1),
+        )
+
+
+class MobileNetV1(nn.Module):
+    """MobileNetV1 backbone: (B, 3, H, W) -> five maps (B, c, H / s, W / s) at strides s of 2, 4, 8, 16 and 32.
+
+    Attributes:
+        channels: of the five maps.
     """
-
-    def __init__(self, channels: int, *, sampling: ConvSampling = "plain") -> None:
-        super().__init__()
-        half, quarter = channels // 2, channels // 4
-        self.near = ConvNorm(channels, half, leak=0, sampling=sampling)
-        self.step = ConvNorm(channels, quarter, sampling=sampling)
-        self.middle = ConvNorm(quarter, quarter, leak=0, sampling=sampling)
-        self.far_step = ConvNorm(quarter, quarter, sampling=sampling)
-        self.far = ConvNorm(quarter, quarter, leak=0, sampling=sampling)
-
-    def forward(self, x: Tensor) -> Tensor:
-        step = self.step(x)
-        return torch.cat([self.near(x), self.middle(step), self.far(self.far_step(step))], dim=1)
-
-
-def context_modules(settings: ModelSettings, levels: int) -> nn.ModuleList:
-    """A module for each level, or nothing in its place; the levels share nothing."""
-    if settings.context == "none":
-        return nn.ModuleList(nn.Identity() for _ in range(levels))
-    return nn.ModuleList(ContextModule(settings.fpn_channels, sampling=settings.conv_sampling) for _ in range(levels))
-
-
-# What is told of an anchor: background and face; place and size; five points.
-HEAD_SIZES = (2, 4, 10)
-
-
-class DetectionHeads(nn.Module):
-    """One 1x1 convolution per level and output; the levels share nothing."""
-
-    def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
-        super().__init__()
-        counts = [len(level.sizes) for level in levels]
-        logits, boxes, landmarks = HEAD_SIZES
-        self.logits = nn.ModuleList(nn.Conv2d(channels, logits * count, 1) for count in counts)
-        self.boxes = nn.ModuleList(nn.Conv2d(channels, boxes * count, 1) for count in counts)
-        self.landmarks = nn.ModuleList(nn.Conv2d(channels, landmarks * count, 1) for count in counts)
-
-    def forward(self, maps: Sequence[Tensor]) -> AnchorOutputs:
-        heads = zip((self.logits, self.boxes, self.landmarks), HEAD_SIZES, strict=True)
-        return AnchorOutputs(*(_per_anchor(convs, maps, size) for convs, size in heads))
-
-
-def _per_anchor(convs: nn.ModuleList, maps: Sequence[Tensor], size: int) -> Tensor:
-    # (B, anchors * size, H, W) -> (B, H, W, anchors * size) -> (B, H * W * anchors, size)
-    outputs = [conv(x).permute(0, 2, 3, 1).flatten(1) for conv, x in zip(convs, maps, strict=True)]
-    return torch.cat(outputs, dim=1).unflatten(1, (-1, size))
-
-
-# Output channels at width 1 and stride of each depthwise separable block after the stem.
-_BLOCKS = (
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (1024, 2),
-    (1024, 1),
-)
-_ENDS = (1, 3, 5, 11, 13)
-
-
-class MobileNet(nn.Module):
-    """(B, 3, H, W) -> TrunkMaps. `channels` are those of its five maps."""
 
     def __init__(self, width: float) -> None:
         super().__init__()
-        sizes = [max(1, round(outputs * width)) for outputs, _ in _BLOCKS]
-        stem = max(1, round(32 * width))
+        stem, *channels = (max(1, round(outputs * width)) for outputs in (32, *(c for c, _ in _MOBILENET_BLOCKS)))
         self.stem = ConvNorm(3, stem, stride=2)
         self.blocks = nn.ModuleList(
             DepthwiseSeparable(inputs, outputs, stride=stride)
-            for inputs, outputs, (_, stride) in zip([stem, *sizes], sizes, _BLOCKS, strict=False)
+            for inputs, outputs, (_, stride) in zip([stem, *channels], channels, _MOBILENET_BLOCKS, strict=False)
         )
-        self.channels = tuple(sizes[end - 1] for end in _ENDS)
+        self.channels = tuple(channels[layer - 1] for layer in _MOBILENET_OUTPUTS)
 
-    def forward(self, images: Tensor) -> BackboneFeatures:
+    def forward(self, images: Tensor) -> list[Tensor]:
         x, maps = images, []
         for stage in self.stages():
             for layer in stage:
                 x = layer(x)
             maps.append(x)
-        return BackboneFeatures(*maps)
+        return maps
 
     def stages(self) -> list[list[nn.Module]]:
-        """The layers that lead from the photo to the first map, from there to the second, and so on."""
+        """Return the layers of each stage; the output of a stage is one of the five maps."""
         layers = [self.stem, *self.blocks]
-        # A stage ends with the block of that number; the stem is number 0.
-        starts = [0, *(end + 1 for end in _ENDS)]
-        return [layers[start : end + 1] for start, end in zip(starts, _ENDS, strict=False)]
+        starts = [0, *(layer + 1 for layer in _MOBILENET_OUTPUTS)]
+        return [layers[start : end + 1] for start, end in zip(starts, _MOBILENET_OUTPUTS, strict=False)]
 
 
-# ImageNet means as Caffe's models have them, red green blue.
-PIXEL_MEAN = (123.0, 117.0, 104.0)
-# Those of the public PyTorch ImageNet weights, with what the difference is divided by.
-_IMAGENET_MEAN = (123.675, 116.28, 103.53)
-_IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
+def build_backbone(settings: ModelSettings) -> MobileNetV1 | ResNet:
+    """Build the backbone of the settings with random weights."""
+    return MobileNetV1(settings.width_mult) if settings.backbone == "mobilenet" else ResNet(settings.backbone)
 
 
-class ImageBackbone(nn.Module):
-    """The trunk the settings name and the preprocessing it was trained with, part of the saved model."""
+class FPN(nn.Module):
+    """Feature pyramid network: lateral 1x1 convolutions, top-down additions, 3x3 smoothing.
 
-    def __init__(self, settings: ModelSettings) -> None:
+    Maps (B, inputs[i], H_i, W_i), fine to coarse -> levels (B, channels, H_i, W_i).
+
+    Args:
+        inputs: channels of the maps.
+        channels: of the levels.
+        sampling: of the smoothing convolutions.
+        extra_level: append a level of half the size, by a 3x3 of stride 2 on the coarsest map (P6 of RetinaFace).
+    """
+
+    def __init__(
+        self, inputs: Sequence[int], channels: int, *, sampling: ConvSampling = "plain", extra_level: bool = False
+    ) -> None:
         super().__init__()
-        self.pixel_mean: Tensor
-        self.pixel_deviation: Tensor | None
-        light = settings.backbone == "mobilenet"
-        self.backbone = MobileNet(settings.width_mult) if light else ResNet(settings.backbone)
-        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN if light else _IMAGENET_MEAN))
-        self.register_buffer("pixel_deviation", None if light else torch.tensor(_IMAGENET_DEVIATION))
+        self.lateral = nn.ModuleList(ConvNorm(size, channels, kernel=1) for size in inputs)
+        self.upsample_add = UpsampleAdd()
+        self.smooth = nn.ModuleList(ConvNorm(channels, channels, sampling=sampling) for _ in inputs[:-1])
+        self.extra = ConvNorm(inputs[-1], channels, stride=2) if extra_level else None
 
-    def normalized(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in 0..255, uint8 or float -> the same, float, as the trunk wants it."""
-        if images.dtype == torch.uint8 and images.is_contiguous(memory_format=torch.channels_last):
-            return self._normalized_rows(images)
-        pixels = images - self.pixel_mean[:, None, None]
-        return pixels if self.pixel_deviation is None else pixels / self.pixel_deviation[:, None, None]
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        levels = [lateral(x) for lateral, x in zip(self.lateral, maps, strict=True)]
+        for i in reversed(range(len(self.smooth))):
+            levels[i] = self.smooth[i](self.upsample_add(levels[i + 1], levels[i]))
+        return levels if self.extra is None else [*levels, self.extra(maps[-1])]
 
-    def _normalized_rows(self, images: Tensor) -> Tensor:
-        """`normalized`, a row of pixels at a time: with the colors innermost that is ten times as fast."""
-        width = images.shape[-1]
-        pixels = images.permute(0, 2, 3, 1)
-        rows = pixels.reshape(-1, width * 3).float()
-        rows -= self.pixel_mean.repeat(width)
-        if self.pixel_deviation is not None:
-            rows /= self.pixel_deviation.repeat(width)
-        return rows.view(pixels.shape).permute(0, 3, 1, 2)
 
-    def trunk_maps(self, pixels: Tensor) -> BackboneFeatures:
-        """The trunk's five maps of normalized pixels."""
-        maps: BackboneFeatures = self.backbone(pixels)
-        return maps
+class UpsampleAdd(nn.Module):
+    """Nearest upsampling of a coarse map, added to a finer one: (B, c, h, w), (B, c, H, W) -> (B, c, H, W)."""
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        return fine + functional.interpolate(coarse, size=fine.shape[-2:], mode="nearest")
+
+
+class ContextModule(nn.Module):
+    """SSH context module: receptive fields of 3x3, 5x5 and 7x7 by stacked 3x3 convolutions, concatenated.
+
+    (B, c, H, W) -> (B, c, H, W). The layers have the names of the public weights.
+    """
+
+    def __init__(self, channels: int, *, sampling: ConvSampling = "plain") -> None:
+        super().__init__()
+        half, quarter = channels // 2, channels // 4
+        self.conv3x3 = ConvNorm(channels, half, negative_slope=0, sampling=sampling)
+        self.conv5x5_1 = ConvNorm(channels, quarter, sampling=sampling)
+        self.conv5x5_2 = ConvNorm(quarter, quarter, negative_slope=0, sampling=sampling)
+        self.conv7x7_2 = ConvNorm(quarter, quarter, sampling=sampling)
+        self.conv7x7_3 = ConvNorm(quarter, quarter, negative_slope=0, sampling=sampling)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shared = self.conv5x5_1(x)
+        return torch.cat([self.conv3x3(x), self.conv5x5_2(shared), self.conv7x7_3(self.conv7x7_2(shared))], dim=1)
+
+
+def build_context(settings: ModelSettings, levels: int) -> nn.ModuleList:
+    """Build a context module per level, or identities where the settings have none; levels share no weights."""
+    if settings.context == "none":
+        return nn.ModuleList(nn.Identity() for _ in range(levels))
+    return nn.ModuleList(ContextModule(settings.fpn_channels, sampling=settings.conv_sampling) for _ in range(levels))
+
+
+class DetectionHeads(nn.Module):
+    """A 1x1 convolution per level and output: maps (B, c, H_i, W_i) -> outputs of every anchor, level by level."""
+
+    def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
+        super().__init__()
+        anchors = [len(level.sizes) for level in levels]  # per cell
+        logits, boxes, landmarks = HEAD_CHANNELS
+        self.logits = nn.ModuleList(nn.Conv2d(channels, logits * count, 1) for count in anchors)
+        self.boxes = nn.ModuleList(nn.Conv2d(channels, boxes * count, 1) for count in anchors)
+        self.landmarks = nn.ModuleList(nn.Conv2d(channels, landmarks * count, 1) for count in anchors)
+
+    def forward(self, maps: Sequence[Tensor]) -> AnchorOutputs:
+        heads = zip((self.logits, self.boxes, self.landmarks), HEAD_CHANNELS, strict=True)
+        return AnchorOutputs(*(_outputs_per_anchor(convs, maps, size) for convs, size in heads))
+
+
+def _outputs_per_anchor(convs: nn.ModuleList, maps: Sequence[Tensor], size: int) -> Tensor:
+    # (B, anchors * size, H, W) -> (B, H, W, anchors * size) -> (B, H * W * anchors * size)
+    rows = [conv(x).permute(0, 2, 3, 1).flatten(1) for conv, x in zip(convs, maps, strict=True)]
+    return torch.cat(rows, dim=1).unflatten(1, (-1, size))  # (B, n, size)
 
 
 class CascadeHead(nn.Module):
-    """Context modules and heads of its own upon the shared pyramid, as the first stage has them.
+    """Second stage of a cascade: context modules and heads of its own on the FPN levels.
 
-    Maps of the levels in, fine to coarse; out come its offsets, which lead from the first stage's boxes, and the
-    features they were read from.
+    Levels -> offsets from the boxes of the first stage, and the features that its heads read.
     """
 
     def __init__(self, settings: ModelSettings, levels: Sequence[AnchorLevel]) -> None:
         super().__init__()
-        self.context = context_modules(settings, len(levels))
+        self.context = build_context(settings, len(levels))
         self.heads = DetectionHeads(settings.fpn_channels, levels)
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[AnchorOutputs, list[Tensor]]:
         features = [context(level) for context, level in zip(self.context, levels, strict=True)]
         return self.heads(features), features
-
-
-# Strides of the trunk's maps, in pixels.
-_TRUNK_STRIDES = (2, 4, 8, 16, 32)
-
-
-# Strides of the maps a pass shares with the embedding head, in pixels.
-MAP_STRIDES = (2, 4, 8, 16)
-
-
-class NetworkOutput(NamedTuple):
-    """One pass over images: what the heads say of every anchor, and the maps that faces are embedded from.
-
-    `features` are the maps that the heads read, level by level. Of a cascade `anchors` and `features` are the second
-    stage's, which count, and `first` is the first one's answer. A grid's maps are its cells' features, scale by scale,
-    and last its anchors (`onelook.model.grid_detector`).
-    """
-
-    anchors: AnchorOutputs
-    maps: list[Tensor]
-    features: Sequence[Tensor] = ()
-    first: AnchorOutputs | None = None
-
-    def float_features(self) -> list[Tensor]:
-        """`features` in float32, whatever the pass computed in."""
-        return [each.float() for each in self.features]
-
-    def starts(self, anchors: Tensor) -> Tensor:
-        """What the offsets of `anchors` lead from, (B, n, 4; center x, center y, width, height) in pixels.
-
-        The images' anchors (n, 4) themselves, or in a cascade the boxes that the first stage made of them.
-        """
-        if self.first is None:
-            return anchors.expand(len(self.anchors.boxes), -1, -1)
-        return refined_anchors(self.first.boxes, anchors)
-
-
-class RetinaFace(ImageBackbone):
-    """Backbone, pyramid, context and detection heads: all that the public detectors hold."""
-
-    def __init__(self, settings: ModelSettings) -> None:
-        super().__init__(settings)
-        self.levels = LEVELS[settings.pyramid_levels]
-        # The trunk's maps finer than the pyramid go past it.
-        self.finer = _TRUNK_STRIDES.index(self.levels[0].stride)
-        one_more = self.levels[-1].stride > _TRUNK_STRIDES[-1]
-        inputs, sampling = self.backbone.channels[self.finer :], settings.conv_sampling
-        self.fpn = FPN(inputs, settings.fpn_channels, sampling=sampling, one_more=one_more)
-        self.context = context_modules(settings, len(self.levels))
-        self.heads = DetectionHeads(settings.fpn_channels, self.levels)
-        self.cascade = CascadeHead(settings, self.levels) if settings.cascade else None
-
-    def forward(self, images: Tensor) -> NetworkOutput:
-        """(B, 3, H, W) RGB in 0..255, uint8 or float, of any size -> SharedPass with maps at strides 2, 4, 8, 16."""
-        maps, levels = self._maps(images)
-        features = [context(level) for context, level in zip(self.context, levels, strict=True)]
-        outputs = self.heads(features)
-        if self.cascade is None:
-            return NetworkOutput(outputs, maps, features)
-        refined, features = self.cascade(levels)
-        return NetworkOutput(refined, maps, features, outputs)
-
-    def anchors(self, height: int, width: int) -> Tensor:
-        """What the offsets lead from for images of that size: (n, 4; center x, center y, width, height) in pixels."""
-        return make_anchors(height, width, self.levels)
-
-    def shared_maps(self, images: Tensor) -> list[Tensor]:
-        """The maps of a pass over images alone, without the detection heads: for faces whose place is known."""
-        return self._maps(images)[0]
-
-    def _maps(self, images: Tensor) -> tuple[list[Tensor], Sequence[Tensor]]:
-        maps = self.trunk_maps(self.normalized(images))
-        levels = self.fpn(maps[self.finer :])
-        return [*maps[: self.finer], *levels][: len(MAP_STRIDES)], levels

@@ -7,9 +7,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from onelook.errors import ModelError
-from onelook.files import replacing_folder, sha256, write_json
+from onelook.files import atomic_folder, sha256, write_json
 from onelook.model.joint_network import JointNetwork
-from onelook.model.model_folder import FORMAT, RELEASED, SETTINGS, WEIGHTS, read_description
+from onelook.model.model_folder import FORMAT, SETTINGS, WEIGHTS, read_description
 from onelook.model.renamed_parameters import rename_parameters
 from onelook.settings import ModelSettings
 
@@ -18,7 +18,9 @@ _FURTHER_HEADS = ("mesh.", "dense.")
 
 
 def save_model(folder: Path, network: JointNetwork) -> None:
-    """Write a model folder in one step, so that the model that was there stays usable until this one is whole.
+    """Write a model folder in one step.
+
+    So that the model that was there stays usable until this one is whole.
 
     The same network gives the same bytes.
 
@@ -26,7 +28,7 @@ def save_model(folder: Path, network: JointNetwork) -> None:
         OnelookError: the disk is full or the folder cannot be written.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    with replacing_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         (temporary / WEIGHTS).write_bytes(save(state))
         description = {
             "format": FORMAT,
@@ -55,21 +57,3 @@ def load_model(folder: Path) -> JointNetwork:
     except (ValidationError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(f"{folder}: its weights and settings do not fit together; train again") from error
     return network.eval()
-
-
-def load_released(network: JointNetwork) -> None:
-    """Fill a network with the weights released with this package; a further head they lack stays as it is.
-
-    Raises:
-        ModelError: the network has another shape.
-    """
-    released, own = load_model(RELEASED).state_dict(), network.state_dict()
-    kept = {name: value for name, value in released.items() if name in own or not name.startswith(_FURTHER_HEADS)}
-    new = {name: value for name, value in own.items() if name not in released and name.startswith(_FURTHER_HEADS)}
-    try:
-        network.load_state_dict(kept | new)
-    except RuntimeError as error:
-        raise ModelError(
-            "model.init: released fits a network of the released shape alone; leave the rest of model as it was, "
-            "or set model.init: wheel"
-        ) from error

@@ -1,4 +1,7 @@
-"""A recognizer in an ONNX file: it teaches by its embeddings, and its last blocks may be where the tail starts from."""
+"""A recognizer in an ONNX file.
+
+It teaches by its embeddings, and its last blocks may be where the tail starts from.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +15,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from onelook.errors import ModelError
-from onelook.geometry.alignment import CROP
-from onelook.model.embedding_head import EmbeddingHead
-from onelook.model.layers import ConvNorm, InvertedResidual
+from onelook.geometry.alignment import CROP_SIZE
+from onelook.model.embedding_head import EmbeddingHead, InvertedResidual
 from onelook.settings import TeacherSettings
 
 
@@ -33,13 +35,17 @@ class Teacher:
         """
         self._session = _open(_read_graph(settings.path), settings.path)
         shown = self._session.get_inputs()
-        if len(shown) != 1 or list(shown[0].shape)[1:] != [3, CROP, CROP]:
-            raise ModelError(f"{settings.path}: not a recognizer of aligned crops (3, {CROP}, {CROP}); name another")
+        if len(shown) != 1 or list(shown[0].shape)[1:] != [3, CROP_SIZE, CROP_SIZE]:
+            raise ModelError(
+                f"{settings.path}: not a recognizer of aligned crops (3, {CROP_SIZE}, {CROP_SIZE}); name another"
+            )
         self._settings = settings
-        self.size = self.embed(np.zeros((1, CROP, CROP, 3), np.uint8)).shape[1]
+        self.size = self.embed(np.zeros((1, CROP_SIZE, CROP_SIZE, 3), np.uint8)).shape[1]
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
-        """Embeddings (n, size) float32, L2-normalized, of aligned crops (n, 112, 112, 3) uint8.
+        """Embeddings (n, size) float32, L2-normalized, of aligned crops.
+
+        N, 112, 112, 3 uint8.
 
         Each is the normalized sum of those of the crop and of its mirror image.
         """
@@ -52,45 +58,16 @@ class Teacher:
 
 
 class _Convolution(NamedTuple):
-    """A convolution of the recognizer, and the mean and variance of what it puts out on faces, per channel."""
+    """A convolution of the recognizer.
+
+    And the mean and variance of what it puts out on faces, per channel.
+    """
 
     weight: Tensor
     bias: Tensor
     stride: int
     mean: Tensor
     variance: Tensor
-
-
-def init_tail_from_teacher(head: EmbeddingHead, settings: TeacherSettings, crops: np.ndarray) -> None:
-    """Fill the tail of an embedding head from the last blocks of a recognizer of MobileFaceNet's shape.
-
-    Its blocks at a quarter and an eighth of 112 pixels become ours at a half and a quarter of the grid: the blocks that
-    halve the grid, as many of the last residual blocks as we have, and all that follows. Where ours are narrower inside
-    the channels that carry most are kept. What comes before them, the fused samples of the shared maps, is left to be
-    learned.
-
-    The recognizer's batch norms are folded away; ours need statistics, so it is run on `crops` (n, 112, 112, 3) uint8.
-
-    Raises:
-        ModelError: the file is missing, or its layers do not fit.
-    """
-    convolutions = _convolutions(settings, crops)
-    try:
-        with torch.no_grad():
-            widen, gather, out = convolutions[-3:]
-            _put(head.out[0], head.out[1], out)
-            _put(head.gather[0], head.gather[1], gather)
-            widening = head.widen[0]
-            assert isinstance(widening, ConvNorm)
-            _put(widening.conv, widening.norm, widen)
-            for ours, theirs in zip(_our_stages(head), _their_stages(convolutions[:-3])[-2:], strict=True):
-                blocks = [theirs[0], *theirs[len(theirs) - len(ours) + 1 :]]
-                for block, triple in zip(ours, blocks, strict=True):
-                    _put_block(block, triple)
-    except (IndexError, ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"{settings.path}: its last blocks do not fit model.embedding ({error}); set teacher.init_tail: false"
-        ) from error
 
 
 def _our_stages(head: EmbeddingHead) -> list[list[InvertedResidual]]:
@@ -104,7 +81,9 @@ def _our_stages(head: EmbeddingHead) -> list[list[InvertedResidual]]:
 
 
 def _their_stages(convolutions: Sequence[_Convolution]) -> list[list[Sequence[_Convolution]]]:
-    """Triples of expanding, depthwise and projecting convolutions, in stages that each start by halving the map.
+    """Triples of expanding, depthwise and projecting convolutions.
+
+    In stages that each start by halving the map.
 
     They are counted from the end: what the network starts with need not be made of such triples.
     """
@@ -136,7 +115,10 @@ def _put_block(block: InvertedResidual, triple: Sequence[_Convolution]) -> None:
 
 
 def _put(layer: Any, norm: Any, convolution: _Convolution) -> None:
-    """A convolution into one without bias and its batch norm, so that together they do what it did on faces."""
+    """A convolution into one without bias and its batch norm.
+
+    So that together they do what it did on faces.
+    """
     if layer.weight.shape != convolution.weight.shape:
         raise ValueError(f"{tuple(convolution.weight.shape)} where {tuple(layer.weight.shape)} is needed")
     nn.init.zeros_(layer.weight).add_(convolution.weight)
@@ -147,7 +129,10 @@ def _put(layer: Any, norm: Any, convolution: _Convolution) -> None:
 
 
 def _convolutions(settings: TeacherSettings, crops: np.ndarray) -> list[_Convolution]:
-    """Every convolution of the recognizer in order, with the statistics of its output (without bias) on `crops`."""
+    """Every convolution of the recognizer in order.
+
+    With the statistics of its output (without bias) on `crops`.
+    """
     model = _read_graph(settings.path)
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes = [node for node in model.graph.node if node.op_type == "Conv"]
@@ -191,7 +176,10 @@ def _open(model: onnx.ModelProto, path: str) -> Any:
 
 
 def _run(session: Any, crop: np.ndarray, settings: TeacherSettings) -> list[np.ndarray]:
-    """All outputs for one crop; one at a time, since published recognizers often have their batch size fixed at 1."""
+    """All outputs for one crop.
+
+    One at a time, since published recognizers often have their batch size fixed at 1.
+    """
     image = (crop.astype(np.float32) - np.array(settings.mean, np.float32)) / np.array(settings.std, np.float32)
     outputs: list[np.ndarray] = session.run(None, {session.get_inputs()[0].name: image.transpose(2, 0, 1)[None].copy()})
     return outputs

@@ -1,6 +1,6 @@
-"""What the page knows and does, without a page: look at a photo, name a face of it, tell who is enrolled, forget.
+"""Controller of the page: identify a photo, name a face, list and forget people.
 
-A photo that is shown to it stays in memory, shrunk to what is shown; what enters the gallery is a face that is named.
+A photo stays in memory, scaled down to display size. Only a face that is named enters the gallery.
 """
 
 import threading
@@ -15,52 +15,54 @@ from onelook.gallery.backend_factory import is_gallery
 from onelook.gallery.gallery import Enrollment, Gallery, create_gallery, open_gallery
 from onelook.gallery.identification import IdentifiedFace
 from onelook.gallery.location import Location
-from onelook.gallery.names import one_line
+from onelook.gallery.names import escape_unprintable
 from onelook.gallery.pending_face import PendingFace, make_pending_face
 
-# Of a shown photo, in pixels: sharp on a large screen, and small in memory.
-_LONGEST_SIDE = 1600
-_LONGEST_NAME = 100
+_MAX_DISPLAY_SIDE = 1600
+"""Longer side of a displayed photo in pixels: sharp on a large screen, and small in memory."""
+_MAX_NAME_LENGTH = 100
+"""Last characters of a file name that are shown."""
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A face of a photo that is shown.
+    """A face of a displayed photo.
 
     Attributes:
-        answer: who it is; the box in pixels of the photo as it came.
-        seen: what naming it takes.
+        identified: the identified face; its box is in pixels of the original photo.
+        pending: the data that enrolls the face once it is named.
     """
 
-    answer: IdentifiedFace
-    seen: PendingFace
+    identified: IdentifiedFace
+    pending: PendingFace
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoView:
-    """A photo that was looked at.
+class DisplayedPhoto:
+    """A photo with its identified faces.
 
     Attributes:
-        photo: what it is called.
-        width, height: of the photo as it came, in pixels.
-        picture: the photo as a JPEG, shrunk.
-        faces: of it, from left to right.
+        name: file name of the photo.
+        width: width of the original photo in pixels.
+        height: height of the original photo in pixels.
+        jpeg: the photo as a JPEG file, scaled down to display size.
+        faces: the faces from left to right.
     """
 
-    photo: str
+    name: str
     width: int
     height: int
-    picture: bytes
+    jpeg: bytes
     faces: tuple[Face, ...]
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is enrolled.
+    """An enrolled person.
 
     Attributes:
-        name: whose.
-        photos: what each photo is called, and its thumbnail (base64 of a JPEG), or None where there is none.
+        name: name of the person.
+        photos: name and thumbnail (JPEG in base64, or None) of each enrolled photo.
     """
 
     name: str
@@ -68,101 +70,116 @@ class Person:
 
 
 class PageController:
-    """A gallery at which several pages and threads may work: they take turns, and see what other processes changed."""
+    """A thread-safe gallery that several browser tabs share.
 
-    def __init__(self, folder: Location, *, model: Path | None = None) -> None:
-        """Open a gallery, or prepare to begin one with the first face that is named.
+    Each call holds a lock and first loads the changes of other processes.
+
+    Attributes:
+        location: folder or Milvus address of the gallery.
+    """
+
+    def __init__(self, location: Location, *, model: Path | None = None) -> None:
+        """Open a gallery, or prepare one that is written with the first face that is named.
 
         Raises:
-            GalleryError: the gallery is damaged or made with another model.
+            GalleryError: the gallery is damaged or was made with another model.
             ModelError: the model is missing or damaged.
         """
-        self.folder = folder
-        self._turn = threading.Lock()
-        self._gallery = open_gallery(folder, model=model) if is_gallery(folder) else create_gallery(folder, model=model)
+        self.location = location
+        self._lock = threading.Lock()
+        open_or_create = open_gallery if is_gallery(location) else create_gallery
+        self._gallery = open_or_create(location, model=model)
 
     @property
     def read_only(self) -> bool:
-        """Whether the pipeline rebuilds the gallery, so that nobody can be named or forgotten here."""
-        return self._gallery.terms.managed
+        """Return whether the pipeline manages the gallery, which then cannot be changed here."""
+        return self._gallery.metadata.managed
 
-    def predict(self, data: bytes, name: str) -> PhotoView:
-        """Find the faces of a photo, and who they are.
+    def identify(self, data: bytes, name: str) -> DisplayedPhoto:
+        """Detect and identify the faces of a photo.
 
         Args:
-            data: the bytes of its file.
-            name: what it is called.
+            data: bytes of the photo's file.
+            name: file name of the photo.
 
         Raises:
-            PhotoError: it cannot be read, or is too large.
+            PhotoError: the photo cannot be read, or is too large.
             GalleryError: the gallery cannot be read any more.
         """
-        called = one_line(name[-_LONGEST_NAME:]) or "photo"
-        with self._turn:  # decoding too: many large photos at once are more than a machine may hold
-            image = decode_image(data, called)
-            answers = self._fresh().identify(image)
-            side = self._gallery.terms.detect.longest_side
-            faces = [Face(answer, make_pending_face(image, answer, side, called)) for answer in answers]
-            faces.sort(key=lambda face: float(face.answer.box[0]))
-            return PhotoView(called, image.shape[1], image.shape[0], _shrunk(image), tuple(faces))
+        name = escape_unprintable(name[-_MAX_NAME_LENGTH:]) or "photo"
+        with self._lock:  # includes decoding: several large photos at once could exhaust the memory
+            image = decode_image(data, name)
+            identified = self._refreshed().identify(image)
+            longest_side = self._gallery.metadata.detect.longest_side
+            faces = [Face(face, make_pending_face(image, face, longest_side, name)) for face in identified]
+            faces.sort(key=lambda face: float(face.identified.box[0]))
+            return DisplayedPhoto(name, image.shape[1], image.shape[0], _encode_display(image), tuple(faces))
 
-    def look_again(self, predict: PhotoView) -> PhotoView:
-        """The same photo with the names that the gallery gives now; the photo is not looked at anew."""
-        with self._turn:
-            if not predict.faces:
-                return predict
-            answers = self._fresh().name(np.stack([face.seen.embedding for face in predict.faces]))
+    def reidentify(self, photo: DisplayedPhoto) -> DisplayedPhoto:
+        """Identify the faces of a photo again, from their stored embeddings.
+
+        The detector does not run again, so boxes and landmarks stay as they are.
+        """
+        with self._lock:
+            if not photo.faces:
+                return photo
+            embeddings = np.stack([face.pending.embedding for face in photo.faces])
+            identifications = self._refreshed().identify_embeddings(embeddings)
         faces = [
-            Face(replace(face.answer, **vars(answer)), face.seen)
-            for face, answer in zip(predict.faces, answers, strict=True)
+            Face(replace(face.identified, **vars(identification)), face.pending)
+            for face, identification in zip(photo.faces, identifications, strict=True)
         ]
-        return replace(predict, faces=tuple(faces))
+        return replace(photo, faces=tuple(faces))
 
     def name(self, face: Face, name: str) -> Enrollment:
-        """Enroll a face that was looked at.
+        """Enroll a face of a displayed photo under a name.
 
         Raises:
-            PhotoError: it is too small or blurred.
+            PhotoError: the face is too small or blurred.
             GalleryError: the name cannot be used, or the gallery cannot be changed.
         """
-        with self._turn:
-            return self._fresh().enroll_face(name, face.seen)
+        with self._lock:
+            return self._refreshed().enroll_face(name, face.pending)
 
     def names(self) -> list[str]:
-        """The names of who is enrolled, sorted.
+        """Return the names of the enrolled people, sorted.
 
         Raises:
             GalleryError: the gallery cannot be read any more.
         """
-        with self._turn:
-            return list(self._fresh().people())
+        with self._lock:
+            return list(self._refreshed().people())
 
     def people(self) -> list[Person]:
-        """Who is enrolled, sorted by name.
+        """Return the enrolled people with their photos, sorted by name.
 
         Raises:
             GalleryError: the gallery cannot be read any more.
         """
-        with self._turn:
-            rows = self._fresh().rows()
-        return [Person(name, tuple((row.photo, row.thumbnail) for row in mine)) for name, mine in rows.items()]
+        with self._lock:
+            faces_by_person = self._refreshed().faces_by_person()
+        return [
+            Person(name, tuple((face.photo, face.thumbnail) for face in faces))
+            for name, faces in faces_by_person.items()
+        ]
 
     def forget(self, name: str) -> None:
         """Remove a person from the gallery.
 
         Raises:
-            GalleryError: there is nobody of that name, or the gallery cannot be changed.
+            GalleryError: no person has that name, or the gallery cannot be changed.
         """
-        with self._turn:
-            self._fresh().forget(name)
+        with self._lock:
+            self._refreshed().forget(name)
 
-    def _fresh(self) -> Gallery:
+    def _refreshed(self) -> Gallery:
         self._gallery.refresh()
         return self._gallery
 
 
-def _shrunk(image: np.ndarray) -> bytes:
+def _encode_display(image: np.ndarray) -> bytes:
+    """Encode an image (H, W, 3) RGB uint8 as a JPEG of display size."""
     height, width = image.shape[:2]
-    scale = min(1.0, _LONGEST_SIDE / max(height, width))
+    scale = min(1.0, _MAX_DISPLAY_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return encode_image(image if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA), ".jpg")

@@ -1,4 +1,4 @@
-"""The page in one browser tab: it shows what the desk says, and hands the desk what the user does."""
+"""View of the page in one browser tab: shows the controller's results and passes the user's input on."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,12 +9,13 @@ from nicegui import ui
 
 from onelook.errors import OnelookError
 from onelook.gallery.gallery import Enrollment
-from onelook.page.components import find_people, show_faces, show_people, show_photo
-from onelook.page.controller import Face, PageController, Person, PhotoView
+from onelook.page.components import filter_people, show_faces, show_people, show_photo
+from onelook.page.controller import DisplayedPhoto, Face, PageController, Person
 
-Answer = TypeVar("Answer")
-_HERE = Path(__file__).parent
-_CARDS = 60  # shown at a time
+Result = TypeVar("Result")
+_ASSETS = Path(__file__).parent
+_CARDS_PER_STEP = 60
+"""People shown at a time: a gallery may hold thousands."""
 _READ_ONLY = (
     "The pipeline rebuilds this gallery, so nobody can be named or forgotten here; "
     "start the page with --gallery and a folder of your own."
@@ -22,22 +23,22 @@ _READ_ONLY = (
 
 
 class View:
-    """One tab.
+    """The page in one browser tab.
 
     Attributes:
-        client: the tab's name, which nobody else knows.
-        look: the photo that is shown, or None.
+        client: secret id of the tab, part of the URLs of its photos.
+        photo: the displayed photo, or None.
     """
 
-    def __init__(self, desk: PageController, client: str) -> None:
-        """Build the page in the present NiceGUI client, of that name."""
+    def __init__(self, controller: PageController, client: str) -> None:
+        """Build the page in the current NiceGUI client, whose id is `client`."""
         self.client = client
-        self.predict: PhotoView | None = None
-        self._desk = desk
-        self._photos = 0
-        ui.add_css(_HERE.joinpath("page.css").read_text(encoding="utf-8"))
-        script = _HERE.joinpath("intake.js").read_text(encoding="utf-8")
-        ui.add_head_html(f"<script>{script}\ntakePhotos({client!r})</script>")
+        self.photo: DisplayedPhoto | None = None
+        self._controller = controller
+        self._upload_count = 0
+        ui.add_css(_ASSETS.joinpath("page.css").read_text(encoding="utf-8"))
+        script = _ASSETS.joinpath("upload.js").read_text(encoding="utf-8")
+        ui.add_head_html(f"<script>{script}\nacceptPhotos({client!r})</script>")
         ui.colors(primary="#2b76ad")
         with ui.element("div").classes("page"):
             self._build()
@@ -45,140 +46,149 @@ class View:
     def _build(self) -> None:
         with ui.element("header").classes("top"):
             ui.label("onelook").classes("title")
-            ui.label(str(self._desk.folder)).classes("folder")
-            with ui.tabs(on_change=self._turn).props("dense no-caps") as self._tabs:
+            ui.label(str(self._controller.location)).classes("folder")
+            with ui.tabs(on_change=self._switch_tab).props("dense no-caps") as self._tabs:
                 ui.tab("Photo")
                 ui.tab("People")
         self._notice = ui.label(_READ_ONLY).classes("message")
-        self._notice.visible = self._desk.read_only
+        self._notice.visible = self._controller.read_only
         self._message = ui.label().classes("message").props("role=status")
         self._message.visible = False
-        with ui.element("section") as self._photo:
+        with ui.element("section") as self._photo_section:
             with ui.element("div").classes("drop").props("tabindex=0 role=button"):
                 ui.label("Drop a photo here, or click to choose one").classes("call")
                 ui.label("or paste one with Ctrl+V; it stays on this machine").classes("hint")
             ui.element("input").classes("chooser").props('type=file accept="image/*"')
-            self._busy = ui.label("Looking …").classes("busy")
+            self._busy = ui.label("Identifying …").classes("busy")
             self._busy.visible = False
             self._result = ui.element("div")
-        with ui.element("section") as self._people:
-            self._sought = ui.input("Find somebody", on_change=self._seek).props("outlined dense clearable")
+        with ui.element("section") as self._people_section:
+            self._search = ui.input("Find somebody", on_change=self._update_search).props("outlined dense clearable")
             self._cards = ui.element("div").classes("people")
-        self._people.visible = False
+        self._people_section.visible = False
         self._tabs.value = "Photo"
 
     async def show(self, name: str, read: Callable[[], Awaitable[bytes]]) -> None:
-        """Show a photo of that name, its bytes given by `read`, and whose faces are in it; the newest asked for stays.
+        """Identify the faces of an uploaded photo and display it.
 
-        Whatever is wrong with it is said on the page.
+        If another photo is uploaded meanwhile, the result of this one is dropped. A `OnelookError` is shown as a
+        message on the page.
+
+        Args:
+            name: file name of the photo.
+            read: reads the bytes of the photo.
         """
-        self._photos += 1
-        mine = self._photos
+        self._upload_count += 1
+        number = self._upload_count
         self._tabs.value = "Photo"
         self._busy.visible = True
 
-        async def looked() -> PhotoView:
-            return await asyncio.to_thread(self._desk.predict, await read(), name)
+        async def read_and_identify() -> DisplayedPhoto:
+            return await asyncio.to_thread(self._controller.identify, await read(), name)
 
         try:
-            predict = await self._try(looked())
+            photo = await self._show_errors(read_and_identify())
         finally:
-            self._busy.visible = mine != self._photos
-        if predict is not None and mine == self._photos and not self._result.is_deleted:  # the tab may be closed by now
-            self.predict = predict
+            self._busy.visible = number != self._upload_count
+        is_newest = number == self._upload_count
+        if photo is not None and is_newest and not self._result.is_deleted:  # the tab may have been closed
+            self.photo = photo
             await self._draw_photo()
-            if not predict.faces:
-                self._say(f"{predict.photo}: no face found; use a photo with a clear face", wrong=True)
+            if not photo.faces:
+                self._show_message(f"{photo.name}: no face found; use a photo with a clear face", is_error=True)
 
-    async def _turn(self) -> None:
-        photo = self._tabs.value == "Photo"
-        self._photo.visible, self._people.visible = photo, not photo
-        if not photo:
+    async def _switch_tab(self) -> None:
+        is_photo = self._tabs.value == "Photo"
+        self._photo_section.visible, self._people_section.visible = is_photo, not is_photo
+        if not is_photo:
             await self._draw_people()
-        elif self.predict is not None:
-            again = await self._try(asyncio.to_thread(self._desk.look_again, self.predict))
-            if again is not None:
-                self.predict = again
+        elif self.photo is not None:
+            photo = await self._show_errors(asyncio.to_thread(self._controller.reidentify, self.photo))
+            if photo is not None:
+                self.photo = photo
                 await self._draw_photo()
 
-    async def _name(self, face: Face, name: str) -> None:
-        done = await self._try(asyncio.to_thread(self._desk.name, face, name))
-        if done is not None and self.predict is not None:
-            again = await self._try(asyncio.to_thread(self._desk.look_again, self.predict))
-            self.predict = again or self.predict
+    async def _name_face(self, face: Face, name: str) -> None:
+        enrollment = await self._show_errors(asyncio.to_thread(self._controller.name, face, name))
+        if enrollment is not None and self.photo is not None:
+            photo = await self._show_errors(asyncio.to_thread(self._controller.reidentify, self.photo))
+            self.photo = photo or self.photo
             await self._draw_photo()
-            self._say(_told(done))
+            self._show_message(_enrollment_message(enrollment))
 
-    async def _forget(self, name: str) -> None:
-        async def forgotten() -> str:
-            await asyncio.to_thread(self._desk.forget, name)
+    async def _forget_person(self, name: str) -> None:
+        async def forget() -> str:
+            await asyncio.to_thread(self._controller.forget, name)
             return f"{name}: forgotten, nothing of it is left in the gallery"
 
-        said = await self._try(forgotten())
+        message = await self._show_errors(forget())
         await self._draw_people()
-        if said is not None:
-            self._say(said)
+        if message is not None:
+            self._show_message(message)
 
     async def _draw_photo(self) -> None:
-        names = await self._try(asyncio.to_thread(self._desk.names)) or []
-        predict = self.predict
-        assert predict is not None
-        self._notice.visible = fixed = self._desk.read_only
+        names = await self._show_errors(asyncio.to_thread(self._controller.names)) or []
+        photo = self.photo
+        assert photo is not None
+        self._notice.visible = read_only = self._controller.read_only
         self._result.clear()
         with self._result:
-            show_photo(predict, f"/photos/{self.client}/{self._photos}")
-            show_faces(predict, names, None if fixed else self._name)
+            show_photo(photo, f"/photos/{self.client}/{self._upload_count}")
+            show_faces(photo, names, None if read_only else self._name_face)
 
     async def _draw_people(self) -> None:
-        people = await self._try(asyncio.to_thread(self._desk.people))
+        people = await self._show_errors(asyncio.to_thread(self._controller.people))
         if people is not None:
-            self._notice.visible = self._desk.read_only
-            self._sought.visible = bool(people)
+            self._notice.visible = self._controller.read_only
+            self._search.visible = bool(people)
             self._cards.clear()
             with self._cards:
                 if people:
-                    self._show_some(find_people(people, self._sought.value or ""), 0)
+                    self._draw_cards(filter_people(people, self._search.value or ""), 0)
                 else:
-                    ui.label("Nobody is enrolled yet: show a photo, and name a face of it.").classes("nothing")
+                    ui.label("Nobody is enrolled yet: open a photo, and name a face in it.").classes("empty")
 
-    async def _seek(self) -> None:
-        if self._people.visible:
+    async def _update_search(self) -> None:
+        if self._people_section.visible:
             await self._draw_people()
 
-    def _show_some(self, people: Sequence[Person], start: int) -> None:
-        """The next cards, and a button for those after them: a gallery may hold thousands."""
-        show_people(people[start : start + _CARDS], None if self._desk.read_only else self._forget)
-        rest = len(people) - start - _CARDS
+    def _draw_cards(self, people: Sequence[Person], start: int) -> None:
+        """Draw the next cards, and a button for the rest."""
+        show_people(
+            people[start : start + _CARDS_PER_STEP], None if self._controller.read_only else self._forget_person
+        )
+        rest = len(people) - start - _CARDS_PER_STEP
         if not people:
-            ui.label("Nobody of that name is enrolled.").classes("nothing")
+            ui.label("Nobody of that name is enrolled.").classes("empty")
         elif rest > 0:
 
-            def more() -> None:
+            def draw_more() -> None:
                 button.delete()
                 with self._cards:
-                    self._show_some(people, start + _CARDS)
+                    self._draw_cards(people, start + _CARDS_PER_STEP)
 
-            button = ui.button(f"{rest} more", on_click=more).props("flat no-caps").classes("nothing")
+            button = ui.button(f"{rest} more", on_click=draw_more).props("flat no-caps").classes("empty")
 
-    async def _try(self, doing: Awaitable[Answer]) -> Answer | None:
-        """Await it; an error that the user can mend is said on the page instead of raised."""
+    async def _show_errors(self, operation: Awaitable[Result]) -> Result | None:
+        """Await an operation; show an `OnelookError` on the page and return None instead of raising it."""
         self._message.visible = False
         try:
-            return await doing
+            return await operation
         except OnelookError as error:
-            self._say(str(error), wrong=True)
+            self._show_message(str(error), is_error=True)
             return None
 
-    def _say(self, text: str, *, wrong: bool = False) -> None:
+    def _show_message(self, text: str, *, is_error: bool = False) -> None:
         self._message.text = text
-        self._message.classes(add="wrong") if wrong else self._message.classes(remove="wrong")
+        self._message.classes(add="error") if is_error else self._message.classes(remove="error")
         self._message.visible = True
 
 
-def _told(done: Enrollment) -> str:
-    said = f"{done.name}: known from now on, " if done.added else f"{done.name}: this face was known already, "
-    said += f"with {done.total} photo" if done.total == 1 else f"with {done.total} photos"
-    for pair in done.alike:
-        said += f"; {pair.name} and {pair.other} look alike ({pair.similarity:.2f}): if they are one person, "
-        said += "`onelook merge` makes them one"
-    return said
+def _enrollment_message(enrollment: Enrollment) -> str:
+    """Describe an enrollment, and its possible duplicates, in one line."""
+    photos = f"{enrollment.total} photo" if enrollment.total == 1 else f"{enrollment.total} photos"
+    text = f"{enrollment.name}: {'enrolled' if enrollment.added else 'this face was enrolled before'}, with {photos}"
+    for pair in enrollment.duplicates:
+        text += f"; {pair.name} and {pair.other} match (similarity {pair.similarity:.2f}): if they are one person, "
+        text += "join them with `onelook merge`"
+    return text

@@ -1,4 +1,4 @@
-"""Settings of a run: one typed tree with defaults, read from params.yaml here and nowhere else."""
+"""Settings of a run: one typed tree with defaults, read from params.yaml."""
 
 from onelook.settings.base import BaseSettings, Precision
 from onelook.settings.evaluate import DetectSettings, EvaluateSettings, IndexSettings
@@ -56,8 +56,8 @@ __all__ = [
     "MatchThresholds",
     "MatchingSettings",
     "ModelSettings",
-    "PrepareSettings",
     "Precision",
+    "PrepareSettings",
     "RecordIOSettings",
     "Settings",
     "SplitFractions",

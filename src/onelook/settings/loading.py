@@ -1,4 +1,4 @@
-"""Read params.yaml into `Settings`; what cannot be used stops with the key and what is allowed."""
+"""Read params.yaml into `Settings`; errors name the key and what is allowed."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Settings of the network (`model`) and of the recognizer it is distilled from (`teacher`)."""
+"""Settings of the network (`model`) and of its recognition teacher (`teacher`)."""
 
 from typing import Any, Literal, Self
 

@@ -17,7 +17,7 @@ from onelook.settings.section import Section
 
 
 class SplitFractions(Section):
-    """Fractions of the people that go to each split; of the photos where nobody in them has a name."""
+    """Fractions of the people in each split; of the photos without identities."""
 
     train: float = Field(0.6, gt=0, lt=1)
     validation: float = Field(0.15, gt=0, lt=1)

@@ -1,4 +1,4 @@
-"""Former names of settings: params.yaml stops with the new name, saved models are translated."""
+"""Former names of settings, for error messages and for saved models."""
 
 from typing import Any
 
@@ -72,7 +72,7 @@ RENAMED_VALUES = {
 
 
 def translate(section: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Return a section of settings, as an older version wrote it, under today's names.
+    """Return a section that an older version wrote under today's names.
 
     Args:
         section: keys and values, nested; unknown keys are kept as they are.

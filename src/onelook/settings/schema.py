@@ -13,7 +13,10 @@ from onelook.settings.train import TrainSettings
 
 
 class Settings(Section):
-    """All sections. Each is a parameter dependency of the stage of its name; base, model and detect of several."""
+    """All sections of params.yaml.
+
+    Each is a parameter dependency of the stage of its name; base, model and detect of several stages.
+    """
 
     base: BaseSettings = BaseSettings()
     prepare: PrepareSettings = PrepareSettings()

@@ -1,9 +1,9 @@
-"""Base class of every settings section: immutable, no unknown keys, no infinite numbers."""
+"""Base class of settings sections: immutable, no unknown keys."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """One section of params.yaml. A key that is absent takes the default; an unknown key is an error."""
+    """A section of params.yaml; an absent key takes its default, an unknown one fails."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False, validate_default=True)

@@ -10,7 +10,7 @@ from onelook.settings.section import Section
 
 
 class MatchThresholds(Section):
-    """IoU thresholds that make an anchor a face or background (RetinaFace 2019, section 4)."""
+    """IoU thresholds of positive and negative anchors (RetinaFace 2019, section 4)."""
 
     positive: float = Field(0.35, gt=0, lt=1, description="IoU at and above which an anchor is a face")
     negative: float = Field(
@@ -25,7 +25,7 @@ class MatchThresholds(Section):
 
 
 class CascadeThresholds(Section):
-    """Thresholds of the two stages of a cascade (RetinaFace 2020: cascade multi-task loss)."""
+    """IoU thresholds of the two cascade stages (RetinaFace 2020, multi-task loss)."""
 
     first: MatchThresholds = Field(
         MatchThresholds(positive=0.7, negative=0.3), description="overlap of the anchors with the faces"
@@ -36,7 +36,7 @@ class CascadeThresholds(Section):
 
 
 class MatchingSettings(MatchThresholds):
-    """Anchor matching and hard-example mining; its own thresholds are those without a cascade."""
+    """Anchor matching and OHEM; its own thresholds are those without a cascade."""
 
     negatives_per_positive: PositiveFloat = Field(7, description="hardest negatives kept for each positive (OHEM)")
     cascade: CascadeThresholds = CascadeThresholds()
@@ -111,7 +111,7 @@ class AugmentSettings(Section):
 
 
 class FaceBatchSettings(Section):
-    """Batches of single faces cropped out of the scenes: many more faces per second than whole scenes give."""
+    """Batches of single face crops: many more faces per second than whole scenes."""
 
     batch_size: NonNegativeInt = Field(0, description="faces in a batch; 0: identity is trained on the scenes alone")
     crop_size: int = Field(144, ge=64, le=512, multiple_of=16, description="side of the square around a face, pixels")

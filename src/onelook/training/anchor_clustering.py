@@ -1,4 +1,4 @@
-"""The grid detector's anchors, measured on the faces it will be trained on."""
+"""Anchors of the grid detector: k-means clusters of the face sizes in the training scenes."""
 
 from itertools import islice
 
@@ -9,20 +9,22 @@ from onelook.data.scene_dataset import SceneDataset
 from onelook.geometry.grid_anchors import kmeans_anchor_sizes
 from onelook.model.grid_detector import GridDetector
 
-# Scenes whose faces are clustered: enough for the clusters to stand, few enough to be read in seconds.
-_SCENES = 500
+# Number of scenes whose faces are clustered.
+_MAX_SCENES = 500
 
 
 def fit_anchor_sizes(detector: GridDetector, scenes: SceneDataset, seed: int) -> None:
-    """Set the detector's anchors to the clusters of the faces' sizes, as training's augmentation shows them.
+    """Set the anchors of the detector to the k-means clusters of the augmented face sizes.
+
+    Sizes are fractions of the width and height of the image.
 
     Raises:
-        DataError: the scenes show too few faces of different sizes.
+        DataError: the scenes have too few distinct face sizes.
     """
-    shares = [
+    sizes = [
         (boxes[:, 2:] - boxes[:, :2]) / torch.tensor(batch.images.shape[:1:-1])
-        for batch in islice(scenes.batches(0, 1), _SCENES)
+        for batch in islice(scenes.batches(0, 1), _MAX_SCENES)
         for boxes in batch.boxes
     ]
-    found = torch.cat(shares).numpy().astype(np.float64)
-    detector.sizes.copy_(kmeans_anchor_sizes(found, len(detector.scales), seed))
+    face_sizes = torch.cat(sizes).numpy().astype(np.float64)
+    detector.sizes.copy_(kmeans_anchor_sizes(face_sizes, len(detector.scales), seed))

@@ -1,4 +1,4 @@
-"""A checkpoint: all that training needs to go on as if it had never stopped."""
+"""Training checkpoints: the state from which an interrupted run continues to the same bits."""
 
 import hashlib
 import json
@@ -9,29 +9,32 @@ from typing import Any
 import torch
 
 from onelook.errors import ModelError
-from onelook.files import replacing
+from onelook.files import atomic_file
 
-FILE = "checkpoint.pt"
+CHECKPOINT = "checkpoint.pt"
 
 
 def training_key(*parts: Any) -> str:
-    """What a checkpoint belongs to: a digest of the settings and of the data, given as JSON values."""
+    """Compute the digest of settings and data, given as JSON values, that a checkpoint belongs to."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def save_checkpoint(folder: Path, key: str, state: dict[str, Any]) -> None:
-    """Write the checkpoint in one step; the last one stays until the new one is whole."""
-    with replacing(folder / FILE) as temporary:
+    """Write the checkpoint atomically; until then the previous one stays."""
+    with atomic_file(folder / CHECKPOINT) as temporary:
         torch.save({"key": key, "state": state}, temporary)
 
 
 def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
-    """The state to go on from, or None where there is none of this training.
+    """Read the state of the checkpoint with this key.
+
+    Returns:
+        None where there is no checkpoint, or one of another key.
 
     Raises:
         ModelError: the file is damaged.
     """
-    path = folder / FILE
+    path = folder / CHECKPOINT
     if not path.exists():
         return None
     try:

@@ -1,5 +1,6 @@
-"""What has to be there before training starts."""
+"""Checks before training: every trained task has data to train on."""
 
+from onelook.data.face_dataset import FaceDataset
 from onelook.data.morphable_model import MorphableModel, read_morphable_model
 from onelook.data.scene_dataset import SceneDataset
 from onelook.errors import DataError
@@ -7,27 +8,45 @@ from onelook.model.joint_network import JointNetwork
 from onelook.settings import TrainSettings
 
 
-def check_labels(network: JointNetwork, scenes: SceneDataset, settings: TrainSettings) -> None:
-    """Raises DataError where a task that is to be trained has nothing to learn from."""
+def check_training_data(
+    network: JointNetwork, scenes: SceneDataset, faces: FaceDataset | None, settings: TrainSettings
+) -> None:
+    """Check that the data fit the network and the trained tasks.
+
+    Raises:
+        DataError: recognition is trained without identities, a mesh head without meshes, or the embeddings of the
+            teacher have another dimension than those of the network.
+    """
     if settings.tasks != "detection" and not scenes.identities:
         raise DataError(
-            f"{scenes.manifest.root}: no training scene holds a person; set train.tasks: detection, or "
+            f"{scenes.manifest.root}: no training scene has an identity; set train.tasks: detection, or "
             "prepare more photos"
         )
-    on_scenes = settings.batch_size > 0 and settings.tasks != "recognition"
-    if network.mesh is not None and not (scenes.meshes and on_scenes):
+    trains_detection = settings.batch_size > 0 and settings.tasks != "recognition"
+    if network.mesh is not None and not (scenes.has_meshes and trains_detection):
         raise DataError(
-            "model.mesh: true needs meshes to learn from: set prepare.mesh_labels: true, train.batch_size above 0 and "
+            "model.mesh: true needs meshes to train on; set prepare.mesh_labels: true, train.batch_size above 0 and "
             "train.tasks: both or detection"
         )
+    dim = network.settings.embedding.dim
+    for teacher_dim in (scenes.embedding_dim, None if faces is None else faces.embedding_dim):
+        if teacher_dim not in (None, dim):
+            raise DataError(
+                f"the teacher's embeddings have dimension {teacher_dim}, the network's {dim}; "
+                f"set model.embedding.dim to {teacher_dim}"
+            )
 
 
 def require_morphable_model(scenes: SceneDataset, settings: TrainSettings) -> MorphableModel:
-    """What the dense head starts from. Raises DataError without one, or without scenes to learn on."""
-    basis = read_morphable_model(scenes.manifest)
-    if basis is None or settings.batch_size == 0 or settings.tasks == "recognition":
+    """Read the morphable model that the dense head starts from.
+
+    Raises:
+        DataError: there is none, or no scenes are trained on.
+    """
+    model = read_morphable_model(scenes.manifest)
+    if model is None or settings.batch_size == 0 or settings.tasks == "recognition":
         raise DataError(
-            "model.dense: true needs a basis to start from: set prepare.mesh_labels and prepare.morphable_model: true, train.batch_size "
-            "above 0 and train.tasks: both or detection"
+            "model.dense: true needs a morphable model to start from; set prepare.mesh_labels and "
+            "prepare.morphable_model: true, train.batch_size above 0 and train.tasks: both or detection"
         )
-    return basis
+    return model

@@ -1,4 +1,4 @@
-"""Starting the processes that train together on this machine, as torchrun does."""
+"""Launch of the training processes on this machine, as torchrun does it."""
 
 import logging
 import os
@@ -10,18 +10,21 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-_NEAR = "localhost:0"  # any free port of this machine
+_ENDPOINT = "localhost:0"  # any free port of this machine
 
 
 def launch_processes(processes: int) -> bool:
-    """Whether this call has run the program again in so many processes, to its end; else this is where it runs.
+    """Run this program again in `processes` processes, and wait for them.
 
-    Under torchrun, and for one process, nothing is started. What each process prints is seen; when one fails the others
-    are stopped and this one exits with 1, on Ctrl-C with 130.
+    Does nothing under torchrun, or for one process. When a process fails, the others are stopped and this one exits
+    with status 1; on Ctrl-C with status 130. The output of the processes is passed through.
+
+    Returns:
+        True where the program has run in other processes; False where it should run in this one.
     """
     if processes == 1 or is_torchelastic_launched():
         return False
-    # The processes tell what went wrong themselves; that a step used every head is nothing to be warned of.
+    # The processes print their own errors; the launcher's tracebacks and DDP's warnings would repeat them.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     config = LaunchConfig(
@@ -30,7 +33,7 @@ def launch_processes(processes: int) -> bool:
         run_id=uuid4().hex,
         nproc_per_node=processes,
         rdzv_backend="c10d",
-        rdzv_endpoint=_NEAR,
+        rdzv_endpoint=_ENDPOINT,
         max_restarts=0,
         monitor_interval=0.2,
     )

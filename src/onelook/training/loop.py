@@ -1,280 +1,267 @@
-"""The training loop: every epoch a pass over the scenes, a validation and a checkpoint."""
+"""The training loop: optimizer, learning-rate schedule, mixed precision, validation and checkpoints.
+
+stages/train.py -> Trainer.run (here) -> TaskLosses (training/task_losses.py) -> losses/
+"""
 
 import copy
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice, repeat
-from math import ceil, isfinite
+from math import ceil, cos, isfinite, pi
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed import new_group
-from torch.nn.parallel import DistributedDataParallel
 
 from onelook.data.face_dataset import FaceBatch, FaceDataset
 from onelook.data.scene_dataset import SceneBatch, SceneDataset, prefetch
 from onelook.distributed import all_reduce_mean, rank, world_size
-from onelook.errors import DataError, ModelError, OnelookError
+from onelook.errors import ModelError, OnelookError
 from onelook.losses.identity import build_identity_loss
 from onelook.losses.task_weights import TaskWeights
-from onelook.model.deformable import OFFSETS_RATE
+from onelook.model.deformable import OFFSET_LR_MULT
 from onelook.model.joint_network import JointNetwork
-from onelook.settings import Settings
+from onelook.settings import Settings, StepSchedule, TrainSettings
+from onelook.training.callbacks import Callbacks, Metrics
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
-from onelook.training.checks import check_labels, require_morphable_model
-from onelook.training.schedule import one_cycle, step_decay
-from onelook.training.sharding import clip_gradients, gather_state, load_state, replicated_modules
+from onelook.training.checks import check_training_data, require_morphable_model
+from onelook.training.sharding import clip_gradients, gather_state, load_state, maybe_no_sync, wrap_ddp
 from onelook.training.sync_batch_norm import convert_sync_batch_norm
 from onelook.training.task_losses import TaskLosses
 
+# One-cycle schedule: fraction of the steps that warm up, and factors of the learning rate at both ends.
+_WARMUP_FRACTION = 0.15
+_INITIAL_FACTOR = 0.04
+_FINAL_FACTOR = 0.001
 
-class StepLosses(nn.Module):
-    """The losses of scenes and faces by name, with their weighted sum as `total`.
-
-    Args:
-        learned: all that has parameters which are the same in all processes, the balance among it.
-        losses: of the tasks, over the same modules.
-    """
-
-    def __init__(self, learned: nn.ModuleDict, losses: TaskLosses, balance: TaskWeights) -> None:
-        super().__init__()
-        self.learned = learned
-        self._losses = losses
-        self._balance = balance
-
-    def forward(self, scenes: SceneBatch | None, faces: FaceBatch | None, epoch: int, batch: int) -> dict[str, Tensor]:
-        """`epoch` and `batch`, its number within the epoch, both from 0, choose what is random."""
-        losses: dict[str, Tensor] = {}
-        if scenes is not None:
-            losses |= self._losses.of_scenes(scenes, epoch, batch)
-        if faces is not None:
-            losses |= self._losses.of_faces(faces, epoch, batch)
-        return losses | {"total": self._balance(losses)}
-
-
-def wrap_ddp(losses: StepLosses) -> StepLosses | DistributedDataParallel:
-    """The same losses, whose gradients are the mean over the processes where there are several."""
-    if world_size() == 1:
-        return losses
-    # A 1x1 kernel's strides can be told in two ways: copying one into the other is no matter.
-    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    # A group of its own: while it sums gradients, batch norms sum theirs, and the two may come in any order. A batch
-    # may leave a head unused.
-    return DistributedDataParallel(losses, process_group=new_group(), find_unused_parameters=True)
-
-
-def maybe_no_sync(losses: StepLosses | DistributedDataParallel, whole: bool) -> AbstractContextManager[None]:
-    """Around forward and backward: processes exchange their gradients only when those of a step are `whole`."""
-    return losses.no_sync() if isinstance(losses, DistributedDataParallel) and not whole else nullcontext()
-
-
-Figures = dict[str, float]
-_Both = tuple[SceneBatch | None, FaceBatch | None]
-
-
-@dataclass
-class Callbacks:
-    """Who is told what, and who judges.
-
-    Attributes:
-        validate: figures of the network as it stands; `figure` is the one the best epoch is chosen by.
-        epoch_done: called with the epoch, counted from 1, and its losses and figures.
-        step_done: called with the epoch under way, counted from 1, and its steps done.
-    """
-
-    validate: Callable[[JointNetwork], Figures]
-    epoch_done: Callable[[int, Figures], None] = lambda epoch, figures: None
-    step_done: Callable[[int, int], None] = lambda epoch, step: None
+_BatchPair = tuple[SceneBatch | None, FaceBatch | None]
 
 
 @dataclass
 class TrainState:
-    """Where training stands: the epochs done and the best network so far."""
+    """The state of training besides weights and optimizer.
 
-    history: list[Figures] = field(default_factory=list)
-    best: Figures = field(default_factory=dict)
+    Attributes:
+        history: epoch, losses and metrics of each finished epoch.
+        best: the row of the best epoch.
+        best_state: the network's state dict of that epoch.
+    """
+
+    history: list[Metrics] = field(default_factory=list)
+    best: Metrics = field(default_factory=dict)
     best_state: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Trainer:
-    """Joint training of one network on scenes, on single faces cut out of them, or on both in every step.
+    """Joint training of a network on scenes, on face crops, or on both in every step.
 
-    Everything random comes from the seed, epoch and step. Processes that train together share each batch; their
-    networks are the same after every step, and those of one process with that batch but for rounding. Of a classifier
-    with a margin each has the centers of its share of the identities; a checkpoint holds all, for any number of
-    processes to go on from.
+    - All random numbers depend on the seed, epoch and step alone, so an interrupted run continues to the same bits.
+    - In distributed training each process has a shard of every batch. The result is that of one process, except for
+      rounding.
+    - A checkpoint has the state of all processes, and can be resumed by any number of processes.
     """
 
     def __init__(
         self, network: JointNetwork, scenes: SceneDataset, settings: Settings, faces: FaceDataset | None = None
     ) -> None:
-        """Set up for the steps `settings.train` describes; `faces` are needed where its `faces.batch_size` is not 0.
+        """Build the losses and the optimizer.
+
+        Args:
+            network: the network to train.
+            scenes: the training scenes.
+            settings: the sections `train` and `base`.
+            faces: face crops, needed where `train.faces.batch_size` is not 0.
 
         Raises:
-            DataError: the teacher's embeddings have another length than the network's, or a task that is trained has
-                nothing to learn from.
+            DataError: a trained task has no data, or the teacher's embeddings do not fit.
         """
-        check_labels(network, scenes, settings.train)
+        check_training_data(network, scenes, faces, settings.train)
         if world_size() > 1:
             convert_sync_batch_norm(network)
-        # Depthwise convolutions train a third faster with the channels innermost.
+        if network.dense is not None:
+            network.dense.decoder.set_basis(*map(torch.from_numpy, require_morphable_model(scenes, settings.train)))
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scenes = scenes
         self.faces = faces
         self.settings = settings.train
-        self.seed = settings.base.seed
-        size = network.settings.embedding.dim
-        for taught in (scenes.teaching_size, None if faces is None else faces.teaching_size):
-            if taught not in (None, size):
-                raise DataError(
-                    f"the teacher's embeddings have {taught} numbers, the network's {size}; "
-                    f"set model.embedding.dim to {taught}"
-                )
-        if network.dense is not None:
-            network.dense.decoder.set_basis(*map(torch.from_numpy, require_morphable_model(scenes, settings.train)))
-        identity: nn.Module = nn.Identity()  # detection alone may have nobody to know
+        identity_loss: nn.Module = nn.Identity()  # unused where detection alone is trained
         if self.settings.tasks != "detection":
-            identity = build_identity_loss(self.settings.identity, size, len(scenes.identities))
-        self.losses = TaskLosses(self.network, identity, settings, scenes_embed=faces is None)
-        network.detector.requires_grad_(not self.losses.frozen)
+            dim = network.settings.embedding.dim
+            identity_loss = build_identity_loss(self.settings.identity, dim, len(scenes.identities))
         self.task_weights = TaskWeights(self.settings.weights, self.settings.task_weighting)
-        self.learned = nn.ModuleDict({"network": network, "identity": identity, "balance": self.task_weights})
-        self.optimizer: torch.optim.Optimizer = (
-            torch.optim.AdamW(self._groups(), lr=0.0)
-            if self.settings.optimizer == "adamw"
-            else torch.optim.SGD(self._groups(), lr=0.0, momentum=self.settings.momentum)
+        self.modules = nn.ModuleDict(
+            {"network": network, "identity_loss": identity_loss, "task_weights": self.task_weights}
         )
-        self.step_losses = wrap_ddp(StepLosses(replicated_modules(self.learned), self.losses, self.task_weights))
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16")
+        self.losses = TaskLosses(
+            network, identity_loss, self.task_weights, settings, autocast=autocast, embed_scenes=faces is None
+        )
+        network.detector.requires_grad_(not self.losses.detector_frozen)
+        groups = parameter_groups(self.modules, network.settings.init, self.settings)
+        self.optimizer: torch.optim.Optimizer = (
+            torch.optim.AdamW(groups, lr=0.0)
+            if self.settings.optimizer == "adamw"
+            else torch.optim.SGD(groups, lr=0.0, momentum=self.settings.momentum)
+        )
+        self.compute_losses = wrap_ddp(self.losses, self.modules)
 
-    def run(self, checkpoints: Path, key: str, watchers: Callbacks) -> TrainState:
-        """Train to the last epoch, from the checkpoint of the same `key` if there is one.
+    def run(self, checkpoints: Path, key: str, callbacks: Callbacks) -> TrainState:
+        """Train to the last epoch, and load the weights of the best epoch.
 
-        The network ends with the weights of its best epoch. Of several processes the first alone writes checkpoints;
-        what the others validate has no effect.
+        Args:
+            checkpoints: folder of the checkpoint. Rank 0 writes it.
+            key: training resumes from a checkpoint with this key, if there is one.
+            callbacks: those of rank 0 count; the metrics of the other processes have no effect.
 
         Raises:
-            OnelookError: a loss stopped being finite; the last checkpoint stays.
-            ModelError: the checkpoint is damaged, or not all processes see it.
+            OnelookError: a loss is not finite; the last checkpoint stays.
+            ModelError: the checkpoint is damaged, or not all processes have the same.
         """
-        progress = self._resume(checkpoints, key)
-        epochs = range(len(progress.history), self.settings.epochs)
-        with closing(self.loader(epochs)) as batches:
+        state = self._resume(checkpoints, key)
+        epochs = range(len(state.history), self.settings.epochs)
+        with closing(self.batches(epochs)) as batches:
             for epoch in epochs:
-                figures = self._epoch(epoch, batches, watchers.step_done)
-                figures |= watchers.validate(self.network)
-                progress.history.append({"epoch": epoch + 1, **figures})
-                # Of equals the later: it has seen more.
-                if not progress.best or figures["figure"] >= progress.best["figure"]:
-                    progress.best = {"epoch": epoch + 1, **figures}
-                    progress.best_state = copy.deepcopy(self.network.state_dict())
-                self._save(checkpoints, key, progress)
-                watchers.epoch_done(epoch + 1, figures)
-        self.network.load_state_dict(progress.best_state)
-        return progress
+                metrics = self.train_epoch(epoch, batches, callbacks.on_step_end)
+                metrics |= callbacks.validate(self.network)
+                row = {"epoch": epoch + 1, **metrics}
+                state.history.append(row)
+                # Ties go to the later epoch, which is trained longer.
+                if not state.best or metrics["selection_metric"] >= state.best["selection_metric"]:
+                    state.best = row
+                    state.best_state = copy.deepcopy(self.network.state_dict())
+                self._save(checkpoints, key, state)
+                callbacks.on_epoch_end(epoch + 1, metrics)
+        self.network.load_state_dict(state.best_state)
+        return state
 
-    def loader(self, epochs: Iterable[int]) -> Generator[_Both]:
-        """The batches of epochs, counted from 0, made ahead of the steps: an epoch's first ones during validation."""
-        return prefetch(chain.from_iterable(map(self._batches, epochs)))
+    def train_epoch(
+        self, epoch: int, batches: Iterator[_BatchPair], on_step_end: Callable[[int, int], None]
+    ) -> Metrics:
+        """Train an epoch, counted from 0.
 
-    def _epoch(self, epoch: int, batches: Iterator[_Both], step_done: Callable[[int, int], None]) -> Figures:
+        Returns:
+            The mean losses as `loss.NAME`, and the task weights as `weight.NAME`.
+        """
         self.network.train()
-        count, parts = self.steps(), self.settings.accumulation_steps
-        sums: Figures = {}
-        for number, (scenes, faces) in enumerate(islice(batches, self._batches_needed())):
-            step, part = divmod(number, parts)
-            if part == 0:
-                self._set_rates(epoch * count + step, count)
+        steps, accumulation = self.steps_per_epoch(), self.settings.accumulation_steps
+        metrics: Metrics = {}
+        for number, (scenes, faces) in enumerate(islice(batches, steps * accumulation)):
+            step, micro_step = divmod(number, accumulation)
+            if micro_step == 0:
+                self.set_learning_rates(epoch * steps + step, steps)
                 self.optimizer.zero_grad(set_to_none=True)
-            whole = part == parts - 1
-            with maybe_no_sync(self.step_losses, whole):
-                losses = self.step_losses(scenes, faces, epoch, number)
-                figures = all_reduce_mean(losses)
-                if not isfinite(figures["total"]):
-                    raise OnelookError(_not_finite(epoch, step, figures))
-                if losses["total"].requires_grad:  # a frozen detector learns nothing of scenes without people to know
-                    (losses["total"] / parts).backward()
-            for name, value in figures.items():
-                sums[f"loss.{name}"] = sums.get(f"loss.{name}", 0.0) + value / (count * parts)
-            if whole:
-                clip_gradients(self.learned, self.settings.max_grad_norm)
+            last_micro_step = micro_step == accumulation - 1
+            with maybe_no_sync(self.compute_losses, sync=last_micro_step):
+                losses = self.compute_losses(scenes, faces, epoch, number)
+                values = all_reduce_mean(losses)
+                if not isfinite(values["total"]):
+                    raise OnelookError(_not_finite_message(epoch, step, values))
+                if losses["total"].requires_grad:  # not so with a frozen detector and no face to embed
+                    (losses["total"] / accumulation).backward()
+            for name, value in values.items():
+                metrics[f"loss.{name}"] = metrics.get(f"loss.{name}", 0.0) + value / (steps * accumulation)
+            if last_micro_step:
+                clip_gradients(self.modules, self.settings.max_grad_norm)
                 self.optimizer.step()
-                step_done(epoch + 1, step + 1)
-        return sums | {f"weight.{name}": value for name, value in self.task_weights.weights().items()}
+                on_step_end(epoch + 1, step + 1)
+        return metrics | {f"weight.{name}": value for name, value in self.task_weights.weights().items()}
 
-    def steps(self) -> int:
-        """Steps in an epoch: every face with a name is seen once, or every scene where faces have no batches."""
-        batches = self.scenes.count(self.settings.batch_size) if self.faces is None else self.faces.count()
+    def set_learning_rates(self, step: int, steps_per_epoch: int) -> None:
+        """Set the learning rates of a step, counted from the start of training."""
+        if self.settings.schedule == "one_cycle":
+            factor = one_cycle_factor(step, steps_per_epoch * self.settings.epochs)
+        else:
+            factor = step_decay_factor(step / steps_per_epoch, self.settings.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * group["lr_mult"] * factor
+
+    def steps_per_epoch(self) -> int:
+        """Return the number of steps in an epoch: one pass over the face crops, or over the scenes without them."""
+        batches = self.scenes.num_batches(self.settings.batch_size) if self.faces is None else self.faces.num_batches()
         return max(1, batches // self.settings.accumulation_steps)
 
-    def _batches(self, epoch: int) -> Iterator[_Both]:
-        scenes = repeat(None) if self.settings.batch_size == 0 else self._scene_batches(epoch)
-        faces = repeat(None) if self.faces is None else self._face_batches(epoch)
-        return islice(zip(scenes, faces, strict=False), self._batches_needed())
+    def batches(self, epochs: Iterable[int]) -> Generator[_BatchPair]:
+        """Yield the batches of epochs, counted from 0, prefetched in a thread also while an epoch is validated."""
+        return prefetch(chain.from_iterable(map(self._epoch_batches, epochs)))
 
-    def _batches_needed(self) -> int:
-        return self.steps() * self.settings.accumulation_steps
+    def _epoch_batches(self, epoch: int) -> Iterator[_BatchPair]:
+        count = self.steps_per_epoch() * self.settings.accumulation_steps
+        scenes = repeat(None) if self.settings.batch_size == 0 else self._scene_batches(epoch, count)
+        faces = repeat(None) if self.faces is None else self._face_batches(epoch, count)
+        return islice(zip(scenes, faces, strict=False), count)
 
-    def _scene_batches(self, epoch: int) -> Iterator[SceneBatch]:
-        """As many rounds over the scenes as an epoch has batches for, each in an order of its own."""
-        rounds = ceil(self._batches_needed() / self.scenes.count(self.settings.batch_size))
-        for each in range(rounds):
-            yield from self.scenes.batches(epoch * rounds + each, self.settings.batch_size, (rank(), world_size()))
+    def _scene_batches(self, epoch: int, count: int) -> Iterator[SceneBatch]:
+        passes = ceil(count / self.scenes.num_batches(self.settings.batch_size))
+        for number in range(epoch * passes, (epoch + 1) * passes):
+            yield from self.scenes.batches(number, self.settings.batch_size, (rank(), world_size()))
 
-    def _face_batches(self, epoch: int) -> Iterator[FaceBatch]:
-        """One round over the faces, or as many as the batches of a single step take."""
+    def _face_batches(self, epoch: int, count: int) -> Iterator[FaceBatch]:
         assert self.faces is not None
-        rounds = ceil(self._batches_needed() / self.faces.count())
-        for each in range(rounds):
-            yield from self.faces.batches(epoch * rounds + each, (rank(), world_size()))
+        passes = ceil(count / self.faces.num_batches())
+        for number in range(epoch * passes, (epoch + 1) * passes):
+            yield from self.faces.batches(number, (rank(), world_size()))
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """Parameter groups: what detection starts from learns slower, offsets too; norms and biases do not decay."""
-        starts = {"random": None, "imagenet": "network.detector.backbone."}
-        started = starts.get(self.network.settings.init, "network.detector.")
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in self.learned.named_parameters():
-            if parameter.requires_grad:
-                known = started is not None and name.startswith(started)
-                rate = self.settings.backbone_lr_mult if known else 1.0
-                rate *= OFFSETS_RATE if ".offsets." in name else 1.0
-                decay = self.settings.weight_decay if parameter.ndim > 1 else 0.0
-                groups.setdefault((rate, decay), []).append(parameter)
-        return [
-            {"params": parameters, "weight_decay": decay, "share": rate} for (rate, decay), parameters in groups.items()
-        ]
-
-    def _set_rates(self, step: int, count: int) -> None:
-        """Rates at a step counted from the start of training, with `count` steps an epoch."""
-        if self.settings.schedule == "one_cycle":
-            share = one_cycle(step, count * self.settings.epochs)
-        else:
-            share = step_decay(step / count, self.settings.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * group["share"] * share
-
-    def _save(self, folder: Path, key: str, progress: TrainState) -> None:
-        learned, optimizer = gather_state(self.learned, self.optimizer)
+    def _save(self, folder: Path, key: str, state: TrainState) -> None:
+        modules, optimizer = gather_state(self.modules, self.optimizer)
         if rank() == 0:
-            save_checkpoint(folder, key, {"learned": learned, "optimizer": optimizer, **vars(progress)})
+            save_checkpoint(folder, key, {"modules": modules, "optimizer": optimizer, **vars(state)})
 
     def _resume(self, folder: Path, key: str) -> TrainState:
-        state = load_checkpoint(folder, key)
-        done = torch.tensor(0.0 if state is None else len(state["history"]))
-        if all_reduce_mean({"done": done})["done"] != float(done):
-            raise ModelError(f"{folder}: not all processes see the same checkpoint; give them a folder that all share")
-        if state is None:
+        saved = load_checkpoint(folder, key)
+        epochs = torch.tensor(0.0 if saved is None else len(saved["history"]))
+        if all_reduce_mean({"epochs": epochs})["epochs"] != float(epochs):
+            raise ModelError(f"{folder}: the processes have different checkpoints; use a folder that all of them share")
+        if saved is None:
             return TrainState()
-        load_state(self.learned, self.optimizer, state["learned"], state["optimizer"])
-        return TrainState(state["history"], state["best"], state["best_state"])
+        load_state(self.modules, self.optimizer, saved["modules"], saved["optimizer"])
+        return TrainState(saved["history"], saved["best"], saved["best_state"])
 
 
-def _not_finite(epoch: int, step: int, losses: Figures) -> str:
-    parts = ", ".join(f"{name} {value:.4g}" for name, value in losses.items() if name != "total")
+def parameter_groups(modules: nn.ModuleDict, init: str, settings: TrainSettings) -> list[dict[str, Any]]:
+    """Group the parameters by learning-rate factor (`lr_mult`) and weight decay.
+
+    - The pretrained part (the detector, or the backbone from ImageNet) has the factor `backbone_lr_mult`.
+    - Offsets of deformable convolutions have a factor of their own.
+    - Norms and biases have no weight decay.
+    """
+    pretrained = {"random": None, "imagenet": "network.detector.backbone."}.get(init, "network.detector.")
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in modules.named_parameters():
+        if parameter.requires_grad:
+            lr_mult = settings.backbone_lr_mult if pretrained is not None and name.startswith(pretrained) else 1.0
+            lr_mult *= OFFSET_LR_MULT if ".offsets." in name else 1.0
+            weight_decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((lr_mult, weight_decay), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": weight_decay, "lr_mult": lr_mult}
+        for (lr_mult, weight_decay), parameters in groups.items()
+    ]
+
+
+def one_cycle_factor(step: int, steps: int) -> float:
+    """Compute the learning-rate factor of the one-cycle schedule (Smith and Topin 2018), with cosine annealing."""
+    warmup = max(1, round(_WARMUP_FRACTION * steps))
+    if step < warmup:
+        return _cosine(_INITIAL_FACTOR, 1, step / warmup)
+    return _cosine(1, _FINAL_FACTOR, (step - warmup) / max(1, steps - warmup))
+
+
+def step_decay_factor(epoch: float, settings: StepSchedule) -> float:
+    """Compute the learning-rate factor at a fractional epoch: linear warmup, then 0.1 at each milestone."""
+    if epoch < settings.warmup_epochs:
+        return settings.warmup_start_factor + (1 - settings.warmup_start_factor) * epoch / settings.warmup_epochs
+    return 0.1 ** sum(epoch >= milestone for milestone in settings.milestones)
+
+
+def _cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * (1 + cos(pi * fraction)) / 2
+
+
+def _not_finite_message(epoch: int, step: int, losses: Metrics) -> str:
+    values = ", ".join(f"{name} {value:.4g}" for name, value in losses.items() if name != "total")
     return (
-        f"training: the loss is not finite in epoch {epoch + 1}, step {step + 1} ({parts}); "
+        f"training: the loss is not finite in epoch {epoch + 1}, step {step + 1} ({values}); "
         "lower train.learning_rate or train.weights; the last checkpoint is kept"
     )

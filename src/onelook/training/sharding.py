@@ -1,76 +1,137 @@
-"""What each process has a part of, and learns alone: the centers of identities.
+"""Replicated and sharded modules of distributed training.
 
-All else is the same in all processes, and DistributedDataParallel keeps it so.
+Every process holds a shard of the class centers of a margin loss (Partial FC). All other modules are replicated, and
+DistributedDataParallel keeps them equal.
 """
 
+import warnings
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import Any
 
 from torch import Tensor, nn
+from torch.distributed import new_group
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from onelook.distributed import all_reduce_count, gather_to_rank0, shard, world_size
 from onelook.losses.margin import CombinedMarginLoss
 
 State = dict[str, Any]
+Losses = Callable[..., dict[str, Tensor]]
 
 
-def replicated_modules(learned: nn.ModuleDict) -> nn.ModuleDict:
-    """Those of the modules that are the same in all processes."""
+def replicated_modules(modules: nn.ModuleDict) -> nn.ModuleDict:
+    """Return the modules that are equal in all processes."""
     return nn.ModuleDict(
-        {name: module for name, module in learned.items() if not isinstance(module, CombinedMarginLoss)}
+        {name: module for name, module in modules.items() if not isinstance(module, CombinedMarginLoss)}
     )
 
 
-def clip_gradients(learned: nn.ModuleDict, largest: float) -> None:
-    """Scale all gradients down to a norm of `largest`, in which the parts of all processes count."""
-    norm = _norm(learned.parameters())
+class _LossModule(nn.Module):
+    """A loss function and the modules it uses, as DistributedDataParallel needs them."""
+
+    def __init__(self, compute_losses: Losses, modules: nn.ModuleDict) -> None:
+        super().__init__()
+        self.used_modules = modules
+        self._compute_losses = compute_losses
+
+    def forward(self, *batch: Any) -> dict[str, Tensor]:
+        return self._compute_losses(*batch)
+
+
+def wrap_ddp(compute_losses: Losses, modules: nn.ModuleDict) -> Losses:
+    """Wrap a loss function so that backward averages the gradients over the processes.
+
+    Args:
+        compute_losses: maps a batch to losses by name.
+        modules: the modules it uses; the sharded ones are left out of the average.
+
+    Returns:
+        The function itself in one process.
+    """
+    if world_size() == 1:
+        return compute_losses
+    # A 1x1 convolution has two equivalent strides; DDP warns where bucket and gradient differ in them.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    # The group of its own keeps DDP's reductions apart from those of batch norm, whose order relative to them is not
+    # fixed. A batch may leave a head unused.
+    return DistributedDataParallel(
+        _LossModule(compute_losses, replicated_modules(modules)),
+        process_group=new_group(),
+        find_unused_parameters=True,
+    )
+
+
+def maybe_no_sync(compute_losses: Losses, *, sync: bool) -> AbstractContextManager[None]:
+    """Return a context for forward and backward that skips the averaging of gradients unless `sync`."""
+    if isinstance(compute_losses, DistributedDataParallel) and not sync:
+        return compute_losses.no_sync()
+    return nullcontext()
+
+
+def clip_gradients(modules: nn.ModuleDict, max_norm: float) -> None:
+    """Scale the gradients down to a norm of `max_norm`, computed over the shards of all processes."""
+    norm = _gradient_norm(modules.parameters())
     if world_size() > 1:
-        parts = all_reduce_count(float(_norm(_parts(learned).values())) ** 2)
-        norm = (_norm(replicated_modules(learned).parameters()) ** 2 + parts).sqrt()
-    nn.utils.clip_grads_with_norm_(learned.parameters(), largest, norm)
+        sharded = all_reduce_count(float(_gradient_norm(_sharded_parameters(modules).values())) ** 2)
+        norm = (_gradient_norm(replicated_modules(modules).parameters()) ** 2 + sharded).sqrt()
+    nn.utils.clip_grads_with_norm_(modules.parameters(), max_norm, norm)
 
 
-def gather_state(learned: nn.ModuleDict, optimizer: Optimizer) -> tuple[State, State]:
-    """The state dicts of both, in the first process with the parts of all; every process must ask."""
-    weights, steps = learned.state_dict(), optimizer.state_dict()
-    _change(learned, optimizer, weights, steps, gather_to_rank0)
-    return weights, steps
+def gather_state(modules: nn.ModuleDict, optimizer: Optimizer) -> tuple[State, State]:
+    """Gather the state dicts of modules and optimizer.
+
+    Every process must call it.
+
+    Returns:
+        Both state dicts: in rank 0 with the shards of all processes, in the others with their own.
+    """
+    module_state, optimizer_state = modules.state_dict(), optimizer.state_dict()
+    _map_sharded_state(modules, optimizer, module_state, optimizer_state, gather_to_rank0)
+    return module_state, optimizer_state
 
 
-def load_state(learned: nn.ModuleDict, optimizer: Optimizer, weights: State, steps: State) -> None:
-    """Go on from what `gather_state` gave the first of however many processes; the dicts are changed."""
-    _change(learned, optimizer, weights, steps, _own)
-    learned.load_state_dict(weights)
-    optimizer.load_state_dict(steps)
+def load_state(modules: nn.ModuleDict, optimizer: Optimizer, module_state: State, optimizer_state: State) -> None:
+    """Load state dicts of rank 0 that `gather_state` returned, for any number of processes.
+
+    The dicts are modified.
+    """
+    _map_sharded_state(modules, optimizer, module_state, optimizer_state, _own_shard)
+    modules.load_state_dict(module_state)
+    optimizer.load_state_dict(optimizer_state)
 
 
-def _change(
-    learned: nn.ModuleDict, optimizer: Optimizer, weights: State, steps: State, change: Callable[[Tensor], Tensor]
+def _map_sharded_state(
+    modules: nn.ModuleDict,
+    optimizer: Optimizer,
+    module_state: State,
+    optimizer_state: State,
+    function: Callable[[Tensor], Tensor],
 ) -> None:
-    """Change the state dicts' rows of identities."""
-    numbered = list(chain.from_iterable(group["params"] for group in optimizer.param_groups))
-    for name, parameter in _parts(learned).items():
-        weights[name] = change(weights[name])
-        number = next(i for i, each in enumerate(numbered) if each is parameter)
-        # What an optimizer keeps of a parameter has its shape, but for a count of steps.
-        steps["state"][number] = {
-            what: change(value) if isinstance(value, Tensor) and value.ndim else value
-            for what, value in steps["state"].get(number, {}).items()
+    """Apply a function to the sharded rows of the state dicts, in place."""
+    parameters = list(chain.from_iterable(group["params"] for group in optimizer.param_groups))
+    for name, parameter in _sharded_parameters(modules).items():
+        module_state[name] = function(module_state[name])
+        index = next(i for i, each in enumerate(parameters) if each is parameter)
+        # The optimizer's state of a parameter has the shape of the parameter, except for the scalar step count.
+        optimizer_state["state"][index] = {
+            key: function(value) if isinstance(value, Tensor) and value.ndim else value
+            for key, value in optimizer_state["state"].get(index, {}).items()
         }
 
 
-def _parts(learned: nn.ModuleDict) -> dict[str, nn.Parameter]:
-    same = dict(replicated_modules(learned).named_parameters())
-    return {name: parameter for name, parameter in learned.named_parameters() if name not in same}
+def _sharded_parameters(modules: nn.ModuleDict) -> dict[str, nn.Parameter]:
+    replicated = dict(replicated_modules(modules).named_parameters())
+    return {name: parameter for name, parameter in modules.named_parameters() if name not in replicated}
 
 
-def _own(rows: Tensor) -> Tensor:
+def _own_shard(rows: Tensor) -> Tensor:
     own = shard(len(rows))
     return rows[own.start : own.stop].clone()
 
 
-def _norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+def _gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     norm: Tensor = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
     return norm

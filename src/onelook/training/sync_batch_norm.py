@@ -1,4 +1,4 @@
-"""Batch normalization over the whole batch of processes that train together (PyTorch's own needs a GPU for it)."""
+"""Synchronized batch normalization on the CPU, where torch.nn.SyncBatchNorm needs a GPU."""
 
 import torch
 from torch import Tensor, nn
@@ -6,14 +6,17 @@ from torch import Tensor, nn
 from onelook.distributed import all_reduce_count, all_reduce_sum
 
 
-class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm (Ioffe and Szegedy, ICML 2015, algorithm 1) of (n, c, ...), whose n may be 0 in some processes."""
+class SyncBatchNorm(nn.BatchNorm2d):
+    """Batch norm (Ioffe and Szegedy, ICML 2015, algorithm 1) with the statistics of the batch of all processes.
+
+    The input is (n, c, ...); n may be 0 in some processes.
+    """
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Of a vector or of a map: any shape will do."""
+        """Accept any number of dimensions."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """The same shape; in training mode with the statistics of all processes."""
+        """Normalize (n, c, ...), with running statistics in evaluation mode."""
         if not self.training:
             return super().forward(input)
         axes = [axis for axis in range(input.dim()) if axis != 1]
@@ -22,11 +25,11 @@ class SharedBatchNorm(nn.BatchNorm2d):
         mean = all_reduce_sum(input.sum(axes)) / count
         offsets = input - mean.view(shape)
         variance = all_reduce_sum(offsets.square().sum(axes)) / count
-        self._remember(mean.detach(), variance.detach() * count / (count - 1))
+        self._update_running_statistics(mean.detach(), variance.detach() * count / (count - 1))
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return offsets * scale.view(shape) + self.bias.view(shape)
 
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         assert self.num_batches_tracked is not None
         self.running_mean.lerp_(mean, self.momentum)
@@ -35,13 +38,13 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 
 def convert_sync_batch_norm(network: nn.Module) -> None:
-    """Put shared batch norms in the place of the network's own, with their parameters and statistics."""
+    """Replace the batch norms of a network by `SyncBatchNorm`, with their parameters and statistics."""
     for parent in list(network.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-                shared = SharedBatchNorm(norm.num_features, norm.eps, norm.momentum)
-                shared.weight, shared.bias = norm.weight, norm.bias
+                synced = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum)
+                synced.weight, synced.bias = norm.weight, norm.bias
                 for buffer, value in norm.named_buffers():
-                    setattr(shared, buffer, value)
-                shared.train(norm.training)
-                setattr(parent, name, shared)
+                    setattr(synced, buffer, value)
+                synced.train(norm.training)
+                setattr(parent, name, synced)

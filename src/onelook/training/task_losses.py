@@ -1,7 +1,7 @@
-"""What a batch costs: the losses of the tasks that are trained, on whole scenes and on single faces."""
+"""Losses of a training batch, by task: detection, LwF, mesh, rendered faces, identity and distillation."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -9,215 +9,214 @@ from torch import Tensor, nn
 
 from onelook.data.face_dataset import FaceBatch
 from onelook.data.scene_dataset import SceneBatch
-from onelook.distributed import all_gather, rank
+from onelook.distributed import all_gather
 from onelook.geometry.anchors import AnchorOutputs
-from onelook.losses.dense import rendering_loss
-from onelook.losses.detection import CascadeStage, anchor_losses, predicted_landmarks
+from onelook.losses.detection import CascadeStage, cascade_losses, predicted_landmarks
 from onelook.losses.distillation import distillation_loss
-from onelook.losses.identity_labels import NO_IDENTITY
 from onelook.losses.margin import CombinedMarginLoss, sample_classes
-from onelook.losses.mesh import labeled_positives, mesh_and_points_loss
+from onelook.losses.mesh import mesh_and_landmarks_loss, select_mesh_targets
+from onelook.losses.task_weights import TaskWeights
 from onelook.model.joint_network import JointNetwork
 from onelook.model.retinaface import NetworkOutput
 from onelook.settings import Settings
+from onelook.training.face_sampling import sample_landmarks, select_faces
+from onelook.training.rendered_faces import rendering_loss
+
+# Streams of the random numbers of a step.
+_LANDMARKS, _RENDERING, _CLASSES = 1, 2, 3
 
 
 class TaskLosses:
-    """The losses of detection, of recognition, or of both, by the names of their weights.
+    """The losses of the trained tasks, by the names of their weights, and their weighted sum.
 
-    Of processes that train together each sees a part of the batch, and their mean is the loss of the whole: what is
-    said of anchors is summed up by each for its own, embeddings are compared by all with all.
+    In distributed training each process computes them on its shard of the batch, scaled so that their mean over the
+    processes is the loss of the whole batch:
+
+    - losses of anchors are computed per shard;
+    - losses of embeddings are computed by every process on the embeddings of all processes.
 
     Attributes:
-        starting: the network as training starts, kept as it is; None where that finds no faces yet.
-        frozen: whether the detector stays what it was, so that nothing is computed to change it.
+        initial_network: a frozen copy of the network before training, the teacher of LwF; None where the initial
+            weights detect no faces.
+        detector_frozen: True where the detector has learning rate 0, so that its gradients are not computed.
     """
 
-    def __init__(self, network: JointNetwork, identity: nn.Module, settings: Settings, *, scenes_embed: bool) -> None:
-        """`scenes_embed`: whether the faces of scenes are embedded; not where single faces teach recognition."""
+    def __init__(
+        self,
+        network: JointNetwork,
+        identity_loss: nn.Module,
+        task_weights: TaskWeights,
+        settings: Settings,
+        *,
+        autocast: torch.autocast,
+        embed_scenes: bool,
+    ) -> None:
+        """Copy the initial network where it is a teacher.
+
+        Args:
+            network: the network to train.
+            identity_loss: maps embeddings and identities to a scalar.
+            task_weights: maps the losses to their weighted sum.
+            settings: what is trained, and the seed.
+            autocast: precision of the detector's forward pass.
+            embed_scenes: True where the faces of scenes are embedded; False where face crops train recognition.
+        """
         self.network = network
-        self.identity = identity
+        self.identity_loss = identity_loss
+        self.task_weights = task_weights
         self.settings = settings.train
         self.seed = settings.base.seed
-        self.recognizes = settings.train.tasks != "detection"
-        self.scenes_embed = scenes_embed and self.recognizes
-        start = network.settings
-        self.starting = copy.deepcopy(network).eval().requires_grad_(False) if start.starts_from_detector else None
-        self.knows_faces = start.init == "released"
-        self.frozen = self.starting is not None and self.settings.backbone_lr_mult == 0
+        self.autocast = autocast
+        self.embed_scenes = embed_scenes and settings.train.tasks != "detection"
+        self.initial_network: JointNetwork | None = None
+        if network.settings.starts_from_detector:
+            self.initial_network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.initial_network_embeds = network.settings.init == "released"
+        self.detector_frozen = self.initial_network is not None and self.settings.backbone_lr_mult == 0
 
-    def of_faces(self, batch: FaceBatch, epoch: int, step: int) -> dict[str, Tensor]:
-        """Recognition on single faces; `epoch` and `step`, both from 0, choose what is random."""
-        embeddings = self.network.embed(self._maps(batch.images), batch.landmarks.split(1))
-        everyone = all_gather(embeddings)
-        losses = {"identity": self._identity(everyone, all_gather(batch.identities), epoch, step)}
-        if batch.taught is not None:
-            losses["distil"] = distillation_loss(everyone, all_gather(batch.taught))
+    def __call__(self, scenes: SceneBatch | None, faces: FaceBatch | None, epoch: int, batch: int) -> dict[str, Tensor]:
+        """Compute the losses of scenes and face crops, and as `total` their weighted sum.
+
+        Args:
+            scenes: None where training is on face crops alone.
+            faces: None where training is on scenes alone.
+            epoch: counted from 0; with `batch` it seeds the random numbers.
+            batch: its number within the epoch, from 0.
+        """
+        losses: dict[str, Tensor] = {}
+        if scenes is not None:
+            losses |= self.scene_losses(scenes, epoch, batch)
+        if faces is not None:
+            losses |= self.face_losses(faces, epoch, batch)
+        return losses | {"total": self.task_weights(losses)}
+
+    def face_losses(self, batch: FaceBatch, epoch: int, number: int) -> dict[str, Tensor]:
+        """Compute the recognition losses of face crops; `epoch` and `number` seed the random numbers."""
+        embeddings = all_gather(self.network.embed(self._feature_maps(batch.images), batch.landmarks.split(1)))
+        losses = {"identity": self._identity_loss(embeddings, all_gather(batch.identities), epoch, number)}
+        if batch.teacher_embeddings is not None:
+            losses["distillation"] = distillation_loss(embeddings, all_gather(batch.teacher_embeddings))
         return losses
 
-    def of_scenes(self, batch: SceneBatch, epoch: int, step: int) -> dict[str, Tensor]:
-        """The trained tasks on scenes; `epoch` and `step`, both from 0, choose what is random."""
+    def scene_losses(self, batch: SceneBatch, epoch: int, number: int) -> dict[str, Tensor]:
+        """Compute the losses of the trained tasks on scenes; `epoch` and `number` seed the random numbers."""
+        landmarks_rng = self._rng(epoch, number, _LANDMARKS)
         if self.settings.tasks == "recognition":
-            landmarks, wanted = self._faces_to_embed(batch, self._points(batch, epoch, step))
-            return self._recognition(self._maps(batch.images), None, batch, landmarks, wanted, epoch, step)
-        images = batch.images.contiguous(memory_format=torch.channels_last)
-        with torch.set_grad_enabled(not self.frozen):
-            shared = self._pass(self.network, images)
-        anchors = self.network.detector.anchors(*batch.images.shape[2:])
-        start = None
-        if self.starting is not None:
-            with torch.no_grad():
-                start = shared if self.frozen else self._pass(self.starting, images)
-        stages = self._stages(shared, anchors)
-        losses, matches = anchor_losses(
+            landmarks = sample_landmarks(batch, self.settings, epoch, landmarks_rng)
+            return self._recognition_losses(self._feature_maps(batch.images), None, batch, landmarks, epoch, number)
+        outputs, initial_outputs = self._forward(batch.images)
+        anchors = self.network.detector.make_anchors(*batch.images.shape[2:])
+        stages = self._cascade_stages(outputs, anchors)
+        losses, matches = cascade_losses(
             stages,
-            None if start is None else [stage.outputs for stage in self._stages(start, anchors)],
+            None
+            if initial_outputs is None
+            else [stage.outputs for stage in self._cascade_stages(initial_outputs, anchors)],
             batch.boxes,
             batch.landmarks,
             self.settings.matching.negatives_per_positive,
             batch.ignored,
         )
+        last_anchors = stages[-1].anchors
         if self.network.mesh is not None and batch.meshes is not None:
-            images_of, rows, wanted_meshes = labeled_positives(matches, batch.meshes, stages[-1].anchors)
-            losses["mesh"] = mesh_and_points_loss(self.network.mesh(shared.features, images_of, rows), wanted_meshes)
+            images, rows, target = select_mesh_targets(matches, batch.meshes, last_anchors)
+            losses["mesh"] = mesh_and_landmarks_loss(self.network.mesh(outputs.head_features, images, rows), target)
         if self.network.dense is not None:
-            rng = np.random.default_rng([self.seed, epoch, step, 2])
+            rng = self._rng(epoch, number, _RENDERING)
             losses["pixel"] = rendering_loss(
-                self.network.dense, shared.features, shared.anchors, stages[-1].anchors, matches, batch, rng
+                self.network.dense, outputs.head_features, outputs.anchor_outputs, last_anchors, matches, batch, rng
             )
-        if not self.scenes_embed:
+        if not self.embed_scenes:
             return losses
 
-        def predicted(image: int, labeled: Tensor) -> Tensor:
-            return predicted_landmarks(shared.anchors, image, stages[-1].anchors[image], matches[image], labeled)
+        def predict(image: int, labeled: Tensor) -> Tensor:
+            return predicted_landmarks(outputs.anchor_outputs, image, last_anchors[image], matches[image], labeled)
 
-        landmarks, wanted = self._faces_to_embed(batch, self._points(batch, epoch, step, predicted))
-        starting_maps = None if start is None else start.maps
-        return losses | self._recognition(shared.maps, starting_maps, batch, landmarks, wanted, epoch, step)
+        landmarks = sample_landmarks(batch, self.settings, epoch, landmarks_rng, predict)
+        initial_maps = None if initial_outputs is None else initial_outputs.feature_maps
+        return losses | self._recognition_losses(outputs.feature_maps, initial_maps, batch, landmarks, epoch, number)
 
-    def _stages(self, shared: NetworkOutput, anchors: Tensor) -> list[CascadeStage]:
-        """The heads' outputs with what each starts from and is matched by; two of a cascade."""
-        matching = self.settings.matching
-        if shared.first is None:
-            return [CascadeStage(shared.anchors, shared.starts(anchors), matching)]
-        return [
-            CascadeStage(shared.first, anchors, matching.cascade.first),
-            CascadeStage(shared.anchors, shared.starts(anchors), matching.cascade.second),
-        ]
+    def _rng(self, epoch: int, number: int, stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, epoch, number, stream])
 
-    def _maps(self, images: Tensor) -> list[Tensor]:
-        with torch.set_grad_enabled(not self.frozen), self._precision():
-            maps = self.network.detector.shared_maps(images.contiguous(memory_format=torch.channels_last))
-        return _floats(maps)
+    def _forward(self, images: Tensor) -> tuple[NetworkOutput, NetworkOutput | None]:
+        """Return the outputs of the network, and those of the initial network if there is one."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.set_grad_enabled(not self.detector_frozen):
+            outputs = self._run_network(self.network, images)
+        if self.initial_network is None:
+            return outputs, None
+        if self.detector_frozen:
+            return outputs, outputs
+        with torch.no_grad():
+            return outputs, self._run_network(self.initial_network, images)
 
-    def _pass(self, network: JointNetwork, images: Tensor) -> NetworkOutput:
-        with self._precision():
-            told: NetworkOutput = network(images)
+    def _run_network(self, network: JointNetwork, images: Tensor) -> NetworkOutput:
+        with self.autocast:
+            outputs: NetworkOutput = network(images)
         return NetworkOutput(
-            anchors=AnchorOutputs(*_floats(told.anchors)),
-            maps=_floats(told.maps),
-            features=_floats(told.features),
-            first=None if told.first is None else AnchorOutputs(*_floats(told.first)),
+            anchor_outputs=AnchorOutputs(*_to_float32(outputs.anchor_outputs)),
+            feature_maps=_to_float32(outputs.feature_maps),
+            head_features=_to_float32(outputs.head_features),
+            first_stage=None if outputs.first_stage is None else AnchorOutputs(*_to_float32(outputs.first_stage)),
         )
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16")
+    def _feature_maps(self, images: Tensor) -> list[Tensor]:
+        """Compute the maps that faces are embedded from, without the detection heads."""
+        with torch.set_grad_enabled(not self.detector_frozen), self.autocast:
+            maps = self.network.detector.extract_feature_maps(images.contiguous(memory_format=torch.channels_last))
+        return _to_float32(maps)
 
-    def _recognition(
+    def _cascade_stages(self, outputs: NetworkOutput, anchors: Tensor) -> list[CascadeStage]:
+        """Pair the outputs of one or two stages with their anchors and thresholds."""
+        matching = self.settings.matching
+        if outputs.first_stage is None:
+            return [CascadeStage(outputs.anchor_outputs, outputs.reference_boxes(anchors), matching)]
+        return [
+            CascadeStage(outputs.first_stage, anchors, matching.cascade.first),
+            CascadeStage(outputs.anchor_outputs, outputs.reference_boxes(anchors), matching.cascade.second),
+        ]
+
+    def _recognition_losses(
         self,
         maps: list[Tensor],
-        starting_maps: list[Tensor] | None,
+        initial_maps: list[Tensor] | None,
         batch: SceneBatch,
         landmarks: list[Tensor],
-        wanted: list[Tensor],
         epoch: int,
-        step: int,
+        number: int,
     ) -> dict[str, Tensor]:
-        """Identity, and what a teacher says of the faces; without one, what the released weights said of them.
-
-        What those know of faces is to be kept, as what they know of where faces are.
-        """
-        identities = all_gather(torch.cat([who[mask] for who, mask in zip(batch.identities, wanted, strict=True)]))
-        if len(identities) < 2:  # batch statistics need two faces
+        """Compute the identity loss, and the distillation from the teacher or else from the released weights."""
+        masks = select_faces(batch, self.settings)
+        landmarks = [points[mask] for points, mask in zip(landmarks, masks, strict=True)]
+        identities = all_gather(_select_rows(batch.identities, masks))
+        if len(identities) < 2:  # batch norm needs two faces
             return {"identity": maps[0].sum() * 0}
         embeddings = all_gather(self.network.embed(maps, landmarks))
-        losses = {"identity": self._identity(embeddings, identities, epoch, step)}
-        if batch.taught is not None:
-            taught = torch.cat([rows[mask] for rows, mask in zip(batch.taught, wanted, strict=True)])
-            losses["distil"] = distillation_loss(embeddings, all_gather(taught))
-        elif self.starting is not None and self.knows_faces and starting_maps is not None:
+        losses = {"identity": self._identity_loss(embeddings, identities, epoch, number)}
+        if batch.teacher_embeddings is not None:
+            target = _select_rows(batch.teacher_embeddings, masks)
+            losses["distillation"] = distillation_loss(embeddings, all_gather(target))
+        elif self.initial_network is not None and self.initial_network_embeds and initial_maps is not None:
             with torch.no_grad():
-                known = self.starting.embed(starting_maps, landmarks)
-            losses["distil"] = distillation_loss(embeddings, all_gather(known))
+                target = self.initial_network.embed(initial_maps, landmarks)
+            losses["distillation"] = distillation_loss(embeddings, all_gather(target))
         return losses
 
-    def _identity(self, embeddings: Tensor, identities: Tensor, epoch: int, step: int) -> Tensor:
-        """The identity loss of the faces of all processes."""
-        asked = [embeddings, identities]
-        if isinstance(self.identity, CombinedMarginLoss) and self.settings.identity.sampled_class_fraction < 1:
-            rng = np.random.default_rng([self.seed, epoch, step, 3])
-            asked.append(
-                sample_classes(identities, self.identity.identities, self.settings.identity.sampled_class_fraction, rng)
-            )
-        told: Tensor = self.identity(*asked)
-        return told
-
-    def _points(
-        self, batch: SceneBatch, epoch: int, step: int, predicted: Callable[[int, Tensor], Tensor] | None = None
-    ) -> list[Tensor]:
-        """Landmarks to sample each image's faces at (n, 5, 2): labeled ones with noise.
-
-        Where the network predicts them too, a growing share of the faces is sampled there: training sees what inference
-        will. `predicted` takes an image's number and the labeled landmarks, which it gives back for faces not found.
-        """
-        rng = np.random.default_rng([self.seed, epoch, step, 1])
-        augment = self.settings.augment
-        share = augment.predicted_landmark_fraction * epoch / max(1, self.settings.epochs - 1)
-        # The draws of the images of earlier processes come first.
-        counts = all_gather(torch.tensor([len(labeled) for labeled in batch.landmarks])).tolist()
-        first = all_gather(torch.tensor([len(batch.landmarks)]))[: rank()].sum()
-        draws = [_draws(count, rng, predicted is not None) for count in counts][int(first) :]
-        chosen = []
-        for image, (boxes, labeled) in enumerate(zip(batch.boxes, batch.landmarks, strict=True)):
-            noise, chance = draws[image]
-            points = labeled + noise * augment.landmark_jitter * _sizes(boxes)[:, None, None]
-            if predicted is not None:
-                guess = chance < share
-                points = torch.where(guess[:, None, None], predicted(image, points), points)
-            chosen.append(points)
-        return chosen
-
-    def _faces_to_embed(self, batch: SceneBatch, points: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Of each image the landmarks to embed at, and which of its faces those are.
-
-        Faces need landmarks, and somebody who knows them: a name, a teacher, or a loss that learns from strangers.
-        """
-        augment = self.settings.augment
-        chosen, masks = [], []
-        for image, (boxes, labeled, who) in enumerate(zip(batch.boxes, batch.landmarks, batch.identities, strict=True)):
-            wanted = who != NO_IDENTITY
-            if batch.taught is not None:
-                wanted |= batch.taught[image].isfinite().all(-1)
-            if self.settings.identity.uses_unlabeled_faces:
-                # A face that is cut off or too small may be a person's who lost the name by it: it is no stranger.
-                whole = ((labeled >= 0) & (labeled <= augment.crop_size)).all(-1).all(-1)
-                wanted |= whole & (_sizes(boxes) >= augment.min_identity_size)
-            wanted &= labeled.isfinite().all(-1).all(-1)
-            chosen.append(points[image][wanted])
-            masks.append(wanted)
-        return chosen, masks
+    def _identity_loss(self, embeddings: Tensor, identities: Tensor, epoch: int, number: int) -> Tensor:
+        """Compute the identity loss of the faces of all processes."""
+        fraction = self.settings.identity.sampled_class_fraction
+        classes = []
+        if isinstance(self.identity_loss, CombinedMarginLoss) and fraction < 1:
+            rng = self._rng(epoch, number, _CLASSES)
+            classes = [sample_classes(identities, self.identity_loss.identities, fraction, rng)]
+        loss: Tensor = self.identity_loss(embeddings, identities, *classes)
+        return loss
 
 
-def _floats(tensors: Iterable[Tensor]) -> list[Tensor]:
+def _to_float32(tensors: Iterable[Tensor]) -> list[Tensor]:
     return [tensor.float() for tensor in tensors]
 
 
-def _draws(count: int, rng: np.random.Generator, guessing: bool) -> tuple[Tensor, Tensor]:
-    """The noise (n, 5, 2) on the landmarks of an image's faces and, where some are guessed, their chances (n,)."""
-    noise = rng.standard_normal((count, 5, 2), np.float32)
-    return torch.from_numpy(noise), torch.from_numpy(rng.random(count if guessing else 0))
-
-
-def _sizes(boxes: Tensor) -> Tensor:
-    """Face sizes (n,) of boxes (n, 4): the square root of the area."""
-    return (boxes[:, 2:] - boxes[:, :2]).prod(1).clip(min=0).sqrt()
+def _select_rows(tensors: Iterable[Tensor], masks: Iterable[Tensor]) -> Tensor:
+    return torch.cat([rows[mask] for rows, mask in zip(tensors, masks, strict=True)])

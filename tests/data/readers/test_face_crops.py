@@ -24,7 +24,7 @@ def sets(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_crop_is_copied_as_it_is_and_trains_without_a_name(sets: Path, tmp_path: Path) -> None:
+def test_crop_is_copied_byte_for_byte_and_has_no_identity(sets: Path, tmp_path: Path) -> None:
     (scene,) = write_extra_faces(tmp_path / "out", ExtraFacesSettings(path=str(sets)))
     assert (scene.width, scene.height, scene.split, scene.role) == (40, 48, "train", "crop")
     assert (tmp_path / "out" / scene.image).read_bytes() == (sets / "films/images/7/a.jpg").read_bytes()
@@ -34,20 +34,20 @@ def test_a_crop_is_copied_as_it_is_and_trains_without_a_name(sets: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("line", "wanted"),
+    ("line", "message"),
     [
         (f"7/b.jpg,{ROW}", "b.jpg: missing or damaged"),
         (f"../../../secret.jpg,{ROW}", "leaves the data folder"),
         ("7/a.jpg,1,2", "a line is damaged"),
     ],
 )
-def test_a_bad_line_is_told(sets: Path, tmp_path: Path, line: str, wanted: str) -> None:
+def test_invalid_line_raises_data_error(sets: Path, tmp_path: Path, line: str, message: str) -> None:
     (sets / "films/faces.csv").write_text(f"{HEADER}\n{line}\n")
-    with pytest.raises(OnelookError, match=wanted) as caught:
+    with pytest.raises(OnelookError, match=message) as caught:
         list(write_extra_faces(tmp_path / "out", ExtraFacesSettings(path=str(sets))))
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_sets_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"prepare\.extra\.path"):
+def test_folder_without_sets_raises_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"prepare\.extra_faces\.path"):
         list(write_extra_faces(tmp_path / "out", ExtraFacesSettings(path=str(tmp_path))))

@@ -1,5 +1,3 @@
-"""The reader of a user's own photos, with the layouts users have."""
-
 import unicodedata
 from pathlib import Path
 
@@ -17,8 +15,8 @@ def add_photo(path: Path, seed: int, shape: tuple[int, int] = (40, 30)) -> None:
     write_image(path, np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8))
 
 
-def settings(root: Path, minimum: int = 2, longest_side: int = 1024) -> FolderSettings:
-    return FolderSettings(path=str(root), minimum_photos=minimum, longest_side=longest_side)
+def settings(root: Path, min_images: int = 2, longest_side: int = 1024) -> FolderSettings:
+    return FolderSettings(path=str(root), min_images=min_images, longest_side=longest_side)
 
 
 @pytest.fixture
@@ -28,9 +26,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def test_people_and_photos_come_in_the_order_of_their_names(root: Path) -> None:
-    reading = read_folder(settings(root))
-    assert [(p.identity, p.source) for p in reading.portraits] == [
+def test_images_are_ordered_by_person_and_file_name(root: Path) -> None:
+    dataset = read_folder(settings(root))
+    assert [(p.identity, p.source) for p in dataset.images] == [
         ("anna lena", "anna lena/a.png"),
         ("anna lena", "anna lena/b.png"),
         ("zoe", "zoe/10.jpg"),
@@ -38,63 +36,63 @@ def test_people_and_photos_come_in_the_order_of_their_names(root: Path) -> None:
     ]
 
 
-def test_hidden_files_and_files_beside_the_people_are_ignored(root: Path) -> None:
+def test_hidden_files_and_files_outside_the_people_are_ignored(root: Path) -> None:
     (root / ".DS_Store").write_bytes(b"x")
     (root / "zoe" / ".thumbnail.jpg").write_bytes(b"x")
     (root / ".git").mkdir()
     (root / "readme.txt").write_text("about")
-    assert len(read_folder(settings(root)).portraits) == 4
+    assert len(read_folder(settings(root)).images) == 4
 
 
-def test_names_are_composed_unicode(root: Path) -> None:
+def test_names_are_normalized_to_composed_unicode(root: Path) -> None:
     stored = unicodedata.normalize("NFD", "José")
     for i in (7, 8):
         add_photo(root / stored / f"{i}.png", i)
-    assert "José" in {portrait.identity for portrait in read_folder(settings(root)).portraits}
+    assert "José" in {image.identity for image in read_folder(settings(root)).images}
 
 
-def test_large_photos_are_scaled_down_small_ones_kept(root: Path) -> None:
+def test_only_large_photos_are_scaled_down(root: Path) -> None:
     add_photo(root / "zoe" / "wide.png", 9, (100, 400))
-    portraits = {p.source: p for p in read_folder(settings(root, longest_side=200)).portraits}
-    assert portraits["zoe/wide.png"].read().shape == (50, 200, 3)
-    assert portraits["zoe/2.png"].read().shape == (40, 30, 3)
+    images = {p.source: p for p in read_folder(settings(root, longest_side=200)).images}
+    assert images["zoe/wide.png"].read().shape == (50, 200, 3)
+    assert images["zoe/2.png"].read().shape == (40, 30, 3)
 
 
-def test_copies_of_a_photo_are_left_out_and_told(root: Path) -> None:
+def test_duplicate_photos_are_skipped_and_reported(root: Path) -> None:
     (root / "zoe" / "copy.jpg").write_bytes((root / "zoe" / "10.jpg").read_bytes())
-    reading = read_folder(settings(root))
-    assert len(reading.portraits) == 4
-    assert reading.left_out == (f"{root}/zoe/copy.jpg: left out, a copy of {root}/zoe/10.jpg",)
+    dataset = read_folder(settings(root))
+    assert len(dataset.images) == 4
+    assert dataset.skipped == (f"{root}/zoe/copy.jpg: skipped, a duplicate of {root}/zoe/10.jpg",)
     (root / "zoe" / "2.png").unlink()
     with pytest.raises(DataError, match="zoe: 1 usable photo, fewer than"):
         read_folder(settings(root))
 
 
-def test_one_photo_under_two_people_is_an_error(root: Path) -> None:
+def test_same_photo_of_two_people_raises_data_error(root: Path) -> None:
     (root / "anna lena" / "z.jpg").write_bytes((root / "zoe" / "10.jpg").read_bytes())
     with pytest.raises(DataError, match=r"the same photo as .* of another person"):
         read_folder(settings(root))
 
 
-def test_a_missing_or_empty_folder_and_a_person_without_photos_are_errors(root: Path, tmp_path: Path) -> None:
+def test_missing_or_empty_folder_and_person_without_photos_raise_data_error(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent: no such folder; set prepare\.folder\.path"):
         read_folder(settings(tmp_path / "absent"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty; it must hold a directory per person"):
+    with pytest.raises(DataError, match="empty; it must hold a directory of photos per person"):
         read_folder(settings(tmp_path / "empty"))
     (root / "bob").mkdir()
-    with pytest.raises(DataError, match="bob: no photo"):
-        read_folder(settings(root, minimum=1))
+    with pytest.raises(DataError, match="bob: no usable photo"):
+        read_folder(settings(root, min_images=1))
 
 
-def test_a_person_with_one_photo_is_an_error_unless_allowed(root: Path) -> None:
+def test_person_with_fewer_than_min_images_raises_data_error(root: Path) -> None:
     add_photo(root / "bob" / "1.png", 11)
-    with pytest.raises(DataError, match=r"bob: 1 usable photo, fewer than prepare\.folder\.minimum_photos = 2"):
+    with pytest.raises(DataError, match=r"bob: 1 usable photo, fewer than prepare\.folder\.min_images = 2"):
         read_folder(settings(root))
-    assert len(read_folder(settings(root, minimum=1)).portraits) == 5
+    assert len(read_folder(settings(root, min_images=1)).images) == 5
 
 
-def test_links_out_of_the_folder_are_refused_links_within_are_not(root: Path, tmp_path: Path) -> None:
+def test_links_outside_the_folder_are_refused(root: Path, tmp_path: Path) -> None:
     add_photo(tmp_path / "secret.png", 12)
     link = root / "zoe" / "link.png"
     link.symlink_to(tmp_path / "secret.png")
@@ -111,7 +109,7 @@ def test_links_out_of_the_folder_are_refused_links_within_are_not(root: Path, tm
         read_folder(settings(root))
 
 
-def test_a_folder_inside_a_persons_folder_is_not_silently_lost(root: Path) -> None:
+def test_folder_inside_a_persons_folder_raises_data_error(root: Path) -> None:
     add_photo(root / "zoe" / "2019" / "1.png", 14)
     with pytest.raises(DataError, match="a folder inside a person's folder"):
         read_folder(settings(root))

@@ -1,5 +1,3 @@
-"""The reader of InsightFace's record files, on files packed here byte by byte."""
-
 import gc
 import io
 import struct
@@ -12,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from onelook.data.readers.recordio import RecordIOReader, decode_embedded_image, read_recordio
+from onelook.data.readers.recordio import Record, RecordIOReader, decode_embedded_image, read_recordio
 from onelook.errors import DataError, PhotoError
 
 MAGIC = b"\x0a\x23\xd7\xce"
@@ -23,24 +21,27 @@ def part(flag: int, data: bytes) -> bytes:
 
 
 def packed(content: bytes) -> bytes:
-    """A record as MXNet's writer makes it: cut at each magic number that stands at a multiple of 4."""
+    """Pack a record like MXNet's writer.
+
+    Split at each magic number at a multiple of 4.
+    """
     pieces, start = [], 0
-    for place in range(0, len(content) - 3, 4):
-        if content[place : place + 4] == MAGIC:
-            pieces.append(content[start:place])
-            start = place + 4
+    for offset in range(0, len(content) - 3, 4):
+        if content[offset : offset + 4] == MAGIC:
+            pieces.append(content[start:offset])
+            start = offset + 4
     pieces.append(content[start:])
     if len(pieces) == 1:
         return part(0, content)
     return part(1, pieces[0]) + b"".join(part(2, p) for p in pieces[1:-1]) + part(3, pieces[-1])
 
 
-def record(labels: float | list[float], number: int, photo: bytes = b"") -> bytes:
+def record(labels: float | list[float], number: int, encoded: bytes = b"") -> bytes:
     if isinstance(labels, list):
         head = struct.pack("<IfQQ", len(labels), 0, number, 0) + struct.pack(f"<{len(labels)}f", *labels)
     else:
         head = struct.pack("<IfQQ", 0, labels, number, 0)
-    return packed(head + photo)
+    return packed(head + encoded)
 
 
 def color(number: int) -> np.ndarray:
@@ -65,10 +66,13 @@ def write(folder: Path, records: dict[int, bytes]) -> tuple[Path, Path]:
     return folder / "train.rec", folder / "train.idx"
 
 
-def small_set(photo: bytes | None = None) -> dict[int, bytes]:
-    """Person 0 with photos 1 and 2, person 1 with photo 3; records 4 and 5 are theirs."""
-    photos = {n: record([float(n == 3), 0.0], n, photo or jpeg(n)) for n in (1, 2, 3)}
-    return {0: record([4, 6], 0), **photos, 4: record([1, 3], 4), 5: record([3, 4], 5)}
+def small_set(encoded: bytes | None = None) -> dict[int, bytes]:
+    """Make identity 0 with images 1 and 2, identity 1 with image 3.
+
+    And their records 4 and 5.
+    """
+    images = {n: record([float(n == 3), 0.0], n, encoded or jpeg(n)) for n in (1, 2, 3)}
+    return {0: record([4, 6], 0), **images, 4: record([1, 3], 4), 5: record([3, 4], 5)}
 
 
 @pytest.fixture
@@ -76,148 +80,138 @@ def paths(tmp_path: Path) -> tuple[Path, Path]:
     return write(tmp_path, small_set())
 
 
-def test_random_access_by_the_index(paths: tuple[Path, Path]) -> None:
-    with RecordIOReader(*paths) as reader:
-        assert reader.keys.tolist() == [1, 2, 3] and reader.people.tolist() == [4, 5]
-        third = reader.read(3)
-        assert (third.identity, third.number, third.labels.tolist()) == (1, 3, [1, 0])
-        image = third.image()
-        assert image.shape == (8, 6, 3) and image.dtype == np.uint8
-        assert np.abs(image.astype(int) - color(3)).max() <= 6  # RGB, within JPEG's error
-        assert reader.photos_of(4) == range(1, 3) and reader.photos_of(5) == range(3, 4)
-        assert reader.read(1).identity == 0
+def read_all(paths: tuple[Path, Path]) -> list[Record]:
+    reader = RecordIOReader(*paths)
+    return [reader.read(key) for key in reader.keys.tolist()]
 
 
-def test_a_reading_names_people_and_records_and_decodes_on_demand(tmp_path: Path) -> None:
+def test_records_are_read_by_key(paths: tuple[Path, Path]) -> None:
+    reader = RecordIOReader(*paths)
+    assert reader.keys.tolist() == [1, 2, 3]
+    third = reader.read(3)
+    assert (third.identity, third.labels.tolist()) == (1, [1, 0])
+    image = third.image()
+    assert image.shape == (8, 6, 3) and image.dtype == np.uint8
+    assert np.abs(image.astype(int) - color(3)).max() <= 6  # RGB, within JPEG's error
+    assert reader.read(1).identity == 0
+
+
+def test_read_recordio_returns_identities_and_decodes_on_access(tmp_path: Path) -> None:
     records = small_set()
     records[2] = record([0.0, 0.0], 2, b"no photo")
     write(tmp_path, records)
-    reading = read_recordio(tmp_path)
-    assert reading.official is None and reading.left_out == ()
-    assert [(p.identity, p.source) for p in reading.portraits] == [
+    dataset = read_recordio(tmp_path)
+    assert dataset.official_splits is None and dataset.skipped == ()
+    assert [(p.identity, p.source) for p in dataset.images] == [
         ("record-0", "train.rec, record 1"),
         ("record-0", "train.rec, record 2"),
         ("record-1", "train.rec, record 3"),
     ]
-    first, second, third = reading.portraits
+    first, second, third = dataset.images
     assert np.abs(third.read().astype(int) - color(3)).max() <= 6
-    assert first.where == f"{tmp_path}/train.rec, record 1"
-    with pytest.raises(PhotoError, match=r"train\.rec, byte \d+: no JPEG or PNG photo"):
+    assert first.location == f"{tmp_path}/train.rec, record 1"
+    with pytest.raises(PhotoError, match=r"train\.rec, byte \d+: no JPEG or PNG image"):
         second.read()
 
 
-def test_one_file_is_open_however_many_photos_and_none_after_them(paths: tuple[Path, Path]) -> None:
+def test_images_share_one_open_file_that_is_closed_with_them(paths: tuple[Path, Path]) -> None:
     def opened() -> int:
         return sum(link.exists() and link.resolve() == paths[0].resolve() for link in Path("/proc/self/fd").iterdir())
 
-    reading = read_recordio(paths[0].parent)
-    for portrait in reading.portraits:
-        portrait.read()
+    dataset = read_recordio(paths[0].parent)
+    for image in dataset.images:
+        image.read()
     assert opened() == 1
-    del reading, portrait
+    del dataset, image
     gc.collect()
     assert opened() == 0
 
 
-def test_a_folder_without_both_files_or_without_photos_is_told(paths: tuple[Path, Path], tmp_path: Path) -> None:
+def test_missing_files_and_sets_without_images_raise_data_error(paths: tuple[Path, Path], tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
     write(folder, {0: record([1.0, 1.0], 0)})
-    with pytest.raises(DataError, match=r"train\.rec: no photo in it"):
+    with pytest.raises(DataError, match=r"train\.rec: no image in it"):
         read_recordio(folder)
     for path in reversed(paths):
         path.unlink()
-        with pytest.raises(DataError, match=rf"{path.name}: no such file; prepare\.record\.path must be") as caught:
+        with pytest.raises(DataError, match=rf"{path.name}: no such file; prepare\.recordio\.path must be") as caught:
             read_recordio(path.parent)
         assert "\n" not in str(caught.value)
 
 
-def test_sequential_without_an_index(paths: tuple[Path, Path]) -> None:
-    with RecordIOReader(paths[0]) as reader:
-        assert [(r.number, r.identity) for r in reader] == [(1, 0), (2, 0), (3, 1)]
-        assert [r.number for r in reader] == [1, 2, 3]  # a second time
-        assert len(reader.keys) == 0
-        with pytest.raises(DataError, match=r"record 1 needs an index, the file train\.idx"):
-            reader.read(1)
-
-
-def test_record_0_may_stand_last(tmp_path: Path) -> None:
+def test_record_0_may_be_last_in_the_file(tmp_path: Path) -> None:
     records = small_set()
     records[0] = records.pop(0)
-    rec, idx = write(tmp_path, records)
-    with RecordIOReader(rec, idx) as reader:
-        assert reader.keys.tolist() == [1, 2, 3] and [r.number for r in reader] == [1, 2, 3]
-    with RecordIOReader(rec) as reader:
-        assert [r.number for r in reader] == [1, 2, 3]
-    rec.write_bytes(rec.read_bytes()[: -len(records[0])])
-    with RecordIOReader(rec) as reader, pytest.raises(DataError, match="5 records, 4 by"):
-        list(reader)
+    assert [found.identity for found in read_all(write(tmp_path, records))] == [0, 0, 1]
 
 
-def test_a_set_without_record_0_is_all_photos_with_one_label_each(tmp_path: Path) -> None:
-    rec, idx = write(tmp_path, {0: record(7.0, 0, jpeg(0)), 9: record(8.0, 9, jpeg(1))})
-    with RecordIOReader(rec, idx) as reader:
-        assert reader.keys.tolist() == [0, 9] and reader.people.tolist() == []
-        assert [r.identity for r in reader] == [7, 8] == [reader.read(0).identity, reader.read(9).identity]
+def test_set_without_a_header_record_has_images_only(tmp_path: Path) -> None:
+    paths = write(tmp_path, {0: record(7.0, 0, jpeg(0)), 9: record(8.0, 9, jpeg(1))})
+    assert RecordIOReader(*paths).keys.tolist() == [0, 9]
+    assert [found.identity for found in read_all(paths)] == [7, 8]
 
 
-def test_parts_are_joined_with_the_magic_number_that_cut_them(tmp_path: Path) -> None:
+def test_parts_are_joined_with_the_magic_number(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     for tail in (MAGIC, MAGIC * 3 + b"xy", b"abcd" + MAGIC + b"e" + MAGIC):
-        photo = png(image)
-        photo += bytes(-len(photo) % 4) + tail
-        rec, _ = write(tmp_path, {0: record(0.0, 0, photo)})
-        assert rec.read_bytes().count(MAGIC) > 1
-        with RecordIOReader(rec) as reader:
-            (only,) = reader
-        assert only.photo == photo
-        np.testing.assert_array_equal(only.image(), image)
+        encoded = png(image)
+        encoded += bytes(-len(encoded) % 4) + tail
+        paths = write(tmp_path, {0: record(0.0, 0, encoded)})
+        assert paths[0].read_bytes().count(MAGIC) > 1
+        (found,) = read_all(paths)
+        assert found.encoded == encoded
+        np.testing.assert_array_equal(found.image(), image)
 
 
-@pytest.mark.parametrize("indexed", [True, False])
-def test_a_file_truncated_at_any_byte_is_told(tmp_path: Path, indexed: bool) -> None:
-    rec, idx = write(tmp_path, small_set(photo=b"photo" + bytes(3) + MAGIC + b"end"))
-    whole = rec.read_bytes()
-    for length in range(len(whole)):
-        rec.write_bytes(whole[:length])
-        with (
-            pytest.raises(DataError, match=r"train\.rec") as caught,
-            RecordIOReader(rec, idx if indexed else None) as reader,
-        ):
-            list(reader)
+def test_file_truncated_at_any_byte_raises_data_error(tmp_path: Path) -> None:
+    paths = write(tmp_path, small_set(encoded=b"image" + bytes(3) + MAGIC + b"end"))
+    complete = paths[0].read_bytes()
+    for length in range(len(complete)):
+        paths[0].write_bytes(complete[:length])
+        with pytest.raises(DataError, match=r"train\.rec") as caught:
+            read_all(paths)
         assert "\n" not in str(caught.value)
 
 
-def test_damage_is_told_with_the_offset(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (b"\0" * 8, "byte 36: no record, although"),
+        (part(2, b"middle first"), "byte 36: no record, although"),
+        (part(1, b"starting") + part(1, b"again"), "byte 52: no record, although"),
+        (MAGIC + struct.pack("<I", 2**29 - 1), "byte 44: the file ends inside a record"),
+        (part(0, b"abc"), "byte 36: a record of 3 bytes, too short"),
+        (part(0, struct.pack("<IfQQ", 2**32 - 1, 0, 0, 0)), "byte 36: 4294967295 labels in a record of 24 bytes"),
+    ],
+)
+def test_damaged_record_is_reported_with_its_offset(tmp_path: Path, damage: bytes, message: str) -> None:
     first = record(0.0, 0, b"1234")
-    cases = {
-        "byte 36: no record where one should be": b"\0" * 8,
-        "byte 36: no record where": part(2, b"middle first"),
-        "byte 52: no record where": part(1, b"starting") + part(1, b"again"),
-        "byte 44: the file ends inside a record": MAGIC + struct.pack("<I", 2**29 - 1),
-        "byte 36: a record of 3 bytes, too short": part(0, b"abc"),
-        "byte 36: 4294967295 labels in a record of 24 bytes": part(0, struct.pack("<IfQQ", 2**32 - 1, 0, 0, 0)),
-        "byte 36: neither a photo nor": record([1.0, 2.0, 3.0], 1),
-        "byte 36: neither a photo nor the two keys": record([1.5, 2.0], 1),
-        "byte 36: neither a photo nor the two": record([float("nan"), 2.0], 1),
-        "byte 36: keys 5 to 2 are no range": record([5.0, 2.0], 1),
-    }
     assert len(first) == 36
-    for message, damage in cases.items():
-        rec = tmp_path / "train.rec"
-        rec.write_bytes(first + damage)
-        with RecordIOReader(rec) as reader, pytest.raises(DataError, match=message):
-            list(reader)
+    with pytest.raises(DataError, match=message):
+        RecordIOReader(*write(tmp_path, {0: first, 1: damage}))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1.0, 2.0, 3.0], "neither an image nor two keys"),
+        ([1.5, 2.0], "neither an image nor two keys"),
+        ([float("nan"), 2.0], "neither an image nor two keys"),
+        ([5.0, 2.0], "keys 5 to 2 are not a range"),
+    ],
+)
+def test_invalid_header_record_raises_data_error(tmp_path: Path, labels: list[float], message: str) -> None:
+    paths = write(tmp_path, {1: record(0.0, 1, b"1234"), 0: record(labels, 0)})
+    with pytest.raises(DataError, match=f"byte 36: {message}"):
+        RecordIOReader(*paths)
 
 
 @pytest.mark.parametrize("label", [-1.0, 0.5, float("nan"), float("inf")])
-def test_a_label_that_is_no_person_is_told(tmp_path: Path, label: float) -> None:
-    rec, _ = write(tmp_path, {0: record(label, 0, b"x")})
-    with (
-        RecordIOReader(rec) as reader,
-        pytest.raises(DataError, match=r"byte 0: label .* is not the number of a person"),
-    ):
-        _ = next(iter(reader)).identity
+def test_invalid_identity_label_raises_data_error(tmp_path: Path, label: float) -> None:
+    (found,) = read_all(write(tmp_path, {0: record(label, 0, b"x")}))
+    with pytest.raises(DataError, match=r"byte 0: label .* is not the number of an identity"):
+        _ = found.identity
 
 
 @pytest.mark.parametrize(
@@ -236,14 +230,14 @@ def test_a_label_that_is_no_person_is_told(tmp_path: Path, label: float) -> None
         "é",
     ],
 )
-def test_a_damaged_index_is_told(paths: tuple[Path, Path], text: str) -> None:
+def test_damaged_index_raises_data_error(paths: tuple[Path, Path], text: str) -> None:
     paths[1].write_text(text)
     with pytest.raises(DataError, match=r"train\.idx: ") as caught:
         RecordIOReader(*paths)
     assert "\n" not in str(caught.value)
 
 
-def test_an_index_of_another_set_is_told(paths: tuple[Path, Path]) -> None:
+def test_index_of_another_set_raises_data_error(paths: tuple[Path, Path]) -> None:
     lines = paths[1].read_text().splitlines(keepends=True)
     paths[1].write_text("".join(lines[:-1]))
     with pytest.raises(DataError, match=r"train\.idx: not the index of .*train\.rec"):
@@ -251,40 +245,34 @@ def test_an_index_of_another_set_is_told(paths: tuple[Path, Path]) -> None:
     paths[1].write_text("".join(lines[:2] + lines[3:]))
     with pytest.raises(DataError, match="6 records, 5 in the index"):
         RecordIOReader(*paths)
-    paths[1].write_text("".join(lines[1:]))  # without record 0 the reader cannot know
-    with RecordIOReader(*paths) as reader, pytest.raises(DataError, match="6 records, 5 in the index"):
-        list(reader)
 
 
-def test_missing_files_and_unknown_keys_are_told(paths: tuple[Path, Path], tmp_path: Path) -> None:
+def test_missing_files_and_keys_raise_data_error(paths: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent\.rec: cannot be opened \(No such file"):
-        RecordIOReader(tmp_path / "absent.rec")
+        RecordIOReader(tmp_path / "absent.rec", paths[1])
     with pytest.raises(DataError, match=r"absent\.idx: cannot be opened \(No such file"):
         RecordIOReader(paths[0], tmp_path / "absent.idx")
-    with pytest.raises(DataError, match="cannot be read"), RecordIOReader(tmp_path) as reader:
-        list(reader)
-    with RecordIOReader(*paths) as reader:
-        for key in (-1, 6, 10**30):
-            with pytest.raises(DataError, match=f"record {key} not in the index"):
-                reader.read(key)
-        for key in (0, 1):
-            with pytest.raises(DataError, match="byte"):
-                reader.photos_of(key)
+    with pytest.raises(DataError, match=r"cannot be read|ends inside"):
+        RecordIOReader(tmp_path, paths[1])
+    reader = RecordIOReader(*paths)
+    for key in (-1, 6, 10**30):
+        with pytest.raises(DataError, match=f"record {key} is not in the index"):
+            reader.read(key)
 
 
-def test_photos_that_cannot_be_decoded_are_told() -> None:
-    whole = jpeg(1)
-    for damaged in (b"", b"no photo", whole[:20], whole[:-2], png(color(1))[:-8]):
+def test_undecodable_images_raise_photo_error() -> None:
+    complete = jpeg(1)
+    for damaged in (b"", b"no photo", complete[:20], complete[:-2], png(color(1))[:-8]):
         with pytest.raises(PhotoError, match=r"^here: ") as caught:
             decode_embedded_image(damaged, "here")
         assert "\n" not in str(caught.value)
-    for side in (9000, 65500):  # said by the header, of a file of a few hundred bytes
-        huge = whole.replace(struct.pack(">HH", 8, 6), struct.pack(">HH", side, side), 1)
-        with pytest.raises(PhotoError, match="here: a photo of more than 64 megapixels"):
+    for side in (9000, 65500):  # size in the header of a file of a few hundred bytes
+        huge = complete.replace(struct.pack(">HH", 8, 6), struct.pack(">HH", side, side), 1)
+        with pytest.raises(PhotoError, match="here: an image of more than 64 megapixels"):
             decode_embedded_image(huge, "here")
 
 
-def test_photos_are_turned_upright() -> None:
+def test_images_are_rotated_by_their_exif_orientation() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     stream = io.BytesIO()
@@ -292,7 +280,7 @@ def test_photos_are_turned_upright() -> None:
     assert decode_embedded_image(stream.getvalue(), "here").shape == (6, 8, 3)
 
 
-def test_gray_photos_become_rgb() -> None:
+def test_gray_images_become_rgb() -> None:
     gray = np.arange(48, dtype=np.uint8).reshape(8, 6)
     image = decode_embedded_image(cv2.imencode(".png", gray)[1].tobytes(), "here")
     np.testing.assert_array_equal(image, np.repeat(gray[:, :, None], 3, axis=2))
@@ -313,25 +301,21 @@ PIECES = st.lists(st.one_of(st.binary(max_size=9), st.just(MAGIC)), min_size=1, 
         max_size=5,
     )
 )
-def test_whatever_is_written_is_read(tmp_path: Path, records: list[tuple[float | list[float], int, bytes]]) -> None:
-    rec, idx = write(tmp_path, {key: record(*item) for key, item in enumerate(records)})
-    with RecordIOReader(rec, idx) as reader:
-        in_order, by_key = list(reader), [reader.read(key) for key in range(len(records))]
-    for found in (in_order, by_key):
-        assert [(r.labels.tolist(), r.number, r.photo) for r in found] == [
-            (labels if isinstance(labels, list) else [labels], number, photo) for labels, number, photo in records
-        ]
+def test_written_records_are_read_back(tmp_path: Path, records: list[tuple[float | list[float], int, bytes]]) -> None:
+    found = read_all(write(tmp_path, {key: record(*item) for key, item in enumerate(records)}))
+    assert [(each.labels.tolist(), each.encoded) for each in found] == [
+        (labels if isinstance(labels, list) else [labels], encoded) for labels, _, encoded in records
+    ]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(place=st.integers(0, 400), junk=st.binary(min_size=1, max_size=8), indexed=st.booleans())
-def test_damage_anywhere_is_read_or_told(tmp_path: Path, place: int, junk: bytes, indexed: bool) -> None:
-    rec, idx = write(tmp_path, small_set(photo=b"photo" + bytes(3) + MAGIC + b"end"))
-    data = rec.read_bytes()
-    rec.write_bytes(data[:place] + junk + data[place + len(junk) :])
+@given(offset=st.integers(0, 400), junk=st.binary(min_size=1, max_size=8))
+def test_any_damage_is_read_or_reported_on_one_line(tmp_path: Path, offset: int, junk: bytes) -> None:
+    paths = write(tmp_path, small_set(encoded=b"image" + bytes(3) + MAGIC + b"end"))
+    data = paths[0].read_bytes()
+    paths[0].write_bytes(data[:offset] + junk + data[offset + len(junk) :])
     try:
-        with RecordIOReader(rec, idx if indexed else None) as reader:
-            for found in reader:
-                _ = found.identity
+        for found in read_all(paths):
+            _ = found.identity
     except DataError as error:
         assert "\n" not in str(error)

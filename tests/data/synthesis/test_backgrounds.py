@@ -1,5 +1,3 @@
-"""Backgrounds: disjoint photographs without faces, and random views of them."""
-
 import importlib.util
 
 import cv2
@@ -12,20 +10,20 @@ from onelook.inference.torch_predictor import public_detector
 from onelook.settings import DetectSettings
 
 
-def test_train_and_held_out_photographs_are_different() -> None:
+def test_training_and_held_out_backgrounds_are_disjoint() -> None:
     train, held_out = read_backgrounds("train"), read_backgrounds("test")
     assert not {b.source for b in train} & {b.source for b in held_out}
     assert {b.source for b in read_backgrounds("validation")} == {b.source for b in held_out}
     assert min(len(train), len(held_out)) >= 6
 
 
-def test_each_photograph_is_whole_and_says_its_source_and_terms() -> None:
+def test_backgrounds_are_rgb_with_source_and_license() -> None:
     for background in read_backgrounds("train") + read_backgrounds("test"):
         assert background.image.ndim == 3 and background.image.shape[2] == 3 and min(background.image.shape[:2]) > 150
         assert background.source.startswith("scikit-image 0.26") and background.license
 
 
-def test_no_photograph_shows_a_face() -> None:
+def test_backgrounds_contain_no_detectable_face() -> None:
     detector = public_detector()
     for background in read_backgrounds("train") + read_backgrounds("test"):
         (found,) = detector.predict(
@@ -35,7 +33,7 @@ def test_no_photograph_shows_a_face() -> None:
 
 
 @pytest.mark.parametrize("size", [(512, 384), (24, 31), (300, 700)])
-def test_views_have_the_asked_size_are_random_and_repeatable(size: tuple[int, int]) -> None:
+def test_views_have_the_given_size_and_are_determined_by_the_seed(size: tuple[int, int]) -> None:
     image = read_backgrounds("train")[1].image
     one = random_view(image, *size, np.random.default_rng(3))
     assert one.shape == (size[1], size[0], 3) and one.dtype == np.uint8
@@ -43,24 +41,24 @@ def test_views_have_the_asked_size_are_random_and_repeatable(size: tuple[int, in
     assert (one != random_view(image, *size, np.random.default_rng(4))).any()
 
 
-def test_a_view_is_not_stretched() -> None:
-    # White discs stay round: their extents across and down agree in every view that holds one whole.
+def test_view_preserves_the_aspect_ratio() -> None:
+    # White discs remain round: width and height agree for every disc that is fully inside the view.
     image = np.zeros((600, 600, 3), np.uint8)
     for x in range(50, 600, 100):
         for y in range(50, 600, 100):
             cv2.circle(image, (x, y), 20, (255, 255, 255), -1)
-    seen = 0
+    count = 0
     for seed in range(10):
         view = random_view(image, 200, 100, np.random.default_rng(seed))
         _, _, stats, _ = cv2.connectedComponentsWithStats((view[..., 1] > 80).astype(np.uint8))
         for left, top, width, height, _ in stats[1:]:
             if left > 0 and top > 0 and left + width < 200 and top + height < 100:
                 assert abs(width - height) <= 2
-                seen += 1
-    assert seen > 20
+                count += 1
+    assert count > 20
 
 
-def test_a_missing_wheel_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_wheel_raises_data_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match="scikit-image"):
         read_backgrounds("train")

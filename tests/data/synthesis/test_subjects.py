@@ -8,13 +8,13 @@ from onelook.data.readers.identity_images import IdentityImage
 from onelook.data.synthesis import subjects
 
 
-def test_many_people_are_blended_without_listing_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blended_subjects_limit_the_number_of_people(monkeypatch: pytest.MonkeyPatch) -> None:
     items = [
         subjects.AnnotatedImage(IdentityImage(Path(f"{i}.png"), f"p{i}", "", ""), (Face(np.zeros(4, np.float32)),))
         for i in range(30)
     ]
-    for most in (30, 10):
-        monkeypatch.setattr(subjects, "MATES", most)
+    for limit in (30, 10):
+        monkeypatch.setattr(subjects, "MAX_BLENDED_PEOPLE", limit)
         blended = subjects.blended_subjects(items, 20, np.random.default_rng(1))
         names = {name for s in blended for name in s.identity.removeprefix("blend of ").split(" and ")}
-        assert len({sitter.identity for sitter in blended}) == 20 and 7 <= len(names) <= most
+        assert len({subject.identity for subject in blended}) == 20 and 7 <= len(names) <= limit

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from onelook.geometry.alignment import TEMPLATE
+from onelook.geometry.alignment import REFERENCE_LANDMARKS
 from onelook.inference.fast.folding import fold_batch_norms
 from onelook.model.deformable import DeformableConv
 from onelook.model.joint_network import JointNetwork
@@ -12,7 +12,7 @@ from onelook.settings import load_settings
 
 
 @pytest.mark.parametrize(
-    "form",
+    "configuration",
     [
         {},
         {"backbone": "resnet50"},
@@ -20,13 +20,13 @@ from onelook.settings import load_settings
     ],
     ids=str,
 )
-def test_a_folded_network_gives_the_same_answers_without_batch_norms(project: Path, form: dict) -> None:
+def test_folded_network_has_equal_outputs_and_no_batch_norms(project: Path, configuration: dict) -> None:
     torch.manual_seed(0)
     settings = load_settings(project / "params.yaml").model
-    network = JointNetwork(settings.model_copy(update={"init": "random", **form}))
+    network = JointNetwork(settings.model_copy(update={"init": "random", **configuration}))
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):  # untrained ones would fold to nothing
+            if isinstance(module, nn.BatchNorm2d):  # initial statistics would fold to the identity
                 module.running_mean.normal_(0, 0.3)
                 module.running_var.uniform_(0.5, 2)
                 module.weight.uniform_(0.5, 1.5)
@@ -36,15 +36,15 @@ def test_a_folded_network_gives_the_same_answers_without_batch_norms(project: Pa
     network.eval()
     images = torch.randint(0, 256, (2, 3, 96, 128), dtype=torch.uint8)
     landmarks = [
-        torch.from_numpy(TEMPLATE * 0.6 + 10)[None].float(),
-        torch.from_numpy(TEMPLATE * 0.5 + 20)[None].float(),
+        torch.from_numpy(REFERENCE_LANDMARKS * 0.6 + 10)[None].float(),
+        torch.from_numpy(REFERENCE_LANDMARKS * 0.5 + 20)[None].float(),
     ]
     with torch.no_grad():
         before = network(images)
-        embeddings = network.embed(before.maps, landmarks)
+        embeddings = network.embed(before.feature_maps, landmarks)
         fold_batch_norms(network)
         assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
         after = network(images)
-        for one, other in zip(before.anchors, after.anchors, strict=True):
+        for one, other in zip(before.anchor_outputs, after.anchor_outputs, strict=True):
             torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-3 * float(one.abs().max()))
-        torch.testing.assert_close(network.embed(after.maps, landmarks), embeddings, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(network.embed(after.feature_maps, landmarks), embeddings, rtol=1e-3, atol=1e-4)

@@ -1,26 +1,31 @@
-"""Calls of oneDNN are prepared once for each size, and for each number of cores."""
-
 import torch
 
-from onelook.inference.fast.onednn import kept_by_size
+from onelook.inference.fast.onednn import cache_by_shape, disabled, is_available
 
 
-def test_what_is_made_for_a_size_is_kept_for_each_number_of_cores() -> None:
-    made: list[tuple[int, bool, int]] = []
+def test_primitives_are_cached_by_shape_and_thread_count() -> None:
+    created: list[tuple[int, bool, int]] = []
 
-    def make(size: int, adds: bool = False) -> int:
-        made.append((size, adds, torch.get_num_threads()))
-        return len(made)
+    def create(size: int, accumulate: bool = False) -> int:
+        created.append((size, accumulate, torch.get_num_threads()))
+        return len(created)
 
-    keeping = kept_by_size(make)
+    cached = cache_by_shape(create)
     before = torch.get_num_threads()
     try:
         for cores in (2, 1, 2):
             torch.set_num_threads(cores)
-            assert keeping(3) == keeping(3)
-            keeping(3, adds=True)
-            keeping(4)
+            assert cached(3) == cached(3)
+            cached(3, accumulate=True)
+            cached(4)
     finally:
         torch.set_num_threads(before)
     each = [(3, False), (3, True), (4, False)]
-    assert made == [(*sizes, cores) for cores in (2, 1) for sizes in each]
+    assert created == [(*sizes, cores) for cores in (2, 1) for sizes in each]
+
+
+def test_disabled_is_limited_to_its_context() -> None:
+    before = is_available()
+    with disabled():
+        assert not is_available()
+    assert is_available() == before

@@ -1,8 +1,8 @@
-"""The reader of CelebA: celebrities' photos with identity, box and five landmarks.
+"""Reader of CelebA: photos with identity, box and five landmarks.
 
-Liu et al., "Deep learning face attributes in the wild", 2015. Label files may lie beside the folder of photos or where
-the authors' archive has them, in Anno/ and Eval/ with the photos under Img/. "Left" is left as seen in the image, as
-everywhere here, so landmarks are taken in the file's order. Coordinates are taken as they stand.
+Liu et al., "Deep learning face attributes in the wild", 2015. Label files are read from the folder of the photos or
+from Anno/ and Eval/ as in the authors' archive, with the photos under Img/. Landmarks keep the file's order, as "left"
+is left as seen in the image, here as well. Coordinates are unchanged.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import numpy as np
 from onelook.data.manifest import Face, Split, missing_landmarks
 from onelook.data.readers.identity_images import IdentityDataset, IdentityImage
 from onelook.errors import DataError
-from onelook.files import inside
+from onelook.files import resolve_inside
 from onelook.settings import CelebaImages, CelebaSettings
 
 LICENSE = "non-commercial research only; credit Liu et al. 2015 (MMLab, The Chinese University of Hong Kong)"
@@ -32,51 +32,54 @@ _SPLITS: dict[int, Split] = {0: "train", 1: "validation", 2: "test"}
 
 
 def read_celeba(settings: CelebaSettings) -> IdentityDataset:
-    """Every photo in the list of identities that is there, in the order of names; identities are "celeba-1" and on.
+    """Read the photos of the identity list by name; identities are "celeba-1" and on.
 
-    Boxes are in pixels of img_celeba, so a face of img_align_celeba is labeled with landmarks alone. A box of no area,
-    and a point at (0, 0) or (-1, -1), is a label that is missing. A photo that is not on disk is left out, so a part of
-    CelebA can be read. Without its list of partitions nothing is official.
+    - Boxes are in pixels of img_celeba, so faces of img_align_celeba have landmarks only.
+    - A box without area, and a point at (0, 0) or (-1, -1), is a missing label.
+    - A photo that is not on disk is skipped, so a part of CelebA can be read.
+    - Without the list of partitions there is no official split.
 
     Raises:
-        DataError: the folder, the photos or a label file is missing, a line is damaged, rows are missing at the end, or
-            a person is in two partitions or in none.
+        DataError: the folder, the photos or a label file is missing, a line is damaged, a label file is truncated, or
+            an identity is in two partitions or in none.
         OnelookError: a name in a label file leads out of the folder.
     """
     root, images = Path(settings.path), settings.images
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; set prepare.celeba.path to the folder that CelebA was unpacked to")
-    folder = _photos(root, images)
-    identities = _read_numbers(_label_file(root, IDENTITIES))
+    folder = _photo_folder(root, images)
+    identities = _read_integers(_label_file(root, IDENTITIES))
     boxes = _read_labels(_label_file(root, BOXES), _BOX_COLUMNS) if images == "img_celeba" else {}
     landmarks = _read_labels(_label_file(root, LANDMARKS[images]), _LANDMARK_COLUMNS)
     partition = _find(root, ("", "Eval"), PARTITION)
-    splits = {} if partition is None else _read_numbers(partition)
+    splits = {} if partition is None else _read_integers(partition)
     for name, number in splits.items():
         if number not in _SPLITS:
             raise DataError(f"{partition}: {name} is in partition {number}, not 0, 1 or 2; download it again")
-    portraits, left_out = [], []
-    official: dict[str, Split] = {}
+    found, skipped = [], []
+    official_splits: dict[str, Split] = {}
     for name in sorted(identities):
-        path = _photo(root, folder, name)
+        path = _photo_path(root, folder, name)
         if path is None:
-            left_out.append(f"{folder / name}: left out, no such photo")
+            skipped.append(f"{folder / name}: skipped, no such photo")
             continue
         identity = f"celeba-{identities[name]}"
         if partition is not None:
             if name not in splits:
-                raise DataError(f"{partition}: {name} is not in it; download it again")
+                raise DataError(f"{partition}: {name} is missing; download it again")
             split = _SPLITS[splits[name]]
-            if official.setdefault(identity, split) != split:
-                raise DataError(f"{partition}: {name} is for {split}, others of its person are not; download it again")
-        label = _label(boxes.get(name), landmarks.get(name), identity)
-        portraits.append(IdentityImage(path, identity, f"CelebA, {images}/{name}", LICENSE, label=label))
-    if not portraits:
-        raise DataError(f"{folder}: none of the {len(identities)} photos of {IDENTITIES} is here; unpack them into it")
-    return IdentityDataset(tuple(portraits), tuple(left_out), official or None)
+            if official_splits.setdefault(identity, split) != split:
+                raise DataError(
+                    f"{partition}: {name} is in {split}, unlike other photos of its identity; download it again"
+                )
+        label = _make_face(boxes.get(name), landmarks.get(name), identity)
+        found.append(IdentityImage(path, identity, f"CelebA, {images}/{name}", LICENSE, label=label))
+    if not found:
+        raise DataError(f"{folder}: none of the {len(identities)} photos of {IDENTITIES} exists; unpack them there")
+    return IdentityDataset(tuple(found), tuple(skipped), official_splits or None)
 
 
-def _label(box: np.ndarray | None, points: np.ndarray | None, identity: str) -> Face | None:
+def _make_face(box: np.ndarray | None, points: np.ndarray | None, identity: str) -> Face | None:
     corners = np.full(4, np.nan, np.float32)
     if box is not None and (box[2:] > 0).all():
         corners = np.concatenate([box[:2], box[:2] + box[2:]]).astype(np.float32)
@@ -89,20 +92,20 @@ def _label(box: np.ndarray | None, points: np.ndarray | None, identity: str) -> 
     return Face(corners, landmarks, identity)
 
 
-def _photos(root: Path, images: CelebaImages) -> Path:
+def _photo_folder(root: Path, images: CelebaImages) -> Path:
     for folder in (root / images, root / "Img" / images):
         if folder.is_dir():
             return folder
-    raise DataError(f"{root}: no folder {images} in it; unpack the photos there, or change prepare.celeba.images")
+    raise DataError(f"{root}: it has no folder {images}; unpack the photos there, or change prepare.celeba.images")
 
 
-def _photo(root: Path, folder: Path, name: str) -> Path | None:
-    """The file a label names, None where there is none."""
+def _photo_path(root: Path, folder: Path, name: str) -> Path | None:
+    """Return the path of a labeled photo, None if there is no such file."""
     try:
-        path = inside(root, (folder / name).relative_to(root).as_posix())
+        path = resolve_inside(root, (folder / name).relative_to(root).as_posix())
         return path if path.is_file() else None
-    except (OSError, ValueError, RuntimeError) as error:  # a name no file can have, or links in a circle
-        raise DataError(f"{folder}: {name[:40]!r} is no name of a photo; download {IDENTITIES} again") from error
+    except (OSError, ValueError, RuntimeError) as error:  # an invalid file name or a circular link
+        raise DataError(f"{folder}: {name[:40]!r} is not the name of a photo; download {IDENTITIES} again") from error
 
 
 def _find(root: Path, folders: tuple[str, ...], name: str) -> Path | None:
@@ -116,45 +119,45 @@ def _label_file(root: Path, name: str) -> Path:
     return path
 
 
-def _read_numbers(path: Path) -> dict[str, int]:
-    """Name to whole number, of a file without a header."""
+def _read_integers(path: Path) -> dict[str, int]:
+    """Read a file without a header that maps names to integers."""
     values = {name: float(row[0]) for name, row in _read_labels(path, ["number"], header=False).items()}
     for name, value in values.items():
         if not value.is_integer():
-            raise DataError(f"{path}: {name} has {value:g}, not a whole number; download it again")
+            raise DataError(f"{path}: {name} has {value:g}, not an integer; download it again")
     return {name: int(value) for name, value in values.items()}
 
 
 def _read_labels(path: Path, columns: list[str], *, header: bool = True) -> dict[str, np.ndarray]:
-    """Name to row of numbers (len(columns),) float64.
+    """Read a label file that maps names to rows, (len(columns),) float64.
 
-    With a header the first line is the number of rows, which tells a truncated file, and the second names the columns.
+    A header has two lines: the number of rows, which reveals a truncated file, and the names of the columns.
     """
-    lines = _lines(path)
+    lines = _read_lines(path)
     count = None
     if header:
-        count = _count(path, next(lines, (1, []))[1])
+        count = _parse_count(path, next(lines, (1, []))[1])
         names = next(lines, (2, []))[1]
         if names[-len(columns) :] != columns:
             raise DataError(f"{path}, line 2: the columns are not {' '.join(columns)}; download it again")
     rows: dict[str, np.ndarray] = {}
     for number, (name, *values) in lines:
-        row = _numbers(values)
+        row = _parse_numbers(values)
         if row is None or len(row) != len(columns):
             raise DataError(
                 f"{path}, line {number}: not a name and {len(columns)} "
                 f"{'number' if len(columns) == 1 else 'numbers'}; download it again"
             )
         if name in rows:
-            raise DataError(f"{path}, line {number}: {name} stands twice; remove one of the two lines")
+            raise DataError(f"{path}, line {number}: {name} occurs twice; remove one of the two lines")
         rows[name] = row
     if count is not None and count != len(rows):
-        raise DataError(f"{path}: {len(rows)} rows, {count} by its first line; download it again")
+        raise DataError(f"{path}: {len(rows)} rows, but {count} according to line 1; download it again")
     return rows
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Numbers and words of the lines that are not blank."""
+def _read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Iterate over the lines that are not blank: line number and words."""
     try:
         with path.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, start=1):
@@ -164,15 +167,15 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}: cannot be read as text ({error}); download it again") from error
 
 
-def _count(path: Path, words: list[str]) -> int:
+def _parse_count(path: Path, words: list[str]) -> int:
     if len(words) == 1 and words[0].isdecimal() and len(words[0]) < 10:
         return int(words[0])
     raise DataError(f"{path}, line 1: not the number of rows; download it again")
 
 
-def _numbers(words: list[str]) -> np.ndarray | None:
+def _parse_numbers(words: list[str]) -> np.ndarray | None:
     try:
         row = np.array([float(word) for word in words])
     except ValueError:
         return None
-    return row if (np.abs(row) < 2**24).all() else None  # beyond that, or NaN, it is no pixel and no person
+    return row if (np.abs(row) < 2**24).all() else None  # a larger value or NaN is neither a coordinate nor an identity

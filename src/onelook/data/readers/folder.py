@@ -1,4 +1,4 @@
-"""The reader of a user's own photos: one directory per person, named after the person."""
+"""Reader of a folder with one directory of photos per person."""
 
 import unicodedata
 from collections import defaultdict
@@ -14,41 +14,41 @@ LICENSE = "the user's own"
 
 
 def read_folder(settings: FolderSettings) -> IdentityDataset:
-    """Every photo of every person, people and photos in the order of their names.
+    """Read the photos of a folder, ordered by person and file name.
 
-    Hidden files are ignored, and so are files beside the people's directories. A second copy of a person's photo is
-    left out: as an enrollment photo and a probe at once it would make identification look better than it is.
+    Hidden files and files outside the people's directories are ignored. A duplicate of a person's photo is skipped: as
+    an enrollment photo and a probe at once it would inflate the identification rate.
 
     Raises:
-        DataError: the folder is missing or holds nobody, a person has fewer photos than the settings ask for, the same
-            photo stands under two people, or a link leads out of the folder.
+        DataError: the folder is missing or empty, a person has fewer than `min_images` photos, two people have the same
+            photo, or a link leads out of the folder.
     """
     root = Path(settings.path)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; set prepare.folder.path to a folder with a directory per person")
-    directories = [entry for entry in _visible(root) if entry.is_dir()]
+    directories = [entry for entry in _visible_entries(root) if entry.is_dir()]
     if not directories:
-        raise DataError(f"{root}: empty; it must hold a directory per person, with the person's photos inside")
-    files = {directory: _files(root, directory) for directory in directories}
-    copies = _copies(path for paths in files.values() for path in paths)
-    left_out = [f"{copy}: left out, a copy of {first}" for copy, first in sorted(copies.items())]
-    portraits: list[IdentityImage] = []
+        raise DataError(f"{root}: empty; it must hold a directory of photos per person")
+    files = {directory: _photo_paths(root, directory) for directory in directories}
+    duplicates = _find_duplicates(path for paths in files.values() for path in paths)
+    skipped = [f"{path}: skipped, a duplicate of {first}" for path, first in sorted(duplicates.items())]
+    images: list[IdentityImage] = []
     for directory, paths in files.items():
-        kept = [path for path in paths if path not in copies]
-        check_count(str(directory), len(kept), settings.min_images)
-        # A file system may store "é" as two code points; the name must match the one a user types.
+        unique = [path for path in paths if path not in duplicates]
+        check_count(str(directory), len(unique), settings.min_images)
+        # A file system may store "é" as two code points. The normalized name matches a typed one.
         name = unicodedata.normalize("NFC", directory.name)
-        portraits += [
+        images += [
             IdentityImage(path, name, path.relative_to(root).as_posix(), LICENSE, settings.longest_side)
-            for path in kept
+            for path in unique
         ]
-    return IdentityDataset(tuple(portraits), tuple(left_out))
+    return IdentityDataset(tuple(images), tuple(skipped))
 
 
 def check_count(person: str, photos: int, minimum: int) -> None:
-    """Raise DataError where a person has too few photos."""
+    """Raise DataError if a person has fewer photos than the minimum."""
     if photos == 0:
-        raise DataError(f"{person}: no photo that can be used; add photos, or remove this person")
+        raise DataError(f"{person}: no usable photo; add photos, or remove this person")
     if photos < minimum:
         raise DataError(
             f"{person}: {photos} usable {'photo' if photos == 1 else 'photos'}, fewer than "
@@ -56,12 +56,12 @@ def check_count(person: str, photos: int, minimum: int) -> None:
         )
 
 
-def _visible(directory: Path) -> list[Path]:
+def _visible_entries(directory: Path) -> list[Path]:
     return sorted(entry for entry in directory.iterdir() if not entry.name.startswith("."))
 
 
-def _files(root: Path, directory: Path) -> list[Path]:
-    paths = _visible(directory)
+def _photo_paths(root: Path, directory: Path) -> list[Path]:
+    paths = _visible_entries(directory)
     for path in (directory, *paths):
         if not path.resolve().is_relative_to(root.resolve()):
             raise DataError(f"{path}: a link out of {root}; copy the photos into the folder instead")
@@ -70,21 +70,24 @@ def _files(root: Path, directory: Path) -> list[Path]:
     return paths
 
 
-def _copies(paths: Iterable[Path]) -> dict[Path, Path]:
-    """Each later copy with its first, by content; only files of equal length are read."""
-    by_length = defaultdict(list)
+def _find_duplicates(paths: Iterable[Path]) -> dict[Path, Path]:
+    """Map each duplicate file to the first file of the same content.
+
+    Only files of equal length are read.
+    """
+    by_size = defaultdict(list)
     for path in paths:
-        by_length[path.stat().st_size].append(path)
-    copies: dict[Path, Path] = {}
-    for same_length in by_length.values():
-        if len(same_length) == 1:
+        by_size[path.stat().st_size].append(path)
+    duplicates: dict[Path, Path] = {}
+    for same_size in by_size.values():
+        if len(same_size) == 1:
             continue
-        first_of: dict[str, Path] = {}
-        for path in same_length:
-            first = first_of.setdefault(sha256(path), path)
+        first_by_hash: dict[str, Path] = {}
+        for path in same_size:
+            first = first_by_hash.setdefault(sha256(path), path)
             if first == path:
                 continue
             if first.parent != path.parent:
                 raise DataError(f"{path}: the same photo as {first}, of another person; remove it from one of the two")
-            copies[path] = first
-    return copies
+            duplicates[path] = first
+    return duplicates

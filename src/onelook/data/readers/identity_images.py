@@ -1,4 +1,4 @@
-"""What a reader of a data set gives: photos, each of one known person."""
+"""Images of one identity each, as the dataset readers return them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from onelook.data.manifest import Face, Split
 
 @dataclass(frozen=True)
 class IdentityImage:
-    """A photo of a known person, not read yet.
+    """Image of an identity, decoded on access.
 
     Attributes:
-        path: the file it is in.
-        identity: who it shows; others may be in it too.
-        source, license: where it comes from and its terms, for the manifest.
-        longest_side: a larger photo is scaled down to this when it is read, in pixels; None leaves it as it is.
-        label: the person's face by the data set's labels, in pixels of the photo as it is read; a box or a point that
-            they lack is NaN, and where they lack all there is no face.
+        path: the file that holds the image.
+        identity: name of the person shown; the image may show more people.
+        source, license: origin and terms, for the manifest.
+        longest_side: limit of the longer side in pixels; `read` scales a larger image down. None for no limit.
+        label: the identity's labeled face in pixels of the image as read; None if the dataset has no label. A missing
+            box or landmark is NaN.
     """
 
     path: Path
@@ -32,23 +32,23 @@ class IdentityImage:
     label: Face | None = None
 
     @property
-    def where(self) -> str:
-        """Where the photo is, for messages."""
+    def location(self) -> str:
+        """Return the image's location, for messages."""
         return str(self.path)
 
     def read(self) -> np.ndarray:
-        """The photo, RGB (height, width, 3) uint8.
+        """Read the image, RGB (height, width, 3) uint8.
 
         Raises:
-            PhotoError: it cannot be read.
+            PhotoError: the image cannot be read.
         """
-        photo = self._decode()
-        height, width = photo.shape[:2]
+        image = self._decode()
+        height, width = image.shape[:2]
         if self.longest_side is None or max(width, height) <= self.longest_side:
-            return photo
+            return image
         scale = self.longest_side / max(width, height)
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
     def _decode(self) -> np.ndarray:
         return read_image(self.path)
@@ -56,15 +56,15 @@ class IdentityImage:
 
 @dataclass(frozen=True)
 class IdentityDataset:
-    """A data set as read.
+    """Dataset of identity images.
 
     Attributes:
-        portraits: in an order that depends on names alone.
-        left_out: a line for each photo that was left out, saying which and why.
-        official: which split each person is in, where the data set itself says so; a data set of training and test
-            people alone leaves validation to `hold_out`.
+        images: ordered by name.
+        skipped: one line per skipped photo, with the reason.
+        official_splits: split of each identity, if the dataset defines one. For a dataset with training and test
+            identities only, `splits.hold_out_validation` adds the validation split.
     """
 
-    portraits: tuple[IdentityImage, ...]
-    left_out: tuple[str, ...] = ()
-    official: Mapping[str, Split] | None = None
+    images: tuple[IdentityImage, ...]
+    skipped: tuple[str, ...] = ()
+    official_splits: Mapping[str, Split] | None = None

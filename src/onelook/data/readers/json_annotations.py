@@ -1,8 +1,11 @@
-"""The reader of photos labeled in one JSON file, such as Caltech 10k Web Faces.
+"""Reader of photos labeled in one JSON file, such as Caltech 10k Web Faces.
 
-`annotations.json` maps the name of a file in `images/` to `boxes_xywh`, a face each, in pixels of the photo; and, where
-there are any, `points` of each face (left eye, right eye, nose and mouth center as seen in the photo, null where one is
-absent), `unlabelled_xywh` (likely faces without a label) and `size` (width and height of the photo).
+`annotations.json` maps the name of a file in `images/` to an object with these keys, in pixels of the photo:
+
+- `boxes_xywh`: one box per face.
+- `points` (optional): left eye, right eye, nose and mouth center of each face, as seen in the photo; null if absent.
+- `unlabelled_xywh` (optional): boxes of probable faces without a label.
+- `size` (optional): width and height of the photo.
 """
 
 import json
@@ -16,31 +19,36 @@ from onelook.data.manifest import Face, missing_landmarks
 from onelook.data.rng import Stream, make_rng
 from onelook.data.splits import split_photos
 from onelook.errors import DataError
-from onelook.files import inside
+from onelook.files import resolve_inside
 from onelook.settings import JsonAnnotationsSettings, SplitFractions
 
 LABELS = "annotations.json"
-# Of the four labeled points the first three are our own; the center of a mouth says nothing of its corners.
-_POINTS = 3
+# Only the first three of the four labeled points are landmarks here; the mouth's center does not give its corners.
+_NUM_POINTS = 3
 _KEYS = {"boxes_xywh", "points", "unlabelled_xywh", "size"}
 
 
-def read_json_annotations(settings: JsonAnnotationsSettings, shares: SplitFractions, seed: int) -> DetectionDataset:
-    """Every labeled photo, divided by the run's seed into the three splits by the shares.
+def read_json_annotations(settings: JsonAnnotationsSettings, fractions: SplitFractions, seed: int) -> DetectionDataset:
+    """Read the labeled photos and assign them to splits at random.
 
-    Mouth corners are NaN: what is labeled is the mouth's center.
+    Mouth corners are NaN, as only the mouth's center is labeled.
+
+    Args:
+        settings: `path` holds the label file and `images/`.
+        fractions: fraction of the photos in each split.
+        seed: seed of the assignment.
 
     Raises:
         DataError: the file is missing or damaged, or there are too few photos.
     """
     root = Path(settings.path)
-    labels = _load(root / LABELS)
-    splits = split_photos(list(labels), shares, make_rng(seed, Stream.PEOPLE))
+    labels = _load_json(root / LABELS)
+    splits = split_photos(list(labels), fractions, make_rng(seed, Stream.SPLIT))
     photos = []
     missing = unlabeled = 0
     for name in sorted(labels):
-        faces, ignored, size = _photo(root / LABELS, name, labels[name])
-        path = inside(root / "images", name)
+        faces, ignored, size = _parse_label(root / LABELS, name, labels[name])
+        path = resolve_inside(root / "images", name)
         if not path.is_file():
             missing += 1
             continue
@@ -48,11 +56,11 @@ def read_json_annotations(settings: JsonAnnotationsSettings, shares: SplitFracti
         source = f"{root.name}, {name}"
         photos.append(DetectionImage(path, splits[name], faces, ignored, source, "as its data set", size))
     if not photos:
-        raise DataError(f"{root / 'images'}: holds none of the {len(labels)} photos that {LABELS} names")
+        raise DataError(f"{root / 'images'}: contains none of the {len(labels)} photos of {LABELS}")
     return DetectionDataset(tuple(photos), {"photos.missing": missing, "boxes.unlabeled": unlabeled})
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load_json(path: Path) -> dict[str, Any]:
     try:
         labels = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -64,35 +72,35 @@ def _load(path: Path) -> dict[str, Any]:
     return labels
 
 
-def _photo(path: Path, name: str, label: Any) -> tuple[tuple[Face, ...], np.ndarray, tuple[int, int] | None]:
-    """Faces, ignored boxes (k, 4) and the size of one photo's label."""
+def _parse_label(path: Path, name: str, label: Any) -> tuple[tuple[Face, ...], np.ndarray, tuple[int, int] | None]:
+    """Return the faces, the ignored boxes (k, 4) and the size of one photo."""
     try:
         if unknown := label.keys() - _KEYS:
-            raise ValueError(f"unknown key {min(unknown)!r}, known are {', '.join(sorted(_KEYS))}")
-        boxes = _corners(label["boxes_xywh"])
+            raise ValueError(f"unknown key {min(unknown)!r}, valid keys are {', '.join(sorted(_KEYS))}")
+        boxes = _xywh_to_corners(label["boxes_xywh"])
         points = [_landmarks(each) for each in label.get("points", [None] * len(boxes))]
         faces = tuple(Face(box, landmarks) for box, landmarks in zip(boxes, points, strict=True))
         size = label.get("size")
         if size is not None:
             width, height = size
             size = int(width), int(height)
-        return faces, _corners(label.get("unlabelled_xywh", [])), size
+        return faces, _xywh_to_corners(label.get("unlabelled_xywh", [])), size
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: {name}: not boxes and points ({error}); mend the file") from error
+        raise DataError(f"{path}: {name}: not boxes and points ({error}); correct the file") from error
 
 
-def _corners(boxes: list[list[float]]) -> np.ndarray:
-    """From x, y, width, height, a box a row, to corners (n, 4) float32."""
-    sides = np.asarray(boxes, np.float64).reshape(len(boxes), 4)
-    if not np.isfinite(sides).all():
+def _xywh_to_corners(boxes: list[list[float]]) -> np.ndarray:
+    """Convert boxes from x, y, width, height to corners (n, 4) float32."""
+    xywh = np.asarray(boxes, np.float64).reshape(len(boxes), 4)
+    if not np.isfinite(xywh).all():
         raise ValueError("a box has a number that is not finite")
-    return np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1).astype(np.float32)
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
 
 
 def _landmarks(points: list[list[float] | None] | None) -> np.ndarray:
-    """Our five landmarks (5, 2) of four labeled points, or of none."""
+    """Convert four labeled points, or None, to five landmarks (5, 2)."""
     landmarks = missing_landmarks()
     if points is not None:
-        whole = [(np.nan, np.nan) if point is None else point for point in points]
-        landmarks[:_POINTS] = np.asarray(whole, np.float32).reshape(_POINTS + 1, 2)[:_POINTS]
+        filled = [(np.nan, np.nan) if point is None else point for point in points]
+        landmarks[:_NUM_POINTS] = np.asarray(filled, np.float32).reshape(_NUM_POINTS + 1, 2)[:_NUM_POINTS]
     return landmarks

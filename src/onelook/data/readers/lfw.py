@@ -1,7 +1,8 @@
-"""The reader of Labeled Faces in the Wild (Huang et al. 2007) with its official development split.
+"""Reader of Labeled Faces in the Wild (Huang et al. 2007).
 
-`peopleDevTrain.txt` and `peopleDevTest.txt` list a person and a number of photos a line, after a line with their count;
-no person is in both. The photos are `images/<Name>/<Name>_0001.jpg` and so on.
+The official development split is in `peopleDevTrain.txt` and `peopleDevTest.txt`: a line with the number of
+people, then a line per person with the name and the number of photos. No person is in both. The photos are
+`images/<Name>/<Name>_0001.jpg` and so on.
 """
 
 from pathlib import Path
@@ -9,43 +10,49 @@ from typing import Literal
 
 from onelook.data.readers.identity_images import IdentityDataset, IdentityImage
 from onelook.errors import DataError
-from onelook.files import inside
+from onelook.files import resolve_inside
 from onelook.settings import LfwSettings
 
 LICENSE = "Labeled Faces in the Wild; research use"
-LISTS: dict[Literal["train", "test"], str] = {"train": "peopleDevTrain.txt", "test": "peopleDevTest.txt"}
+SPLIT_FILES: dict[Literal["train", "test"], str] = {"train": "peopleDevTrain.txt", "test": "peopleDevTest.txt"}
 
 
 def read_lfw(settings: LfwSettings) -> IdentityDataset:
-    """Every photo of the official development people; `Reading.official` says which list each person is of.
+    """Read every photo of the official development split.
 
     Raises:
         DataError: a list or a photo is missing, a line is damaged, or a person is in both lists.
     """
     root = Path(settings.path)
-    portraits: list[IdentityImage] = []
-    official: dict[str, Literal["train", "test"]] = {}
-    for split, name in LISTS.items():
+    images: list[IdentityImage] = []
+    official_splits: dict[str, Literal["train", "test"]] = {}
+    for split, name in SPLIT_FILES.items():
         for person, count in _people(root / name):
-            if official.setdefault(person, split) != split:
-                raise DataError(f"{root / name}: {person} is in both lists; nobody may be trained on and tested with")
+            if official_splits.setdefault(person, split) != split:
+                raise DataError(
+                    f"{root / name}: {person} is in both lists; no person may be in the training and the test split"
+                )
             for number in range(1, count + 1):
                 path = photo_path(root, person, number)
                 if not path.is_file():
                     raise DataError(f"{path}: missing; prepare.lfw.path must hold all photos of {name}")
-                portraits.append(IdentityImage(path, person, f"LFW, {path.name}", LICENSE))
-    return IdentityDataset(tuple(portraits), official=official)
+                images.append(IdentityImage(path, person, f"LFW, {path.name}", LICENSE))
+    return IdentityDataset(tuple(images), official_splits=official_splits)
 
 
 def photo_path(root: Path, person: str, number: int) -> Path:
-    """Where a person's photo of a number (from 1) lies; never outside `root`."""
-    return inside(root, f"images/{person}/{person}_{number:04d}.jpg")
+    """Return the path of a person's photo, numbered from 1, inside `root`."""
+    return resolve_inside(root, f"images/{person}/{person}_{number:04d}.jpg")
 
 
 def read_pairs(path: Path) -> list[tuple[tuple[str, int], tuple[str, int], bool]]:
-    """The pairs of a `pairs*.txt`, in its order: person and photo number, person and photo number, whether the same.
+    """Read the verification pairs of a `pairs*.txt` file, in its order.
 
-    A line of three fields is a person and two photo numbers, one of four two people with a photo number each.
+    A genuine pair is a line of three fields: a person and two photo numbers. An impostor pair is a line of four fields:
+    a person and a photo number, twice.
+
+    Returns:
+        (person, photo number), (person, photo number) and whether both are the same person, for each pair.
 
     Raises:
         DataError: the file is missing or a line is damaged.

@@ -1,10 +1,11 @@
-"""The reader of WIDER FACE (Yang et al., CVPR 2016), with RetinaFace's five points where they are there.
+"""Reader of WIDER FACE (Yang et al., CVPR 2016) with RetinaFace's landmarks.
 
-The official labels are `wider_face_split/wider_face_{train,val}_bbx_gt.txt`: the path of a photo, the number of its
-faces, and a line each: x, y, width, height, blur, expression, illumination, invalid, occlusion, pose. A photo without a
-face has the number 0 and one line of zeros all the same. `retinaface/train/label.txt` (Deng et al. 2019) has a line
-`# path` for a photo and one for each face: the same box, then x, y and a flag for each of the five points, -1 where
-there are none; a flag of 1 tells of a point that is hidden, which people have placed nonetheless.
+- Official labels, `wider_face_split/wider_face_{train,val}_bbx_gt.txt`: the path of a photo, the number of its faces,
+  and a line per face: x, y, width, height, blur, expression, illumination, invalid, occlusion, pose. A photo without a
+  face has the number 0 and one line of zeros.
+- Landmarks (optional), `retinaface/train/label.txt` (Deng et al. 2019): a line `# path` per photo and a line per face:
+  the same box, then x, y and a flag for each of the five points. An unlabeled point is -1; the flag 1 marks an occluded
+  point, whose position was estimated by the annotator.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,130 +17,147 @@ from onelook.data.detection_scenes import DetectionDataset, DetectionImage
 from onelook.data.manifest import Face, Split, missing_landmarks
 from onelook.data.rng import Stream, make_rng
 from onelook.errors import DataError
-from onelook.files import inside
+from onelook.files import resolve_inside
 from onelook.settings import SplitFractions, WiderSettings
 
 LICENSE = "WIDER FACE; non-commercial research"
-POINTS = "retinaface/train/label.txt"
+LANDMARKS_FILE = "retinaface/train/label.txt"
 
-# Columns of the official labels: without attributes, and with them.
-_BOX, _ALL, _INVALID = 4, 10, 7
+# Number of columns of the official labels without and with attributes, and the column of the flag "invalid".
+_BOX_COLUMNS, _ALL_COLUMNS, _INVALID_COLUMN = 4, 10, 7
 
-Rows = dict[str, np.ndarray]
-"""Numbers (n, columns) float64 of a photo's faces, by the photo's path under `images`."""
-PointsOf = dict[tuple[str, tuple[float, ...]], np.ndarray]
-"""Landmarks (5, 2) by photo and box."""
+LabelRows = dict[str, np.ndarray]
+"""Path of a photo under `images/`: label rows of its faces, (n, columns) float64."""
+LandmarksByBox = dict[tuple[str, tuple[float, ...]], np.ndarray]
+"""(Path of a photo, box as x, y, width, height): landmarks (5, 2)."""
 
 
-def read_wider(settings: WiderSettings, shares: SplitFractions, seed: int) -> DetectionDataset:
-    """Every photo that is there; its invalid boxes are ignored ones.
+def read_wider(settings: WiderSettings, fractions: SplitFractions, seed: int) -> DetectionDataset:
+    """Read the labeled photos; missing photos are counted.
 
-    The training photos train. The validation photos are divided by photo, with the run's seed, into validation and test
-    in the ratio of the shares; events stand on both sides, as they do in the official division. Without training photos
-    nothing has to be validated, and all of them test.
+    - Official training photos are the split "train".
+    - Official validation photos are assigned to "validation" and "test" at random, in the ratio of the fractions. Both
+      splits share events, as in the official split. Without training photos all of them are the split "test".
+    - Boxes marked invalid are ignored boxes.
+
+    Args:
+        settings: `path` holds the labels and the photos.
+        fractions: only the ratio of validation to test is used.
+        seed: seed of the assignment.
 
     Raises:
-        DataError: the validation labels are missing, a file is damaged, or no photo is there.
+        DataError: the validation labels are missing, a file is damaged, or no labeled photo exists.
     """
     root = Path(settings.path)
-    training = _part(root, "train") if (root / _labels("train")).is_file() else {}
-    held = _part(root, "val")
-    order = make_rng(seed, Stream.PEOPLE).permutation(len(held))
-    count = round(len(held) * shares.validation / (shares.validation + shares.test)) if training else 0
-    validating = {sorted(held)[i] for i in order[:count]}
+    training = _read_labels(root, "train") if (root / _labels_file("train")).is_file() else {}
+    held_out = _read_labels(root, "val")
+    order = make_rng(seed, Stream.SPLIT).permutation(len(held_out))
+    count = round(len(held_out) * fractions.validation / (fractions.validation + fractions.test)) if training else 0
+    validation = {sorted(held_out)[i] for i in order[:count]}
     splits: dict[str, Split] = dict.fromkeys(training, "train")
-    splits |= {name: "validation" if name in validating else "test" for name in held}
-    points, unmatched = _points(root, training)
+    splits |= {name: "validation" if name in validation else "test" for name in held_out}
+    landmarks, unmatched = _read_landmarks(root, training)
     counts = {"points.unmatched": unmatched, "photos.missing": 0, "boxes.invalid": 0}
     photos = []
-    for part, rows in (("train", training), ("val", held)):
-        for photo in _photos(root / f"WIDER_{part}" / "images", rows, points, splits):
+    for part, rows in (("train", training), ("val", held_out)):
+        for photo in _labeled_images(root / f"WIDER_{part}" / "images", rows, landmarks, splits):
             if photo.path.is_file():
                 counts["boxes.invalid"] += len(photo.ignored)
                 photos.append(photo)
             else:
                 counts["photos.missing"] += 1
     if not photos:
-        raise DataError(f"{root}: none of the labeled photos is there; prepare.wider.path must hold WIDER_val/images")
+        raise DataError(f"{root}: none of the labeled photos exists; prepare.wider.path must hold WIDER_val/images")
     return DetectionDataset(tuple(photos), counts)
 
 
-def _labels(part: str) -> str:
+def _labels_file(part: str) -> str:
     return f"wider_face_split/wider_face_{part}_bbx_gt.txt"
 
 
-def _photos(images: Path, rows: Rows, points: PointsOf, splits: Mapping[str, Split]) -> Iterator[DetectionImage]:
+def _labeled_images(
+    images: Path, rows: LabelRows, landmarks: LandmarksByBox, splits: Mapping[str, Split]
+) -> Iterator[DetectionImage]:
     for name, faces in rows.items():
-        corners = np.concatenate([faces[:, :2], faces[:, :2] + faces[:, 2:_BOX]], axis=1).astype(np.float32)
-        invalid = faces[:, _INVALID] != 0 if faces.shape[1] == _ALL else np.zeros(len(faces), bool)
+        corners = np.concatenate([faces[:, :2], faces[:, :2] + faces[:, 2:_BOX_COLUMNS]], axis=1).astype(np.float32)
+        invalid = faces[:, _INVALID_COLUMN] != 0 if faces.shape[1] == _ALL_COLUMNS else np.zeros(len(faces), bool)
         valid = [
-            Face(corners[i], points.get((name, tuple(faces[i, :_BOX])), missing_landmarks()))
+            Face(corners[i], landmarks.get((name, tuple(faces[i, :_BOX_COLUMNS])), missing_landmarks()))
             for i in np.flatnonzero(~invalid)
         ]
         source = f"WIDER FACE, {name}"
-        yield DetectionImage(inside(images, name), splits[name], tuple(valid), corners[invalid], source, LICENSE)
+        yield DetectionImage(
+            resolve_inside(images, name), splits[name], tuple(valid), corners[invalid], source, LICENSE
+        )
 
 
-def _part(root: Path, part: str) -> Rows:
-    """The official labels of the training or the validation photos."""
-    path = root / _labels(part)
-    lines = _lines(path)
-    rows: Rows = {}
-    at = 0
-    while at < len(lines):
-        number, name = lines[at]
+def _read_labels(root: Path, part: str) -> LabelRows:
+    """Read the official labels of a part, "train" or "val"."""
+    path = root / _labels_file(part)
+    lines = _read_lines(path)
+    rows: LabelRows = {}
+    position = 0
+    while position < len(lines):
+        number, name = lines[position]
         try:
-            count = int(lines[at + 1][1])
-            faces = [_numbers(line, _BOX, _ALL) for _, line in lines[at + 2 : at + 2 + count]]
+            count = int(lines[position + 1][1])
+            faces = [
+                _parse_numbers(line, _BOX_COLUMNS, _ALL_COLUMNS)
+                for _, line in lines[position + 2 : position + 2 + count]
+            ]
             if len(faces) != count:
                 raise ValueError(f"{len(faces)} boxes")
-            rows[name] = np.array(faces, np.float64).reshape(count, len(faces[0]) if faces else _ALL)
+            rows[name] = np.array(faces, np.float64).reshape(count, len(faces[0]) if faces else _ALL_COLUMNS)
         except (IndexError, ValueError) as error:
             raise DataError(f"{path}, line {number}: {name}: not a photo with its boxes; unpack it again") from error
-        at += 2 + count
-        if count == 0 and at < len(lines) and not lines[at][1].strip("0 "):
-            at += 1
+        position += 2 + count
+        if count == 0 and position < len(lines) and not lines[position][1].strip("0 "):
+            position += 1
     return rows
 
 
-def _points(root: Path, training: Rows) -> tuple[PointsOf, int]:
-    """RetinaFace's points of the training faces, and how many of those faces the official labels lack."""
-    path = root / POINTS
-    points: PointsOf = {}
+def _read_landmarks(root: Path, training: LabelRows) -> tuple[LandmarksByBox, int]:
+    """Read RetinaFace's landmarks of the training faces.
+
+    Returns:
+        The landmarks, and the number of labeled faces that are missing in the official labels.
+    """
+    path = root / LANDMARKS_FILE
+    landmarks: LandmarksByBox = {}
     if not (training and path.is_file()):
-        return points, 0
-    official = {(name, tuple(face[:_BOX])) for name, faces in training.items() for face in faces}
+        return landmarks, 0
+    official = {(name, tuple(face[:_BOX_COLUMNS])) for name, faces in training.items() for face in faces}
     unmatched = 0
     name = ""
-    for number, line in _lines(path):
+    for number, line in _read_lines(path):
         if line.startswith("#"):
             name = line[1:].strip()
             continue
         try:
-            numbers = np.array(_numbers(line, _BOX, _BOX + 15, _BOX + 16))
+            numbers = np.array(_parse_numbers(line, _BOX_COLUMNS, _BOX_COLUMNS + 15, _BOX_COLUMNS + 16))
         except ValueError as error:
             raise DataError(f"{path}, line {number}: not a box and five points; download it again") from error
-        landmarks = numbers[_BOX : _BOX + 15].reshape(-1, 3)[:, :2]
-        present = (landmarks != -1).all(1)
-        if not present.any():
+        points = numbers[_BOX_COLUMNS : _BOX_COLUMNS + 15].reshape(-1, 3)[:, :2]
+        is_labeled = (points != -1).all(1)
+        if not is_labeled.any():
             continue
-        key = name, tuple(numbers[:_BOX])
+        key = name, tuple(numbers[:_BOX_COLUMNS])
         unmatched += key not in official
-        points[key] = np.where(present[:, None], landmarks, np.nan).astype(np.float32)
-    return points, unmatched
+        landmarks[key] = np.where(is_labeled[:, None], points, np.nan).astype(np.float32)
+    return landmarks, unmatched
 
 
-def _numbers(line: str, *lengths: int) -> list[float]:
+def _parse_numbers(line: str, *lengths: int) -> list[float]:
     numbers = [float(word) for word in line.split()]
     if len(numbers) not in lengths or not np.isfinite(numbers).all():
         raise ValueError(line)
     return numbers
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1."""
+def _read_lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines that are not blank, with their line numbers from 1."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read; prepare.wider.path must hold WIDER FACE as it is unpacked") from error
+        raise DataError(f"{path}: cannot be read; prepare.wider.path must hold the unpacked WIDER FACE") from error
     return [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]

@@ -1,7 +1,7 @@
-"""Photographs without a face, out of the installed scikit-image wheel, and random views of them.
+"""Background photographs without faces, from the scikit-image wheel.
 
-The files are located in the wheel; scikit-image itself is never imported. Train and held-out splits have different
-photographs. The wheel's portraits and its coins, which show heads, are left aside.
+The files are part of the installed wheel; scikit-image itself is never imported. The training split and the held-out
+splits have different photographs. The wheel's portraits and its coins, which show heads, are excluded.
 """
 
 import importlib.metadata
@@ -16,7 +16,7 @@ from onelook.data.image_io import read_image
 from onelook.data.manifest import Split
 from onelook.errors import DataError
 
-# File name -> terms, as scikit-image's own documentation of each photograph gives them.
+# File name -> license, according to scikit-image's documentation of each photograph.
 _TRAIN = {
     "brick.png": "CC0",
     "chelsea.png": "CC0, Stefan van der Walt",
@@ -39,7 +39,12 @@ _HELD_OUT = {
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """A photograph without a face: RGB (height, width, 3) uint8, where it comes from and its terms."""
+    """Photograph without a face.
+
+    Attributes:
+        image: RGB (height, width, 3) uint8.
+        source, license: origin and terms, for the manifest.
+    """
 
     image: np.ndarray
     source: str
@@ -47,43 +52,50 @@ class Background:
 
 
 def read_backgrounds(split: Split) -> list[Background]:
-    """The photographs of a split; validation and test share theirs, train has its own.
+    """Read the photographs of a split; validation and test have the same ones.
 
     Raises:
-        DataError: the scikit-image wheel, or a photograph in it, is missing.
+        DataError: the scikit-image wheel or one of its photographs is missing.
     """
-    found = importlib.util.find_spec("skimage")
-    if found is None or not found.submodule_search_locations:
-        raise DataError("the scikit-image wheel, which holds the backgrounds, is not installed; `make repro` does it")
-    folder = Path(found.submodule_search_locations[0]) / "data"
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(
+            "the scikit-image wheel, which contains the backgrounds, is not installed; `make repro` installs it"
+        )
+    folder = Path(spec.submodule_search_locations[0]) / "data"
     version = importlib.metadata.version("scikit-image")
-    chosen = _TRAIN if split == "train" else _HELD_OUT
-    for name in chosen:
+    licenses = _TRAIN if split == "train" else _HELD_OUT
+    for name in licenses:
         if not (folder / name).is_file():
             raise DataError(f"{folder / name}: missing; reinstall the scikit-image wheel (`make repro` does)")
     return [
         Background(read_image(folder / name), f"scikit-image {version} data, {name}", terms)
-        for name, terms in chosen.items()
+        for name, terms in licenses.items()
     ]
 
 
 def random_view(image: np.ndarray, width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """A random crop of a photograph, flipped and recolored at random: RGB (height, width, 3) uint8."""
+    """Crop, flip and recolor an image at random.
+
+    Returns:
+        RGB (height, width, 3) uint8.
+    """
     rows, columns = image.shape[:2]
-    largest = min(columns / width, rows / height)
-    zoom = largest * rng.uniform(0.4, 1.0)
+    max_zoom = min(columns / width, rows / height)
+    zoom = max_zoom * rng.uniform(0.4, 1.0)
     crop_w, crop_h = max(1, int(width * zoom)), max(1, int(height * zoom))
     left, top = rng.integers(columns - crop_w + 1), rng.integers(rows - crop_h + 1)
     crop = image[top : top + crop_h, left : left + crop_w]
     if rng.random() < 0.5:
         crop = crop[:, ::-1]
-    quality = cv2.INTER_AREA if zoom > 1 else cv2.INTER_CUBIC
-    view = cv2.resize(np.ascontiguousarray(crop), (width, height), interpolation=quality)
+    interpolation = cv2.INTER_AREA if zoom > 1 else cv2.INTER_CUBIC
+    view = cv2.resize(np.ascontiguousarray(crop), (width, height), interpolation=interpolation)
     return _recolor(view, rng)
 
 
 def _recolor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    levels = np.linspace(0, 1, 256)[:, None]  # one curve per channel, as a table
+    """Apply a random tone curve to each channel."""
+    levels = np.linspace(0, 1, 256)[:, None]
     gains = rng.uniform(0.65, 1.1) * rng.uniform(0.88, 1.12, 3)
     curves = 255 * levels ** rng.uniform(0.75, 1.4) * gains
     table = np.clip(curves, 0, 255).round().astype(np.uint8)

@@ -1,7 +1,7 @@
-"""Scenes of several people, composed from cut-out heads over background photographs.
+"""Composition of scenes: head crops pasted over background photographs.
 
-What could give a pasted head away is spread over everything: feathered edges also surround patches of other
-backgrounds, and blur, noise and compression act on the whole scene.
+Artifacts of pasting must not reveal faces to the detector: patches of other backgrounds have the same soft edges, and
+blur, noise and compression act on the whole scene.
 """
 
 from collections import Counter
@@ -16,18 +16,18 @@ from onelook.data.synthesis.backgrounds import Background, random_view
 from onelook.data.synthesis.face_crop import FaceCrop, HeadPatch, head_mask, soft_edge, transform_head
 from onelook.settings import ComposeSettings
 
-TRIES = 40
-"""Positions tried for a head before it is made smaller."""
+MAX_PLACEMENT_TRIES = 40
+"""Number of random positions of a head before it is scaled down."""
 
 
 @dataclass(eq=False)
 class _Canvas:
-    """A scene being composed.
+    """Scene during composition.
 
     Attributes:
         image: RGB (height, width, 3) float32.
-        faces: placed so far.
-        visible: for each of them, how far each pixel of its box is uncovered: (rows, columns) float32.
+        faces: the faces placed.
+        visible: visibility of each pixel of each face's box, (rows, columns) float32 from 0 to 1.
     """
 
     image: np.ndarray
@@ -36,38 +36,39 @@ class _Canvas:
 
 
 def sample_subjects(
-    scenes: int, photos: Mapping[str, Sequence[int]], settings: ComposeSettings, rng: np.random.Generator
+    scenes: int, indices: Mapping[str, Sequence[int]], settings: ComposeSettings, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Decide who appears in which scene.
+    """Sample the subjects of every scene, balanced over all scenes.
+
+    A scene shows an identity at most once, and the use counts of all subjects are nearly equal. A scene with more faces
+    than there are identities shows every identity.
 
     Args:
-        scenes: how many.
-        photos: the numbers of each person's photos.
-        settings: `empty` (the share of scenes without a face) and `faces` (fewest and most of the others).
-        rng: the random choices.
+        scenes: number of scenes.
+        indices: subject indices of each identity.
+        settings: `empty_fraction` and `faces_per_scene` are used.
+        rng: random number generator.
 
     Returns:
-        For each scene its photo numbers: nobody twice in a scene, and over all scenes every photo about equally often.
-        Where fewer people are left to draw from than faces are asked for, all of them appear.
+        Subject indices of each scene.
     """
-    owner = {number: name for name, numbers in photos.items() for number in numbers}
-    numbers = np.array(sorted(owner))
-    used: Counter[int] = Counter()
+    owner = {index: name for name, own in indices.items() for index in own}
+    ordered = np.array(sorted(owner))
+    uses: Counter[int] = Counter()
     empty = set(rng.permutation(scenes)[: round(settings.empty_fraction * scenes)].tolist())
-    casts = []
+    samples = []
     for scene in range(scenes):
-        wanted = (
-            0 if scene in empty else int(rng.integers(settings.faces_per_scene[0], settings.faces_per_scene[1] + 1))
-        )
-        chosen: dict[str, int] = {}
-        # The least used first, in random order among equals (the sort is stable).
-        for number in sorted(rng.permutation(numbers).tolist(), key=used.__getitem__):
-            if len(chosen) == wanted:
+        low, high = settings.faces_per_scene
+        count = 0 if scene in empty else int(rng.integers(low, high + 1))
+        sample: dict[str, int] = {}
+        # Least used first; the stable sort keeps ties in random order.
+        for index in sorted(rng.permutation(ordered).tolist(), key=uses.__getitem__):
+            if len(sample) == count:
                 break
-            chosen.setdefault(owner[number], number)
-        used.update(chosen.values())
-        casts.append(list(chosen.values()))
-    return casts
+            sample.setdefault(owner[index], index)
+        uses.update(sample.values())
+        samples.append(list(sample.values()))
+    return samples
 
 
 def compose_scene(
@@ -79,19 +80,19 @@ def compose_scene(
 ) -> tuple[np.ndarray, tuple[Face, ...]]:
     """Compose one scene.
 
-    Every box lies inside the scene; no box's center lies in another box; of no face's box more than
-    `settings.overlap` is covered by later heads. A head that finds no such place is made smaller, down to the smallest
-    size; if that does not help it is left out.
+    - Every box is inside the scene, and no box contains the center of another.
+    - Later heads cover at most the fraction `settings.max_overlap` of a face's box.
+    - A head without a valid position is scaled down step by step to the smallest size, then dropped.
 
     Args:
-        heads: who is in it.
-        background: what is behind them.
-        textures: photographs that the decoy patches are taken from.
-        settings: size of the scene, of the faces, and how they may lie.
-        rng: the random choices.
+        heads: heads to paste.
+        background: background of the scene.
+        textures: photographs for the decoy patches.
+        settings: size of the scene and of the faces, and limits on their placement.
+        rng: random number generator.
 
     Returns:
-        RGB (height, width, 3) uint8 and the faces in it.
+        RGB (height, width, 3) uint8 and its faces.
     """
     view = random_view(background.image, settings.width, settings.height, rng)
     canvas = _Canvas(view.astype(np.float32))
@@ -99,59 +100,61 @@ def compose_scene(
         _add_decoy(canvas, textures[int(rng.integers(len(textures)))], settings, rng)
     low, high = np.log(settings.face_size)
     sizes = np.exp(rng.uniform(low, high, len(heads)))
-    for i in np.argsort(-sizes):  # the large ones first: they need the room
+    for i in np.argsort(-sizes):  # large heads first, as they need more space
         _add_head(canvas, heads[i], float(sizes[i]), settings, rng)
-    return _finish(canvas.image, rng), tuple(canvas.faces)
+    return _simulate_camera(canvas.image, rng), tuple(canvas.faces)
 
 
 def _add_head(
     canvas: _Canvas, head: FaceCrop, size: float, settings: ComposeSettings, rng: np.random.Generator
 ) -> None:
+    """Paste a head at a random position, scaled down until it fits."""
     degrees = rng.uniform(-settings.max_rotation, settings.max_rotation)
     mask = head_mask(head, rng)
     while True:
         patch = transform_head(head, mask, size, degrees)
-        position = _find_place(canvas, patch, settings, rng)
+        position = _find_position(canvas, patch, settings, rng)
         if position is not None:
             break
         if size == settings.face_size[0]:
             return
         size = max(size * 0.7, settings.face_size[0])
-    patch = HeadPatch(_relight(patch.image, head.gray, size, rng), patch.alpha, patch.box, patch.landmarks)
+    patch = HeadPatch(_relight(patch.image, head.is_gray, size, rng), patch.alpha, patch.box, patch.landmarks)
     x, y = position
     for face, visible in zip(canvas.faces, canvas.visible, strict=True):
-        visible *= 1 - _alpha_over(face.box, patch, x, y)
-    _lay_over(canvas.image, patch.image, patch.alpha, x, y)
+        visible *= 1 - _box_coverage(face.box, patch, x, y)
+    _paste(canvas.image, patch.image, patch.alpha, x, y)
     box = patch.box + np.array([x, y, x, y], np.float32)
     canvas.faces.append(Face(box, patch.landmarks + np.array([x, y], np.float32), head.face.identity, head.face.source))
-    canvas.visible.append(np.ones_like(_alpha_over(box, patch, x, y)))
+    canvas.visible.append(np.ones_like(_box_coverage(box, patch, x, y)))
 
 
-def _find_place(
+def _find_position(
     canvas: _Canvas, patch: HeadPatch, settings: ComposeSettings, rng: np.random.Generator
 ) -> tuple[int, int] | None:
+    """Return a random valid position of a patch, None if all tries fail."""
     low = np.ceil(-patch.box[:2]).astype(int)
     high = np.floor((settings.width, settings.height) - patch.box[2:]).astype(int)
     if (high < low).any():
         return None
-    for x, y in rng.integers(low, high + 1, (TRIES, 2)).tolist():
+    for x, y in rng.integers(low, high + 1, (MAX_PLACEMENT_TRIES, 2)).tolist():
         if all(
-            _apart(face.box, patch.box + np.array([x, y, x, y]))
-            and 1 - float(np.mean(visible * (1 - _alpha_over(face.box, patch, x, y)))) <= settings.max_overlap
+            _exclude_centers(face.box, patch.box + np.array([x, y, x, y]))
+            and 1 - float(np.mean(visible * (1 - _box_coverage(face.box, patch, x, y)))) <= settings.max_overlap
             for face, visible in zip(canvas.faces, canvas.visible, strict=True)
         ):
             return x, y
     return None
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether neither box holds the other's center."""
+def _exclude_centers(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return True if neither box contains the center of the other."""
     distance = np.abs(a[:2] + a[2:] - b[:2] - b[2:]) / 2
     return bool((distance > np.maximum(a[2:] - a[:2], b[2:] - b[:2]) / 2).any())
 
 
-def _alpha_over(box: np.ndarray, patch: HeadPatch, x: int, y: int) -> np.ndarray:
-    """How far a patch laid at (x, y) covers each whole pixel of a box: (rows, columns) float32."""
+def _box_coverage(box: np.ndarray, patch: HeadPatch, x: int, y: int) -> np.ndarray:
+    """Return the opacity of a patch at (x, y) over a box, (rows, columns) float32."""
     left, top = np.floor(box[:2]).astype(int).tolist()
     right, bottom = np.ceil(box[2:]).astype(int).tolist()
     covered = np.zeros((bottom - top, right - left), np.float32)
@@ -162,20 +165,21 @@ def _alpha_over(box: np.ndarray, patch: HeadPatch, x: int, y: int) -> np.ndarray
     return covered
 
 
-def _lay_over(canvas: np.ndarray, image: np.ndarray, alpha: np.ndarray, x: int, y: int) -> None:
+def _paste(canvas: np.ndarray, image: np.ndarray, alpha: np.ndarray, x: int, y: int) -> None:
+    """Alpha-blend an image over the canvas at (x, y), in place."""
     rows, columns = alpha.shape
     x1, y1 = max(0, x), max(0, y)
     x2, y2 = min(canvas.shape[1], x + columns), min(canvas.shape[0], y + rows)
     if x1 >= x2 or y1 >= y2:
         return
-    above = image[y1 - y : y2 - y, x1 - x : x2 - x]
-    share = alpha[y1 - y : y2 - y, x1 - x : x2 - x, None]
-    below = canvas[y1:y2, x1:x2]
-    below += share * (above - below)
+    foreground = image[y1 - y : y2 - y, x1 - x : x2 - x]
+    opacity = alpha[y1 - y : y2 - y, x1 - x : x2 - x, None]
+    region = canvas[y1:y2, x1:x2]
+    region += opacity * (foreground - region)
 
 
 def _add_decoy(canvas: _Canvas, texture: Background, settings: ComposeSettings, rng: np.random.Generator) -> None:
-    """Lay a head-shaped patch of another photograph over the scene, with the same kinds of edge a head gets."""
+    """Paste a head-shaped patch of another photograph, with a head's soft edge."""
     low, high = np.log(settings.face_size)
     height = round(float(np.exp(rng.uniform(low, high))) * rng.uniform(1.3, 1.9))
     width = round(height * rng.uniform(0.65, 0.95))
@@ -188,37 +192,40 @@ def _add_decoy(canvas: _Canvas, texture: Background, settings: ComposeSettings, 
     image = random_view(texture.image, width, height, rng)
     left = int(rng.integers(-width // 3, settings.width - width // 2))
     top = int(rng.integers(-height // 3, settings.height - height // 2))
-    _lay_over(canvas.image, image.astype(np.float32), alpha, left, top)
+    _paste(canvas.image, image.astype(np.float32), alpha, left, top)
 
 
-def _relight(image: np.ndarray, gray: bool, size: float, rng: np.random.Generator) -> np.ndarray:
-    """Another light on a head: float32 of the same shape, about 0 to 255.
+def _relight(image: np.ndarray, is_gray: bool, size: float, rng: np.random.Generator) -> np.ndarray:
+    """Change the lighting and the tint of a head at random.
 
-    Gray photos are mostly tinted, by a curve per channel that leaves black black and white white, from pale to brown; a
-    quarter of them stays gray. Color photos only get a slight cast.
+    Three quarters of the gray images are tinted from pale to brown, by a curve per channel that preserves black and
+    white. Color images only get a slight color cast.
+
+    Returns:
+        float32 of the same shape, about 0 to 255.
     """
     levels = np.linspace(0, 1, 256)[:, None]
-    exponent, cast_light = np.ones(3), np.ones(3)
-    tinted = gray and rng.random() < 0.75
-    if tinted:
+    exponent, color_cast = np.ones(3), np.ones(3)
+    is_tinted = is_gray and rng.random() < 0.75
+    if is_tinted:
         warmth = rng.uniform(0.1, 0.45)
         exponent = np.array([1 - warmth, 1 + rng.uniform(-0.05, 0.1), 1 + warmth * rng.uniform(0.6, 1.2)])
-    if tinted or not gray:
-        cast_light = rng.uniform(0.94, 1.06, 3)
+    if is_tinted or not is_gray:
+        color_cast = rng.uniform(0.94, 1.06, 3)
     contrast, brightness = rng.uniform(0.75, 1.2), rng.uniform(-0.1, 0.1)
-    curve = (levels ** (exponent * rng.uniform(0.7, 1.4)) * cast_light - 0.5) * contrast + 0.5 + brightness
+    curve = (levels ** (exponent * rng.uniform(0.7, 1.4)) * color_cast - 0.5) * contrast + 0.5 + brightness
     table = (255 * np.clip(curve, 0, 1)).astype(np.float32)
-    lit = cv2.LUT(image, table[None])
+    relit = cv2.LUT(image, table[None])
     height, width = image.shape[:2]
-    fall = rng.uniform(-0.25, 0.25, 2)  # light from one side
-    slope = 1 + fall[0] * np.linspace(-1, 1, width)[None, :] + fall[1] * np.linspace(-1, 1, height)[:, None]
-    lit = lit * slope[..., None].astype(np.float32)
+    gradient = rng.uniform(-0.25, 0.25, 2)  # light from the side
+    shading = 1 + gradient[0] * np.linspace(-1, 1, width)[None, :] + gradient[1] * np.linspace(-1, 1, height)[:, None]
+    relit = relit * shading[..., None].astype(np.float32)
     sigma = rng.uniform(0, 0.012) * size
-    return cv2.GaussianBlur(lit, (0, 0), sigma) if sigma > 0.3 else lit
+    return cv2.GaussianBlur(relit, (0, 0), sigma) if sigma > 0.3 else relit
 
 
-def _finish(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What the camera and the network it was sent over do to a photo: slight blur, noise, compression."""
+def _simulate_camera(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Simulate a camera: slight blur, noise and JPEG compression."""
     sigma = rng.uniform(-0.6, 0.8)
     if sigma > 0.3:
         image = cv2.GaussianBlur(image, (0, 0), sigma)

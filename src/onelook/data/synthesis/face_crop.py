@@ -1,4 +1,4 @@
-"""Heads cut out of photos: a crop, a soft mask with no straight edge, and a warp that takes the labels along.
+"""Head crops with soft masks, and their rotation and scaling.
 
 Coordinates are continuous: pixel i covers [i, i + 1), so its center is at i + 0.5.
 """
@@ -10,34 +10,34 @@ import numpy as np
 
 from onelook.data.manifest import Face
 
-MARGIN = 0.6
-"""Photo kept around a face's box on each side, as a share of the box: room for hair, ears and neck."""
+MARGIN_FRACTION = 0.6
+"""Margin of a crop on each side of the face's box, as a fraction of its longer side; includes hair, ears and neck."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaceCrop:
-    """One head with what is around it.
+    """Head with its surroundings.
 
     Attributes:
         image: RGB (height, width, 3) uint8 crop of a photo.
-        face: its box and landmarks in pixels of the crop, and who it is.
-        others: (n, 4) float32, boxes of other faces in the crop; they are not to be pasted along.
-        gray: whether the photo is without color.
+        face: box and landmarks in pixels of the crop, and the identity.
+        other_boxes: (n, 4) float32, boxes of other faces in the crop, which the mask excludes.
+        is_gray: True for an image without color.
     """
 
     image: np.ndarray
     face: Face
-    others: np.ndarray
-    gray: bool
+    other_boxes: np.ndarray
+    is_gray: bool
 
 
 @dataclass(frozen=True, eq=False)
 class HeadPatch:
-    """A cut-out head turned and scaled, ready to be laid over a scene.
+    """Head rotated and scaled for compositing.
 
     Attributes:
         image: RGB (height, width, 3) uint8.
-        alpha: (height, width) float32, 0 to 1, how far it covers what is below.
+        alpha: (height, width) float32, opacity from 0 to 1.
         box: (4,) float32 in pixels of the patch.
         landmarks: (5, 2) float32 in pixels of the patch.
     """
@@ -48,42 +48,51 @@ class HeadPatch:
     landmarks: np.ndarray
 
 
-def crop_head(photo: np.ndarray, faces: tuple[Face, ...], largest: float) -> FaceCrop:
-    """Cut the first of a photo's faces out, scaled down where it is larger than `largest` pixels."""
+def crop_head(image: np.ndarray, faces: tuple[Face, ...], max_size: float) -> FaceCrop:
+    """Crop the head of the first face.
+
+    Args:
+        image: RGB (height, width, 3) uint8.
+        faces: all faces of the image.
+        max_size: a face of a larger size, in pixels, is scaled down to it.
+    """
     face = faces[0]
-    scale = min(1.0, largest / face.size)
+    scale = min(1.0, max_size / face.size)
     if scale < 1:
-        height, width = photo.shape[:2]
+        height, width = image.shape[:2]
         size = np.maximum(np.round(np.array([width, height]) * scale), 1)
-        photo = cv2.resize(photo, size.astype(int).tolist(), interpolation=cv2.INTER_AREA)
-        exact = size / (width, height)
+        image = cv2.resize(image, size.astype(int).tolist(), interpolation=cv2.INTER_AREA)
+        scales = size / (width, height)
     else:
-        exact = np.ones(2)
-    boxes = np.array([f.box for f in faces]).reshape(-1, 2, 2) * exact
+        scales = np.ones(2)
+    boxes = np.array([f.box for f in faces]).reshape(-1, 2, 2) * scales
     (x1, y1), (x2, y2) = boxes[0]
-    reach = MARGIN * max(x2 - x1, y2 - y1)
-    height, width = photo.shape[:2]
-    left, top = max(0, int(x1 - reach)), max(0, int(y1 - reach))
-    right, bottom = min(width, int(x2 + reach) + 1), min(height, int(y2 + reach) + 1)
-    crop = np.ascontiguousarray(photo[top:bottom, left:right])
+    margin = MARGIN_FRACTION * max(x2 - x1, y2 - y1)
+    height, width = image.shape[:2]
+    left, top = max(0, int(x1 - margin)), max(0, int(y1 - margin))
+    right, bottom = min(width, int(x2 + margin) + 1), min(height, int(y2 + margin) + 1)
+    crop = np.ascontiguousarray(image[top:bottom, left:right])
     origin = np.array([left, top])
     moved = (boxes - origin).astype(np.float32).reshape(-1, 4)
-    landmarks = (face.landmarks * exact - origin).astype(np.float32)
+    landmarks = (face.landmarks * scales - origin).astype(np.float32)
     inside = (moved[:, :2] < (right - left, bottom - top)).all(1) & (moved[:, 2:] > 0).all(1)
     inside[0] = False
-    gray = bool((crop == crop[..., :1]).all())
-    return FaceCrop(crop, Face(moved[0], landmarks, face.identity, face.source), moved[inside], gray)
+    is_gray = bool((crop == crop[..., :1]).all())
+    return FaceCrop(crop, Face(moved[0], landmarks, face.identity, face.source), moved[inside], is_gray)
 
 
-def head_mask(cutout: FaceCrop, rng: np.random.Generator) -> np.ndarray:
-    """A soft mask of the head, (height, width) float32 from 0 to 1, of random width, shape and softness.
+def head_mask(crop: FaceCrop, rng: np.random.Generator) -> np.ndarray:
+    """Return a soft mask of the head, of random width, shape and softness.
 
-    It is a superellipse around the face that leans as the line from mouth to eyes does, inside a second one that keeps
-    it off the photo's edges, less the faces of others.
+    The mask is the intersection of two superellipses without the other faces: one around the face, with its axis along
+    the line from mouth to eyes, and one inside the image's border.
+
+    Returns:
+        (height, width) float32 from 0 to 1.
     """
-    height, width = cutout.image.shape[:2]
-    x1, y1, x2, y2 = cutout.face.box
-    up = _up(cutout.face.landmarks)
+    height, width = crop.image.shape[:2]
+    x1, y1, x2, y2 = crop.face.box
+    up = _up_direction(crop.face.landmarks)
     center = np.array([x1 + x2, y1 + y2]) / 2 + up * (y2 - y1) * rng.uniform(0.0, 0.12)
     axes = np.array([x2 - x1, y2 - y1]) * rng.uniform((0.6, 0.62), (0.9, 0.85))
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
@@ -94,73 +103,94 @@ def head_mask(cutout: FaceCrop, rng: np.random.Generator) -> np.ndarray:
     power = rng.uniform(2.5, 5)
     frame = (np.abs(2 * x / width - 1) ** power + np.abs(2 * y / height - 1) ** power) ** (1 / power)
     mask = np.minimum(soft_edge(head, rng.uniform(0.1, 0.3)), soft_edge(frame, rng.uniform(0.08, 0.2)))
-    for box in cutout.others:
-        mask = mask * _clear_of(box, cutout.face.box, x, y)
+    for box in crop.other_boxes:
+        mask = mask * _exclude_box(box, crop.face.box, x, y)
     return mask.astype(np.float32)
 
 
 def soft_edge(radius: np.ndarray, width: float) -> np.ndarray:
-    """1 well inside radius 1, 0 outside, smooth over the last `width` before it."""
+    """Return the opacity at a radius.
+
+    1 below 1 - width, 0 above 1, smoothstep between.
+    """
     t = np.clip((1 - radius) / width, 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def turned_size(width: float, height: float, degrees: float) -> tuple[float, float]:
-    """Width and height of the upright box around a box's inscribed ellipse after a turn.
+def rotated_box_size(width: float, height: float, degrees: float) -> tuple[float, float]:
+    """Return the size of the bounding box of a box's rotated inscribed ellipse.
 
-    A face is closer to the ellipse inside its box than to the box; the hull of the turned box's corners would be up to
-    twice as large as what an annotator draws. Exact at 0, 90 and 180 degrees.
+    The shape of a face is closer to the ellipse than to the box. The bounding box of the rotated corners would be up to
+    twice as large as an annotator's box. Exact at 0, 90 and 180 degrees.
+
+    Returns:
+        Width and height.
     """
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return float(np.hypot(width * cosine, height * sine)), float(np.hypot(width * sine, height * cosine))
 
 
-def transform_head(cutout: FaceCrop, mask: np.ndarray, size: float, degrees: float) -> HeadPatch:
-    """Turn a head counter-clockwise and scale it so that its new box has the given size (square root of its area).
+def transform_head(crop: FaceCrop, mask: np.ndarray, size: float, degrees: float) -> HeadPatch:
+    """Rotate and scale a head.
 
-    Landmarks follow the similarity transform exactly; the box keeps its center and becomes that of `turned_size`.
+    The landmarks are transformed exactly. The new box has the transformed center and the shape of `rotated_box_size`.
+
+    Args:
+        crop: the head.
+        mask: its mask, (height, width) float32.
+        size: size of the new box in pixels, the square root of its area.
+        degrees: counter-clockwise rotation.
     """
-    x1, y1, x2, y2 = cutout.face.box.astype(np.float64)
-    turned = np.array(turned_size(x2 - x1, y2 - y1, degrees))
-    scale = size / np.sqrt(turned.prod())
-    image, mask, shrunk = _shrink(cutout.image, mask, scale)
+    x1, y1, x2, y2 = crop.face.box.astype(np.float64)
+    rotated = np.array(rotated_box_size(x2 - x1, y2 - y1, degrees))
+    scale = size / np.sqrt(rotated.prod())
+    image, mask, shrunk = _shrink(crop.image, mask, scale)
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    turn = np.array([[cosine, sine], [-sine, cosine]])  # y grows downwards
-    rows, columns = cutout.image.shape[:2]
-    corners = scale * np.array([[0, 0], [columns, 0], [0, rows], [columns, rows]]) @ turn.T
+    rotation = np.array([[cosine, sine], [-sine, cosine]])  # y grows downwards
+    rows, columns = crop.image.shape[:2]
+    corners = scale * np.array([[0, 0], [columns, 0], [0, rows], [columns, rows]]) @ rotation.T
     origin = np.floor(corners.min(0))
     width, height = (np.ceil(corners.max(0)) - origin).astype(int).tolist()
-    linear = turn * (scale / shrunk)  # from the shrunk image, whose axes may have been rounded differently
-    # OpenCV counts from pixel centers; half a pixel in, half a pixel out.
+    linear = rotation * (scale / shrunk)  # from the shrunk image, whose axes are rounded separately
+    # OpenCV has pixel centers at integers: shift by half a pixel before and after.
     offset = linear @ (0.5, 0.5) - 0.5 - origin
     matrix = np.column_stack([linear, offset])
-    center = scale * turn @ ((x1 + x2) / 2, (y1 + y2) / 2) - origin
+    center = scale * rotation @ ((x1 + x2) / 2, (y1 + y2) / 2) - origin
     return HeadPatch(
         cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
         cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT),
-        np.concatenate([center - turned * scale / 2, center + turned * scale / 2]).astype(np.float32),
-        (scale * cutout.face.landmarks @ turn.T - origin).astype(np.float32),
+        np.concatenate([center - rotated * scale / 2, center + rotated * scale / 2]).astype(np.float32),
+        (scale * crop.face.landmarks @ rotation.T - origin).astype(np.float32),
     )
 
 
-def _up(landmarks: np.ndarray) -> np.ndarray:
+def _up_direction(landmarks: np.ndarray) -> np.ndarray:
+    """Return the unit vector from mouth to eyes, (0, -1) without landmarks."""
     up = landmarks[:2].mean(0) - landmarks[3:].mean(0)
     length = np.hypot(*up)
     return up / length if np.isfinite(length) and length > 0 else np.array([0.0, -1.0])
 
 
-def _clear_of(other: np.ndarray, own: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    def radius(box: np.ndarray, grow: float) -> np.ndarray:
+def _exclude_box(other: np.ndarray, own: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return a mask that is 0 in the box `other`, but 1 in the box `own`."""
+
+    def radius(box: np.ndarray, scale: float) -> np.ndarray:
         (left, top), (right, bottom) = box.reshape(2, 2)
         return np.hypot(
-            (2 * x - left - right) / ((right - left) * grow), (2 * y - top - bottom) / ((bottom - top) * grow)
+            (2 * x - left - right) / ((right - left) * scale), (2 * y - top - bottom) / ((bottom - top) * scale)
         )
 
     return np.maximum(1 - soft_edge(radius(other, 1.5), 0.2), soft_edge(radius(own, 1.0), 0.2))
 
 
 def _shrink(image: np.ndarray, mask: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # A bilinear warp reads four pixels: shrinking by more than that skips pixels, so the bulk is averaged first.
+    """Average an image and its mask down before a warp.
+
+    A bilinear warp reads four pixels, so strong downscaling without averaging would skip pixels.
+
+    Returns:
+        Image, mask and the scale of each axis (2,).
+    """
     if scale >= 0.9:
         return image, mask, np.ones(2)
     height, width = image.shape[:2]

@@ -1,4 +1,4 @@
-"""A gallery in Milvus: an answer reads a few templates of it, a change the photos of the people it changes."""
+"""MilvusBackend: a gallery in Milvus, which is searched and changed without reading all of it."""
 
 import time
 import uuid
@@ -9,270 +9,247 @@ from typing import Any
 import numpy as np
 
 from onelook.errors import GalleryError
-from onelook.gallery.backend import Nearest, check_model
-from onelook.gallery.data import Entry, GalleryData, GalleryMetadata
+from onelook.gallery.backend import SearchResult, check_model
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
-from onelook.gallery.enrollment import Rows, Sorting, refuse_taken, sort_by_owner
+from onelook.gallery.enrollment import Deduplication, EnrollmentBatch, deduplicate, refuse_conflicts
 from onelook.gallery.faiss_index import Ranking
 from onelook.gallery.location import MilvusAddress
-from onelook.gallery.milvus_backend.changes import (
-    MOST_PEOPLE,
-    PHOTO,
-    TURN,
-    Turn,
-    photo_record,
-    read_entry,
-    take_turn,
+from onelook.gallery.milvus_backend.collections import Collections, text_digest
+from onelook.gallery.milvus_backend.connection import missing_gallery_message
+from onelook.gallery.milvus_backend.search import find_similar, search_people
+from onelook.gallery.milvus_backend.transactions import (
+    MAX_PEOPLE,
+    PHOTO_FIELDS,
+    PROCESS_LOCK,
+    Transaction,
+    make_photo_record,
+    parse_photo_record,
+    transaction,
 )
-from onelook.gallery.milvus_backend.collections import Collections, digest
-from onelook.gallery.milvus_backend.connection import absent
-from onelook.gallery.milvus_backend.ranking import CANDIDATES, rank_again
 
-# A probe's answer brings CANDIDATES templates with it: so many of 128 numbers are 1 MB in a message.
-_PROBES = 128
-_MOST_HITS = 16_384
-_COUNTED = ("name", "photos")
+_COUNT_FIELDS = ("name", "photos")
 
 
 class MilvusBackend:
-    """The people of a gallery in Milvus; every answer is from what it holds at that moment."""
+    """A gallery in Milvus; every call reads its present state."""
 
-    def __init__(self, address: MilvusAddress, terms: GalleryMetadata | None = None) -> None:
-        """Open a gallery, or with terms one that the first enrollment begins.
+    def __init__(self, address: MilvusAddress, metadata: GalleryMetadata | None = None) -> None:
+        """Open a gallery, or with metadata one that the first enrollment creates.
 
         Raises:
-            GalleryError: there is no gallery and no terms are given, or Milvus cannot be used.
+            GalleryError: there is no gallery and no metadata is given, or Milvus cannot be used.
         """
-        self.place = address
-        self._tables = Collections(address, begin=terms is not None)
-        self._loaded = ""
-        head = self._tables.read_head()
-        if head is not None:
-            self.terms = head[1]
-        elif terms is not None:
-            self.terms = terms
+        self.location = address
+        self._collections = Collections(address, create=metadata is not None)
+        self._loaded_version = ""
+        header = self._collections.read_header()
+        if header is not None:
+            self.metadata = header[1]
+        elif metadata is not None:
+            self.metadata = metadata
         else:
-            raise GalleryError(absent(address))
+            raise GalleryError(missing_gallery_message(address))
 
     def count_people(self) -> int:
-        """How many people are enrolled."""
-        return 0 if (held := self._held()) is None else self._tables.count(held, "people")
+        """Count the enrolled people."""
+        version = self._current_version()
+        return 0 if version is None else self._collections.count(version, "people")
 
     def count_photos(self) -> int:
-        """How many photos are enrolled."""
-        return 0 if (held := self._held()) is None else self._tables.count(held, "photos")
+        """Count the enrolled photos."""
+        version = self._current_version()
+        return 0 if version is None else self._collections.count(version, "photos")
 
     def people(self) -> dict[str, int]:
-        """How many photos everyone is enrolled with, sorted by name."""
-        if (held := self._held()) is None:
+        """Return the number of photos of every person, sorted by name."""
+        version = self._current_version()
+        if version is None:
             return {}
-        return dict(sorted((each["name"], each["photos"]) for each in self._tables.scan(held, "people", _COUNTED)))
+        records = self._collections.scan(version, "people", _COUNT_FIELDS)
+        return dict(sorted((record["name"], record["photos"]) for record in records))
 
-    def entries(self) -> dict[str, list[Entry]]:
-        """What everyone is enrolled with, people sorted by name."""
-        rows: dict[str, list[Entry]] = {}
-        for record, name in self._photos(("person", "number", "entry")):
-            rows.setdefault(name, []).append(read_entry(record, name))
-        return {name: rows[name] for name in sorted(rows)}
+    def faces_by_person(self) -> dict[str, list[EnrolledFace]]:
+        """Return the enrolled faces of every person, sorted by name."""
+        faces: dict[str, list[EnrolledFace]] = {}
+        for record, name in self._read_photos(("person", "number", "entry")):
+            faces.setdefault(name, []).append(parse_photo_record(record, name))
+        return {name: faces[name] for name in sorted(faces)}
 
-    def known(self, names: Iterable[str]) -> dict[str, int]:
-        """How many photos those of these people have who are enrolled."""
-        if (held := self._held()) is None:
+    def photo_counts(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the number of photos of these people, without those who are not enrolled."""
+        version = self._current_version()
+        if version is None:
             return {}
-        return {name: record["photos"] for name, record in self._find_people(held, names, _COUNTED).items()}
+        return {name: record["photos"] for name, record in self._find_people(version, names, _COUNT_FIELDS).items()}
 
-    def owners(self, digests: Sequence[str]) -> dict[str, str]:
-        """Whose photos these are."""
-        return {} if (held := self._held()) is None else self._owners(held, digests)
+    def find_enrolled(self, digests: Sequence[str]) -> dict[str, str]:
+        """Map SHA-256 digests of photos to the person enrolled with them."""
+        version = self._current_version()
+        return {} if version is None else self._find_enrolled(version, digests)
 
-    def search(self, probes: np.ndarray) -> Nearest:
-        """The most similar people of every probe: Milvus names candidates, which are compared again with every bit."""
-        held = self._held()
-        people = 0 if held is None else self._tables.count(held, "people")
-        if held is None or not people:
-            return Nearest(Ranking(np.empty((0, 2), np.int64), np.empty((0, 2), np.float32)), [], 0)
-        places: dict[str, int] = {}
-        rankings = [
-            self._rank(held, np.asarray(probes[start : start + _PROBES], np.float32), places)
-            for start in range(0, len(probes), _PROBES)
-        ]
-        ranking = Ranking(
-            np.concatenate([ranking.places for ranking in rankings]),
-            np.concatenate([ranking.similarities for ranking in rankings]),
-        )
-        return Nearest(ranking, list(places), people)
+    def search(self, probes: np.ndarray) -> SearchResult:
+        """Find the two most similar people of every probe (m, d) float32, re-ranked at full precision."""
+        version = self._current_version()
+        people_count = 0 if version is None else self._collections.count(version, "people")
+        if version is None or not people_count:
+            return SearchResult(Ranking(np.empty((0, 2), np.int64), np.empty((0, 2), np.float32)), [], 0)
+        ranking, names = search_people(self._collections, version, probes)
+        return SearchResult(ranking, names, people_count)
 
     def find_duplicates(self, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
-        """Whom these people resemble as much as a face must to get the name."""
-        if (held := self._held()) is None:
+        """Find people whose templates match those of the given people."""
+        version = self._current_version()
+        if version is None:
             return ()
-        asked = self._find_people(held, names, ("name", "template"))
-        count = self._tables.count(held, "people")
-        least = self.terms.threshold_for(count)
+        queried = self._find_people(version, names, ("name", "template"))
+        people_count = self._collections.count(version, "people")
+        threshold = self.metadata.threshold_for(people_count)
         pairs = []
-        for name, record in asked.items():
+        for name, record in queried.items():
             template = np.asarray(record["template"], np.float32)
-            for other, similarity in self._at_least(held, template, least, count):
-                if other > name or (other < name and other not in asked):
+            for other, similarity in find_similar(self._collections, version, template, threshold, people_count):
+                if other > name or (other < name and other not in queried):
                     pairs.append(DuplicatePair(name, other, similarity))
         return tuple(sorted(pairs, key=lambda pair: (-pair.similarity, pair.name, pair.other)))
 
-    def add(self, rows: Rows, *, whole: bool) -> Sorting:
-        """Enroll the rows that the gallery lacks, and begin it where there is none."""
-        if self._held() is None:
-            self._tables.write_head(self._tables.new_generation(self.terms.embedding_size), self.terms)
-        with self._turn() as (held, turn):
-            sorting = sort_by_owner(self._owners(held, [entry.sha256 for entry in rows.entries]), rows)
-            if whole:
-                refuse_taken(rows, sorting)
-            found = self._find_people(held, {rows.entries[i].person for i in sorting.fresh}, ("name",))
+    def add(self, batch: EnrollmentBatch, *, all_or_nothing: bool) -> Deduplication:
+        """Enroll the faces of a batch that are new, and create the gallery if there is none."""
+        if self._current_version() is None:
+            version = self._collections.create_version(self.metadata.embedding_size)
+            self._collections.write_header(version, self.metadata)
+        with self._transaction() as (version, current):
+            enrolled = self._find_enrolled(version, [face.sha256 for face in batch.faces])
+            result = deduplicate(enrolled, batch)
+            if all_or_nothing:
+                refuse_conflicts(batch, result)
+            found = self._find_people(version, {batch.faces[i].person for i in result.new}, ("name",))
             ids = {name: record["id"] for name, record in found.items()}
-            number = time.time_ns()  # later than every number before: rows are in the order of enrollment
-            for some in _by_people(rows, sorting.fresh):
+            number = time.time_ns()  # larger than every earlier number, so photos sort in the order of enrollment
+            for positions in _split_by_people(batch, result.new):
                 records = []
-                for i in some:
-                    entry = rows.entries[i]
-                    person = ids.setdefault(entry.person, uuid.uuid4().hex)
-                    records.append(photo_record(entry, person, number + i, rows.embeddings[i]))
-                names = {ids[name]: name for name in sorted({rows.entries[i].person for i in some})}
-                turn.add(records, names)
-        return sorting
+                for i in positions:
+                    face = batch.faces[i]
+                    person = ids.setdefault(face.person, uuid.uuid4().hex)
+                    records.append(make_photo_record(face, person, number + i, batch.embeddings[i]))
+                names = {ids[name]: name for name in sorted({batch.faces[i].person for i in positions})}
+                current.add(records, names)
+        return result
 
     def rename(self, name: str, new: str) -> None:
-        """Give a person another name."""
-        with self._turn() as (held, turn):
-            record = self._person(held, name)
-            if name != new and self._find_people(held, [new], ("name",)):
+        """Give a person a new name."""
+        with self._transaction() as (version, current):
+            record = self._require_person(version, name)
+            if name != new and self._find_people(version, [new], ("name",)):
                 raise GalleryError(f"{new}: enrolled already; `onelook merge` makes two people one")
-            turn.rename(record, new)
-        self._purge()
+            current.rename(record, new)
+        self._purge_deleted()
 
     def merge(self, name: str, into: str) -> None:
-        """Give one person's photos to another."""
-        with self._turn() as (held, turn):
-            one, other = self._person(held, name), self._person(held, into)
+        """Relabel the photos of `name` as photos of `into`."""
+        with self._transaction() as (version, current):
+            person, target = self._require_person(version, name), self._require_person(version, into)
             if name == into:
                 raise GalleryError(f"{name}: cannot be merged with itself; name two people")
-            turn.merge(one, other)
-        self._purge()
+            current.merge(person, target)
+        self._purge_deleted()
 
     def forget(self, name: str) -> None:
-        """Remove a person; on a server the bytes go when it compacts, in milvus-lite at once."""
-        with self._turn() as (held, turn):
-            turn.forget(self._person(held, name))
-        self._purge()
+        """Remove a person; milvus-lite purges the bytes at once, a server when it compacts."""
+        with self._transaction() as (version, current):
+            current.forget(self._require_person(version, name))
+        self._purge_deleted()
 
     def revision(self) -> str:
-        """The SHA-256 of the terms, of who is enrolled, with how many photos, and of the templates."""
-        held = self._held()
-        records = [] if held is None else self._tables.scan(held, "people", ("name", "photos", "template"))
-        told = sorted(
-            f"{digest(each['name'])} {each['photos']} {np.asarray(each['template'], np.float32).tobytes().hex()}"
-            for each in records
+        """Return the SHA-256 of the metadata and of the name, photo count and template of every person."""
+        version = self._current_version()
+        fields = ("name", "photos", "template")
+        records = [] if version is None else self._collections.scan(version, "people", fields)
+        lines = sorted(
+            f"{text_digest(record['name'])} {record['photos']} "
+            f"{np.asarray(record['template'], np.float32).tobytes().hex()}"
+            for record in records
         )
-        return digest("\n".join([self.terms.model_dump_json(), *told]))
+        return text_digest("\n".join([self.metadata.model_dump_json(by_alias=True), *lines]))
 
     def refresh(self) -> None:
-        """Nothing is to be done: every answer is from what Milvus holds."""
+        """Do nothing: every call reads the present state of Milvus."""
 
-    def contents(self) -> GalleryData:
-        """All that the gallery holds."""
-        photos = self._photos(PHOTO)
+    def read_data(self) -> GalleryData:
+        """Read the whole gallery into memory."""
+        photos = self._read_photos(PHOTO_FIELDS)
         embeddings = np.asarray([record["embedding"] for record, _ in photos], np.float32)
-        entries = tuple(read_entry(record, name) for record, name in photos)
-        return GalleryData(self.terms, entries, embeddings.reshape(len(photos), self.terms.embedding_size))
+        faces = tuple(parse_photo_record(record, name) for record, name in photos)
+        return GalleryData(self.metadata, faces, embeddings.reshape(len(photos), self.metadata.embedding_size))
 
-    def _photos(self, fields: Sequence[str]) -> list[tuple[dict[str, Any], str]]:
-        """The photos' records in the order of enrollment, each with the person's name."""
-        held = self._held()
-        if held is None:
+    def _read_photos(self, fields: Sequence[str]) -> list[tuple[dict[str, Any], str]]:
+        """Read the photo records in the order of enrollment, each with the person's name."""
+        version = self._current_version()
+        if version is None:
             return []
-        names = {record["id"]: record["name"] for record in self._tables.scan(held, "people", ("name",))}
-        # Who has no template yet is being enrolled, or forgotten, at this moment.
-        photos = [record for record in self._tables.scan(held, "photos", fields) if record["person"] in names]
+        names = {record["id"]: record["name"] for record in self._collections.scan(version, "people", ("name",))}
+        # A photo without a person's record belongs to a change in progress.
+        photos = [record for record in self._collections.scan(version, "photos", fields) if record["person"] in names]
         photos.sort(key=lambda record: (record["number"], record["id"]))
         return [(record, names[record["person"]]) for record in photos]
 
-    def _held(self) -> str | None:
-        """The generation that holds now; None: the gallery is not begun."""
-        head = self._tables.read_head()
-        if head is None:
+    def _current_version(self) -> str | None:
+        """Read and load the current version; return None if the gallery is not created yet."""
+        header = self._collections.read_header()
+        if header is None:
             return None
-        generation, terms = head
-        check_model(self.place, terms, self.terms)
-        self.terms = terms
-        if generation != self._loaded:
-            self._tables.load(generation)
-            self._loaded = generation
-        return generation
+        version, metadata = header
+        check_model(self.location, metadata, self.metadata)
+        self.metadata = metadata
+        if version != self._loaded_version:
+            self._collections.load(version)
+            self._loaded_version = version
+        return version
 
     @contextmanager
-    def _turn(self) -> Iterator[tuple[str, Turn]]:
-        held = self._held()
-        if held is None:
-            raise GalleryError(absent(self.place))
-        with take_turn(self._tables, held) as turn:
-            yield held, turn
+    def _transaction(self) -> Iterator[tuple[str, Transaction]]:
+        version = self._current_version()
+        if version is None:
+            raise GalleryError(missing_gallery_message(self.location))
+        with transaction(self._collections, version) as current:
+            yield version, current
 
-    def _purge(self) -> None:
-        """Take what was removed from the disk; milvus-lite, which seldom compacts, by a copy of what is left."""
-        with TURN:
-            held = self._held()
-            assert held is not None
-            if self.place.embedded:
-                self._tables.write_head(self._tables.copy(held, self.terms.embedding_size), self.terms)
+    def _purge_deleted(self) -> None:
+        """Remove deleted records from the disk: by compaction, or for milvus-lite, which rarely compacts, by a copy."""
+        with PROCESS_LOCK:
+            version = self._current_version()
+            assert version is not None
+            if self.location.is_embedded:
+                copy = self._collections.copy_version(version, self.metadata.embedding_size)
+                self._collections.write_header(copy, self.metadata)
             else:
-                self._tables.compact(held)
+                self._collections.compact(version)
 
-    def _rank(self, held: str, probes: np.ndarray, numbers: dict[str, int]) -> Ranking:
-        """The two most similar people of probes (m, d), as numbers of `numbers`, to which those met first are added."""
-        found = self._tables.nearest(held, probes, CANDIDATES)
-        met = {hit["name"]: hit["template"] for hits in found for hit in hits}
-        names = sorted(met)
-        rows = np.asarray([met[name] for name in names], np.float32).reshape(len(names), probes.shape[1])
-        place = {name: i for i, name in enumerate(names)}
-        places = np.full((len(probes), CANDIDATES), -1, np.int64)
-        for i, hits in enumerate(found):
-            # In the order of names, so that of two who are equally similar always the same comes first.
-            places[i, : len(hits)] = sorted(place[hit["name"]] for hit in hits)
-        ranking = rank_again(rows, probes, places, 2)
-        number = np.asarray([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
-        return Ranking(np.where(ranking.places < 0, -1, number[ranking.places]), ranking.similarities)
-
-    def _at_least(self, held: str, template: np.ndarray, least: float, count: int) -> list[tuple[str, float]]:
-        """Everybody as similar to a template (d,) as that, with the similarity."""
-        limit = CANDIDATES
-        while True:
-            hits = self._tables.nearest(held, [template], limit)[0]
-            similar = [(hit["name"], float(np.asarray(hit["template"], np.float32) @ template)) for hit in hits]
-            if limit >= min(count, _MOST_HITS) or similar[-1][1] < least:
-                return [(name, similarity) for name, similarity in similar if similarity >= least]
-            limit = min(4 * limit, _MOST_HITS)
-
-    def _owners(self, held: str, digests: Sequence[str]) -> dict[str, str]:
-        photos = list(self._tables.find(held, "photos", "id", [each for each in digests if each], ("person",)))
-        people = sorted({record["person"] for record in photos})
-        names = {record["id"]: record["name"] for record in self._tables.find(held, "people", "id", people, ("name",))}
+    def _find_enrolled(self, version: str, digests: Sequence[str]) -> dict[str, str]:
+        keys = [digest for digest in digests if digest]
+        photos = list(self._collections.find(version, "photos", "id", keys, ("person",)))
+        ids = sorted({record["person"] for record in photos})
+        people = self._collections.find(version, "people", "id", ids, ("name",))
+        names = {record["id"]: record["name"] for record in people}
         return {record["id"]: names[record["person"]] for record in photos if record["person"] in names}
 
-    def _find_people(self, held: str, names: Iterable[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
-        keys = sorted({digest(name) for name in names})
-        return {
-            record["name"]: record for record in self._tables.find(held, "people", "name_key", keys, ("name", *fields))
-        }
+    def _find_people(self, version: str, names: Iterable[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
+        keys = sorted({text_digest(name) for name in names})
+        records = self._collections.find(version, "people", "name_key", keys, ("name", *fields))
+        return {record["name"]: record for record in records}
 
-    def _person(self, held: str, name: str) -> dict[str, Any]:
-        found = self._find_people(held, [name], ("name_key", "photos", "template"))
+    def _require_person(self, version: str, name: str) -> dict[str, Any]:
+        found = self._find_people(version, [name], ("name_key", "photos", "template"))
         if name not in found:
             raise GalleryError(f"{name}: nobody of that name is enrolled; `onelook gallery` lists who is")
         return found[name]
 
 
-def _by_people(rows: Rows, chosen: Sequence[int]) -> Iterator[list[int]]:
-    """The chosen rows in parts of MOST_PEOPLE people; a person's rows of one call are in one part."""
+def _split_by_people(batch: EnrollmentBatch, positions: Sequence[int]) -> Iterator[list[int]]:
+    """Split positions into parts of at most MAX_PEOPLE people; the faces of one person stay in one part."""
     by_person: dict[str, list[int]] = {}
-    for i in chosen:
-        by_person.setdefault(rows.entries[i].person, []).append(i)
+    for i in positions:
+        by_person.setdefault(batch.faces[i].person, []).append(i)
     people = list(by_person.values())
-    for start in range(0, len(people), MOST_PEOPLE):
-        yield [i for some in people[start : start + MOST_PEOPLE] for i in some]
+    for start in range(0, len(people), MAX_PEOPLE):
+        yield [i for faces in people[start : start + MAX_PEOPLE] for i in faces]

@@ -1,4 +1,4 @@
-"""Reaching Milvus, and what it refuses told in one line."""
+"""Connect to Milvus, and convert its exceptions to one-line errors."""
 
 import logging
 import os
@@ -10,52 +10,55 @@ from typing import Any
 from onelook.errors import GalleryError
 from onelook.gallery.location import MilvusAddress
 
-TOKEN = "ONELOOK_MILVUS_TOKEN"
-_SECONDS = 60.0
+TOKEN_VARIABLE = "ONELOOK_MILVUS_TOKEN"
+_TIMEOUT_SECONDS = 60.0
 
 
 def connect(address: MilvusAddress) -> Any:
-    """A client of the database or server at an address; a database is made where there is none.
+    """Connect to a Milvus server, or open a milvus-lite database and create it if it is missing.
+
+    Returns:
+        A `pymilvus.MilvusClient`.
 
     Raises:
-        GalleryError: it cannot be reached, or the packages are not installed.
+        GalleryError: Milvus cannot be reached, or its packages are not installed.
     """
     try:
         import pymilvus
         from pymilvus.exceptions import MilvusException
 
-        if address.embedded:
+        if address.is_embedded:
             import milvus_lite  # noqa: F401
     except ImportError as error:
         raise GalleryError(f"{address}: needs the packages of Milvus; `pip install 'onelook[milvus]'`") from error
-    for chatty in ("pymilvus", "milvus_lite"):  # they print a traceback for what is raised and told here in one line
-        logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
-    if address.embedded:
+    for library in ("pymilvus", "milvus_lite"):  # they log a traceback for every exception, which is raised here anyway
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    if address.is_embedded:
         Path(address.uri).parent.mkdir(parents=True, exist_ok=True)
     try:
-        return pymilvus.MilvusClient(address.uri, token=os.environ.get(TOKEN, ""), timeout=_SECONDS)
+        return pymilvus.MilvusClient(address.uri, token=os.environ.get(TOKEN_VARIABLE, ""), timeout=_TIMEOUT_SECONDS)
     except MilvusException as error:
-        why = (
+        reason = (
             "another process has it open, one at a time can; end that one, or run a Milvus server"
-            if address.embedded
-            else f"{_one_line(error)}; is its address right, and {TOKEN} set?"
+            if address.is_embedded
+            else f"{_one_line(error)}; is its address right, and {TOKEN_VARIABLE} set?"
         )
-        raise GalleryError(f"{address}: cannot be opened: {why}") from error
+        raise GalleryError(f"{address}: cannot be opened: {reason}") from error
 
 
 @contextmanager
-def told(address: MilvusAddress) -> Iterator[None]:
-    """Raise what Milvus refuses as a GalleryError."""
+def translate_errors(address: MilvusAddress) -> Iterator[None]:
+    """Raise a MilvusException as a GalleryError with the address."""
     from pymilvus.exceptions import MilvusException
 
     try:
         yield
     except MilvusException as error:
-        raise GalleryError(f"{address}: Milvus says: {_one_line(error)}; mend that, then try again") from error
+        raise GalleryError(f"{address}: Milvus reports: {_one_line(error)}; fix that, then try again") from error
 
 
-def absent(address: MilvusAddress) -> str:
-    """The line for a gallery that is not there."""
+def missing_gallery_message(address: MilvusAddress) -> str:
+    """Format the error message for a gallery that does not exist."""
     return f"{address}: no such gallery; `onelook enroll NAME PHOTO` starts one"
 
 

@@ -1,4 +1,4 @@
-"""A whole gallery in Milvus: whether it is there, and written from what another holds."""
+"""Write a whole gallery into Milvus, and check whether one is there."""
 
 import uuid
 from pathlib import Path
@@ -6,38 +6,39 @@ from pathlib import Path
 from onelook.errors import GalleryError
 from onelook.gallery.data import GalleryData
 from onelook.gallery.location import MilvusAddress
-from onelook.gallery.milvus_backend.changes import TURN, people_records, photo_record
 from onelook.gallery.milvus_backend.collections import Collections
+from onelook.gallery.milvus_backend.transactions import PROCESS_LOCK, make_people_records, make_photo_record
 
 
 def has_gallery(address: MilvusAddress) -> bool:
-    """Whether a gallery is there.
+    """Return whether there is a gallery at an address.
 
     Raises:
         GalleryError: Milvus cannot be used.
     """
-    if address.embedded and not Path(address.uri).exists():
+    if address.is_embedded and not Path(address.uri).exists():
         return False
-    return Collections(address).read_head() is not None
+    return Collections(address).read_header() is not None
 
 
-def write_gallery(address: MilvusAddress, contents: GalleryData, *, replace: bool) -> None:
-    """Write all that a gallery holds into Milvus; it holds from the last call on, and before that nothing is there.
+def write_gallery(address: MilvusAddress, data: GalleryData, *, replace: bool) -> None:
+    """Write gallery data as a new version, which the last call activates in one step.
 
     Raises:
-        GalleryError: a gallery is there already and is not to be replaced, two rows are of one photo, or Milvus cannot
-            be used.
+        GalleryError: there is a gallery that is not to be replaced, a photo is enrolled twice, or Milvus cannot be
+            used.
     """
-    tables = Collections(address, begin=True)
-    if not replace and tables.read_head() is not None:
+    collections = Collections(address, create=True)
+    if not replace and collections.read_header() is not None:
         raise GalleryError(f"{address}: already holds a gallery; name another")
-    if len({entry.sha256 for entry in contents.entries}) < len(contents.entries):
+    if len({face.sha256 for face in data.faces}) < len(data.faces):
         raise GalleryError(f"{address}: one photo is enrolled twice, Milvus keeps a photo once; enroll again there")
-    with TURN:
-        generation = tables.new_generation(contents.terms.embedding_size)
-        ids = {name: uuid.uuid4().hex for name in contents.people()}
-        rows = zip(contents.entries, contents.embeddings, strict=True)
-        photos = [photo_record(entry, ids[entry.person], i, row) for i, (entry, row) in enumerate(rows)]
-        tables.put(generation, "photos", photos)
-        tables.put(generation, "people", people_records(photos, {key: name for name, key in ids.items()}))
-        tables.write_head(generation, contents.terms.model_copy(update={"managed": False}))
+    with PROCESS_LOCK:
+        version = collections.create_version(data.metadata.embedding_size)
+        ids = {name: uuid.uuid4().hex for name in sorted(set(data.identities))}
+        rows = zip(data.faces, data.embeddings, strict=True)
+        photos = [make_photo_record(face, ids[face.person], i, row) for i, (face, row) in enumerate(rows)]
+        collections.upsert(version, "photos", photos)
+        names = {person_id: name for name, person_id in ids.items()}
+        collections.upsert(version, "people", make_people_records(photos, names))
+        collections.write_header(version, data.metadata.model_copy(update={"managed": False}))

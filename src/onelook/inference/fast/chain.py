@@ -1,4 +1,4 @@
-"""Layers that run one after the other, with nothing in between but oneDNN."""
+"""Run consecutive layers as one chain of oneDNN primitives with planned intermediate memory."""
 
 from collections.abc import Iterable, Sequence
 from math import prod
@@ -7,148 +7,150 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from onelook.inference.fast.convolution import DirectConvolution
-from onelook.inference.fast.layers import FusedResidual, Rounding
-from onelook.inference.fast.onednn import Prepared, kept_by_size
+from onelook.inference.fast.convolution import OneDnnConv
+from onelook.inference.fast.layers import CastDtype, FusedResidual
+from onelook.inference.fast.onednn import PreparedPrimitive, cache_by_shape
 
-Link = DirectConvolution | Rounding
-# Layers, and whether the last of them adds to what went into the first.
-Block = tuple[list[Link], bool]
+ChainLayer = OneDnnConv | CastDtype
+# Layers, and True if the last of them adds its output to the input of the first.
+Block = tuple[list[ChainLayer], bool]
 
-# Results begin at addresses that are multiples of it, which a processor fetches at once.
-_LINE = 64
+# Buffers start at multiples of a cache line, in bytes.
+_CACHE_LINE = 64
 
 
 class _Step(NamedTuple):
-    """A layer, the numbers of what it reads and of its result, and whether it adds to what is there.
+    """A layer with the indices of its input and output values.
 
-    What goes into the chain is number 0, and each result has the next number but where it is added to one.
+    The input of the chain is value 0. Each output has the next index, except where it is accumulated into a value.
     """
 
-    layer: Link
+    layer: ChainLayer
     source: int
-    result: int
-    adds: bool
+    destination: int
+    accumulate: bool
 
 
-class _Ready(NamedTuple):
-    """A chain for inputs of one size: calls with numbers as in `_Step`, and where each result begins in so many bytes.
+class ExecutionPlan(NamedTuple):
+    """The primitives and the memory layout of a chain for one input shape.
 
-    What goes into the chain and what comes out, of a size and type, lie elsewhere.
+    calls: primitives with the indices of their input and output values. offsets: of each intermediate value in a buffer
+    of `buffer_bytes`. shape, dtype: of the output, which like the input is not in the buffer.
     """
 
-    calls: list[tuple[Prepared, int, int]]
-    starts: dict[int, int]
-    bytes: int
-    size: tuple[int, ...]
+    calls: list[tuple[PreparedPrimitive, int, int]]
+    offsets: dict[int, int]
+    buffer_bytes: int
+    shape: tuple[int, ...]
     dtype: torch.dtype
 
 
-class Chain(nn.Module):
-    """(B, in, H, W) -> (B, out, H / s, W / s), its channels innermost in memory.
+class PrimitiveChain(nn.Module):
+    """Consecutive layers without torch in between: (B, in, H, W) -> (B, out, H / s, W / s), channels-last.
 
     Args:
-        blocks: its layers.
+        blocks: the layers.
     """
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         super().__init__()
-        self.links = nn.ModuleList(layer for layers, _ in blocks for layer in layers)
-        self._steps = _numbered(blocks)
-        self._ready = kept_by_size(self._prepare)
+        self.layers = nn.ModuleList(layer for layers, _ in blocks for layer in layers)
+        self._steps = _number_values(blocks)
+        self._plan = cache_by_shape(self.plan)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.to(self._steps[0].layer.reads).contiguous(memory_format=torch.channels_last)
-        ready = self._ready(x.shape)
-        between = torch.empty(ready.bytes, dtype=torch.uint8)
-        result = torch.empty(ready.size, dtype=ready.dtype, memory_format=torch.channels_last)
-        first = between.data_ptr()
-        places = {number: first + start for number, start in ready.starts.items()}
-        places |= {0: x.data_ptr(), self._steps[-1].result: result.data_ptr()}
-        for call, source, target in ready.calls:
-            call(places[source], places[target])
-        return result
+        x = x.to(self._steps[0].layer.input_dtype).contiguous(memory_format=torch.channels_last)
+        plan = self._plan(x.shape)
+        buffer = torch.empty(plan.buffer_bytes, dtype=torch.uint8)
+        output = torch.empty(plan.shape, dtype=plan.dtype, memory_format=torch.channels_last)
+        base = buffer.data_ptr()
+        addresses = {value: base + offset for value, offset in plan.offsets.items()}
+        addresses |= {0: x.data_ptr(), self._steps[-1].destination: output.data_ptr()}
+        for call, source, destination in plan.calls:
+            call(addresses[source], addresses[destination])
+        return output
 
-    def _prepare(self, size: torch.Size) -> _Ready:
-        sizes: list[tuple[int, ...]] = [size]
-        lengths = [0]
+    def plan(self, shape: torch.Size) -> ExecutionPlan:
+        """Create the primitives for an input shape (B, in, H, W) and lay out the intermediate values."""
+        shapes: list[tuple[int, ...]] = [shape]
+        sizes = [0]
         calls = []
-        for layer, source, result, adds in self._steps:
-            call = layer.prepared(sizes[source], adds)
-            calls.append((call, source, result))
-            if result == len(sizes):
-                sizes.append(call.size)
-                lengths.append(prod(call.size) * call.dtype.itemsize)
-        starts, end = _laid_out(_slots(self._steps), lengths)
-        return _Ready(calls, starts, end, call.size, call.dtype)
+        for layer, source, destination, accumulate in self._steps:
+            call = layer.primitive(shapes[source], accumulate)
+            calls.append((call, source, destination))
+            if destination == len(shapes):
+                shapes.append(call.shape)
+                sizes.append(prod(call.shape) * call.dtype.itemsize)
+        offsets, end = _assign_offsets(_share_slots(self._steps), sizes)
+        return ExecutionPlan(calls, offsets, end, call.shape, call.dtype)
 
 
-def chained(modules: Sequence[nn.Module]) -> nn.Sequential | Chain:
-    """The modules one after the other, as a `Chain` if all of their layers can be links of it."""
-    blocks = _blocks(modules)
-    # What goes into a chain is somebody else's, and nothing is added to it.
-    return Chain(blocks) if blocks and not blocks[0][1] else nn.Sequential(*modules)
+def chain_layers(modules: Sequence[nn.Module]) -> nn.Sequential | PrimitiveChain:
+    """Build a `PrimitiveChain` of consecutive modules, or `nn.Sequential` where a layer cannot be in a chain."""
+    blocks = _flatten_blocks(modules)
+    # A residual first block would accumulate into the chain's input, which belongs to the caller.
+    return PrimitiveChain(blocks) if blocks and not blocks[0][1] else nn.Sequential(*modules)
 
 
-def _blocks(modules: Iterable[nn.Module]) -> list[Block] | None:
-    """The layers of modules that run one after the other; None where one of them cannot be a link."""
+def _flatten_blocks(modules: Iterable[nn.Module]) -> list[Block] | None:
+    """Return the layers of consecutive modules, or None if one of them cannot be in a chain."""
     blocks: list[Block] = []
     for module in modules:
         if isinstance(module, nn.Identity):
             continue
-        if isinstance(module, Link):
+        if isinstance(module, ChainLayer):
             blocks.append(([module], False))
             continue
         inner = module if isinstance(module, nn.Sequential) else getattr(module, "body", None)
-        parts = None if inner is None else _blocks(inner)
-        if parts is None:
+        inner_blocks = None if inner is None else _flatten_blocks(inner)
+        if inner_blocks is None:
             return None
         residual = isinstance(module, FusedResidual)
-        blocks += [([layer for layers, _ in parts for layer in layers], True)] if residual else parts
+        blocks += [([layer for layers, _ in inner_blocks for layer in layers], True)] if residual else inner_blocks
     return blocks
 
 
-def _numbered(blocks: Sequence[Block]) -> list[_Step]:
+def _number_values(blocks: Sequence[Block]) -> list[_Step]:
+    """Return the layers as steps with numbered input and output values."""
     steps: list[_Step] = []
     current = count = 0
     for layers, residual in blocks:
-        before = current
-        for place, layer in enumerate(layers, start=1):
-            adds = residual and place == len(layers)
-            count += not adds
-            result = before if adds else count
-            steps.append(_Step(layer, current, result, adds))
-            current = result
+        block_input = current
+        for number, layer in enumerate(layers, start=1):
+            accumulate = residual and number == len(layers)
+            count += not accumulate
+            destination = block_input if accumulate else count
+            steps.append(_Step(layer, current, destination, accumulate))
+            current = destination
     return steps
 
 
-def _slots(steps: Sequence[_Step]) -> list[list[int]]:
-    """The numbers of results that can lie in one piece of memory, as each is read before the next one is made."""
-    last_used = {number: i for i, step in enumerate(steps) for number in (step.source, step.result)}
-    outside = steps[0].source, steps[-1].result
+def _share_slots(steps: Sequence[_Step]) -> list[list[int]]:
+    """Group intermediate values into slots whose values are never live at the same time."""
+    last_use = {value: i for i, step in enumerate(steps) for value in (step.source, step.destination)}
+    external = steps[0].source, steps[-1].destination
     slots: list[list[int]] = []
     for i, step in enumerate(steps):
-        if step.adds or step.result in outside:
+        if step.accumulate or step.destination in external:
             continue
-        free = (slot for slot in slots if last_used[slot[-1]] < i)
-        slot = next(free, None)
+        slot = next((slot for slot in slots if last_use[slot[-1]] < i), None)
         if slot is None:
-            slots.append([step.result])
+            slots.append([step.destination])
         else:
-            slot.append(step.result)
+            slot.append(step.destination)
     return slots
 
 
-def _laid_out(slots: Sequence[Sequence[int]], lengths: Sequence[int]) -> tuple[dict[int, int], int]:
-    """Where each result begins, given the bytes of each by number, and the bytes of all.
+def _assign_offsets(slots: Sequence[Sequence[int]], sizes: Sequence[int]) -> tuple[dict[int, int], int]:
+    """Return the offset of each value, given all sizes in bytes, and the size of the buffer.
 
-    Memory used again is still in the cache. The results of a slot have their middles in one place: cores share out the
-    rows of each, and would wait for each other if one made its own where the other had read.
+    Reused memory is still in the cache. The values of a slot are centered in it: each core computes its part of the
+    rows, and centered rows of one core overlap those that the same core read before.
     """
-    starts: dict[int, int] = {}
+    offsets: dict[int, int] = {}
     end = 0
     for slot in slots:
-        room = max(lengths[number] for number in slot)
-        starts |= {number: end + (room - lengths[number]) // 2 // _LINE * _LINE for number in slot}
-        end += -(-room // _LINE) * _LINE
-    return starts, end
+        slot_size = max(sizes[value] for value in slot)
+        offsets |= {value: end + (slot_size - sizes[value]) // 2 // _CACHE_LINE * _CACHE_LINE for value in slot}
+        end += -(-slot_size // _CACHE_LINE) * _CACHE_LINE
+    return offsets, end

@@ -1,7 +1,6 @@
-"""A convolution and its activation in one call of oneDNN, by way of torch or past it.
+"""Convolutions with a fused activation: one oneDNN primitive each, called directly or through torch.
 
-oneDNN applies an activation while a convolution's results are still in the processor's registers, and takes weights
-laid out beforehand.
+oneDNN applies the activation while the outputs are in registers, and reads weights in a layout packed beforehand.
 """
 
 from copy import deepcopy
@@ -9,113 +8,144 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from onelook.inference.fast.onednn import NONE, Activation, Convolution, Prepared, is_available, kept_by_size
+from onelook.inference.fast.onednn import (
+    NO_ACTIVATION,
+    Activation,
+    ConvPrimitive,
+    PreparedPrimitive,
+    cache_by_shape,
+    is_available,
+)
 
-_CONVOLUTION = torch.ops.mkldnn._convolution_pointwise.default
-_ADDED = torch.ops.mkldnn._convolution_pointwise_.binary
+_CONV = torch.ops.mkldnn._convolution_pointwise.default
+_CONV_ADD = torch.ops.mkldnn._convolution_pointwise_.binary
 
 
-class TorchConvolution(nn.Module):
-    """By way of torch. (B, in, H, W) of any type -> (B, out, H/s, W/s).
+class TorchFusedConv(nn.Module):
+    """Convolution and activation in one of torch's mkldnn operators.
+
+    (B, in, H, W) of any data type -> (B, out, H / stride, W / stride).
 
     Args:
-        convolution: without a batch norm after it.
-        activation: what its results are put through.
-        dtype: of weights.
-        result: of results.
+        conv: convolution without a batch norm after it.
+        activation: applied to the output.
+        weight_dtype: data type of the weights; inputs are converted to it.
+        output_dtype: data type of the output.
     """
 
-    def __init__(self, convolution: nn.Conv2d, activation: Activation, dtype: torch.dtype, result: torch.dtype) -> None:
+    def __init__(
+        self, conv: nn.Conv2d, activation: Activation, weight_dtype: torch.dtype, output_dtype: torch.dtype
+    ) -> None:
         super().__init__()
-        self._dtype = dtype
-        self._result = result
-        shape = list(convolution.padding), list(convolution.stride), list(convolution.dilation), convolution.groups
-        weight = convolution.weight.detach().to(dtype)
-        # Held in a tuple: torch would look for its own parameters and buffers first, at every call.
+        self.input_dtype = weight_dtype
+        self._output_dtype = output_dtype
+        geometry = list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups
+        weight = conv.weight.detach().to(weight_dtype)
+        # A tuple, as nn.Module searches its parameters and buffers first at each access of a tensor attribute.
         self._weights = (
-            torch.ops.mkldnn._reorder_convolution_weight(weight, *shape, None),
-            None if convolution.bias is None else convolution.bias.detach().to(dtype),
+            torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, None),
+            None if conv.bias is None else conv.bias.detach().to(weight_dtype),
         )
-        name, *numbers = activation
-        self._rest = (*shape, name, numbers, "")
-        self._shape = shape
+        name, *parameters = activation
+        self._arguments = (*geometry, name, parameters, "")
+        self._geometry = geometry
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = _CONVOLUTION(x.to(self._dtype), *self._weights, *self._rest)
-        return result.to(self._result)
+        output: Tensor = _CONV(x.to(self.input_dtype), *self._weights, *self._arguments)
+        return output.to(self._output_dtype)
 
-    # Without torch's search for hooks, of which there are none: a call is a thousandth of a look.
+    # Skips nn.Module.__call__ and its search for hooks, of which there are none.
     __call__ = forward
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
-        """`total`, changed in place, with the convolution of x added, of a layer without an activation."""
-        added: Tensor = _ADDED(total, x.to(self._dtype), *self._weights, *self._shape, "add", 1.0, None, [], None)
+        """Add the convolution of x to `total` in place; for a layer without an activation."""
+        added: Tensor = _CONV_ADD(
+            total, x.to(self.input_dtype), *self._weights, *self._geometry, "add", 1.0, None, [], None
+        )
         return added
 
 
-class DirectConvolution(nn.Module):
-    """As `TorchConvolution`, prepared once for each size of input; results have their channels innermost."""
+class OneDnnConv(nn.Module):
+    """Convolution and activation in an oneDNN primitive, created once for each input shape.
 
-    def __init__(self, convolution: nn.Conv2d, activation: Activation, dtype: torch.dtype, result: torch.dtype) -> None:
+    As `TorchFusedConv`; outputs are in channels-last memory format.
+    """
+
+    def __init__(
+        self, conv: nn.Conv2d, activation: Activation, weight_dtype: torch.dtype, output_dtype: torch.dtype
+    ) -> None:
         super().__init__()
-        self.reads = dtype
-        self._result = result
+        self.input_dtype = weight_dtype
+        self._output_dtype = output_dtype
         self._activation = activation
-        self._convolution = Convolution(convolution, dtype, result)
-        self.prepared = kept_by_size(self._prepare)
+        self._conv = ConvPrimitive(conv, weight_dtype, output_dtype)
+        self.primitive = cache_by_shape(self._create_primitive)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.to(self.reads).contiguous(memory_format=torch.channels_last)
-        convolve = self.prepared(x.shape)
-        result = torch.empty(convolve.size, dtype=self._result, memory_format=torch.channels_last)
-        convolve(x.data_ptr(), result.data_ptr())
-        return result
+        x = x.to(self.input_dtype).contiguous(memory_format=torch.channels_last)
+        convolve = self.primitive(x.shape)
+        output = torch.empty(convolve.shape, dtype=self._output_dtype, memory_format=torch.channels_last)
+        convolve(x.data_ptr(), output.data_ptr())
+        return output
 
     __call__ = forward
 
-    def into(self, x: Tensor, place: Tensor) -> None:
-        """Put results where there is room for them and nothing else, (B, H/s, W/s, out) of their type."""
-        x = x.to(self.reads).contiguous(memory_format=torch.channels_last)
-        self.prepared(x.shape)(x.data_ptr(), place.data_ptr())
+    def write_to(self, destination: Tensor, x: Tensor) -> None:
+        """Write the output to a contiguous tensor (B, H / stride, W / stride, out) of the output's data type."""
+        x = x.to(self.input_dtype).contiguous(memory_format=torch.channels_last)
+        self.primitive(x.shape)(x.data_ptr(), destination.data_ptr())
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
-        """`total`, changed in place, with the convolution of x added, and then put through the activation.
+        """Add the convolution of x to `total` in place, then apply the activation.
 
-        The channels of `total` are innermost, and its type is that of the layer's results.
+        `total` has the output's data type and channels-last memory format.
         """
-        x = x.to(self.reads).contiguous(memory_format=torch.channels_last)
-        self.prepared(x.shape, adds=True)(x.data_ptr(), total.data_ptr())
+        x = x.to(self.input_dtype).contiguous(memory_format=torch.channels_last)
+        self.primitive(x.shape, accumulate=True)(x.data_ptr(), total.data_ptr())
         return total
 
-    def _prepare(self, size: tuple[int, ...], adds: bool = False) -> Prepared:
-        """The call for inputs of a size (B, in, H, W), of the layer's type, which adds or replaces what is there."""
-        return self._convolution.prepare(size, self._activation, adds=adds)
+    def _create_primitive(self, shape: tuple[int, ...], accumulate: bool = False) -> PreparedPrimitive:
+        return self._conv.create(shape, self._activation, accumulate=accumulate)
 
 
-class FineConvolution(nn.Module):
-    """In float32 what is bfloat16 already: with weights in two parts of bfloat16, the second what rounding leaves out.
+class SplitWeightConv(nn.Module):
+    """Convolution of bfloat16 inputs in float32 precision, by two bfloat16 convolutions.
 
-    Products of two numbers of bfloat16 are exact in float32, which oneDNN adds them in, and two such convolutions are
-    quicker than one of float32.
+    Each weight is the sum of its bfloat16 rounding and a bfloat16 remainder. Products of two bfloat16 numbers are exact
+    in the float32 accumulators. Faster than one float32 convolution (`docs/profile.md`).
     """
 
-    def __init__(self, convolution: nn.Conv2d, activation: Activation) -> None:
+    def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
         super().__init__()
-        self._rounded = DirectConvolution(convolution, NONE, torch.bfloat16, torch.float32)
-        rest = deepcopy(convolution)
-        rest.bias = None
-        rest.weight = nn.Parameter(convolution.weight - convolution.weight.bfloat16().float())
-        self._rest = DirectConvolution(rest, activation, torch.bfloat16, torch.float32)
+        self._rounded = OneDnnConv(conv, NO_ACTIVATION, torch.bfloat16, torch.float32)
+        remainder = deepcopy(conv)
+        remainder.bias = None
+        remainder.weight = nn.Parameter(conv.weight - conv.weight.bfloat16().float())
+        self._remainder = OneDnnConv(remainder, activation, torch.bfloat16, torch.float32)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._rest.add_to(self._rounded(x), x)
+        return self._remainder.add_to(self._rounded(x), x)
 
 
-Fused = TorchConvolution | DirectConvolution
+FusedConv = TorchFusedConv | OneDnnConv
 
 
 def fuse_conv(
-    convolution: nn.Conv2d, activation: Activation, dtype: torch.dtype, result: torch.dtype | None = None
-) -> Fused:
-    """The convolution and its activation in the cheapest call that there is; results are of `dtype` or of another."""
-    return (DirectConvolution if is_available() else TorchConvolution)(convolution, activation, dtype, result or dtype)
+    conv: nn.Conv2d,
+    activation: Activation,
+    weight_dtype: torch.dtype,
+    output_dtype: torch.dtype | None = None,
+    *,
+    use_onednn: bool | None = None,
+) -> FusedConv:
+    """Fuse a convolution and its activation.
+
+    Args:
+        conv: convolution without a batch norm after it.
+        activation: applied to the output.
+        weight_dtype: data type of the weights; inputs are converted to it.
+        output_dtype: data type of the output; that of the weights by default.
+        use_onednn: call oneDNN directly instead of through torch; by default where `onednn.is_available()`.
+    """
+    fused = OneDnnConv if (is_available() if use_onednn is None else use_onednn) else TorchFusedConv
+    return fused(conv, activation, weight_dtype, output_dtype or weight_dtype)

@@ -1,4 +1,4 @@
-"""Batch norms folded into their convolutions: the same answers for less time, in a network that will not be trained."""
+"""Batch-norm folding: merge batch norms into the convolutions before them, for inference."""
 
 from itertools import pairwise
 
@@ -7,20 +7,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from onelook.model.resnet import BasicBlock, Bottleneck, ResNet
 
-# Modules that put a convolution's output through the batch norm registered after it.
-_IN_ORDER = (nn.Sequential, BasicBlock, Bottleneck, ResNet)
+# Modules whose children run in the order of registration, so that a batch norm follows its convolution.
+_SEQUENTIAL_MODULES = (nn.Sequential, BasicBlock, Bottleneck, ResNet)
 
 
 def fold_batch_norms(network: nn.Module) -> None:
-    """Replace every convolution that a batch norm follows, in place, by the one convolution that does both.
+    """Fold each batch norm into the convolution before it, in place.
 
-    The network must be in evaluation mode; its state dict is another afterwards.
+    The network must be in evaluation mode. Its state dict has other keys afterwards.
     """
     for module in network.modules():
-        if isinstance(module, _IN_ORDER):
-            names = list(module._modules)
-            for name, following in pairwise(names):
-                convolution, norm = module._modules[name], module._modules[following]
-                if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    setattr(module, name, fuse_conv_bn_eval(convolution, norm))
-                    setattr(module, following, nn.Identity())
+        if isinstance(module, _SEQUENTIAL_MODULES):
+            for name, next_name in pairwise(list(module._modules)):
+                conv, norm = module._modules[name], module._modules[next_name]
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                    setattr(module, next_name, nn.Identity())

@@ -1,15 +1,19 @@
-"""oneDNN called as it is, for what torch's way to it costs: a convolution is prepared once for each size of its input.
+"""ctypes bindings of oneDNN: primitives that are created once for each input shape.
 
-Torch asks oneDNN to prepare a convolution anew at every call, and finds by a search that it has been done before. For
-the small convolutions of a look that took as long as their arithmetic. The library comes out of a package of its own,
-for torch keeps the one inside it to itself; where that package is not installed, as on other systems than Linux on
-x86-64, torch is asked (`onelook.inference.fast.layers`).
+torch creates an oneDNN primitive description at every call and looks the primitive up in a cache. For the small
+convolutions of this network that takes as long as their arithmetic (`docs/profile.md`, `benchmarks/one_look.py`).
 
-Numbers are those of oneDNN's C interface, version 3 (`dnnl_types.h`).
+The shared library is that of the package `onednn-cpu-gomp` (`pip install 'onelook[fast]'`, Linux on x86-64), as torch
+does not export the symbols of its own copy. Without the package `onelook.inference.fast.convolution` uses torch's
+fused operators.
+
+Constants are those of oneDNN's C interface, version 3 (`dnnl_types.h`).
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from ctypes import byref, c_float, c_int, c_int32, c_int64, c_size_t, c_void_p
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -20,249 +24,267 @@ import torch
 from torch import Tensor, nn
 
 _PACKAGE = "onednn-cpu-gomp"
-_LIBRARY = "libdnnl.so.3"
+_LIBRARY_FILE = "libdnnl.so.3"
 
-_MOST_DIMENSIONS = 12
-_TYPES = {torch.bfloat16: 2, torch.float32: 3}
-_ANY_LAYOUT = 1
-_CPU, _IN_ORDER = 1, 1
-_INFERENCE, _DIRECT, _NEAREST = 96, 1, 0x2FFF0
-_ACTIVATIONS = {"leaky_relu": 0x20, "hardtanh": 0x2E}
+_MAX_DIMS = 12
+_DATA_TYPES = {torch.bfloat16: 2, torch.float32: 3}
+_FORMAT_TAG_ANY = 1
+_ENGINE_CPU, _STREAM_IN_ORDER = 1, 1
+_FORWARD_INFERENCE, _CONVOLUTION_DIRECT, _RESAMPLING_NEAREST = 96, 1, 0x2FFF0
+_ELTWISE_ALGORITHMS = {"leaky_relu": 0x20, "hardtanh": 0x2E}
 _QUERIES = {"weights": 131, "scratchpad": 136}
-_SOURCE, _RESULT, _WEIGHTS, _BIAS, _SCRATCHPAD = 1, 17, 33, 41, 80
-_OF_USER = 1
-# What the number of an argument is multiplied by to be that of the first thing that follows; its slopes differ along
-# channels, the second dimension.
-_FOLLOWING, _A_SLOPE_EACH = 1 << 15, 1 << 1
+_ARG_SRC, _ARG_DST, _ARG_WEIGHTS, _ARG_BIAS, _ARG_SCRATCHPAD = 1, 17, 33, 41, 80
+_SCRATCHPAD_USER = 1
+# The argument number of a post-op is a multiple of the first constant. The second is the PReLU mask of one slope per
+# channel, which is dimension 1.
+_ARG_POST_OP, _PRELU_MASK_PER_CHANNEL = 1 << 15, 1 << 1
 _ALLOCATE = c_void_p(-1)
 
-# Sizes of input that a call stays prepared for.
-MOST_SIZES = 64
+MAX_CACHED_SHAPES = 64
+"""Input shapes whose primitives `cache_by_shape` retains."""
 
-# oneDNN's name of what results are put through, and its numbers: ("none",), ("leaky_relu", slope), ("hardtanh", low,
-# high), or ("prelu", a slope for each channel), which torch has no way to.
+# The activation that is fused into a convolution, by torch's name and its parameters: ("none",),
+# ("leaky_relu", slope), ("hardtanh", low, high), or ("prelu", a slope for each channel), which torch cannot fuse.
 Activation = tuple[str, *tuple[float, ...]]
-NONE: Activation = ("none",)
+NO_ACTIVATION: Activation = ("none",)
 
-Given = ParamSpec("Given")
+Params = ParamSpec("Params")
 Result = TypeVar("Result")
+
+_enabled: ContextVar[bool] = ContextVar("onednn_enabled", default=True)
 
 
 def is_available() -> bool:
-    """Whether oneDNN's library is installed."""
-    return _file() is not None
+    """Return True if oneDNN's library is installed and not disabled by `disabled`."""
+    return _enabled.get() and _library_path() is not None
+
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Optimize networks for torch alone inside the context, as where the package is not installed."""
+    token = _enabled.set(False)
+    try:
+        yield
+    finally:
+        _enabled.reset(token)
 
 
 class _Argument(ctypes.Structure):
     _fields_ = (("number", c_int), ("memory", c_void_p))
 
 
-class _Object:
-    """A thing of oneDNN's, destroyed with this one. ctypes passes it as the pointer it holds."""
+class _Handle:
+    """An oneDNN object, destroyed together with this one. ctypes passes it as the pointer that it holds."""
 
     def __init__(self, kind: str, create: str, *arguments: object) -> None:
         self._as_parameter_ = c_void_p()
         self._destroy = getattr(_library(), f"dnnl_{kind}_destroy")
-        _do(create, byref(self._as_parameter_), *arguments)
+        _check_call(create, byref(self._as_parameter_), *arguments)
 
     def __del__(self) -> None:
         self._destroy(self._as_parameter_)
 
 
-class Convolution:
-    """A convolution of float32 or bfloat16, to be prepared for inputs of any size.
+class ConvPrimitive:
+    """The weights of a convolution, from which primitives are created for input shapes.
 
     Args:
-        like: whose weights it has, rounded to `dtype`, and whose bias, stride, padding and dilation.
-        dtype: of what it reads.
-        result: of what it puts out.
+        conv: source of the weights, bias, stride, padding, dilation and groups.
+        input_dtype: float32 or bfloat16, data type of the input and the weights.
+        output_dtype: data type of the output.
     """
 
-    def __init__(self, like: nn.Conv2d, dtype: torch.dtype, result: torch.dtype) -> None:
-        groups = like.groups
-        weight, bias = like.weight.detach().float(), like.bias
+    def __init__(self, conv: nn.Conv2d, input_dtype: torch.dtype, output_dtype: torch.dtype) -> None:
+        groups = conv.groups
+        weight, bias = conv.weight.detach().float(), conv.bias
         self._weight = (weight.unflatten(0, (groups, -1)) if groups > 1 else weight).contiguous()
         self._bias = torch.zeros(len(weight)) if bias is None else bias.detach().float().contiguous()
-        self._type = _TYPES[dtype]
-        self._result = result
-        assert not isinstance(like.padding, str)
-        self._outputs, self._kernel = like.out_channels, like.kernel_size
-        self._stride, self._padding, self._dilation = like.stride, like.padding, like.dilation
-        self._laid_out: list[tuple[_Object, _Object]] = []
-        _stream()  # made now, by one thread: all that is prepared later, by whichever thread, belongs to it
+        self._input_type = _DATA_TYPES[input_dtype]
+        self._output_dtype = output_dtype
+        assert not isinstance(conv.padding, str)
+        self._out_channels, self._kernel = conv.out_channels, conv.kernel_size
+        self._stride, self._padding, self._dilation = conv.stride, conv.padding, conv.dilation
+        self._packed_weights: list[tuple[_Handle, _Handle]] = []
+        _stream()  # created here, by one thread: primitives that other threads create later share it
 
-    def prepare(self, size: Sequence[int], activation: Activation = NONE, *, adds: bool = False) -> "Prepared":
-        """The call for one size of input.
+    def create(
+        self, shape: Sequence[int], activation: Activation = NO_ACTIVATION, *, accumulate: bool = False
+    ) -> "PreparedPrimitive":
+        """Create the primitive of one input shape.
 
         Args:
-            size: (B, in, H, W) of the input, channels innermost.
-            activation: what results are put through.
-            adds: whether they are added to what is in their place, before the activation.
+            shape: (B, in, H, W) of the input, in channels-last memory format.
+            activation: applied to the output.
+            accumulate: add to the values in the output memory, before the activation.
         """
-        results = self._size_of_results(size)
-        layouts = [_channels_innermost(size, self._type), _channels_innermost(results, _TYPES[self._result])]
-        bias = _plain(self._bias.shape, _TYPES[torch.float32])
-        description = _Object(
+        output_shape = self._output_shape(shape)
+        layouts = [
+            _channels_last_desc(shape, self._input_type),
+            _channels_last_desc(output_shape, _DATA_TYPES[self._output_dtype]),
+        ]
+        bias = _contiguous_desc(self._bias.shape, _DATA_TYPES[torch.float32])
+        description = _Handle(
             "primitive_desc",
             "dnnl_convolution_forward_primitive_desc_create",
             _engine(),
-            _INFERENCE,
-            _DIRECT,
+            _FORWARD_INFERENCE,
+            _CONVOLUTION_DIRECT,
             layouts[0],
-            _any_layout(self._weight.shape, self._type),
+            _any_layout_desc(self._weight.shape, self._input_type),
             bias,
             layouts[1],
-            _sizes(self._stride),
-            _sizes([step - 1 for step in self._dilation]),
-            _sizes(self._padding),
-            _sizes(self._padding),
-            _attributes(activation, adds),
+            _dims(self._stride),
+            _dims([step - 1 for step in self._dilation]),
+            _dims(self._padding),
+            _dims(self._padding),
+            _attributes(activation, accumulate),
         )
-        others = {_WEIGHTS: self._weights(_asked(description, "weights")), _BIAS: _memory(bias, self._bias)}
+        constants = {_ARG_WEIGHTS: self._weights(_query(description, "weights")), _ARG_BIAS: _memory(bias, self._bias)}
         slopes = torch.tensor(activation[1:])
         if activation[0] == "prelu":
-            others[_FOLLOWING * (1 + adds) | _WEIGHTS] = _memory(
-                _plain((1, len(slopes), 1, 1), _TYPES[torch.float32]), slopes
+            constants[_ARG_POST_OP * (1 + accumulate) | _ARG_WEIGHTS] = _memory(
+                _contiguous_desc((1, len(slopes), 1, 1), _DATA_TYPES[torch.float32]), slopes
             )
-        return Prepared(results, self._result, description, layouts, others, (self._bias, slopes))
+        tensors = (self._bias, slopes)
+        return PreparedPrimitive(output_shape, self._output_dtype, description, layouts, constants, tensors)
 
-    def _size_of_results(self, size: Sequence[int]) -> tuple[int, ...]:
-        along = zip(size[2:], self._kernel, self._stride, self._padding, self._dilation, strict=True)
-        sides = ((side + 2 * pad - step * (cells - 1) - 1) // stride + 1 for side, cells, stride, pad, step in along)
-        return size[0], self._outputs, *sides
+    def _output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        axes = zip(shape[2:], self._kernel, self._stride, self._padding, self._dilation, strict=True)
+        sides = ((side + 2 * pad - step * (cells - 1) - 1) // stride + 1 for side, cells, stride, pad, step in axes)
+        return shape[0], self._out_channels, *sides
 
-    def _weights(self, layout: c_void_p) -> _Object:
-        """The weights as the processor wants them for these sizes; most sizes want the same."""
-        for known, memory in self._laid_out:
+    def _weights(self, layout: c_void_p) -> _Handle:
+        """Return the weights in a layout that oneDNN chose; shapes that share a layout share the memory."""
+        for known, memory in self._packed_weights:
             if _library().dnnl_memory_desc_equal(known, layout):
                 return memory
-        own = _Object("memory_desc", "dnnl_memory_desc_clone", layout)
-        memory = _Object("memory", "dnnl_memory_create", own, _engine(), _ALLOCATE)
-        plain = _plain(self._weight.shape, _TYPES[torch.float32])
-        reorder = _Object(
+        own = _Handle("memory_desc", "dnnl_memory_desc_clone", layout)
+        memory = _Handle("memory", "dnnl_memory_create", own, _engine(), _ALLOCATE)
+        plain = _contiguous_desc(self._weight.shape, _DATA_TYPES[torch.float32])
+        reorder = _Handle(
             "primitive_desc", "dnnl_reorder_primitive_desc_create", plain, _engine(), own, _engine(), c_void_p()
         )
-        put = _Object("primitive", "dnnl_primitive_create", reorder)
-        _Call(put, {_SOURCE: _memory(plain, self._weight), _RESULT: memory})()
-        self._laid_out.append((own, memory))
+        primitive = _Handle("primitive", "dnnl_primitive_create", reorder)
+        _Execution(primitive, {_ARG_SRC: _memory(plain, self._weight), _ARG_DST: memory})()
+        self._packed_weights.append((own, memory))
         return memory
 
 
-class _Call:
-    """A primitive and the memory it works on, for one thread at a time."""
+class _Execution:
+    """A primitive with its memory arguments; one thread at a time may call it."""
 
-    def __init__(self, primitive: _Object, memories: dict[int, _Object]) -> None:
+    def __init__(self, primitive: _Handle, memories: dict[int, _Handle]) -> None:
         self._primitive = primitive
         self._memories = memories
-        known = (_Argument(number, memory._as_parameter_) for number, memory in memories.items())
+        arguments = (_Argument(number, memory._as_parameter_) for number, memory in memories.items())
         count = len(memories)
-        self.execute = _library().dnnl_primitive_execute
-        self.arguments = primitive._as_parameter_, _stream()._as_parameter_, count, (_Argument * count)(*known)
+        self._execute = _library().dnnl_primitive_execute
+        self._arguments = primitive._as_parameter_, _stream()._as_parameter_, count, (_Argument * count)(*arguments)
 
     def __call__(self) -> None:
-        # On a processor nothing goes on after this, so nothing has to be waited for.
-        if self.execute(*self.arguments):
-            raise RuntimeError("oneDNN could not compute what it had prepared")
+        # A CPU stream executes synchronously, so there is no wait.
+        if self._execute(*self._arguments):
+            raise RuntimeError("oneDNN failed to execute a primitive")
 
 
-class Prepared:
-    """A call for inputs of one size, shared out among as many cores as the thread that prepared it computes on.
+class PreparedPrimitive:
+    """A primitive for one input shape and for the number of threads of the thread that created it.
 
     Attributes:
-        size: of the results, (B, out, H, W).
-        dtype: of the results.
+        shape: (B, out, H, W) of the output.
+        dtype: of the output.
     """
 
     def __init__(
         self,
-        size: Sequence[int],
+        shape: Sequence[int],
         dtype: torch.dtype,
-        description: _Object,
-        layouts: Sequence[_Object],
-        others: dict[int, _Object],
-        read: Sequence[Tensor] = (),
+        description: _Handle,
+        layouts: Sequence[_Handle],
+        constants: dict[int, _Handle],
+        tensors: Sequence[Tensor] = (),
     ) -> None:
-        self.size = tuple(size)
+        self.shape = tuple(shape)
         self.dtype = dtype
-        self._read = read  # by the call, where it lies
-        self._description = description  # which the scratchpad's layout belongs to
+        self._tensors = tensors  # owners of memory that the constants point to
+        self._description = description  # owner of the scratchpad's layout
         self._layouts = layouts
-        self._others = others
-        self._primitive = _Object("primitive", "dnnl_primitive_create", description)
-        self._set = _quick_library().dnnl_memory_set_data_handle
-        # A call's input, result and scratchpad are one thread's at a time; each takes one of these, or makes its own.
-        self._free = [self._new_call()]
+        self._constants = constants
+        self._primitive = _Handle("primitive", "dnnl_primitive_create", description)
+        self._set_data_handle = _gil_holding_library().dnnl_memory_set_data_handle
+        # Input, output and scratchpad belong to one thread at a time: each takes a free execution or creates one.
+        self._free = [self._new_execution()]
 
-    def __call__(self, source: int, result: int) -> None:
-        """Of the input at one address make the result at another, of the sizes prepared for, channels innermost."""
+    def __call__(self, source: int, destination: int) -> None:
+        """Execute on the memory at two addresses, both in channels-last memory format."""
         try:
             taken = self._free.pop()
         except IndexError:
-            taken = self._new_call()
-        call, places = taken
-        self._set(places[0], source)
-        self._set(places[1], result)
-        call()
+            taken = self._new_execution()
+        execution, (source_memory, destination_memory) = taken
+        self._set_data_handle(source_memory, source)
+        self._set_data_handle(destination_memory, destination)
+        execution()
         self._free.append(taken)
 
-    def _new_call(self) -> tuple[_Call, tuple[c_void_p, c_void_p]]:
-        """A call, and the memories of oneDNN's whose places are those of its input and result."""
-        source, result = (
-            _Object("memory", "dnnl_memory_create", each, _engine(), c_void_p()) for each in self._layouts
+    def _new_execution(self) -> tuple[_Execution, tuple[c_void_p, c_void_p]]:
+        """Create an execution, and return it with the memory objects of its input and output."""
+        source, destination = (
+            _Handle("memory", "dnnl_memory_create", layout, _engine(), c_void_p()) for layout in self._layouts
         )
-        memories = {_SOURCE: source, _RESULT: result, **self._others}
-        scratchpad = _asked(self._description, "scratchpad")
+        memories = {_ARG_SRC: source, _ARG_DST: destination, **self._constants}
+        scratchpad = _query(self._description, "scratchpad")
         if _library().dnnl_memory_desc_get_size(scratchpad):
-            memories[_SCRATCHPAD] = _Object("memory", "dnnl_memory_create", scratchpad, _engine(), _ALLOCATE)
-        return _Call(self._primitive, memories), (source._as_parameter_, result._as_parameter_)
+            memories[_ARG_SCRATCHPAD] = _Handle("memory", "dnnl_memory_create", scratchpad, _engine(), _ALLOCATE)
+        return _Execution(self._primitive, memories), (source._as_parameter_, destination._as_parameter_)
 
 
-def prepare_rounding(size: Sequence[int], source: torch.dtype, result: torch.dtype) -> Prepared:
-    """The call that takes inputs of a size (B, c, H, W) from one type to another."""
-    layouts = [_channels_innermost(size, _TYPES[each]) for each in (source, result)]
-    description = _Object(
+def prepare_cast(shape: Sequence[int], source: torch.dtype, destination: torch.dtype) -> PreparedPrimitive:
+    """Create the primitive that converts maps of a shape (B, c, H, W) to another data type."""
+    layouts = [_channels_last_desc(shape, _DATA_TYPES[dtype]) for dtype in (source, destination)]
+    description = _Handle(
         "primitive_desc", "dnnl_reorder_primitive_desc_create", layouts[0], _engine(), layouts[1], _engine(), c_void_p()
     )
-    return Prepared(size, result, description, layouts, {})
+    return PreparedPrimitive(shape, destination, description, layouts, {})
 
 
-def prepare_enlarging(size: Sequence[int], dtype: torch.dtype) -> Prepared:
-    """The call that adds inputs of a size (B, c, H, W), each cell four times, to maps of twice the height and width."""
-    batch, channels, height, width = size
-    results = (batch, channels, 2 * height, 2 * width)
-    layouts = [_channels_innermost(each, _TYPES[dtype]) for each in (size, results)]
-    description = _Object(
+def prepare_upsample_add(shape: Sequence[int], dtype: torch.dtype) -> PreparedPrimitive:
+    """Create the primitive that adds maps (B, c, H, W), upsampled to (B, c, 2 H, 2 W), to the output memory."""
+    batch, channels, height, width = shape
+    output_shape = (batch, channels, 2 * height, 2 * width)
+    layouts = [_channels_last_desc(each, _DATA_TYPES[dtype]) for each in (shape, output_shape)]
+    description = _Handle(
         "primitive_desc",
         "dnnl_resampling_forward_primitive_desc_create",
         _engine(),
-        _INFERENCE,
-        _NEAREST,
+        _FORWARD_INFERENCE,
+        _RESAMPLING_NEAREST,
         c_void_p(),
         *layouts,
-        _attributes(NONE, adds=True),
+        _attributes(NO_ACTIVATION, accumulate=True),
     )
-    return Prepared(results, dtype, description, layouts, {})
+    return PreparedPrimitive(output_shape, dtype, description, layouts, {})
 
 
-def kept_by_size(make: Callable[Given, Result]) -> Callable[Given, Result]:
-    """What `make` gives for sizes, kept for so many of them, and for each number of cores that a thread computes on."""
-    known = lru_cache(MOST_SIZES)(lambda _, *sizes, **others: make(*sizes, **others))
-    return lambda *sizes, **others: known(torch.get_num_threads(), *sizes, **others)
+def cache_by_shape(create: Callable[Params, Result]) -> Callable[Params, Result]:
+    """Cache the results of `create` by its arguments and by the thread's number of torch threads (LRU)."""
+    cached = lru_cache(MAX_CACHED_SHAPES)(lambda _, *shapes, **options: create(*shapes, **options))
+    return lambda *shapes, **options: cached(torch.get_num_threads(), *shapes, **options)
 
 
 @cache
-def _file() -> Path | None:
+def _library_path() -> Path | None:
     try:
         files = distribution(_PACKAGE).files or ()
     except PackageNotFoundError:
         return None
-    found = (Path(str(each.locate())).resolve() for each in files if each.name == _LIBRARY)
-    return next((path for path in found if path.is_file()), None)
+    paths = (Path(str(file.locate())).resolve() for file in files if file.name == _LIBRARY_FILE)
+    return next((path for path in paths if path.is_file()), None)
 
 
 @cache
 def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(_file()))
+    library = ctypes.CDLL(str(_library_path()))
     library.dnnl_primitive_desc_query_md.restype = c_void_p
     library.dnnl_memory_desc_get_size.restype = c_size_t
     library.dnnl_primitive_execute.argtypes = [c_void_p, c_void_p, c_int, c_void_p]
@@ -270,75 +292,82 @@ def _library() -> ctypes.CDLL:
 
 
 @cache
-def _quick_library() -> ctypes.PyDLL:
-    """For what takes less time than letting other threads of Python go on meanwhile."""
-    library = ctypes.PyDLL(str(_file()))
+def _gil_holding_library() -> ctypes.PyDLL:
+    """Load the library for calls that are shorter than a release of the interpreter lock."""
+    library = ctypes.PyDLL(str(_library_path()))
     library.dnnl_memory_set_data_handle.argtypes = [c_void_p, c_void_p]
     return library
 
 
-def _do(function: str, *arguments: object) -> None:
+def _check_call(function: str, *arguments: object) -> None:
     status = getattr(_library(), function)(*arguments)
     if status:
         raise RuntimeError(f"oneDNN's {function} failed with status {status}")
 
 
 @cache
-def _engine() -> _Object:
-    return _Object("engine", "dnnl_engine_create", _CPU, c_size_t(0))
+def _engine() -> _Handle:
+    return _Handle("engine", "dnnl_engine_create", _ENGINE_CPU, c_size_t(0))
 
 
 @cache
-def _stream() -> _Object:
-    return _Object("stream", "dnnl_stream_create", _engine(), _IN_ORDER)
+def _stream() -> _Handle:
+    return _Handle("stream", "dnnl_stream_create", _engine(), _STREAM_IN_ORDER)
 
 
-def _attributes(activation: Activation, adds: bool) -> _Object:
-    """Of a convolution: what follows it, and that its scratchpad is given to it, for calls from many threads."""
-    following = _Object("post_ops", "dnnl_post_ops_create")
-    if adds:
-        _do("dnnl_post_ops_append_sum", following, c_float(1), c_int32(0), 0)
-    name, *numbers = activation
+def _attributes(activation: Activation, accumulate: bool) -> _Handle:
+    """Create primitive attributes: the post-ops, and a scratchpad given by the caller, for calls from many threads."""
+    post_ops = _Handle("post_ops", "dnnl_post_ops_create")
+    if accumulate:
+        _check_call("dnnl_post_ops_append_sum", post_ops, c_float(1), c_int32(0), 0)
+    name, *parameters = activation
     if name == "prelu":
-        _do("dnnl_post_ops_append_prelu", following, _A_SLOPE_EACH)
-    elif name in _ACTIVATIONS:
-        alpha, beta = (c_float(number) for number in (*numbers, 0.0)[:2])
-        _do("dnnl_post_ops_append_eltwise", following, _ACTIVATIONS[name], alpha, beta)
-    attributes = _Object("primitive_attr", "dnnl_primitive_attr_create")
-    _do("dnnl_primitive_attr_set_post_ops", attributes, following)
-    _do("dnnl_primitive_attr_set_scratchpad_mode", attributes, _OF_USER)
+        _check_call("dnnl_post_ops_append_prelu", post_ops, _PRELU_MASK_PER_CHANNEL)
+    elif name in _ELTWISE_ALGORITHMS:
+        alpha, beta = (c_float(parameter) for parameter in (*parameters, 0.0)[:2])
+        _check_call("dnnl_post_ops_append_eltwise", post_ops, _ELTWISE_ALGORITHMS[name], alpha, beta)
+    attributes = _Handle("primitive_attr", "dnnl_primitive_attr_create")
+    _check_call("dnnl_primitive_attr_set_post_ops", attributes, post_ops)
+    _check_call("dnnl_primitive_attr_set_scratchpad_mode", attributes, _SCRATCHPAD_USER)
     return attributes
 
 
-def _sizes(numbers: Sequence[int]) -> ctypes.Array[c_int64]:
-    return (c_int64 * _MOST_DIMENSIONS)(*numbers)
+def _dims(values: Sequence[int]) -> ctypes.Array[c_int64]:
+    return (c_int64 * _MAX_DIMS)(*values)
 
 
-def _any_layout(size: Sequence[int], type_: int) -> _Object:
-    return _Object("memory_desc", "dnnl_memory_desc_create_with_tag", len(size), _sizes(size), type_, _ANY_LAYOUT)
-
-
-def _plain(size: Sequence[int], type_: int) -> _Object:
-    strides = torch.empty(tuple(size), device="meta").stride()
-    return _strided(size, type_, strides)
-
-
-def _channels_innermost(size: Sequence[int], type_: int) -> _Object:
-    _, channels, height, width = size
-    return _strided(size, type_, (height * width * channels, 1, width * channels, channels))
-
-
-def _strided(size: Sequence[int], type_: int, strides: Sequence[int]) -> _Object:
-    return _Object(
-        "memory_desc", "dnnl_memory_desc_create_with_strides", len(size), _sizes(size), type_, _sizes(strides)
+def _any_layout_desc(shape: Sequence[int], data_type: int) -> _Handle:
+    return _Handle(
+        "memory_desc", "dnnl_memory_desc_create_with_tag", len(shape), _dims(shape), data_type, _FORMAT_TAG_ANY
     )
 
 
-def _memory(layout: _Object, values: Tensor) -> _Object:
-    """The memory of a tensor, which must stay as long."""
-    return _Object("memory", "dnnl_memory_create", layout, _engine(), c_void_p(values.data_ptr()))
+def _contiguous_desc(shape: Sequence[int], data_type: int) -> _Handle:
+    strides = torch.empty(tuple(shape), device="meta").stride()
+    return _strided_desc(shape, data_type, strides)
 
 
-def _asked(description: _Object, what: str) -> c_void_p:
-    """A layout that the description owns."""
-    return c_void_p(_library().dnnl_primitive_desc_query_md(description, _QUERIES[what], 0))
+def _channels_last_desc(shape: Sequence[int], data_type: int) -> _Handle:
+    _, channels, height, width = shape
+    return _strided_desc(shape, data_type, (height * width * channels, 1, width * channels, channels))
+
+
+def _strided_desc(shape: Sequence[int], data_type: int, strides: Sequence[int]) -> _Handle:
+    return _Handle(
+        "memory_desc",
+        "dnnl_memory_desc_create_with_strides",
+        len(shape),
+        _dims(shape),
+        data_type,
+        _dims(strides),
+    )
+
+
+def _memory(layout: _Handle, values: Tensor) -> _Handle:
+    """Wrap the memory of a tensor, which must outlive the result."""
+    return _Handle("memory", "dnnl_memory_create", layout, _engine(), c_void_p(values.data_ptr()))
+
+
+def _query(description: _Handle, name: str) -> c_void_p:
+    """Return a memory description that the primitive description owns."""
+    return c_void_p(_library().dnnl_primitive_desc_query_md(description, _QUERIES[name], 0))

@@ -1,6 +1,6 @@
-"""Presets: parts of params.yaml that belong together, as papers have them, written into the user's own file.
+"""Presets: the settings of a paper, written into a params.yaml.
 
-A preset is `presets/<name>.yaml` in the package; its first line is a comment that says what it is.
+A preset is `<name>.yaml` in this folder; its first line is a comment with its description.
 """
 
 import io
@@ -21,7 +21,7 @@ _FOLDER = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Change:
-    """A key of params.yaml as it was and as it is, both as they stand in the file."""
+    """A key of params.yaml with its old and new value, as text."""
 
     key: str
     old: str
@@ -29,13 +29,15 @@ class Change:
 
 
 def presets() -> dict[str, str]:
-    """What each preset is, in a line, by its name."""
+    """Return the one-line description of each preset by name."""
     files = sorted(_FOLDER.glob("*.yaml"))
     return {file.stem: file.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ") for file in files}
 
 
 def apply_preset(name: str, path: Path) -> list[Change]:
-    """Write a preset's values into the params.yaml at `path`; comments, order and all other values stay.
+    """Write a preset's values into the params.yaml at `path`.
+
+    Comments, order and all other values stay.
 
     Returns:
         The keys whose value changed, in the preset's order.
@@ -52,7 +54,7 @@ def apply_preset(name: str, path: Path) -> list[Change]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read; run this where params.yaml is") from error
-    parse_settings(text, path)  # what is wrong already is told before anything changes
+    parse_settings(text, path)  # errors in the file are reported before it changes
     tree = yaml.load(text)
     changes = []
     for keys, new in _leaves(wanted):
@@ -61,7 +63,7 @@ def apply_preset(name: str, path: Path) -> list[Change]:
             section = section[key]
         old = section[keys[-1]]
         if old != new:
-            section[keys[-1]] = _in_place_of(old, new)
+            section[keys[-1]] = _styled_like(old, new)
             changes.append(Change(".".join(keys), _shown(old), _shown(new)))
     changed = io.StringIO()
     yaml.dump(tree, changed)
@@ -79,8 +81,8 @@ def _leaves(tree: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
             yield (*above, key), value
 
 
-def _in_place_of(old: Any, new: Any) -> Any:
-    """A list on one line, with the comment behind the old one and not the preset's; all else as it is."""
+def _styled_like(old: Any, new: Any) -> Any:
+    """Return `new` in the style of `old`: lists on one line, with the old comment."""
     if not isinstance(new, list):
         return new
     placed = CommentedSeq(new)
@@ -97,11 +99,11 @@ def _shown(value: Any) -> str:
 
 
 def _round_trip() -> YAML:
-    """A reader and writer that keeps comments, quotes and long lines as they are."""
+    """Return a YAML reader and writer that keeps comments, quotes and long lines."""
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 10_000
-    # By itself it writes null as nothing at all.
+    # The default writes null as an empty string.
     yaml.representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar(_NULL, "null"))
     return yaml
 

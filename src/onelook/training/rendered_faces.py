@@ -1,0 +1,69 @@
+"""Training of the dense head: faces rendered at sampled positive anchors are compared with the photo.
+
+RetinaFace's dense regression branch (Deng et al., arXiv 1905.00641, section 3.2).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from onelook.data.scene_dataset import SceneBatch
+from onelook.distributed import all_gather, rank
+from onelook.geometry.anchors import AnchorOutputs
+from onelook.geometry.boxes import decode_landmarks
+from onelook.losses.dense import pixel_loss
+from onelook.losses.detection import Matches
+from onelook.model.dense_head import DenseHead, crop_boxes, render_boxes, round_boxes
+
+RENDERED_SIZE = 48
+"""Side of the squares that faces are rendered into, in pixels."""
+MAX_RENDERED_FACES = 16
+"""Largest number of faces rendered in a step, over all processes; `benchmarks/dense_rendering.py` times them."""
+MIN_RENDERED_SIZE = 24
+"""Shorter side of the smallest boxes that are rendered, in pixels of the image."""
+
+
+def rendering_loss(
+    head: DenseHead,
+    features: Sequence[Tensor],
+    outputs: AnchorOutputs,
+    anchors: Tensor,
+    matches: Sequence[Matches],
+    batch: SceneBatch,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Compute the pixel loss of faces rendered at a sample of the positive anchors.
+
+    The mean face is aligned to the predicted landmarks, which get no gradient from this loss. Rendered face and image
+    are compared inside the labeled box.
+
+    Args:
+        head: the dense head.
+        features: its input maps, per level.
+        outputs: of the detection heads.
+        anchors: (B, n, 4) center and size, the anchors that the offsets refer to.
+        matches: per image.
+        batch: the images and the labeled boxes.
+        rng: samples the anchors, in the same state in every process.
+
+    Returns:
+        A scalar; 0 where no face is rendered.
+    """
+    images, rows = torch.stack([match.positive for match in matches]).nonzero(as_tuple=True)
+    boxes = torch.cat([own[match.faces[match.positive]] for own, match in zip(batch.boxes, matches, strict=True)])
+    boxes = round_boxes(boxes, *batch.images.shape[2:])
+    large = ((boxes[:, 2:] - boxes[:, :2]).amin(1) >= MIN_RENDERED_SIZE).nonzero()[:, 0]
+    sampled = large[_sample_faces(len(large), rng)]
+    images, rows, boxes = images[sampled], rows[sampled], boxes[sampled]
+    landmarks = decode_landmarks(outputs.landmarks[images, rows].detach(), anchors[images, rows])
+    rendered = render_boxes(head(features, images, rows, landmarks), boxes, RENDERED_SIZE)
+    return pixel_loss(rendered.images, rendered.mask, crop_boxes(batch.images, images, boxes, RENDERED_SIZE))
+
+
+def _sample_faces(count: int, rng: np.random.Generator) -> Tensor:
+    """Sample `MAX_RENDERED_FACES` of the faces of all processes; return the indices of this one's `count` faces."""
+    counts = all_gather(torch.tensor([count])).tolist()
+    sampled = rng.permutation(sum(counts))[:MAX_RENDERED_FACES] - sum(counts[: rank()])
+    return torch.from_numpy(sampled[(sampled >= 0) & (sampled < count)])

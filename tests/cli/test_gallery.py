@@ -1,0 +1,94 @@
+import shutil
+from pathlib import Path
+
+from helpers.cli_workspace import empty_index, remove_model
+from helpers.command_line import Run
+from onelook.data.image_io import read_image, write_image
+
+
+def test_one_unusable_photo_enrolls_nobody(run: Run, workspace: Path) -> None:
+    for bad in ("none.jpg", "empty.jpg", "wall.png", "both.png"):
+        code, out, err = run("enroll", "Anna", "s1.png", bad)
+        assert (code, out, len(err.splitlines())) == (1, "", 1)
+        assert bad in err
+    assert not (workspace / "gallery").exists()
+
+
+def test_an_enrolled_photo_is_skipped_or_refused_under_another_name(run: Run) -> None:
+    run("enroll", "Anna", "s1.png")
+    code, out, err = run("enroll", "Anna", "s1.png")
+    assert (code, out) == (0, "Anna: 0 photos enrolled, 1 in all, in gallery\n")
+    assert "enrolled before" in err
+    code, _, err = run("enroll", "Bob", "s1.png")
+    assert (code, err) == (1, "error: s1.png: this photo is enrolled as Anna; nobody was enrolled\n")
+
+
+def test_enroll_all_reads_a_folder_or_a_csv_file_and_continues(run: Run, workspace: Path) -> None:
+    for person, names in {"Anna": ["s1.png"], "Bob": ["s2.png", "wall.png", "both.png"]}.items():
+        (workspace / "people" / person).mkdir(parents=True)
+        for name in names:
+            shutil.copy(name, workspace / "people" / person)
+    (workspace / "people/Bob/s1.png").write_bytes((workspace / "s1.png").read_bytes())
+    code, out, err = run("enroll-all", "people")
+    assert (code, out) == (1, "gallery: 2 photos enrolled, 0 enrolled before, 3 left out\n")
+    assert err.splitlines() == [
+        "warning: left out: Bob: people/Bob/both.png: 2 faces found; use a photo with one face, or crop it",
+        "warning: left out: Bob: people/Bob/s1.png: this photo is enrolled as Anna; take it from one of the two",
+        "warning: left out: Bob: people/Bob/wall.png: no face found; use a photo with one clear face",
+    ]
+    (workspace / "people.csv").write_text("name,photo\nAnna,s1.png\nCarl,s3.png\n")
+    assert run("enroll-all", "people.csv") == (0, "gallery: 1 photo enrolled, 1 enrolled before, 0 left out\n", "")
+    assert run("gallery")[1] == "Anna\t1\tpeople/Anna/s1.png\nBob\t1\tpeople/Bob/s2.png\nCarl\t1\ts3.png\n"
+    assert run("identify", "s3.png")[1].split("\t")[2] == "Carl"
+    assert run("enroll-all", "none")[::2] == (1, "error: none: cannot be read (No such file or directory)\n")
+
+
+def test_duplicate_people_are_reported_merged_and_renamed(run: Run, workspace: Path) -> None:
+    lossy = read_image(workspace / "s1.png")
+    lossy[0, 0] = 0  # other bytes, the same face
+    write_image(workspace / "again.png", lossy)
+    run("enroll", "Anna", "s1.png")
+    code, _, err = run("enroll", "Ann", "again.png")
+    assert code == 0
+    assert err.startswith("warning: possible duplicate: Ann and Anna, similarity 1.000") and "onelook merge" in err
+    assert run("merge", "Ann", "Anna") == (0, "Ann: now Anna, 2 photos in all, in gallery\n", "")
+    assert run("rename", "Anna", "Anne") == (0, "Anna: now Anne in gallery\n", "")
+    assert run("gallery")[1] == "Anne\t2\ts1.png, again.png\n"
+    assert run("merge", "Anna", "Anne")[::2] == (
+        1,
+        "error: Anna: nobody of that name is enrolled; `onelook gallery` lists who is\n",
+    )
+
+
+def test_backup_restore_and_export(run: Run, workspace: Path) -> None:
+    run("enroll", "Anna", "s1.png")
+    assert run("backup", "b.zip") == (0, "b.zip: 1 person, 1 photo\n", "")
+    assert run("backup", "b.zip")[0] == 1
+    run("forget", "Anna")
+    assert run("restore", "b.zip") == (0, "gallery: 1 person, 1 photo\n", "")
+    empty_index(workspace)
+    assert run("identify", "s1.png")[0] == 1
+    run("restore", "b.zip")
+    assert run("identify", "s1.png")[1].split("\t")[2] == "Anna"
+    assert run("export", "out")[0] == 0
+    assert sorted(path.name for path in (workspace / "out").iterdir()) == ["embeddings.safetensors", "faces.csv"]
+    assert (workspace / "out/faces.csv").read_text().splitlines()[1].startswith("Anna,s1.png,")
+    assert run("restore", "s1.png")[::2] == (
+        1,
+        "error: s1.png: no backup of a gallery, or a damaged one; use another copy\n",
+    )
+
+
+def test_forget_needs_no_model(run: Run, workspace: Path) -> None:
+    run("enroll", "Anna", "s1.png")
+    remove_model(workspace)
+    assert run("forget", "Anna")[0] == 0
+    assert run("forget", "Anna")[0] == 1
+
+
+def test_without_a_calibration_no_gallery_is_created(run: Run, workspace: Path) -> None:
+    (workspace / "build/evaluation/calibration.json").unlink()
+    code, _, err = run("enroll", "Anna", "s1.png")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "make repro" in err
+    assert not (workspace / "gallery").exists()

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from onelook.data.face_dataset import read_aligned_crops
+from onelook.data.label_arrays import TEACHER_EMBEDDINGS, read_teacher_embeddings, write_teacher_embeddings
+from onelook.data.manifest import Face, Manifest, Scene, Split, select_training_scenes
+from onelook.errors import DataError
+from onelook.geometry.alignment import REFERENCE_LANDMARKS
+
+
+def scene(root: Path, name: str, split: Split, *shades: int, hidden: bool = False) -> Scene:
+    """A photo 112 pixels high with an upright face of each shade side by side."""
+    photo = np.concatenate([np.full((112, 112, 3), shade, np.uint8) for shade in shades], axis=1)
+    cv2.imwrite(str(root / f"{name}.png"), photo)
+    faces = []
+    for i, _ in enumerate(shades):
+        landmarks = REFERENCE_LANDMARKS + np.array([112 * i, 0], np.float32)
+        points = np.full((5, 2), np.nan, np.float32) if hidden else landmarks
+        faces.append(Face(np.array([112 * i, 0, 112 * i + 112, 112], np.float32), points, f"{name}-{i}"))
+    return Scene(f"{name}.png", photo.shape[1], 112, split, "scene", tuple(faces), "painted", "none")
+
+
+def shade_and_count(crops: np.ndarray) -> np.ndarray:
+    """Embed a crop as its brightness and 1."""
+    return np.stack([crops.mean((1, 2, 3)), np.ones(len(crops))], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Manifest:
+    scenes = (
+        scene(tmp_path, "a", "train", 10, 200),
+        scene(tmp_path, "b", "test", 50),
+        scene(tmp_path, "c", "train", 90, hidden=True),
+        scene(tmp_path, "d", "train", 120),
+    )
+    return Manifest(tmp_path, scenes)
+
+
+def test_exactly_the_training_faces_have_rows(manifest: Manifest) -> None:
+    write_teacher_embeddings(manifest.root, select_training_scenes(manifest.scenes), shade_and_count)
+    teacher_embeddings = read_teacher_embeddings(manifest)
+    assert teacher_embeddings is not None
+    np.testing.assert_allclose(teacher_embeddings, [[10, 1], [200, 1], [np.nan, np.nan], [120, 1]], atol=1)
+
+
+def test_without_a_teacher_there_are_no_embeddings(manifest: Manifest) -> None:
+    assert read_teacher_embeddings(manifest) is None
+
+
+def test_embeddings_of_other_faces_and_damaged_ones_are_refused(manifest: Manifest) -> None:
+    write_teacher_embeddings(manifest.root, select_training_scenes(manifest.scenes)[:1], shade_and_count)
+    with pytest.raises(DataError, match="the manifest has"):
+        read_teacher_embeddings(manifest)
+    whole = (manifest.root / TEACHER_EMBEDDINGS).read_bytes()
+    for length in range(0, len(whole), 7):
+        (manifest.root / TEACHER_EMBEDDINGS).write_bytes(whole[:length])
+        with pytest.raises(DataError, match="damaged"):
+            read_teacher_embeddings(manifest)
+
+
+def test_aligned_crops_are_of_training_faces_alone(manifest: Manifest) -> None:
+    crops = read_aligned_crops(manifest, 10)
+    assert crops.shape == (3, 112, 112, 3)
+    np.testing.assert_allclose(crops.mean((1, 2, 3)), [10, 200, 120], atol=1)
+    assert len(read_aligned_crops(manifest, 1)) == 1

@@ -1,0 +1,156 @@
+"""Reading params.yaml: what cannot be used stops with the key and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from onelook.errors import SettingsError
+from onelook.settings import Settings, load_settings
+
+
+@pytest.fixture
+def tree(project: Path) -> dict:
+    return yaml.safe_load((project / "params.yaml").read_text())
+
+
+def error_message(tree: object, folder: Path) -> str:
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    return str(caught.value)
+
+
+def test_params_yaml_is_valid_and_complete(project: Path, tree: dict) -> None:
+    settings = load_settings(project / "params.yaml")
+    assert settings.prepare.split.train == 0.6
+    assert yaml.safe_load(yaml.safe_dump(settings.model_dump(mode="json"))) == Settings.model_validate(tree).model_dump(
+        mode="json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (
+            {"train": {"epochz": 3}},
+            "train.epochz: unknown key; known here: accumulation_steps, augment, backbone_lr_mult",
+        ),
+        ({"train": {"epochs": "many"}}, "train.epochs: 'many' is impossible"),
+        ({"train": {"epochs": 0}}, "train.epochs: 0 is impossible: Input should be greater than 0"),
+        ({"train": {"task_weighting": "fair"}}, "Input should be 'fixed' or 'learned'"),
+        (
+            {"prepare": {"reader": "vggface"}},
+            "prepare.reader: 'vggface' is impossible: Input should be 'orl', 'folder', 'lfw', 'celeba', 'recordio', "
+            "'wider' or 'json_annotations'",
+        ),
+        ({"prepare": {"celeba": {"images": "all"}}}, "prepare.celeba.images: 'all' is impossible"),
+        ({"prepare": {"split": {"train": 0.9}}}, "prepare.split: is impossible: train + validation + test must be 1"),
+        ({"prepare": {"compose": {"faces_per_scene": [5, 2]}}}, "faces_per_scene: the first number is the fewest"),
+        ({"train": {"matching": {"negative": 0.9}}}, "negative must not be above positive"),
+        ({"train": {"identity": {"loss": "dreamface"}}}, "Input should be 'arcface', 'cosface', 'sphereface'"),
+        ({"train": {"identity": {"scale": 0}}}, "train.identity.scale: 0 is impossible"),
+        ({"train": {"identity": {"oim": {"queue": 0}}}}, "train.identity.oim.queue: 0 is impossible"),
+        ({"train": {"identity": {"combined": {"m2": 0, "m3": 0}}}}, "no margin at all is loss: normalized"),
+        ({"train": {"identity": {"loss": "triplet"}, "faces": {"batch_size": 2}}}, "there is no triplet in it"),
+        ({"model": {"embedding": {"sampling": "crop"}}}, "Input should be 'warp', 'roi' or 'center'"),
+        (
+            {"model": {"backbone": "resnet50"}},
+            "model: is impossible: init: released fits the light network alone (backbone: mobilenet, "
+            "pyramid_levels: light, context: plain, cascade: false); set init: random, or imagenet with a resnet",
+        ),
+        ({"model": {"context": "deformable"}}, "init: released fits the light network alone"),
+        ({"model": {"cascade": True, "init": "checkpoint"}}, "init: checkpoint fits the light network alone"),
+        ({"train": {"matching": {"cascade": {"second": {"positive": 0.3}}}}}, "negative must not be above positive"),
+        ({"model": {"pyramid_levels": "full", "init": "wheel"}}, "init: wheel fits the light network alone"),
+        ({"model": {"init": "imagenet"}}, "init: imagenet fits a resnet"),
+        (
+            {"model": {"architecture": "grid"}},
+            "init: released fits architecture: retinaface alone; set init: random, or imagenet",
+        ),
+        ({"model": {"architecture": "grid", "init": "random", "cascade": True}}, "a grid has one stage of boxes"),
+        (
+            {"model": {"architecture": "grid", "init": "random", "mesh": True}},
+            "heads of architecture: retinaface; set both to false",
+        ),
+        (
+            {"model": {"architecture": "yolo"}},
+            "model.architecture: 'yolo' is impossible: Input should be 'retinaface' or 'grid'",
+        ),
+        ({"model": {"grid": {"scales": [5, 19]}}}, "model.grid: is impossible: scales: [5] or [5, 11, 19]"),
+        (
+            {"model": {"grid": {"image_size": 300}}},
+            "model.grid.image_size: 300 is impossible: Input should be 160, 320, 640 or",
+        ),
+        (
+            {"model": {"architecture": "grid", "init": "random"}, "train": {"faces": {"batch_size": 8}}},
+            "they would all lie in one cell; set train.faces.batch_size: 0",
+        ),
+        (
+            {"model": {"architecture": "grid", "init": "random"}, "teacher": {"path": "teacher.onnx"}},
+            "model.architecture: grid has no tail to initialize; set teacher.init_tail: false",
+        ),
+        ({"train": {"augment": {"crop_size": 100}}}, "train.augment.crop_size: 100 is impossible"),
+        ({"train": {"augment": {"short_edge": [0.8, 0.3]}}}, "short_edge: needs 0 < smallest <= largest <= 1"),
+        (
+            {"train": {"steps": {"milestones": [68, 55]}}},
+            "milestones: each once, the smallest first, none within",
+        ),
+        (
+            {"train": {"steps": {"milestones": [3, 55]}}},
+            "milestones: each once, the smallest first, none within",
+        ),
+        ({"train": {"weights": {"landmarks": -1}}}, "train.weights.landmarks: -1 is impossible"),
+        ({"train": {"batch_size": 3, "processes": 4}}, "processes is more than batch_size or faces.batch_size"),
+        ({"detect": {"nms": float("nan")}}, "detect.nms"),
+        ({"mlflow": {}}, "mlflow: unknown key; known here: base, detect, evaluate"),
+    ],
+)
+def test_an_error_names_its_key_and_what_is_allowed(tree: dict, tmp_path: Path, change: dict, wanted: str) -> None:
+    def merge(into: dict, what: dict) -> None:
+        for key, value in what.items():
+            if isinstance(value, dict) and key in into:
+                merge(into[key], value)
+            else:
+                into[key] = value
+
+    merge(tree, change)
+    message = error_message(tree, tmp_path)
+    assert wanted in message and "\n" not in message and "params.yaml" in message
+
+
+def test_every_problem_gets_a_line_of_its_own(tree: dict, tmp_path: Path) -> None:
+    tree["train"]["epochs"] = 0
+    tree["base"]["seed"] = -1
+    lines = error_message(tree, tmp_path).splitlines()
+    assert len(lines) == 2
+    assert any("train.epochs: 0" in line for line in lines) and any("base.seed: -1" in line for line in lines)
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2\n", "just text", "\x00"])
+def test_a_file_that_is_no_settings_tree_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=r"params\.yaml"):
+        load_settings(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(tmp_path / "params.yaml")
+
+
+def test_absent_keys_take_their_defaults(tree: dict, tmp_path: Path) -> None:
+    """A params.yaml that was written before a key existed goes on with the default."""
+    path = tmp_path / "params.yaml"
+    del tree["train"]["faces"], tree["evaluate"]["bootstrap_samples"], tree["index"]
+    path.write_text(yaml.safe_dump(tree))
+    assert load_settings(path) == Settings.model_validate(tree) == Settings()
+
+
+def test_defaults_equal_the_committed_params_yaml(project: Path, tmp_path: Path) -> None:
+    assert load_settings(project / "params.yaml") == Settings()
+    empty = tmp_path / "params.yaml"
+    empty.write_text("")
+    assert load_settings(empty) == Settings()
