@@ -23,7 +23,12 @@ from onelook.model.embedding_head import EmbeddingHead
 from onelook.model.joint_network import JointNetwork
 from onelook.model.model_folder import RELEASED
 from onelook.model.retinaface import PIXEL_MEAN, ConvNorm, MobileNetV1, RetinaFace
+from onelook.model.serialization import load_model
+from onelook.model.teacher import _convolutions, _our_stages, _put, _put_block, _their_stages
 from onelook.settings import ModelSettings, TeacherSettings
+
+# Heads that a network has or not, and that nothing else reads.
+_FURTHER_HEADS = ("mesh.", "dense.")
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -198,7 +203,7 @@ def _use_rgb(detector: RetinaFace, mean: tuple[float, float, float]) -> None:
     stem = detector.backbone.stem
     with torch.no_grad():
         stem.conv.weight.copy_(stem.conv.weight.flip(1))
-        detector.pixel_mean.copy_(torch.tensor(mean))
+        detector.normalize.mean.copy_(torch.tensor(mean))
 
 
 def load_imagenet(trunk: nn.Module, path: Path) -> None:
