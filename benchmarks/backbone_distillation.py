@@ -205,7 +205,9 @@ def map_loss(shared: NetworkOutput, wanted: NetworkOutput) -> Tensor:
     The maps are the embedding head's and the detection heads' inputs; those of another shape than the teacher's are
     left out.
     """
-    pairs = zip([*shared.feature_maps, *shared.head_features], [*wanted.feature_maps, *wanted.head_features], strict=True)
+    pairs = zip(
+        [*shared.feature_maps, *shared.head_features], [*wanted.feature_maps, *wanted.head_features], strict=True
+    )
     return torch.stack([_error(own, theirs) for own, theirs in pairs if own.shape == theirs.shape]).mean()
 
 

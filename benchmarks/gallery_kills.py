@@ -151,7 +151,9 @@ def adding(contents: GalleryData, person: str, count: int) -> GalleryData:
 
 def same(one: GalleryData, other: GalleryData) -> bool:
     """Return whether two galleries are equal to the last bit."""
-    return (one.metadata, one.faces) == (other.metadata, other.faces) and np.array_equal(one.embeddings, other.embeddings)
+    return (one.metadata, one.faces) == (other.metadata, other.faces) and np.array_equal(
+        one.embeddings, other.embeddings
+    )
 
 
 def fork(work: Callable[[], None]) -> int:

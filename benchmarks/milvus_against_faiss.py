@@ -64,7 +64,12 @@ def main() -> None:
         print(agreement("as enrolled", *(gallery.identify_embeddings(probes) for gallery in galleries)))
         times = [
             rounds(galleries, lambda gallery: gallery.identify_embeddings(probes[:BATCH])),
-            [t / SINGLES for t in rounds(galleries, lambda gallery: [gallery.identify_embeddings(p[None]) for p in probes[:SINGLES]])],
+            [
+                t / SINGLES
+                for t in rounds(
+                    galleries, lambda gallery: [gallery.identify_embeddings(p[None]) for p in probes[:SINGLES]]
+                )
+            ],
         ]
         changed = [timed(lambda engine=engine: change(engine, sorted(set(names)))) for engine in (folder, milvus)]
         print(agreement("after nine changes", *(gallery.identify_embeddings(probes) for gallery in galleries)))

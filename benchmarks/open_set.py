@@ -79,7 +79,9 @@ def main() -> None:
         print(f"| {people:,} | {bins.expected_calibration_error():.3f} |")
         if arguments.out is not None:
             arguments.out.mkdir(parents=True, exist_ok=True)
-            picture = plot_reliability(bins, f"{people:,} people enrolled: calibration error {bins.expected_calibration_error():.3f}")
+            picture = plot_reliability(
+                bins, f"{people:,} people enrolled: calibration error {bins.expected_calibration_error():.3f}"
+            )
             save_figure(arguments.out / f"reliability_{people}.png", picture)
 
 

@@ -49,7 +49,9 @@ def main() -> None:
     photos = [photo for photo in truth if image_path(images, photo).is_file()]
     if not photos:
         parser.error(f"{images}: none of the {len(truth)} validation photos is here")
-    faces = ", ".join(f"{setting} {sum(int(photo.required[setting].sum()) for photo in photos)}" for setting in SETTINGS)
+    faces = ", ".join(
+        f"{setting} {sum(int(photo.required[setting].sum()) for photo in photos)}" for setting in SETTINGS
+    )
     print(f"{len(photos)} of {len(truth)} photos; faces to find: {faces}\n")
     print("| network | longest side | easy | medium | hard |")
     print("|---|---|---|---|---|")

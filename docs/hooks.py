@@ -63,7 +63,13 @@ def _rooms() -> dict[str, list[str]]:
             parts = parts[:-1]
         if file.stat().st_size == 0 or any(part.startswith("_") for part in parts):
             continue
-        room = "onelook" if len(parts) <= 2 and not file.name == "__init__.py" else parts[1] if len(parts) > 1 else "onelook"
+        room = (
+            "onelook"
+            if len(parts) <= 2 and not file.name == "__init__.py"
+            else parts[1]
+            if len(parts) > 1
+            else "onelook"
+        )
         rooms.setdefault(room, []).append(".".join(parts))
     return dict(sorted(rooms.items(), key=lambda each: (each[0] != "onelook", each[0])))
 
@@ -76,5 +82,3 @@ def _reference(room: str) -> str:
     options = "    options:\n      show_submodules: false\n      show_if_no_docstring: false\n"
     blocks = [f"::: {module}\n{options}" for module in _rooms()[room]]
     return "\n".join([f"# `{room}`\n", *blocks])
-
-

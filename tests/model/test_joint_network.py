@@ -22,7 +22,9 @@ def network() -> JointNetwork:
 
 def faces(*places: tuple[float, float, float]) -> torch.Tensor:
     """Upright faces of given corner and side."""
-    return torch.stack([torch.from_numpy(REFERENCE_LANDMARKS) / 112 * side + torch.tensor([x, y]) for x, y, side in places])
+    return torch.stack(
+        [torch.from_numpy(REFERENCE_LANDMARKS) / 112 * side + torch.tensor([x, y]) for x, y, side in places]
+    )
 
 
 def test_the_light_detector_has_the_public_number_of_parameters(network: JointNetwork) -> None:

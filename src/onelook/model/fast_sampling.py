@@ -217,8 +217,7 @@ def _interleave(columns: Sequence[Any]) -> Tensor:
 def _map_sizes(maps: Sequence[PooledMap]) -> np.ndarray:
     """Return width, height and stride of the level that each face reads of each map, (3, maps, n, 1) int64."""
     rows = [
-        [row for row, count in zip(_level_sizes(each), each.counts, strict=True) for _ in range(count)]
-        for each in maps
+        [row for row, count in zip(_level_sizes(each), each.counts, strict=True) for _ in range(count)] for each in maps
     ]
     return np.array(rows, np.int64).reshape(len(maps), -1, 3).transpose(2, 0, 1)[..., None]
 
