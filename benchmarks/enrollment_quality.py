@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from onelook.data.image_io import read_image
-from onelook.gallery.calibration import Calibration, read_calibration
 from onelook.face_quality import Quality, measure_face, quality_problem
+from onelook.gallery.calibration import Calibration, read_calibration
 from onelook.gallery.faiss_index import TemplateIndex
 from onelook.inference.loading import load_torch_predictor
 from onelook.inference.torch_predictor import TorchPredictor

@@ -26,9 +26,9 @@ from scipy.sparse import coo_matrix
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering
 
 from onelook.data.image_io import read_image
+from onelook.face_quality import measure_face, quality_problem
 from onelook.gallery.calibration import read_calibrated_metadata
 from onelook.gallery.data import GalleryMetadata
-from onelook.face_quality import measure_face, quality_problem
 from onelook.inference.loading import load_torch_predictor
 from onelook.media.clustering import cluster_faces, label_connected_components
 from onelook.media.unknown_faces import MIN_SCORE

@@ -30,8 +30,8 @@ from onelook.data.readers.lfw import read_lfw
 from onelook.evaluation.bootstrap import bootstrap_intervals
 from onelook.evaluation.identification import (
     Trials,
-    dir_at_threshold,
     dir_at_fpir,
+    dir_at_threshold,
     fpir_at_threshold,
     rank1,
     run_trials,

@@ -24,17 +24,16 @@ from onelook.data.readers.lfw import read_lfw
 from onelook.data.rng import Stream, make_rng
 from onelook.data.splits import hold_out_validation
 from onelook.evaluation.bootstrap import bootstrap_intervals
-from onelook.evaluation.calibration import fit_impostor_model, pool_trials
+from onelook.evaluation.calibration import bin_by_confidence, fit_impostor_model, pool_trials
 from onelook.evaluation.identification import (
     NON_MATED,
     Trials,
-    dir_at_threshold,
     dir_at_fpir,
+    dir_at_threshold,
     fpir_at_threshold,
     run_trials,
 )
 from onelook.evaluation.plots import plot_reliability, save_figure
-from onelook.evaluation.calibration import bin_by_confidence
 from onelook.inference.loading import load_torch_predictor
 from onelook.model.model_folder import RELEASED
 from onelook.open_set import ImpostorModel

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from onelook.data.readers.orl import read_orl
+from onelook.face_quality import Quality
 from onelook.gallery import storage
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
-from onelook.face_quality import Quality
 from onelook.gallery.thumbnail import make_thumbnail
 from onelook.settings import DetectSettings
 

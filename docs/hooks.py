@@ -65,7 +65,7 @@ def _rooms() -> dict[str, list[str]]:
             continue
         room = (
             "onelook"
-            if len(parts) <= 2 and not file.name == "__init__.py"
+            if len(parts) <= 2 and file.name != "__init__.py"
             else parts[1]
             if len(parts) > 1
             else "onelook"

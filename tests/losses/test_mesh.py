@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from onelook.geometry.mesh import POINTS_68, NUM_VERTICES
+from onelook.geometry.mesh import NUM_VERTICES, POINTS_68
 from onelook.losses.detection import BACKGROUND, IGNORED, Matches
-from onelook.losses.mesh import select_mesh_targets, mesh_and_landmarks_loss, mesh_loss
+from onelook.losses.mesh import mesh_and_landmarks_loss, mesh_loss, select_mesh_targets
 
 EDGES = torch.tensor([[0, 1], [1, 2]])
 

@@ -2,7 +2,7 @@ import torch
 
 from helpers.domes import colored_dome
 from onelook.geometry.anchors import LIGHT_LEVELS
-from onelook.geometry.mesh import VERTEX_CHANNELS, NUM_SHAPE_PARAMETERS, NUM_VERTICES, mesh_to_landmarks
+from onelook.geometry.mesh import NUM_SHAPE_PARAMETERS, NUM_VERTICES, VERTEX_CHANNELS, mesh_to_landmarks
 from onelook.losses.dense import pixel_loss
 from onelook.model.dense_head import DenseFaces, DenseHead, crop_boxes, render_boxes, round_boxes
 

@@ -1,7 +1,7 @@
 import torch
 
 from helpers.domes import dome, painted
-from onelook.geometry.mesh import VERTEX_CHANNELS, NUM_SHAPE_PARAMETERS, NUM_VERTICES
+from onelook.geometry.mesh import NUM_SHAPE_PARAMETERS, NUM_VERTICES, VERTEX_CHANNELS
 from onelook.model.mesh_decoder import MeshDecoder
 
 

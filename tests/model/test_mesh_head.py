@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from helpers.networks import light_model, tiny_embedding
 from onelook.geometry.anchors import FULL_LEVELS, LIGHT_LEVELS, AnchorLevel, make_anchors
-from onelook.geometry.mesh import NOSE_TIP, POINTS_68, NUM_VERTICES, encode_mesh
+from onelook.geometry.mesh import NOSE_TIP, NUM_VERTICES, POINTS_68, encode_mesh
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.joint_network import JointNetwork
 from onelook.model.mesh_head import MeshHead

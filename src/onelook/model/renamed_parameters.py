@@ -20,6 +20,7 @@ _RENAMED: tuple[tuple[str, str], ...] = (
     (r"(context\.\d+)\.far\.", r"\1.conv7x7_3."),
     (r"^detector\.pixel_mean$", "detector.normalize.mean"),
     (r"^detector\.pixel_deviation$", "detector.normalize.std"),
+    (r"^detector\.sizes$", "detector.anchor_sizes"),
     (r"^embedding\.fuse\.", "embedding.fusion."),
     (r"^embedding\.widen\.", "embedding.expand."),
     (r"^embedding\.gather\.", "embedding.gdc."),

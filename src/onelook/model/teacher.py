@@ -100,7 +100,7 @@ def _their_stages(convolutions: Sequence[_Convolution]) -> list[list[Sequence[_C
 
 def _put_block(block: InvertedResidual, triple: Sequence[_Convolution]) -> None:
     expand, depthwise, project = triple
-    inner = block.inner
+    inner = block.inner_channels
     # How much of the block's output each inner channel makes: its spread times the weights it is read with.
     share = project.weight.flatten(1).norm(dim=0) * depthwise.variance.sqrt()
     if inner > len(share):

@@ -27,4 +27,4 @@ def fit_anchor_sizes(detector: GridDetector, scenes: SceneDataset, seed: int) ->
         for boxes in batch.boxes
     ]
     face_sizes = torch.cat(sizes).numpy().astype(np.float64)
-    detector.sizes.copy_(kmeans_anchor_sizes(face_sizes, len(detector.scales), seed))
+    detector.anchor_sizes.copy_(kmeans_anchor_sizes(face_sizes, len(detector.scales), seed))
