@@ -17,7 +17,7 @@ export DO_NOT_TRACK := true
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test bench check format released ui
+.PHONY: help install repro test bench check docs format released ui
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -33,17 +33,20 @@ test: $(INSTALLED) ## run the tests
 bench: $(INSTALLED) ## run all benchmarks and rewrite the tables of benchmarks/README.md; ONLY="thumbnails wider", DATA=...
 	python benchmarks/suite.py --data $(DATA) $(if $(ONLY),--only $(ONLY))
 
-# Benchmarks are written for the eye: what is checked is that they call what is there.
+# Benchmarks are checked less strictly: that the functions they call exist and take these arguments.
 BENCHMARKS_TYPES := --allow-untyped-defs --no-warn-unused-ignores \
 	$(addprefix --disable-error-code=,misc operator return-value call-overload)
 
-check: $(INSTALLED) ## look for mistakes without running anything: ruff, its formatter, mypy
+check: $(INSTALLED) ## check code without running it: ruff, its formatter, mypy
 	ruff check
 	ruff format --check
 	mypy
 	MYPYPATH=src:benchmarks:tests mypy $(BENCHMARKS_TYPES) benchmarks/*.py docs/pictures/*.py
 
-format: $(INSTALLED) ## mend what ruff can mend
+docs: $(INSTALLED) ## build the documentation site into build/site; fails on a broken link
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
+format: $(INSTALLED) ## fix what ruff can fix
 	ruff check --fix
 	ruff format
 

@@ -40,7 +40,7 @@ def main() -> None:
             f"{scenes}: no basis; set prepare.mesh_labels and prepare.morphable_model: true and run `dvc repro prepare`"
         )
     head = DenseHead(8, LIGHT_LEVELS)
-    head.decoder.set_basis(*map(torch.from_numpy, basis))
+    head.decoder.set_morphable_model(*map(torch.from_numpy, basis))
     numbers = torch.cat(
         [torch.randn(MAX_RENDERED_FACES, NUM_SHAPE_PARAMETERS) * 0.5, torch.zeros(MAX_RENDERED_FACES, 16)], 1
     ).requires_grad_()

@@ -62,7 +62,7 @@ def mean_face(root: Path) -> np.ndarray:
 
     Eyes level, their midpoint at the origin, one unit apart.
     """
-    predictor, finder = public_detector(), MeshTeacher()
+    predictor, mesh_teacher = public_detector(), MeshTeacher()
     detect = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
     reading = read_lfw(LfwSettings(path=str(root)))
     official = reading.official_splits or {}
@@ -73,7 +73,7 @@ def mean_face(root: Path) -> np.ndarray:
         photo = portrait.read()
         found = predictor.predict([photo], detect, embed=False)[0]
         for box, landmarks in zip(found.boxes[:1], found.landmarks[:1], strict=True):
-            vertices = finder.find(photo, box, landmarks)
+            vertices = mesh_teacher.predict(photo, box, landmarks)
             if vertices is not None:
                 eyes = np.array([vertices[list(eye), :2].mean(0) for eye in EYE_CORNERS])
                 transform = similarity_transform(eyes, np.array([[-0.5, 0.0], [0.5, 0.0]]))

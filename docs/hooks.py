@@ -63,13 +63,8 @@ def _rooms() -> dict[str, list[str]]:
             parts = parts[:-1]
         if file.stat().st_size == 0 or any(part.startswith("_") for part in parts):
             continue
-        room = (
-            "onelook"
-            if len(parts) <= 2 and file.name != "__init__.py"
-            else parts[1]
-            if len(parts) > 1
-            else "onelook"
-        )
+        is_top_level = file.parent == PACKAGE
+        room = "onelook" if is_top_level else parts[1]
         rooms.setdefault(room, []).append(".".join(parts))
     return dict(sorted(rooms.items(), key=lambda each: (each[0] != "onelook", each[0])))
 

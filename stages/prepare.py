@@ -48,7 +48,7 @@ def main() -> None:
         return detector.predict([image], detect, embed=False)[0]
 
     embed_crops = Teacher(settings.teacher).embed if settings.teacher.path else None
-    predict_mesh = MeshTeacher().find if settings.prepare.mesh_labels else None
+    predict_mesh = MeshTeacher().predict if settings.prepare.mesh_labels else None
     with stage_run("prepare", settings, inputs=[], outputs=[out]) as run:
         prepared = prepare(settings.prepare, settings.base.seed, detect_faces, out, embed_crops, predict_mesh)
         for message in prepared.skipped:

@@ -5,8 +5,8 @@ python docs/pictures/make_group.py --data ../shared/data      # writes docs/pict
 The script enrolls the neutral portraits under invented names into a temporary gallery. It composes one group photo from
 the smiling portraits and draws the names that the gallery returns. One person is not enrolled and stays unknown.
 
-Portraits: Face Research Lab London Set, DeBruine and Jones 2017, doi 10.6084/m9.figshare.5047666.v5, CC BY 4.0. Everyone
-in it consented to being shown. The names are invented.
+Portraits: Face Research Lab London Set, DeBruine and Jones 2017, doi 10.6084/m9.figshare.5047666.v5, CC BY 4.0.
+Everyone in it consented to being shown. The names are invented.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from PIL import Image
 from onelook.data.image_io import read_image
 from onelook.gallery.drawing import draw_identified
 from onelook.gallery.gallery import create_gallery
+from onelook.inference.torch_predictor import public_detector
+from onelook.settings import DetectSettings
 
 NAMES = {
     "001": "Elena",
@@ -170,10 +172,7 @@ def matte(portrait: np.ndarray, backdrop: np.ndarray) -> np.ndarray:
 
 
 def head_extent(portrait: np.ndarray) -> tuple[float, float, float]:
-    """Return y of the top of the head's frame, y of the chin and x of the face, from the landmarks, in pixels."""
-    from onelook.inference.torch_predictor import public_detector
-    from onelook.settings import DetectSettings
-
+    """Estimate y of the crown, y of the chin and x of the face from the detected box, in pixels."""
     found = public_detector().predict([portrait], DetectSettings(), embed=False)[0]
     x1, y1, x2, y2 = found.boxes[0]
     return float(y1 - 0.15 * (y2 - y1)), float(y2), float((x1 + x2) / 2)

@@ -1,7 +1,10 @@
-"""Settings of small networks."""
+"""Settings of small networks, and landmarks of faces."""
 
 from typing import Any
 
+import torch
+
+from onelook.geometry.alignment import CROP_SIZE, REFERENCE_LANDMARKS
 from onelook.settings import EmbeddingSettings, ModelSettings
 
 
@@ -16,3 +19,9 @@ def light_model(embedding: EmbeddingSettings, **changes: Any) -> ModelSettings:
     grid = {"scales": (5,), "image_size": 160, "channels": 8}
     light = {"grid": grid, "init": "random", "checkpoint": "", "embedding": embedding}
     return ModelSettings.model_validate(light | changes)
+
+
+def upright_faces(*faces: tuple[float, float, float]) -> torch.Tensor:
+    """Return the landmarks (n, 5, 2) of upright faces, each given by x and y of its corner and its side in pixels."""
+    template = torch.from_numpy(REFERENCE_LANDMARKS) / CROP_SIZE
+    return torch.stack([template * side + torch.tensor([x, y]) for x, y, side in faces])

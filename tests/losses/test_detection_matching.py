@@ -3,10 +3,10 @@ import torch
 from onelook.losses.detection import BACKGROUND, IGNORED, match_anchors
 from onelook.settings import MatchThresholds
 
-SETTINGS = MatchThresholds(positive=0.5, negative=0.3)
+THRESHOLDS = MatchThresholds(positive=0.5, negative=0.3)
 
 
-def test_anchors_are_faces_background_or_ignored_by_overlap() -> None:
+def test_anchors_are_faces_ignored_or_background_by_iou() -> None:
     faces = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     anchors = torch.tensor(
         [
@@ -17,34 +17,34 @@ def test_anchors_are_faces_background_or_ignored_by_overlap() -> None:
             [50.0, 50.0, 60.0, 60.0],  # 0
         ]
     )
-    assert match_anchors(anchors, faces, SETTINGS).faces.tolist() == [0, 0, IGNORED, BACKGROUND, BACKGROUND]
+    assert match_anchors(anchors, faces, THRESHOLDS).faces.tolist() == [0, 0, IGNORED, BACKGROUND, BACKGROUND]
 
 
-def test_every_face_gets_its_best_anchor_however_small_the_overlap() -> None:
+def test_every_face_is_matched_to_its_best_anchor_however_small_the_iou() -> None:
     faces = torch.tensor([[0.0, 0.0, 10.0, 10.0], [48.0, 48.0, 52.0, 52.0]])
     anchors = torch.tensor([[0.0, 0.0, 10.0, 10.0], [40.0, 40.0, 60.0, 60.0]])
-    assert match_anchors(anchors, faces, SETTINGS).faces.tolist() == [0, 1]
+    assert match_anchors(anchors, faces, THRESHOLDS).faces.tolist() == [0, 1]
 
 
-def test_a_face_that_no_anchor_touches_takes_none() -> None:
+def test_a_face_without_an_overlapping_anchor_is_not_matched() -> None:
     faces = torch.tensor([[100.0, 100.0, 110.0, 110.0]])
     anchors = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
-    assert match_anchors(anchors, faces, SETTINGS).faces.tolist() == [BACKGROUND]
+    assert match_anchors(anchors, faces, THRESHOLDS).faces.tolist() == [BACKGROUND]
 
 
-def test_an_image_without_faces_is_all_background() -> None:
-    match = match_anchors(torch.rand(7, 4), torch.zeros(0, 4), SETTINGS)
+def test_an_image_without_faces_is_background() -> None:
+    match = match_anchors(torch.rand(7, 4), torch.zeros(0, 4), THRESHOLDS)
     assert match.faces.tolist() == [BACKGROUND] * 7
     assert not match.positive.any() and match.negative.all()
 
 
-def test_background_upon_an_ignored_box_is_left_out() -> None:
+def test_background_on_an_ignored_box_is_ignored() -> None:
     ignored = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     anchors = torch.tensor(
         [
-            [0.0, 0.0, 10.0, 8.0],  # IoU 0.8: it would be a face
-            [0.0, 0.0, 10.0, 4.0],  # IoU 0.4: it would be between
-            [4.0, 4.0, 6.0, 6.0],  # IoU 0.04, but wholly inside
+            [0.0, 0.0, 10.0, 8.0],  # IoU 0.8
+            [0.0, 0.0, 10.0, 4.0],  # IoU 0.4
+            [4.0, 4.0, 6.0, 6.0],  # IoU 0.04, but inside
             [-5.0, 0.0, 5.0, 10.0],  # half inside, IoU 1/3
             [-6.0, 0.0, 4.0, 10.0],  # less than half inside, IoU 1/4
             [0.0, 0.0, 30.0, 30.0],  # a ninth inside
@@ -52,14 +52,14 @@ def test_background_upon_an_ignored_box_is_left_out() -> None:
         ]
     )
     expected = [IGNORED] * 4 + [BACKGROUND] * 3
-    assert match_anchors(anchors, torch.zeros(0, 4), SETTINGS, ignored).faces.tolist() == expected
-    # A face there is found nonetheless.
+    assert match_anchors(anchors, torch.zeros(0, 4), THRESHOLDS, ignored).faces.tolist() == expected
+    # A face at the same position is matched all the same.
     faces = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
-    assert match_anchors(anchors, faces, SETTINGS, ignored).faces.tolist() == [0, *expected[1:]]
+    assert match_anchors(anchors, faces, THRESHOLDS, ignored).faces.tolist() == [0, *expected[1:]]
 
 
-def test_no_ignored_box_changes_nothing() -> None:
+def test_an_empty_list_of_ignored_boxes_changes_nothing() -> None:
     generator = torch.Generator().manual_seed(0)
     anchors, faces = (torch.rand(n, 2, 2, generator=generator).sort(dim=1).values.flatten(1) for n in (60, 5))
-    without = match_anchors(anchors, faces, SETTINGS).faces
-    assert match_anchors(anchors, faces, SETTINGS, torch.zeros(0, 4)).faces.equal(without)
+    expected = match_anchors(anchors, faces, THRESHOLDS).faces
+    assert match_anchors(anchors, faces, THRESHOLDS, torch.zeros(0, 4)).faces.equal(expected)

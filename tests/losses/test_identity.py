@@ -6,25 +6,35 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from onelook.losses.identity import build_identity_loss
+from onelook.losses.identity import IDENTITY_LOSSES, build_identity_loss
 from onelook.losses.margin import ArcFaceLoss, CombinedMarginLoss, SoftmaxLoss
 from onelook.losses.metric import CenterLoss, OIMLoss, triplet_loss
 from onelook.settings import IdentitySettings, load_settings
 
-NAMES = get_args(IdentitySettings.model_fields["loss"].annotation)
-OTHERS = {"scale": 20, "sample": 1, "cosface": {"margin": 0.4}, "sphereface": {"margin": 3}, "triplet": {"margin": 1.5}}
-OTHERS |= {"combined": {"m1": 1.2, "m2": 0.1, "m3": 0.2}, "arcface": {"margin": 0.2}}
-OTHERS |= {"center": {"weight": 0.5, "rate": 0.3}, "oim": {"queue": 3, "momentum": 0.2, "temperature": 0.3}}
+PARAMETERS = {
+    "scale": 20,
+    "arcface": {"margin": 0.2},
+    "cosface": {"margin": 0.4},
+    "sphereface": {"margin": 3},
+    "combined": {"m1": 1.2, "m2": 0.1, "m3": 0.2},
+    "triplet": {"margin": 1.5},
+    "center": {"weight": 0.5, "alpha": 0.3},
+    "oim": {"queue": 3, "momentum": 0.2, "temperature": 0.3},
+}
 
 
-def made(loss: str) -> nn.Module:
+def build(loss: str) -> nn.Module:
     torch.manual_seed(3)
-    return build_identity_loss(IdentitySettings.model_validate({**OTHERS, "loss": loss}), 8, 4)
+    return build_identity_loss(IdentitySettings.model_validate({**PARAMETERS, "loss": loss}), 8, 4)
 
 
-def faces() -> tuple[torch.Tensor, torch.Tensor]:
+def make_faces() -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(4)
     return functional.normalize(torch.randn(7, 8)).requires_grad_(), torch.tensor([0, 1, 0, -1, 2, 1, -1])
+
+
+def test_every_name_of_the_settings_is_registered() -> None:
+    assert IDENTITY_LOSSES.keys() == set(get_args(IdentitySettings.model_fields["loss"].annotation))
 
 
 @pytest.mark.parametrize(
@@ -37,55 +47,55 @@ def faces() -> tuple[torch.Tensor, torch.Tensor]:
         ("normalized", {}),
     ],
 )
-def test_each_margin_is_its_own_member_of_the_family(loss: str, margins: dict[str, float]) -> None:
-    head = made(loss)
+def test_margin_losses_have_the_margins_of_the_settings(loss: str, margins: dict[str, float]) -> None:
+    built = build(loss)
     torch.manual_seed(3)
-    wanted = CombinedMarginLoss(8, 4, scale=20, **margins)
-    assert torch.equal(head(*faces()), wanted(*faces()))
+    expected = CombinedMarginLoss(8, 4, scale=20, **margins)
+    assert torch.equal(built(*make_faces()), expected(*make_faces()))
 
 
-def test_the_default_is_arcface_as_params_yaml_has_it(project: Path) -> None:
+def test_the_default_is_arcface_with_the_values_of_params_yaml(project: Path) -> None:
     settings = load_settings(project / "params.yaml").train.identity
     torch.manual_seed(3)
-    head = build_identity_loss(settings, 8, 4)
+    built = build_identity_loss(settings, 8, 4)
     torch.manual_seed(3)
-    wanted = ArcFaceLoss(8, 4, margin=0.3, scale=24)
-    assert head.state_dict().keys() == wanted.state_dict().keys()
-    assert torch.equal(head(*faces()), wanted(*faces()))
+    expected = ArcFaceLoss(8, 4, margin=0.3, scale=24)
+    assert built.state_dict().keys() == expected.state_dict().keys()
+    assert torch.equal(built(*make_faces()), expected(*make_faces()))
 
 
-def test_softmax_triplet_and_oim_are_those_of_their_modules() -> None:
-    head = made("softmax")
+def test_softmax_triplet_and_oim_have_the_values_of_their_modules() -> None:
+    built = build("softmax")
     torch.manual_seed(3)
-    wanted = SoftmaxLoss(8, 4)
-    assert torch.equal(head(*faces()), wanted(*faces()))
-    assert torch.equal(made("triplet")(*faces()), triplet_loss(*faces(), 1.5)) and made("triplet")(*faces()) > 0
-    ours, twin = made("oim"), OIMLoss(8, 4, queue=3, momentum=0.2, temperature=0.3)
+    expected = SoftmaxLoss(8, 4)
+    assert torch.equal(built(*make_faces()), expected(*make_faces()))
+    assert torch.equal(build("triplet")(*make_faces()), triplet_loss(*make_faces(), 1.5))
+    assert build("triplet")(*make_faces()) > 0
+    oim, expected_oim = build("oim"), OIMLoss(8, 4, queue=3, momentum=0.2, temperature=0.3)
     for _ in range(2):
-        assert torch.equal(ours(*faces()), twin(*faces()))
-    assert ours.pushed == 4
+        assert torch.equal(oim(*make_faces()), expected_oim(*make_faces()))
+    assert oim.pushed == 4
 
 
-def test_center_is_softmax_and_so_much_center_loss() -> None:
-    head = made("center")
+def test_center_is_softmax_plus_the_weighted_center_loss() -> None:
+    built = build("center")
     torch.manual_seed(3)
-    softmax, center = SoftmaxLoss(8, 4), CenterLoss(8, 4, rate=0.3)
+    softmax, center = SoftmaxLoss(8, 4), CenterLoss(8, 4, alpha=0.3)
     for _ in range(2):
-        torch.testing.assert_close(head(*faces()), softmax(*faces()) + 0.5 * center(*faces()))
+        torch.testing.assert_close(built(*make_faces()), softmax(*make_faces()) + 0.5 * center(*make_faces()))
 
 
-@pytest.mark.parametrize("loss", NAMES)
-def test_what_a_loss_keeps_is_in_its_state(loss: str) -> None:
-    """A copy by state dict goes on to the same bits."""
-    first, second = made(loss), made(loss)
-    first(*faces())
+@pytest.mark.parametrize("loss", IDENTITY_LOSSES)
+def test_a_loaded_state_dict_continues_to_the_same_bits(loss: str) -> None:
+    first, second = build(loss), build(loss)
+    first(*make_faces())
     second.load_state_dict(first.state_dict())
-    assert torch.equal(first(*faces()), second(*faces()))
+    assert torch.equal(first(*make_faces()), second(*make_faces()))
 
 
-@pytest.mark.parametrize("loss", NAMES)
-def test_without_any_identity_there_is_nothing_to_learn(loss: str) -> None:
-    embeddings, identities = faces()
-    value = made(loss)(embeddings, torch.full_like(identities, -1))
+@pytest.mark.parametrize("loss", IDENTITY_LOSSES)
+def test_loss_and_gradient_are_zero_without_a_labeled_face(loss: str) -> None:
+    embeddings, identities = make_faces()
+    value = build(loss)(embeddings, torch.full_like(identities, -1))
     value.backward()
     assert value.item() == 0 and embeddings.grad is not None and not bool(embeddings.grad.any())

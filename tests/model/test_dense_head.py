@@ -17,7 +17,7 @@ def with_dome() -> DenseHead:
     mean = torch.from_numpy(colored_dome())
     components = torch.zeros(NUM_SHAPE_PARAMETERS, NUM_VERTICES, VERTEX_CHANNELS)
     components[0, :, 0], components[1, :, 3] = mean[:, 0], 1
-    head.decoder.set_basis(mean, components, torch.tensor([0.1, 0.1] + [0.0] * 126))
+    head.decoder.set_morphable_model(mean, components, torch.tensor([0.1, 0.1] + [0.0] * 126))
     return head
 
 

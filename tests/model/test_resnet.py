@@ -1,4 +1,4 @@
-"""The residual trunks against the same networks written out with torch's functions, and literal counts."""
+"""ResNet backbones against the same networks in torch functions, and literal parameter counts."""
 
 import pytest
 import torch
@@ -17,20 +17,22 @@ PUBLISHED = {
 }
 
 
-def made(name: str) -> ResNet:
-    """A trunk whose batch norms do something, each another thing."""
+def random_resnet(name: str) -> ResNet:
+    """Return a ResNet whose batch norms are random."""
     torch.manual_seed(0)
-    trunk = ResNet(name).eval()
-    for key, value in trunk.state_dict().items():
+    resnet = ResNet(name).eval()
+    for key, value in resnet.state_dict().items():
         if key.endswith("running_mean") or ("bn" in key and key.endswith("bias")):
             value.normal_(0, 0.2)
         elif key.endswith("running_var"):
             value.uniform_(0.5, 1.5)
-    return trunk
+    return resnet
 
 
-def written_out(state: dict[str, Tensor], images: Tensor, depths: tuple[int, ...], bottleneck: bool) -> list[Tensor]:
-    """The five maps, from the public key names alone."""
+def functional_resnet(
+    state: dict[str, Tensor], images: Tensor, depths: tuple[int, ...], bottleneck: bool
+) -> list[Tensor]:
+    """Compute the five maps from the public key names alone."""
 
     def layer(x: Tensor, conv: str, norm: str, stride: int, padding: int) -> Tensor:
         x = conv2d(x, state[f"{conv}.weight"], None, stride, padding)
@@ -58,39 +60,39 @@ def written_out(state: dict[str, Tensor], images: Tensor, depths: tuple[int, ...
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_every_map_is_that_of_the_network_written_out(name: str) -> None:
+def test_maps_equal_the_functional_network(name: str) -> None:
     depths, bottleneck, _, _ = PUBLISHED[name]
-    trunk = made(name)
+    resnet = random_resnet(name)
     images = torch.randn(2, 3, 45, 70)
     with torch.inference_mode():
-        maps = trunk(images)
-        wanted = written_out(trunk.state_dict(), images, depths, bottleneck)
-    # A deep trunk with arbitrary norms grows its numbers, so the tolerance grows with them.
-    for found, expected in zip(maps, wanted, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+        maps = resnet(images)
+        expected = functional_resnet(resnet.state_dict(), images, depths, bottleneck)
+    # Random batch norms make the values grow with depth, so the tolerance is relative to the largest.
+    for found, reference in zip(maps, expected, strict=True):
+        torch.testing.assert_close(found, reference, rtol=1e-4, atol=1e-5 * float(reference.abs().max()))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_its_weights_have_the_published_number_and_names(name: str) -> None:
+def test_weights_have_the_published_number_and_names(name: str) -> None:
     _, bottleneck, parameters, entries = PUBLISHED[name]
-    trunk = ResNet(name)
-    assert sum(parameter.numel() for parameter in trunk.parameters()) == parameters
-    names = trunk.state_dict().keys()
+    resnet = ResNet(name)
+    assert sum(parameter.numel() for parameter in resnet.parameters()) == parameters
+    names = resnet.state_dict().keys()
     assert len(names) == entries and ("layer1.0.conv3.weight" in names) == bottleneck
     assert {"conv1.weight", "bn1.running_mean", "layer4.1.bn2.bias", "layer2.0.downsample.1.running_var"} <= names
 
 
 @pytest.mark.parametrize(("name", "channels"), [("resnet18", (64, 64, 128, 256, 512))])
-def test_the_maps_of_any_size_have_a_cell_for_every_stride_begun(name: str, channels: tuple[int, ...]) -> None:
-    trunk = ResNet(name).eval()
-    assert trunk.channels == channels and ResNet("resnet50").channels == (64, 256, 512, 1024, 2048)
-    shapes = [tuple(x.shape) for x in trunk(torch.zeros(1, 3, 33, 65))]
+def test_map_sides_are_rounded_up(name: str, channels: tuple[int, ...]) -> None:
+    resnet = ResNet(name).eval()
+    assert resnet.channels == channels and ResNet("resnet50").channels == (64, 256, 512, 1024, 2048)
+    shapes = [tuple(x.shape) for x in resnet(torch.zeros(1, 3, 33, 65))]
     assert shapes == [(1, 64, 17, 33), (1, 64, 9, 17), (1, 128, 5, 9), (1, 256, 3, 5), (1, 512, 2, 3)]
 
 
-def test_a_trunk_gives_its_maps_unchanged_by_what_it_computes_after_them() -> None:
-    trunk = made("resnet18")
+def test_later_layers_do_not_change_the_returned_maps() -> None:
+    resnet = random_resnet("resnet18")
     images = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():
-        first = trunk.relu(trunk.bn1(trunk.conv1(images)))
-        torch.testing.assert_close(trunk(images).c1, first)
+        first = resnet.relu(resnet.bn1(resnet.conv1(images)))
+        torch.testing.assert_close(resnet(images)[0], first)

@@ -109,7 +109,7 @@ def test_presets_build_a_network_that_trains_a_step(params: Path, tmp_path: Path
     trainer = Trainer(network, scenes, settings)
     trained = ("box", "classification") if chosen[-1] == "ssh" else ("box", "classification", "landmarks")
     before = {name: value.clone() for name, value in network.detector.heads.state_dict().items()}
-    figures = trainer._epoch(0, trainer.loader([0]), lambda epoch, step: None)
+    figures = trainer.train_epoch(0, trainer.batches([0]), lambda epoch, step: None)
     assert all(np.isfinite(figures[f"loss.{name}"]) for name in trained)
     assert {name for name in figures if name.startswith("weight.")} >= {f"weight.{name}" for name in trained}
     moved = {

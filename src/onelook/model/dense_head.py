@@ -1,8 +1,11 @@
-"""The dense branch of RetinaFace 2019 (arXiv 1905.00641, section 3.2).
+"""Dense head: shape, texture, camera and light of a face, learned by rendering (arXiv 1905.00641, section 3.2).
 
-A face told so fully that it can be rendered.
+At an anchor it predicts 128 parameters of shape and texture, 7 of the camera and 9 of the light, from which the face
+can be rendered.
 
-From the features of an anchor: 128 parameters of shape and texture, 7 of the camera, 9 of the light.
+Difference from the paper: the untrained head predicts the mean face, frontal, under ambient light, aligned to the
+predicted landmarks. The landmark head already predicts where the face is, and a pixel loss corrects only shifts of a
+few pixels.
 """
 
 from collections.abc import Sequence
@@ -19,22 +22,22 @@ from onelook.geometry.rendering import NUM_LIGHT_PARAMETERS, Rendering, render, 
 from onelook.model.anchor_head import AnchorHead
 from onelook.model.mesh_decoder import MeshDecoder
 
-# The camera before training, in the unit of the face's frame, of which a face is about three high: far enough for the
-# little perspective that photos of faces have. The light stands as near as a lamp in a room.
-_DISTANCE = 10.0
-_LAMP = 5.0
-# What a number of 1 changes camera and light by, in units, radians and shares: faces differ by as much, and by one
-# standard deviation in the parameters of their shape and colors.
-_STEP = 0.1
-# Largest change of the logarithm of distance and focal length: the camera stays outside the face.
-_LARGEST_CHANGE = 1.5
+# Initial distances of camera and light, in units of the face's frame, in which a face is about 3 high. The perspective
+# of that camera is weak, as in most photos of faces.
+_CAMERA_DISTANCE = 10.0
+_LIGHT_DISTANCE = 5.0
+# Change of camera (units, radians) and light per unit of a parameter: about one standard deviation between photos, as
+# in the parameters of shape and texture.
+_PARAMETER_SCALE = 0.1
+# Largest change of the logarithm of distance and focal length, so that the camera stays outside the face.
+_MAX_LOG_CHANGE = 1.5
 
 
 class DenseFaces(NamedTuple):
-    """Faces in a photo.
+    """Colored meshes of faces in an image.
 
-    vertices: (k, 468, 3) x and y in pixels of the photo, and the distance from the camera in the face's own unit.
-    colors: (k, 468, 3) RGB as lit, 0..1 and now and then beyond.
+    vertices: (k, 468, 3) x and y in pixels of the image, and the distance from the camera in units of the face's frame.
+    colors: (k, 468, 3) lit RGB, mostly in 0..1.
     """
 
     vertices: Tensor
@@ -42,90 +45,84 @@ class DenseFaces(NamedTuple):
 
 
 class DenseHead(nn.Module):
-    """Readouts of every anchor size, and the decoder they share.
-
-    Before training every face is the mean face as the camera sees it from straight ahead, under ambient light alone,
-    moved, scaled and turned in the picture onto five landmarks: what the landmark head tells need not be learned twice,
-    and pixels teach a shift of a few pixels only.
-    """
+    """Linear prediction of the parameters at an anchor, and the mesh decoder."""
 
     def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
         super().__init__()
-        self.readout = AnchorHead(channels, levels, NUM_SHAPE_PARAMETERS + NUM_CAMERA_PARAMETERS + NUM_LIGHT_PARAMETERS)
-        for parameter in self.readout.parameters():
+        outputs = NUM_SHAPE_PARAMETERS + NUM_CAMERA_PARAMETERS + NUM_LIGHT_PARAMETERS
+        self.anchor_head = AnchorHead(channels, levels, outputs)
+        for parameter in self.anchor_head.parameters():
             nn.init.zeros_(parameter)
         self.decoder = MeshDecoder()
 
     def forward(self, features: Sequence[Tensor], images: Tensor, anchors: Tensor, landmarks: Tensor) -> DenseFaces:
-        """Faces at anchors.
+        """Predict the faces at anchors.
 
         Args:
-            features: the maps the detection heads read, (B, c, H, W) per level, fine to coarse.
-            images, anchors: (k,) int64, which image and which of its anchors, in the order of `make_anchors`.
-            landmarks: (k, 5, 2) in pixels, where the mean face stands.
+            features, images, anchors: as in `AnchorHead`.
+            landmarks: (k, 5, 2) in pixels, to which the mean face is aligned.
         """
-        return self.decode(self.readout(features, images, anchors), landmarks)
+        return self.decode(self.anchor_head(features, images, anchors), landmarks)
 
-    def decode(self, numbers: Tensor, landmarks: Tensor) -> DenseFaces:
-        """Faces that numbers (k, 144) tell, from landmarks (k, 5, 2) on."""
-        parameters, camera, light = numbers.split(
+    def decode(self, parameters: Tensor, landmarks: Tensor) -> DenseFaces:
+        """Decode parameters (k, 144) to faces aligned to landmarks (k, 5, 2)."""
+        shape_texture, camera, light = parameters.split(
             [NUM_SHAPE_PARAMETERS, NUM_CAMERA_PARAMETERS, NUM_LIGHT_PARAMETERS], dim=1
         )
-        colored = self.decoder(parameters)
-        shapes, skin = colored.split(3, dim=-1)
-        mean = project_points(self.decoder.mean[None, :, :3], _camera(camera.new_zeros(1, NUM_CAMERA_PARAMETERS)))
-        seen = project_points(shapes, _camera(camera))
-        points = torch.from_numpy(mesh_to_landmarks(mean.numpy()))
-        onto = similarity_transform(points.expand(len(landmarks), -1, -1), landmarks)
-        vertices = torch.cat([apply_transform(onto, seen[..., :2]), seen[..., 2:]], dim=-1)
-        return DenseFaces(vertices, shade(shapes, skin, _light(light), torch.from_numpy(triangles())))
+        shapes, albedos = self.decoder(shape_texture).split(3, dim=-1)  # (k, 468, 3) each
+        frontal = _decode_camera(camera.new_zeros(1, NUM_CAMERA_PARAMETERS))
+        mean = project_points(self.decoder.mean[None, :, :3], frontal)
+        mean_landmarks = torch.from_numpy(mesh_to_landmarks(mean.numpy()))
+        alignment = similarity_transform(mean_landmarks.expand(len(landmarks), -1, -1), landmarks)
+        projected = project_points(shapes, _decode_camera(camera))
+        vertices = torch.cat([apply_transform(alignment, projected[..., :2]), projected[..., 2:]], dim=-1)
+        return DenseFaces(vertices, shade(shapes, albedos, _decode_light(light), torch.from_numpy(triangles())))
 
 
-def _camera(numbers: Tensor) -> Tensor:
-    """Camera parameters as `project_points` wants them.
-
-    Numbers (k, 7) of 0 are a camera straight ahead.
-    """
-    changes = numbers * _STEP
-    nearer = changes[:, [2, 6]].clip(-_LARGEST_CHANGE, _LARGEST_CHANGE).exp() * _DISTANCE
-    return torch.cat([changes[:, :2], -nearer[:, :1], changes[:, 3:6], nearer[:, 1:]], dim=1)
+def _decode_camera(parameters: Tensor) -> Tensor:
+    """Convert predictions (k, 7) to the camera parameters of `project_points`; 0 is a frontal camera."""
+    changes = parameters * _PARAMETER_SCALE
+    lengths = changes[:, [2, 6]].clip(-_MAX_LOG_CHANGE, _MAX_LOG_CHANGE).exp() * _CAMERA_DISTANCE
+    return torch.cat([changes[:, :2], -lengths[:, :1], changes[:, 3:6], lengths[:, 1:]], dim=1)
 
 
-def _light(numbers: Tensor) -> Tensor:
-    """Illumination as `shade` wants it; numbers (k, 9) of 0 leave colors as they are."""
-    start = numbers.new_tensor([0, 0, -_LAMP, 0, 0, 0, 1, 1, 1])
-    return numbers * _STEP + start
+def _decode_light(parameters: Tensor) -> Tensor:
+    """Convert predictions (k, 9) to the light parameters of `shade`; 0 is white ambient light."""
+    initial = parameters.new_tensor([0, 0, -_LIGHT_DISTANCE, 0, 0, 0, 1, 1, 1])
+    return parameters * _PARAMETER_SCALE + initial
 
 
 def render_boxes(faces: DenseFaces, boxes: Tensor, side: int) -> Rendering:
-    """Faces as they look inside boxes (k, 4; x1 y1 x2 y2) of the photo.
-
-    Scaled to squares of `side` pixels.
-    """
+    """Render faces inside boxes (k, 4; x1 y1 x2 y2) of the image, scaled to squares of `side` pixels."""
     scale = side / (boxes[:, None, 2:] - boxes[:, None, :2]).clip(min=1e-3)
     inside = (faces.vertices[..., :2] - boxes[:, None, :2]) * scale
     return render(torch.cat([inside, faces.vertices[..., 2:]], -1), faces.colors, torch.from_numpy(triangles()), side)
 
 
 @torch.no_grad()
-def crop_boxes(images: Tensor, owners: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """What photos (B, 3, H, W) in 0..255 show inside boxes (k, 4; x1 y1 x2 y2).
+def crop_boxes(images: Tensor, image_indices: Tensor, boxes: Tensor, side: int) -> Tensor:
+    """Crop boxes out of images and resize the crops to squares of `side` pixels.
 
-    (k, side, side, 3) RGB in 0..1.
+    Args:
+        images: (B, 3, H, W) RGB in 0..255.
+        image_indices: (k,) int64, the index of each box's image.
+        boxes: (k, 4; x1 y1 x2 y2) of whole pixels (`round_boxes`).
+        side: of the squares, in pixels.
 
-    `owners` (k,) int64 says which photo each box lies in; boxes are of whole pixels (`round_boxes`).
+    Returns:
+        (k, side, side, 3) RGB in 0..1.
     """
     crops = [
         nn.functional.interpolate(
-            images[owner, None, :, y1:y2, x1:x2].float(), (side, side), mode="bilinear", antialias=True
+            images[image, None, :, y1:y2, x1:x2].float(), (side, side), mode="bilinear", antialias=True
         )
-        for owner, (x1, y1, x2, y2) in zip(owners.tolist(), boxes.long().tolist(), strict=True)
+        for image, (x1, y1, x2, y2) in zip(image_indices.tolist(), boxes.long().tolist(), strict=True)
     ]
     return torch.cat([images.new_zeros(0, 3, side, side), *crops]).permute(0, 2, 3, 1) / 255
 
 
 def round_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Boxes (k, 4; x1 y1 x2 y2) as the nearest whole pixels of a photo of `height` x `width`, one at the least."""
+    """Round boxes (k, 4; x1 y1 x2 y2) to whole pixels of an image, at least one pixel wide and high."""
     limits = boxes.new_tensor([width, height])
     low = boxes[:, :2].round().clamp(min=0).minimum(limits - 1)
     high = boxes[:, 2:].round().minimum(limits).maximum(low + 1)

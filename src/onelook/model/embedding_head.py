@@ -13,7 +13,7 @@ Differences from MobileFaceNet:
       Bilinear sampling and a 1x1 convolution commute, so no fused map is computed.
     - The finest map is sampled at 2x2 points per grid cell, which become channels (space to depth).
 
-Example:
+Examples:
     >>> head = EmbeddingHead({2: 16, 4: 32, 8: 64, 16: 64}, EmbeddingSettings()).eval()
     >>> maps = [torch.randn(1, c, 480 // s, 640 // s) for s, c in {2: 16, 4: 32, 8: 64, 16: 64}.items()]
     >>> head(maps, [torch.rand(3, 5, 2) * 400]).shape  # three faces of one image

@@ -1,13 +1,13 @@
 """Joint grid detector: YOLO cells with an embedding each, on images resized to a square.
 
 References:
-    One-stage detection by cells: YOLO (Redmon et al., CVPR 2016); box coding of YOLOv2 (`onelook.geometry.grid_anchors`).
+    Detection by cells: YOLO (Redmon et al., CVPR 2016), with the box coding of YOLOv2 (`geometry.grid_anchors`).
     Decoder with skip connections: U-Net (Ronneberger et al., MICCAI 2015).
 
 Differences from the published form: each box has five landmarks, so that faces are aligned and measured as
 RetinaFace's are.
 
-Example:
+Examples:
     >>> settings = ModelSettings(architecture="grid", init="random", grid=GridSettings(scales=(5, 11, 19)))
     >>> output = GridDetector(settings).eval()(torch.zeros(1, 3, 480, 640, dtype=torch.uint8))
     >>> output.anchor_outputs.boxes.shape  # three anchors in each of 5² + 11² + 19² cells

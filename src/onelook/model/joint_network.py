@@ -6,7 +6,7 @@
 
 RetinaFace: Deng et al., arXiv 1905.00641 and CVPR 2020. The embedding is trained with ArcFace (Deng et al., CVPR 2019).
 
-Example:
+Examples:
     >>> network = JointNetwork(ModelSettings(init="random")).eval()
     >>> output = network(torch.zeros(2, 3, 480, 640, dtype=torch.uint8))
     >>> landmarks = [torch.rand(1, 5, 2) * 400, torch.rand(3, 5, 2) * 400]  # one face, three faces

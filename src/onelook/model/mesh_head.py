@@ -1,7 +1,4 @@
-"""The mesh head: the vertices of a face, read from the features its anchor sees.
-
-Deng et al., CVPR 2020.
-"""
+"""Mesh head: regression of a face's 3D vertices at its anchor (RetinaFace, Deng et al., CVPR 2020, section 3.2)."""
 
 from collections.abc import Sequence
 
@@ -13,14 +10,14 @@ from onelook.model.anchor_head import AnchorHead
 
 
 class MeshHead(AnchorHead):
-    """The whole mesh, and the 68 points, which are regressed together with it."""
+    """Regression of the 468 vertices and, as a second output, of the 68 landmarks among them."""
 
     def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
         super().__init__(channels, levels, (NUM_VERTICES + len(POINTS_68)) * 3)
 
     def forward(self, features: Sequence[Tensor], images: Tensor, anchors: Tensor) -> Tensor:
-        """Offsets (k, 468 + 68, 3) as `encode_mesh` has them.
+        """Compute the mesh offsets (k, 468 + 68, 3) of anchors, coded as by `encode_mesh`.
 
-        Of anchors as `AnchorHead` takes them.
+        Arguments are those of `AnchorHead`.
         """
         return super().forward(features, images, anchors).unflatten(1, (-1, 3))

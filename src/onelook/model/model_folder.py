@@ -1,7 +1,7 @@
-"""A model folder: the weights and the settings that rebuild the network around them. Nothing here needs torch.
+"""Model folder: names of its files, its description and its fingerprint; torch is not imported.
 
-`model.safetensors` holds every parameter and statistic, the preprocessing among them; `model.json` the settings and the
-weights' checksum. The model's fingerprint is the SHA-256 of both.
+- `model.safetensors`: all parameters and buffers, the pixel normalization among them.
+- `model.json`: the settings that rebuild the network, and the SHA-256 of the weights.
 """
 
 import hashlib
@@ -15,23 +15,22 @@ from onelook.settings.renamed_keys import translate
 WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
 FORMAT = 3
-# Folders of this format are read too, under today's names.
-_FIRST_FORMAT = 2
-# The model folder inside the package.
+"""Version of the folder that `save_model` writes."""
 RELEASED = Path(__file__).resolve().parent.parent / "released"
+"""Model folder inside the package."""
+
+# Version with the former names of settings and parameters, which is still read.
+_RENAMED_FORMAT = 2
 
 
 def onnx_path(folder: Path) -> Path:
-    """Where galleries look for a model folder exported.
-
-    Beside it, as DVC keeps what the folder holds.
-    """
-    whole = folder.resolve()
-    return whole.with_name(f"{whole.name}.onnx")
+    """Return the path of a model folder's exported file, beside the folder: DVC owns what is inside."""
+    path = folder.resolve()
+    return path.with_name(f"{path.name}.onnx")
 
 
 def has_mesh_head(folder: Path) -> bool:
-    """Whether the network of a model folder has a mesh head.
+    """Return True if the network of a model folder has a mesh head.
 
     Raises:
         ModelError: its settings are missing or damaged.
@@ -40,7 +39,7 @@ def has_mesh_head(folder: Path) -> bool:
 
 
 def fingerprint(folder: Path) -> str:
-    """Hex SHA-256 over the model's weights and settings.
+    """Compute the fingerprint of a model: the hex SHA-256 over its settings and weights.
 
     Raises:
         ModelError: a file is missing.
@@ -53,7 +52,9 @@ def fingerprint(folder: Path) -> str:
 
 
 def read_description(folder: Path) -> dict:
-    """What `model.json` says: the format, the settings and the weights' checksum.
+    """Read `model.json`: format, settings and checksum of the weights.
+
+    Settings of format 2 are returned under today's names.
 
     Raises:
         ModelError: it is missing or damaged, or another version wrote it.
@@ -67,7 +68,7 @@ def read_description(folder: Path) -> dict:
         raise ModelError(f"{path}: damaged (not JSON); train again or restore it") from error
     if not isinstance(description, dict) or not {"model", "weights_sha256"} <= description.keys():
         raise ModelError(f"{path}: damaged (keys are missing); train again or restore it")
-    if description.get("format") == _FIRST_FORMAT:
+    if description.get("format") == _RENAMED_FORMAT:
         description["model"] = translate(description["model"], "model")
     elif description.get("format") != FORMAT:
         raise ModelError(f"{path}: made by another version of onelook; train again")

@@ -5,7 +5,7 @@
                               └─── feature maps ──┴──▶ the embedding head (`onelook.model.embedding_head`)
 
 References:
-    Backbone: MobileNetV1 (Howard et al., arXiv 1704.04861, table 1) at width 0.25, or a ResNet (`onelook.model.resnet`).
+    Backbone: MobileNetV1 (Howard et al., arXiv 1704.04861, table 1) at width 0.25, or a ResNet (`model.resnet`).
     FPN: Lin et al., CVPR 2017, section 3.
     Context module: SSH (Najibi et al., ICCV 2017, section 3.3); deformable in RetinaFace, section 4.2.
     Cascade: RetinaFace, section 4.2; the second stage regresses from the boxes of the first.
@@ -16,7 +16,7 @@ Differences from the paper:
     - The stem and the levels are also returned as feature maps, from which faces are embedded.
     - The mesh and the dense branch are separate heads (`onelook.model.mesh_head`, `onelook.model.dense_head`).
 
-Example:
+Examples:
     >>> detector = RetinaFace(ModelSettings(init="random")).eval()
     >>> output = detector(torch.zeros(1, 3, 480, 640, dtype=torch.uint8))
     >>> output.anchor_outputs.boxes.shape  # two anchors in each of 60 x 80 + 30 x 40 + 15 x 20 cells

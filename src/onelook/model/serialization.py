@@ -1,4 +1,4 @@
-"""Writing a network into a model folder, and rebuilding it."""
+"""Save a network to a model folder, and load it."""
 
 from pathlib import Path
 
@@ -13,14 +13,9 @@ from onelook.model.model_folder import FORMAT, SETTINGS, WEIGHTS, read_descripti
 from onelook.model.renamed_parameters import rename_parameters
 from onelook.settings import ModelSettings
 
-# Heads that a network has or not, and nothing else reads.
-_FURTHER_HEADS = ("mesh.", "dense.")
-
 
 def save_model(folder: Path, network: JointNetwork) -> None:
-    """Write a model folder in one step.
-
-    So that the model that was there stays usable until this one is whole.
+    """Write a model folder atomically: an existing one stays until the new one is complete.
 
     The same network gives the same bytes.
 
@@ -39,7 +34,7 @@ def save_model(folder: Path, network: JointNetwork) -> None:
 
 
 def load_model(folder: Path) -> JointNetwork:
-    """Rebuild the network of a model folder, in evaluation mode.
+    """Load the network of a model folder, in evaluation mode.
 
     Raises:
         ModelError: a file is missing or damaged, or the two do not belong together.

@@ -22,6 +22,7 @@ from onelook.errors import ModelError, OnelookError
 from onelook.losses.identity import build_identity_loss
 from onelook.losses.task_weights import TaskWeights
 from onelook.model.deformable import OFFSET_LR_MULT
+from onelook.model.fast_sampling import use_fast_sampler
 from onelook.model.joint_network import JointNetwork
 from onelook.settings import Settings, StepSchedule, TrainSettings
 from onelook.training.callbacks import Callbacks, Metrics
@@ -81,7 +82,9 @@ class Trainer:
         if world_size() > 1:
             convert_sync_batch_norm(network)
         if network.dense is not None:
-            network.dense.decoder.set_basis(*map(torch.from_numpy, require_morphable_model(scenes, settings.train)))
+            arrays = require_morphable_model(scenes, settings.train)
+            network.dense.decoder.set_morphable_model(*map(torch.from_numpy, arrays))
+        use_fast_sampler(network)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scenes = scenes
         self.faces = faces

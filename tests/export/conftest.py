@@ -1,0 +1,3 @@
+from helpers.released import exported, released
+
+__all__ = ["exported", "released"]

@@ -1,0 +1,153 @@
+"""The fast sampler against the reference (`FeatureSampler`), and its parts against torch."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from helpers.networks import light_model, tiny_embedding, upright_faces
+from onelook.geometry.alignment import REFERENCE_LANDMARKS
+from onelook.model.embedding_head import FeatureSampler
+from onelook.model.fast_sampling import AvgPool, FastSampler, PooledMap, sample_bilinear, use_fast_sampler
+from onelook.model.joint_network import JointNetwork
+from onelook.settings import EmbeddingSettings
+
+
+def random_case(seed: int, sampling: str) -> tuple[EmbeddingSettings, list[torch.Tensor], list[torch.Tensor]]:
+    """Return settings, maps and landmarks in float64; faces are of any size and lie partly or wholly outside."""
+    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    settings = tiny_embedding(8, sampling=sampling, strides=[(2, 4, 8, 16), (4, 16), (8,)][seed % 3])
+    height, width, count = (int(x) for x in torch.randint(16, 200, (3,), generator=generator))
+    images = 1 + count % 3
+    maps = [
+        torch.randn(images, 3, -(-height // s), -(-width // s), generator=generator, dtype=torch.float64)
+        for s in settings.strides
+    ]
+    template = torch.from_numpy(REFERENCE_LANDMARKS).double() / 112
+    landmarks = []
+    for _ in range(images):
+        faces = int(rng.integers(0, 6))
+        sides = torch.from_numpy(rng.uniform(1, 6, (faces, 1, 1))).exp()
+        corners = torch.from_numpy(rng.uniform(-50, 200, (faces, 1, 2)))
+        noise = torch.from_numpy(rng.normal(0, 0.03, (faces, 5, 2)))
+        landmarks.append((template + noise) * sides + corners)
+    return settings, maps, landmarks
+
+
+@given(st.integers(0, 2**31), st.sampled_from(["warp", "roi", "center"]))
+def test_fast_sampler_equals_the_reference_in_float64(seed: int, sampling: str) -> None:
+    settings, maps, landmarks = random_case(seed, sampling)
+    expected, _ = FeatureSampler(settings)(maps, landmarks)
+    channels_last = [x.to(memory_format=torch.channels_last) for x in maps]
+    samples, order = FastSampler(settings)(channels_last, landmarks)
+    for ours, reference in zip(samples, expected, strict=True):
+        # Cell coordinates and weights are rounded to the float64 of the landmarks, so nothing is lost.
+        torch.testing.assert_close(ours, reference[order], rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(0, 2**31))
+def test_gradients_of_the_fast_sampler_equal_those_of_the_reference_in_float64(seed: int) -> None:
+    settings, maps, landmarks = random_case(seed, "warp")
+    points = torch.cat(landmarks)
+    if len(points) == 0:
+        return
+    gradients = []
+    for sampler in (FeatureSampler(settings), FastSampler(settings)):
+        leaves = [each.clone().requires_grad_() for each in (*maps, *landmarks)]
+        samples, order = sampler(leaves[: len(maps)], leaves[len(maps) :])
+        generator = torch.Generator().manual_seed(seed)
+        total = torch.zeros((), dtype=torch.float64)
+        for each in samples:
+            direction = torch.randn(each.shape, generator=generator, dtype=torch.float64)
+            total = total + (each * direction[order]).sum()
+        gradients.append(torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True))
+    for reference, fast in zip(*gradients, strict=True):
+        torch.testing.assert_close(fast, reference, rtol=1e-7, atol=1e-7)
+
+
+def test_use_fast_sampler_leaves_weights_and_embeddings_as_they_are() -> None:
+    torch.manual_seed(0)
+    network = JointNetwork(light_model(tiny_embedding(8))).eval()
+    maps = network(torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8)).feature_maps
+    landmarks = [upright_faces((10, 10, 60), (-5, 20, 40))]
+    names, expected = list(network.state_dict()), network.embed(maps, landmarks)
+    use_fast_sampler(network)
+    assert isinstance(network.embedding.sampler, FastSampler) and list(network.state_dict()) == names
+    torch.testing.assert_close(network.embed(maps, landmarks), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_use_fast_sampler_ignores_a_grid_detector() -> None:
+    network = JointNetwork(light_model(tiny_embedding(8), architecture="grid"))
+    use_fast_sampler(network)
+    assert not any(isinstance(module, FeatureSampler) for module in network.modules())
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize(("height", "width"), [(8, 12), (9, 12), (5, 3)])
+def test_avg_pool_averages_what_is_inside_the_map(factor: int, height: int, width: int) -> None:
+    x = torch.randn(2, 3, height, width)
+    pooled = AvgPool()(x, factor)
+    assert pooled.shape == (2, 3, -(-height // factor), -(-width // factor))
+    for row in range(pooled.shape[2]):
+        for column in range(pooled.shape[3]):
+            square = x[:, :, factor * row : factor * (row + 1), factor * column : factor * (column + 1)]
+            torch.testing.assert_close(pooled[:, :, row, column], square.mean((2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def random_grids(seed: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """Return maps of any size, grids that lie partly or wholly outside them, and the index of each grid's map."""
+    generator = torch.Generator().manual_seed(seed)
+    count, height, width, faces = (int(x) for x in torch.randint(1, 6, (4,), generator=generator))
+    x = torch.randn(count, 3, height, width, generator=generator)
+    grids = torch.rand(faces, 4, 5, 2, generator=generator) * 4 * (max(height, width) + 4) - 8
+    return x, grids, torch.randint(0, count, (faces,), generator=generator).sort().values.numpy()
+
+
+@given(st.integers(0, 2**31))
+def test_samples_and_gradients_equal_grid_sample(seed: int) -> None:
+    x, grids, images = random_grids(seed)
+    x.requires_grad_()
+    grids.requires_grad_()
+    size = torch.tensor([x.shape[-1], x.shape[-2]]) * 4
+    expected = functional.grid_sample(x[images], grids * 2 / size - 1, align_corners=False)
+    pooled = PooledMap([x.to(memory_format=torch.channels_last)], [4], [len(images)])
+    (samples,) = sample_bilinear([pooled], grids, images)
+    torch.testing.assert_close(samples, expected, rtol=1e-4, atol=1e-5)
+    direction = torch.randn(samples.shape, generator=torch.Generator().manual_seed(seed))
+    gradients = [torch.autograd.grad((each * direction).sum(), (x, grids)) for each in (samples, expected)]
+    for own, reference in zip(*gradients, strict=True):
+        torch.testing.assert_close(own, reference, rtol=1e-3, atol=1e-4)
+
+
+@given(st.integers(0, 2**31))
+def test_numpy_grids_give_the_samples_of_tensors(seed: int) -> None:
+    x, grids, images = random_grids(seed)
+    maps = [PooledMap([x], [4], [len(images)])]
+    (of_numpy,), (of_torch,) = sample_bilinear(maps, grids.numpy(), images), sample_bilinear(maps, grids, images)
+    torch.testing.assert_close(of_numpy, of_torch, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("grids", [torch.zeros(0, 7, 7, 2), np.zeros((0, 7, 7, 2), np.float32)], ids=type)
+def test_no_grids_give_no_samples(grids: torch.Tensor | np.ndarray) -> None:
+    (samples,) = sample_bilinear([PooledMap([torch.zeros(2, 3, 5, 5)], [4], [0])], grids, np.zeros(0, np.int64))
+    assert samples.shape == (0, 3, 7, 7)
+
+
+@given(st.integers(0, 2**31))
+def test_each_grid_reads_its_own_level_of_each_map(seed: int) -> None:
+    x, grids, images = random_grids(seed)
+    pooled = functional.avg_pool2d(x, 2, ceil_mode=True)
+    levels = np.sort(np.random.default_rng(seed).integers(0, 2, len(grids)))
+    counts = np.bincount(levels, minlength=2).tolist()
+    maps = [PooledMap([x, pooled], [4, 8], counts), PooledMap([pooled.repeat(1, 2, 1, 1)], [8], [len(grids)])]
+    first, second = sample_bilinear(maps, grids, images)
+    for face, level in enumerate(levels.tolist()):
+        rows = slice(face, face + 1)
+        alone = PooledMap([[x, pooled][level]], [[4, 8][level]], [1])
+        (expected,) = sample_bilinear([alone], grids[rows], images[rows])
+        torch.testing.assert_close(first[rows], expected, rtol=0, atol=0)
+        (expected,) = sample_bilinear([PooledMap([pooled], [8], [1])], grids[rows], images[rows])
+        torch.testing.assert_close(second[rows], expected.repeat(1, 2, 1, 1), rtol=0, atol=0)
