@@ -141,7 +141,7 @@ def timed(networks: Mapping[str, JointNetwork], photo: np.ndarray) -> dict[str, 
             taken = []
             for _ in range(LOOKS):
                 start = time.perf_counter()
-                network.embed(network(image).maps, points)
+                network.embed(network(image).feature_maps, points)
                 taken.append(1000 * (time.perf_counter() - start))
             if turn:  # the first one warms up
                 times[name].append(statistics.median(taken))

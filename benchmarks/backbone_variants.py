@@ -23,7 +23,7 @@ from onelook.model.serialization import load_model
 
 # Channels around the first four blocks of the slim backbone; released they are 8, 16, 32, 32, 64.
 _SLIM = (8, 8, 16, 16, 64)
-_BACKBONE, _PROJECTION = "detector.backbone", "embedding.fuse.0"
+_BACKBONE, _PROJECTION = "detector.backbone", "embedding.fusion.0"
 
 
 class Shape(NamedTuple):
@@ -188,4 +188,4 @@ def _project(head: EmbeddingHead, released: EmbeddingHead) -> None:
 
 
 def _projection(head: Any) -> Any:
-    return head.fuse[0]
+    return head.fusion[0]

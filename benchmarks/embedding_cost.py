@@ -42,7 +42,7 @@ def main() -> None:
     image = torch.from_numpy(photo.transpose(2, 0, 1)[None].copy())
     points = torch.from_numpy(landmarks)
     with torch.inference_mode():
-        maps = network(image).maps
+        maps = network(image).feature_maps
         sampling = milliseconds(lambda: network.embedding.sample(maps, [points])) / FACES
         ours = milliseconds(lambda: network.embed(maps, [points])) / FACES
         looking = milliseconds(lambda: network(image))

@@ -135,7 +135,7 @@ def time_passes(joint: TorchPredictor, detector: TorchPredictor, recognizer: Tor
     with torch.inference_mode():
         for _ in range(TIMED):
             start = time.perf_counter()
-            both.embed(both(image).maps, faces)
+            both.embed(both(image).feature_maps, faces)
             middle = time.perf_counter()
             detection(image)
             recognition.embed(recognition.detector.extract_feature_maps(image), faces)

@@ -86,7 +86,7 @@ def test_the_reference_variant_equals_the_released_network() -> None:
     assert own.state_dict().keys() == released.state_dict().keys()
     one, other = (network(IMAGES) for network in (released, own))
     assert all(torch.equal(a, b) for a, b in zip(one.anchors, other.anchors, strict=True))
-    assert torch.equal(released.embed(one.maps, POINTS), own.embed(other.maps, POINTS))
+    assert torch.equal(released.embed(one.feature_maps, POINTS), own.embed(other.feature_maps, POINTS))
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -95,13 +95,13 @@ def test_inference_optimization_of_a_variant_keeps_its_outputs(name: str) -> Non
     network = build(SHAPES[name])
     with_statistics(network.detector.backbone)
     before = network(IMAGES)
-    assert [each.shape[-2:] for each in before.maps][2:] == [(7, 9), (4, 5)]
-    known = network.embed(before.maps, POINTS)
+    assert [each.shape[-2:] for each in before.feature_maps][2:] == [(7, 9), (4, 5)]
+    known = network.embed(before.feature_maps, POINTS)
     ready = optimize_for_inference(folded(network), "float32")
     after = ready(IMAGES)
     for own, theirs in zip(after.anchors, before.anchors, strict=True):
         torch.testing.assert_close(own, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
-    torch.testing.assert_close(ready.embed(after.maps, POINTS), known, rtol=0, atol=1e-4)
+    torch.testing.assert_close(ready.embed(after.feature_maps, POINTS), known, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -114,7 +114,7 @@ def test_layers_that_are_not_new_keep_the_released_weights(name: str) -> None:
 
 @torch.inference_mode()
 def test_projection_without_the_finest_map_keeps_constant_maps() -> None:
-    released, strided = (load_model(RELEASED).embedding.fuse[0], build(SHAPES["strided"]).embedding.fuse[0])
+    released, strided = (load_model(RELEASED).embedding.fusion[0], build(SHAPES["strided"]).embedding.fusion[0])
     parts = [torch.randn(2, channels, 1, 1).expand(-1, -1, 4, 4) for channels in (16, 32, 64, 64)]
     parts[0] = parts[0].repeat(1, 4, 1, 1)
     without = [torch.zeros_like(parts[0]), *parts[1:]]

@@ -67,7 +67,7 @@ def test_a_grid_detector_has_the_same_metrics(
     )
     torch.manual_seed(0)
     network = build_pretrained(model)
-    for convolution in network.detector.tell:
+    for convolution in network.detector.heads:
         convolution.bias.data[1::16] = 30.0
     metrics = compute_metrics(TorchPredictor(network), small_manifest, small_settings, "both")
     assert metrics.keys() == {"ap50", "rank1", "dir_fpir10", "selection_metric"}

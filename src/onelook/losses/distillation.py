@@ -35,9 +35,9 @@ def lwf_loss(outputs: AnchorOutputs, teacher: AnchorOutputs) -> Tensor:
 
     Learning without forgetting (Li and Hoiem, ECCV 2016), applied to a detector. The loss is the sum of two terms:
 
-    - the Kullback-Leibler divergence of the face probability, over the anchors that either network scores above
-      0.01;
-    - the smooth-L1 distance of box and landmark offsets, weighted by the teacher's face probability.
+    - The Kullback-Leibler divergence of the face probability, over the anchors that either network scores above
+      0.01.
+    - The smooth-L1 distance of box and landmark offsets, weighted by the teacher's face probability.
 
     The sum is divided by the teacher's face probability, summed over the anchors of the whole batch (at least 1).
 

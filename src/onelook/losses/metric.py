@@ -17,9 +17,9 @@ def triplet_loss(embeddings: Tensor, identities: Tensor, margin: float) -> Tenso
 
     The loss of a triplet is |a - p|^2 - |a - n|^2 + margin (FaceNet, section 3.1). Mining (section 3.2):
 
-    - every pair of anchor and positive takes part with its hardest semi-hard negative;
-    - semi-hard negatives are further from the anchor than the positive, but by less than the margin;
-    - pairs without one are left out, and so are faces of `NO_IDENTITY`.
+    - Every pair of anchor and positive takes part with its hardest semi-hard negative.
+    - Semi-hard negatives are further from the anchor than the positive, but by less than the margin.
+    - Pairs without one are left out, and so are faces of `NO_IDENTITY`.
 
     Args:
         embeddings: (n, dim), L2-normalized.
