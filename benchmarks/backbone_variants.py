@@ -174,8 +174,8 @@ def _project(head: EmbeddingHead, released: EmbeddingHead) -> None:
 
     Of a map with half the channels every second one counts twice.
     """
-    kernel, matrices = (part for part in _projection(released).split())
-    own, others = _projection(head).split()
+    kernel, matrices = _split_weight(released)
+    own, others = _split_weight(head)
     with torch.no_grad():
         if len(others) < len(matrices):  # the finest map is gone: the next one is read 2x2 samples at a time
             own.copy_(matrices[0].T[:, :, None, None].expand_as(own) / 4)
@@ -187,5 +187,8 @@ def _project(head: EmbeddingHead, released: EmbeddingHead) -> None:
             mine.copy_(theirs[::share] * share)
 
 
-def _projection(head: Any) -> Any:
-    return head.fusion[0]
+def _split_weight(head: Any) -> tuple[Tensor, list[Tensor]]:
+    """Return views of the finest map's kernel (outputs, c, 2, 2), and of the others' matrices (c, outputs)."""
+    convolution = head.fusion[0]
+    finest, *others = convolution.weight.split(convolution.split_sizes, 1)
+    return finest.unflatten(1, (-1, 2, 2)).flatten(3), [other.flatten(1).T for other in others]

@@ -85,7 +85,7 @@ def test_the_reference_variant_equals_the_released_network() -> None:
     released, own = load_model(RELEASED), build(SHAPES[REFERENCE])
     assert own.state_dict().keys() == released.state_dict().keys()
     one, other = (network(IMAGES) for network in (released, own))
-    assert all(torch.equal(a, b) for a, b in zip(one.anchors, other.anchors, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(one.anchor_outputs, other.anchor_outputs, strict=True))
     assert torch.equal(released.embed(one.feature_maps, POINTS), own.embed(other.feature_maps, POINTS))
 
 
@@ -99,7 +99,7 @@ def test_inference_optimization_of_a_variant_keeps_its_outputs(name: str) -> Non
     known = network.embed(before.feature_maps, POINTS)
     ready = optimize_for_inference(folded(network), "float32")
     after = ready(IMAGES)
-    for own, theirs in zip(after.anchors, before.anchors, strict=True):
+    for own, theirs in zip(after.anchor_outputs, before.anchor_outputs, strict=True):
         torch.testing.assert_close(own, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
     torch.testing.assert_close(ready.embed(after.feature_maps, POINTS), known, rtol=0, atol=1e-4)
 
@@ -132,7 +132,7 @@ def test_multiply_adds_are_half_of_torch_flops(name: str) -> None:
 
 
 def network_output(maps: list[Tensor]) -> NetworkOutput:
-    return build(SHAPES[REFERENCE])(IMAGES)._replace(maps=maps, features=[])
+    return build(SHAPES[REFERENCE])(IMAGES)._replace(feature_maps=maps, head_features=[])
 
 
 def test_map_loss_is_in_units_of_channel_std() -> None:
