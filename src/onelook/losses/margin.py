@@ -51,15 +51,15 @@ class CombinedMarginLoss(nn.Module):
 
     Deng et al., CVPR 2019, equation 4. The members of the family:
 
-    - no margin: normalized softmax (Wang et al., NormFace, ACM MM 2017);
-    - m1 alone: SphereFace (Liu et al., CVPR 2017, equation 7), here with embeddings of length s;
-    - m2 alone, in radians: ArcFace (equation 3);
+    - No margin: normalized softmax (Wang et al., NormFace, ACM MM 2017).
+    - m1 alone: SphereFace (Liu et al., CVPR 2017, equation 7), here with embeddings of length s.
+    - m2 alone, in radians: ArcFace (equation 3).
     - m3 alone: CosFace (Wang et al., CVPR 2018, equation 4).
 
     Beyond m1 theta + m2 = pi the cosine would rise again; the logit keeps falling instead:
 
-    - m1 = 1: cos theta - m2 sin m2, as in ArcFace's public code;
-    - otherwise: (-1)^k cos(m1 theta + m2) - 2k, with k whole multiples of pi, as in SphereFace's psi (equation 7).
+    - m1 = 1: cos theta - m2 sin m2, as in ArcFace's public code.
+    - Otherwise: (-1)^k cos(m1 theta + m2) - 2k, with k whole multiples of pi, as in SphereFace's psi (equation 7).
 
     In distributed training each process holds and updates the centers of its shard of the identities (An et al.,
     Partial FC, ICCV workshops 2021). All processes compute the loss of the same faces, which `all_gather` collects.

@@ -125,8 +125,8 @@ class OIMLoss(nn.Module):
     The lookup table has an entry per identity, the circular queue holds the latest unlabeled embeddings. Both are
     buffers. In training mode each call updates them after the loss is computed:
 
-    - table: for one face after the other, momentum * entry + (1 - momentum) * embedding, L2-normalized;
-    - queue: unlabeled embeddings replace the oldest ones.
+    - Table: for one face after the other, momentum * entry + (1 - momentum) * embedding, L2-normalized.
+    - Queue: unlabeled embeddings replace the oldest ones.
 
     The table starts at 0, so an identity without a face so far has cosine 0, as in the public code. Empty slots of the
     queue are left out of the softmax; the public code gives them cosine 0.

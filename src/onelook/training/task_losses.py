@@ -29,11 +29,10 @@ _LANDMARKS, _RENDERING, _CLASSES = 1, 2, 3
 class TaskLosses:
     """The losses of the trained tasks, by the names of their weights, and their weighted sum.
 
-    In distributed training each process computes them on its shard of the batch, scaled so that their mean over the
-    processes is the loss of the whole batch:
+    In distributed training the mean of the losses over the processes is the loss of the whole batch:
 
-    - losses of anchors are computed per shard;
-    - losses of embeddings are computed by every process on the embeddings of all processes.
+    - Losses of anchors are computed by each process on its shard.
+    - Losses of embeddings are computed by every process on the embeddings of all processes.
 
     Attributes:
         initial_network: a frozen copy of the network before training, the teacher of LwF; None where the initial
