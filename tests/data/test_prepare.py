@@ -213,7 +213,7 @@ def test_unusable_photos_are_skipped_with_a_message_each(
     assert len(skipped) == 3
     assert any("s1/broken.jpg" in line and "damaged" in line for line in skipped)
     assert any("s2/wall.png" in line and "no face" in line for line in skipped)
-    assert any("s3/same.png" in line and "a copy of" in line for line in skipped)
+    assert any("s3/same.png" in line and "a duplicate of" in line for line in skipped)
     assert len(read_manifest(tmp_path / "scenes").scenes) == 28
 
 

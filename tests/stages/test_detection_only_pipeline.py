@@ -1,4 +1,4 @@
-"""The stages on photos in which nobody has a name: prepared from labels, and no gallery filled."""
+"""Stages on photos without identities: scenes are prepared from labels, and no gallery is filled."""
 
 import importlib.util
 import json
@@ -27,26 +27,26 @@ def stage(project: Path, name: str) -> ModuleType:
     return module
 
 
-def never(photo: np.ndarray) -> Detections:
+def refuse_to_detect(photo: np.ndarray) -> Detections:
     raise AssertionError("labeled photos are not annotated")
 
 
 @pytest.fixture
 def settings(project: Path, tmp_path: Path) -> PrepareSettings:
-    """Eight photos with a face each, which reaches over the edge, and a likely one."""
+    """Eight photos, each with a labeled face that crosses the border, and an unlabeled face."""
     (tmp_path / "labeled/images").mkdir(parents=True)
     label = {"boxes_xywh": [[30, 5, 20, 20]], "unlabelled_xywh": [[2, 2, 9, 9]]}
     for number in range(8):
         cv2.imwrite(str(tmp_path / f"labeled/images/{number}.png"), np.full((32, 48, 3), 20 * number, np.uint8))
     (tmp_path / "labeled/annotations.json").write_text(json.dumps({f"{number}.png": label for number in range(8)}))
     given = load_settings(project / "params.yaml").prepare
-    annotations = given.annotations.model_copy(update={"path": str(tmp_path / "labeled")})
-    return given.model_copy(update={"reader": "annotations", "annotations": annotations})
+    annotations = given.json_annotations.model_copy(update={"path": str(tmp_path / "labeled")})
+    return given.model_copy(update={"reader": "json_annotations", "json_annotations": annotations})
 
 
 @pytest.fixture
 def prepared(settings: PrepareSettings, tmp_path: Path) -> PreparedData:
-    return prepare(settings, 0, never, tmp_path / "scenes")
+    return prepare(settings, 0, refuse_to_detect, tmp_path / "scenes")
 
 
 def test_labeled_photos_become_scenes_of_three_splits(project: Path, prepared: PreparedData, tmp_path: Path) -> None:
@@ -55,13 +55,13 @@ def test_labeled_photos_become_scenes_of_three_splits(project: Path, prepared: P
     for scene in manifest.scenes:
         assert [face.box.tolist() for face in scene.faces] == [[30, 5, 48, 25]]
         assert scene.ignored.tolist() == [[2, 2, 11, 11]]
-    counts = stage(project, "prepare")._counts(prepared)
+    counts = stage(project, "prepare")._split_counts(prepared)
     assert (counts["boxes.clipped"], counts["boxes.unlabeled"], counts["photos.skipped"]) == (8, 8, 0)
     assert [counts[f"{split}.scenes"] for split in ("train", "validation", "test")] == [4, 2, 2]
 
 
 def test_the_same_seed_gives_the_same_bytes(prepared: PreparedData, settings: PrepareSettings, tmp_path: Path) -> None:
-    prepare(settings, 0, never, tmp_path / "again")
+    prepare(settings, 0, refuse_to_detect, tmp_path / "again")
     for path in (tmp_path / "scenes").rglob("*"):
         if path.is_file():
             assert (tmp_path / "again" / path.relative_to(tmp_path / "scenes")).read_bytes() == path.read_bytes()
