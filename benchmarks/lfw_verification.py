@@ -12,8 +12,8 @@ Three methods get the same photos in one run:
 The face nearest the center of a photo is its person; a photo without a face makes its pairs wrong. Prints a Markdown
 table, and with --out writes the ROC, the histogram of similarities and the hardest wrong pairs.
 
-The networks are trained on people of `peopleDevTrain.txt`. None of them is in the development test pairs. Pairs of other
-lists, such as the ten folds of `pairs.txt`, are left out where one of them appears.
+The networks are trained on people of `peopleDevTrain.txt`. None of them is in the development test pairs.
+Pairs of other lists, such as the ten folds of `pairs.txt`, are left out where one of them appears.
 
 With --bin, prints only the accuracy of the joint network on the pairs of an InsightFace verification set.
 """
