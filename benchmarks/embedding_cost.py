@@ -3,14 +3,15 @@
     python benchmarks/embedding_cost.py --data ../shared/data [--model build/model]
 
 Ours: 32 faces of a VGA photo as one batch, from the shared maps to embeddings. MobileFaceNet: the file as shipped, one
-aligned crop at a time through onnxruntime (its batch is fixed at 1), with the cost of cropping beside it. Two threads;
-medians. Prints a Markdown table.
+aligned crop at a time through onnxruntime (its batch is fixed at 1), with the cost of cropping beside it. Then the
+reference sampler against the fast one. Two threads; medians. Prints Markdown tables.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,11 @@ import torch
 
 from onelook.geometry.alignment import REFERENCE_LANDMARKS, align_crop
 from onelook.inference.loading import load_torch_predictor
+from onelook.model.embedding_head import FeatureSampler
+from onelook.model.fast_sampling import FastSampler
 from onelook.model.model_folder import RELEASED
+from onelook.process import retain_freed_memory
+from onelook.settings import EmbeddingSettings
 
 FACES, ROUNDS = 32, 30
 HEIGHT, WIDTH = 480, 640
@@ -33,6 +38,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
+    retain_freed_memory()
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     places = rng.uniform((0, 0), (WIDTH - 90, HEIGHT - 90), (FACES, 1, 2))
@@ -59,7 +65,33 @@ def main() -> None:
     print(f"| onelook: sampling and tail, of {FACES} in a batch | {ours:.2f} (sampling {sampling:.2f}) | 1 |")
     print(f"| MobileFaceNet, onnxruntime, one at a time | {theirs:.2f} | {theirs / ours:.1f} |")
     print(f"| … and cutting the crop | {theirs + cutting:.2f} | {(theirs + cutting) / ours:.1f} |")
-    print(f"\nThe shared pass over the {WIDTH}x{HEIGHT} photo: {looking:.1f} ms.")
+    print(f"\nThe shared pass over the {WIDTH}x{HEIGHT} photo: {looking:.1f} ms.\n")
+    print_sampler_table(points)
+
+
+def print_sampler_table(landmarks: torch.Tensor) -> None:
+    """Time both samplers on random float32 maps of the released network's shapes, and print the table."""
+    settings = EmbeddingSettings()
+    channels = {2: 16, 4: 32, 8: 64, 16: 64}
+    maps = [torch.randn(1, channels[stride], HEIGHT // stride, WIDTH // stride) for stride in settings.strides]
+    maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
+    samplers = FeatureSampler(settings), FastSampler(settings)
+    print("| faces | FeatureSampler, ms | FastSampler, ms |")
+    print("|---|---|---|")
+    for count in (1, 8, FACES):
+        with torch.inference_mode():
+            reference, fast = (milliseconds(partial(each, maps, [landmarks[:count]])) for each in samplers)
+        print(f"| {count} | {reference:.1f} | {fast:.1f} |")
+    for x in maps:
+        x.requires_grad_()
+    reference, fast = (milliseconds(partial(sample_with_gradients, each, maps, landmarks)) for each in samplers)
+    print(f"| {FACES}, with the gradients of the maps | {reference:.0f} | {fast:.0f} |")
+
+
+def sample_with_gradients(sampler: FeatureSampler, maps: Sequence[torch.Tensor], landmarks: torch.Tensor) -> None:
+    """Sample maps and compute the gradients of the samples' sum."""
+    samples, _ = sampler(maps, [landmarks])
+    torch.autograd.grad(torch.stack([each.sum() for each in samples]).sum(), maps)
 
 
 def milliseconds(run: Callable[[], object]) -> float:
