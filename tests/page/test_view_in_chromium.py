@@ -178,7 +178,7 @@ def test_names_are_never_rendered_as_markup(page: "playwright.Page") -> None:
 def test_an_error_is_shown_and_the_page_stays_usable(page: "playwright.Page") -> None:
     message = page.locator("[role=status]:visible")
     upload(page, group((CARL, 1))[:-500], "cut.png")
-    expect(message).to_have_text("cut.png: truncated or damaged; copy it again from where it came")
+    expect(message).to_have_text("cut.png: truncated or damaged; copy it again from its source")
     upload(page, bytes(2**20 + 1), "large.png")
     expect(message).to_have_text(
         "large.png: more than 1 MiB; scale it down, or start the page with a larger --max-upload"
