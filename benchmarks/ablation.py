@@ -66,7 +66,7 @@ ROWS: Mapping[str, Row] = {
     "no-cascade": Row("no cascade", ("model.cascade=false",)),
     "no-landmarks": Row("landmarks not trained", ("train.weights.landmarks=0",), points=False),
     "no-mesh": Row("no mesh", ("model.mesh=false",)),
-    "dense": Row("dense regression too", ("model.dense=true",)),
+    "dense": Row("with dense regression", ("model.dense=true",)),
 }
 # How the table tells a figure.
 FIGURES = {"AP .5": "ap50", "landmark error": "nme", "mesh error": "mesh"}
@@ -122,15 +122,15 @@ def write_counts(manifest: Manifest) -> str:
     blends = sum(is_blend(name) for name in names)
     faces = sum(len(scene.faces) for scene in training)
     return (
-        f"Trained on {len(training)} scenes, {faces} faces of {len(names) - blends} people and of {blends} mixed of "
-        f"two of them; measured on {len(test)} scenes, {sum(len(scene.faces) for scene in test)} faces of "
-        f"{len(manifest.identities('test'))} others."
+        f"Trained on {len(training)} scenes with {faces} faces of {len(names) - blends} people and {blends} blended "
+        f"identities; measured on {len(test)} scenes with {sum(len(scene.faces) for scene in test)} faces of "
+        f"{len(manifest.identities('test'))} other people."
     )
 
 
 def write_table(measured: Mapping[str, Figures], gains: Mapping[str, Figures]) -> str:
     """Print a row a training: metrics, and differences to the base in points."""
-    lines = [f"| | {' | against the base | '.join(FIGURES)} | against the base |"]
+    lines = [f"| | {' | against the base, points | '.join(FIGURES)} | against the base, points |"]
     lines.append("|---" * (1 + 2 * len(FIGURES)) + "|")
     for name, row in ROWS.items():
         cells = []

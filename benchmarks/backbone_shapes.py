@@ -50,7 +50,7 @@ COLUMNS = {
     "wider_1024": "WIDER AP .5, 1024",
     "accuracy": "LFW accuracy",
     "tar": "TAR at 1 % FAR",
-    "accuracy_at_points": "LFW accuracy at the released points",
+    "accuracy_at_points": "LFW accuracy at the released network's landmarks",
 }
 PANELS = {"wider_640": "AP on WIDER FACE photos of 640 pixels, %", "accuracy": "accuracy on LFW's test pairs, %"}
 ALLOWED = 0.2  # points of AP and accuracy that a kept shape might lose
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/, widerface/ and scenes/")
     parser.add_argument("--out", type=Path, default=Path("build/backbone_shapes"), help="trained networks and metrics")
-    parser.add_argument("--threads", type=int, default=THREADS, help="of the looks that are timed")
+    parser.add_argument("--threads", type=int, default=THREADS, help="threads of the timed passes")
     arguments = parser.parse_args()
     photos = Photos(arguments.data)
     networks = {name: folded(distill(name, shape, photos, arguments.out)) for name, shape in SHAPES.items()}
@@ -136,7 +136,7 @@ def timed(networks: Mapping[str, JointNetwork], photo: np.ndarray) -> dict[str, 
     points = [torch.from_numpy(TorchPredictor(ready[REFERENCE]).predict([photo], DETECT)[0].landmarks)]
     image = torch.from_numpy(photo[None]).permute(0, 3, 1, 2)  # in memory as a look has it
     times: dict[str, list[float]] = {name: [] for name in ready}
-    for turn in track(range(ROUNDS + 1), description="looks", transient=True, console=Console(stderr=True)):
+    for turn in track(range(ROUNDS + 1), description="timing", transient=True, console=Console(stderr=True)):
         for name, network in ready.items():
             taken = []
             for _ in range(LOOKS):
@@ -160,7 +160,8 @@ def write_table(adds: Mapping[str, int], costs: Mapping[str, Cost], metrics: Map
     In points.
     """
     lines = [
-        f"| | trunk | multiply-adds, millions | pass and one face, ms | × released | {' | '.join(COLUMNS.values())} |"
+        "| | backbone | multiply-adds, millions | pass and one face, ms | × released | "
+        f"{' | '.join(COLUMNS.values())} |"
     ]
     lines.append("|---" * (5 + len(COLUMNS)) + "|")
     for name, shape in SHAPES.items():
@@ -176,8 +177,9 @@ def write_counts(photos: Photos, threads: int) -> str:
     steps = " and ".join(f"{stage.steps}" for stage in STAGES)
     return (
         f"Each distilled once, in {steps} steps of {BATCH} crops, from {len(photos.people)} LFW photos and "
-        f"{len(photos.web)} web photos. Timed on {processor()}, threads: {threads}, {fastest_precision()}; medians of "
-        f"{ROUNDS} turns of {LOOKS} looks, the ratio that of the turns' own."
+        f"{len(photos.web)} web photos. Timed on {processor()}, threads: {threads}, {fastest_precision()}. Times are "
+        f"medians of {ROUNDS} rounds of {LOOKS} passes; the ratio is the median of the rounds' ratios. Differences in "
+        "brackets are in points."
     )
 
 
@@ -198,7 +200,7 @@ def draw(costs: Mapping[str, Cost], metrics: Mapping[str, Figures]) -> Figure:
         axes.set(title=title, xlabel="a pass over a VGA photo and one embedding, ms")
         axes.margins(0.15)
         axes.grid(alpha=0.3)
-    figure.suptitle("Other trunks, each distilled once by the released network", fontsize=12)
+    figure.suptitle("Cheaper backbones, each distilled once from the released network", fontsize=12)
     return figure
 
 

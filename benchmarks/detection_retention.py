@@ -36,7 +36,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds widerface/ and lfw/")
     parser.add_argument("--model", type=Path, help="folder that train wrote")
     arguments = parser.parse_args()
-    predictors = {"starting weights": public_detector(), "the released weights": load_torch_predictor(RELEASED)}
+    predictors = {
+        "the detector's public weights": public_detector(),
+        "the released weights": load_torch_predictor(RELEASED),
+    }
     if arguments.model is not None:
         predictors["after joint training"] = load_torch_predictor(arguments.model)
     photos = list(wider_photos(arguments.data / "widerface"))

@@ -78,7 +78,7 @@ def compare_templates(predictor: TorchPredictor, root: Path, calibration: Calibr
             elif embedded is not None:
                 probes.append((name, embedded[0]))
     asked, owners = np.stack([row for _, row in probes]), [name for name, _ in probes]
-    print(f"\n| template; {len(set(owners))} people, {len(probes)} photos asked for | right | named right | wrong |")
+    print(f"\n| template; {len(set(owners))} people, {len(probes)} probes | right | named right | wrong |")
     print("|---|---|---|---|")
     good = [each for each in enrolled if quality_problem(each[1]) is None]
     for what, rows, weighted in (("plain", enrolled, False), ("weighted", enrolled, True), ("as enroll", good, True)):

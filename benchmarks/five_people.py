@@ -52,7 +52,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     print(f"| {len(own)} other photos of the five | {tally(named, [path.parent.name for path in own])} |")
     rejected = [people[str(path)] for path in non_mated]
-    print(f"| {len(non_mated)} strangers | {tally(rejected, [None] * len(non_mated))} |")
+    print(f"| {len(non_mated)} photos of people who are not enrolled | {tally(rejected, [None] * len(non_mated))} |")
 
 
 def enroll_first(name: str, photos: list[Path], options: list[str]) -> Path:

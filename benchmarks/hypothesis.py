@@ -41,11 +41,11 @@ COLUMNS = {"accuracy": "LFW accuracy", "tar": "TAR at 1 % FAR", "wider_ap": "WID
 # Experiment, kind, how the table tells it.
 ROWS = (
     ("1", "recognition", "separate: detection alone, then recognition alone; two networks, two passes"),
-    ("1, 2, 3", "both", "joint: one trunk trained for both on several faces a photo; one pass"),
-    ("2", "last-layer-as-it-is", "the detector's last shared layer at the five points, nothing trained"),
-    ("2", "last-layer-whitened", "the same, whitened to 128 numbers on 1,000 photos of training people"),
-    ("2", "frozen-backbone", "a head trained upon the frozen trunk"),
-    ("3", "one-face-a-photo", "joint, one face in each photo"),
+    ("1, 2, 3", "both", "joint: one backbone trained for both, several faces per photo; one pass"),
+    ("2", "last-layer-as-it-is", "the detector's last shared layer at the five landmarks, no training"),
+    ("2", "last-layer-whitened", "the same, whitened to 128 dimensions on 1,000 photos of training people"),
+    ("2", "frozen-backbone", "a head trained on the frozen backbone"),
+    ("3", "one-face-a-photo", "joint, one face per photo"),
 )
 
 
@@ -139,14 +139,15 @@ def write_differences(metrics: Mapping[str, Sequence[Figures]]) -> str:
 
     In points.
     """
-    lines = [f"| joint against | {' | '.join(COLUMNS.values())} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    lines = [f"| joint against, points | {' | '.join(COLUMNS.values())} |", "|---" * (1 + len(COLUMNS)) + "|"]
     for name in ("recognition", "frozen-backbone", "one-face-a-photo"):
         cells = []
         for column in COLUMNS:
             ours, theirs = ([row[column] for row in metrics[each]] for each in ("both", name))
             mean, low, high = (100 * each for each in paired_difference(ours, theirs))
             cells.append(f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
-        told = {"recognition": "separate", "frozen-backbone": "frozen trunk", "one-face-a-photo": "one face a photo"}
+        told = {"recognition": "separate", "frozen-backbone": "frozen backbone"}
+        told |= {"one-face-a-photo": "one face per photo"}
         lines.append(f"| {told[name]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -156,8 +157,8 @@ def draw(metrics: Mapping[str, Sequence[Figures]]) -> Figure:
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     panels = figure.subplots(1, len(COLUMNS), sharey=True)
     names = [name for _, name, _ in ROWS]
-    labels = {"recognition": "separate (1)", "both": "joint (1, 2, 3)", "one-face-a-photo": "one face a photo (3)"}
-    labels |= {"frozen-backbone": "frozen trunk (2)", "last-layer-as-it-is": "last layer as it is (2)"}
+    labels = {"recognition": "separate (1)", "both": "joint (1, 2, 3)", "one-face-a-photo": "one face per photo (3)"}
+    labels |= {"frozen-backbone": "frozen backbone (2)", "last-layer-as-it-is": "last layer, raw (2)"}
     labels |= {"last-layer-whitened": "last layer, whitened (2)"}
     for axes, (column, title) in zip(panels, COLUMNS.items(), strict=True):
         for place, name in enumerate(names):

@@ -70,16 +70,17 @@ def main() -> None:
         together, single = paces(gallery, others[:TIMED])
         contents = storage.read(Path(folder) / "gallery")
     print(f"| | photos/s | ratio |\n|---|---|---|\n| one by one | {single:.1f} | 1 |")
-    print(f"| in passes of {BATCH_SIZE} | {together:.1f} | {together / single:.2f} |\n")
+    print(f"| in batches of {BATCH_SIZE} | {together:.1f} | {together / single:.2f} |\n")
     official = reading.official_splits or {}
-    print("| people looked up | photos | named right | named wrong | unknown | no face |")
+    print("| probe people | photos | named right | named wrong | unknown | no face |")
     print("|---|---|---|---|---|---|")
     groups = {"test": "in no training", "train": "trained on"}
     rows = {split: [i for i, path in enumerate(others) if official[path.parent.name] == split] for split in groups}
     for split, told in groups.items():
         print(f"| {told} | {tally([faces[i] for i in rows[split]], [others[i] for i in rows[split]])} |")
     print(
-        "\n| people looked up | rank-1 | promised FPIR | threshold | measured FPIR | DIR at it | DIR at the true FPIR |"
+        "\n| probe people | rank-1 | requested FPIR | threshold | measured FPIR | DIR at the threshold "
+        "| DIR at the requested FPIR |"
     )
     print("|---|---|---|---|---|---|---|")
     for split, told in groups.items():

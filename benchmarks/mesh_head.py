@@ -46,17 +46,17 @@ IOU = 0.5
 WIDER_SIDE = 640
 COLUMNS = {
     "mesh": "mesh error, % of the face size",
-    "mesh_flat": "in the photo's plane, %",
-    "mesh_68": "of the 68 points, %",
-    "mesh_all": "of everybody found, %",
+    "mesh_flat": "… in the image plane, %",
+    "mesh_68": "… of the 68 landmarks, %",
+    "mesh_all": "… of all detected faces, %",
     "wider_ap": "WIDER AP .5, %",
     "web_ap": "web AP .5, %",
-    "web_nme": "web points, % of the eyes' distance",
+    "web_nme": "web landmark error, % of the eye distance",
 }
 ROWS = {
-    "without-mesh": "boxes and points, one epoch",
-    "with-mesh": "boxes, points and mesh, one epoch",
-    "frozen-with-mesh": "mesh alone, upon the frozen detector, four epochs",
+    "without-mesh": "boxes and landmarks, one epoch",
+    "with-mesh": "boxes, landmarks and mesh, one epoch",
+    "frozen-with-mesh": "mesh alone, on the frozen detector, four epochs",
 }
 
 Figures = dict[str, float]
@@ -163,7 +163,7 @@ class Bench:
         people = len({face.identity for scene in scenes for face in scene.faces} - {None})
         faces = sum(len(photo.faces) for photo in self.web)
         return (
-            f"Meshes: the faces of {people} people in {len(scenes)} photos, none of them in the training. Boxes: "
+            f"Meshes: faces of {people} people in {len(scenes)} photos, none of whom is in the training set. Boxes: "
             f"{len(self.wider)} WIDER FACE photos at a longest side of {WIDER_SIDE} pixels, and {len(self.web)} web "
             f"photos with {faces} faces."
         )
@@ -204,7 +204,7 @@ def write_table(metrics: Mapping[str, Sequence[Figures]]) -> str:
 def write_difference(metrics: Mapping[str, Sequence[Figures]]) -> str:
     """Print the effect of the mesh head on boxes and points, in points of per cent."""
     columns = [column for column in COLUMNS if not column.startswith("mesh")]
-    lines = [f"| with the mesh, less without | {' | '.join(COLUMNS[each] for each in columns)} |"]
+    lines = [f"| with the mesh minus without, points | {' | '.join(COLUMNS[each] for each in columns)} |"]
     lines.append("|---" * (1 + len(columns)) + "|")
     cells = []
     for column in columns:

@@ -58,7 +58,7 @@ def main() -> None:
         folder, milvus = (create_backend(each, terms) for each in (Path(scratch, "folder"), address))
         galleries = [Gallery(engine, predictor) for engine in (folder, milvus)]
         enrolled = [timed(lambda engine=engine: engine.add(rows, all_or_nothing=True)) for engine in (folder, milvus)]
-        print(f"{len(set(names)):,} people enrolled with {first.sum():,} photos, {len(probes):,} photos looked up\n")
+        print(f"{len(set(names)):,} people enrolled with {first.sum():,} photos, {len(probes):,} probes\n")
         print("| | same name | same nearest person | similarity within 1e-6 | largest difference |")
         print("|---|---|---|---|---|")
         print(agreement("as enrolled", *(gallery.identify_embeddings(probes) for gallery in galleries)))
@@ -78,12 +78,12 @@ def main() -> None:
         before, after = folder.read_data(), open_backend(moved).read_data()
         assert before.faces == after.faces and before.metadata == after.metadata
         assert before.embeddings.tobytes() == after.embeddings.tobytes()
-    print(f"\ncopied into a folder in {took:.1f} s: rows, measures, terms and every bit of the embeddings\n")
+    print(f"\ncopied into a folder in {took:.1f} s: rows, quality measures, metadata and every bit of the embeddings\n")
     print(f"| {len(set(names)):,} people | folder | Milvus | ratio |\n|---|---|---|---|")
     for what, (one, other) in {
         f"{BATCH} faces in one search, ms": times[0],
         "one face, ms": times[1],
-        "enrolling everybody, ms": enrolled,
+        "enrolling all people, ms": enrolled,
         "a change, ms": [each / (3 * CHANGED) for each in changed],
     }.items():
         print(f"| {what} | {one * 1e3:.1f} | {other * 1e3:.1f} | {other / one:.1f} |")

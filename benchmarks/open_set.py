@@ -24,7 +24,6 @@ from onelook.data.readers.lfw import read_lfw
 from onelook.data.rng import Stream, make_rng
 from onelook.data.splits import hold_out_validation
 from onelook.evaluation.bootstrap import bootstrap_intervals
-from onelook.evaluation.calibration import bin_by_confidence, fit_impostor_model, pool_trials
 from onelook.evaluation.identification import (
     NON_MATED,
     Trials,
@@ -33,6 +32,7 @@ from onelook.evaluation.identification import (
     fpir_at_threshold,
     run_trials,
 )
+from onelook.evaluation.open_set_calibration import bin_by_confidence, fit_impostor_model, pool_trials
 from onelook.evaluation.plots import plot_reliability, save_figure
 from onelook.inference.loading import load_torch_predictor
 from onelook.model.model_folder import RELEASED
@@ -62,9 +62,10 @@ def main() -> None:
         if arguments.cache is not None:
             np.savez(arguments.cache, embeddings=dataset[0], people=dataset[1], numbers=dataset[2], splits=dataset[3])
     unknown = fit(dataset)
-    print(f"fitted: mean {unknown.mean:.4f}, deviation {unknown.std:.4f}; ", end="")
-    print(f"log odds {unknown.intercept:.3f} - {unknown.slope:.3f} log(expected strangers)\n")
-    print("| enrolled | promised FPIR | threshold | measured FPIR | DIR at it | DIR at the true FPIR | non-mated |")
+    print(f"fitted: mean {unknown.mean:.4f}, standard deviation {unknown.std:.4f}; ", end="")
+    print(f"log odds {unknown.intercept:.3f} - {unknown.slope:.3f} log(expected impostors)\n")
+    print("| enrolled | requested FPIR | threshold | measured FPIR | DIR at the threshold ", end="")
+    print("| DIR at the requested FPIR | non-mated |")
     print("|---|---|---|---|---|---|---|")
     for people in SIZES:
         galleries = draw_galleries(dataset, people)

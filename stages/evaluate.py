@@ -15,7 +15,7 @@ from onelook.evaluation.evaluate import evaluate
 from onelook.evaluation.renderings import draw_renderings
 from onelook.evaluation.report import write_evaluation
 from onelook.evaluation.timing import time_predictions
-from onelook.experiment.run_record import flatten_keys
+from onelook.experiment.mlflow_run import flatten_keys
 from onelook.experiment.stage_main import stage_main
 from onelook.experiment.stage_run import stage_run
 from onelook.files import write_json

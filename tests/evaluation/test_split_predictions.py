@@ -15,12 +15,12 @@ from onelook.evaluation.split_predictions import (
     embed_labeled,
     embed_split,
 )
+from onelook.face_templates import make_person_templates
 from onelook.gallery.data import GalleryMetadata, empty_gallery
 from onelook.gallery.enrollment import add_batch, embed_labeled_scenes
 from onelook.gallery.faiss_index import TemplateIndex
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import Settings
-from onelook.templates import make_person_templates
 
 
 def make_scene(image: str, *faces: tuple[float, str | None]) -> Scene:

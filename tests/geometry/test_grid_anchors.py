@@ -35,12 +35,12 @@ def test_anchors_lie_mid_cell_scale_by_scale_row_by_row_size_by_size() -> None:
 
 
 def test_a_box_is_its_cells_corner_and_a_multiple_of_its_anchor() -> None:
-    """Told by the cell in the fourth column and second row of 5 x 5, of a photo of 500 x 250: corner (300, 50)."""
+    """Use the cell in the fourth column and second row of 5 x 5, of a 500 x 250 photo: its corner is (300, 50)."""
     sizes = torch.tensor([[[0.4, 0.4], [0.2, 0.4], [0.1, 0.1]]])
-    told = torch.zeros(75, 4)
+    offsets = torch.zeros(75, 4)
     number = (1 * 5 + 3) * 3 + 1
-    told[number] = torch.tensor([0.25, 0.9, math.log(2), math.log(0.5)])
-    boxes = decode_boxes(cell_to_anchor_offsets(told, (5,), sizes), make_cell_anchors(250, 500, (5,), sizes))
+    offsets[number] = torch.tensor([0.25, 0.9, math.log(2), math.log(0.5)])
+    boxes = decode_boxes(cell_to_anchor_offsets(offsets, (5,), sizes), make_cell_anchors(250, 500, (5,), sizes))
     # The center: 300 + .25 * 100, 50 + .9 * 50; the size: 2 * (.2 * 500), .5 * (.4 * 250).
     torch.testing.assert_close(boxes[number], torch.tensor([325.0 - 100, 95 - 25, 325 + 100, 95 + 25]))
 
@@ -49,13 +49,15 @@ def test_a_box_is_its_cells_corner_and_a_multiple_of_its_anchor() -> None:
 def test_offsets_decode_to_what_the_coding_says_in_any_photo(seed: int, height: int, width: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     sizes = torch.rand(3, 3, 2, generator=generator) * 0.6 + 0.02
-    told = torch.randn(1521, 4, generator=generator)
-    boxes = decode_boxes(cell_to_anchor_offsets(told, SCALES, sizes), make_cell_anchors(height, width, SCALES, sizes))
+    offsets = torch.randn(1521, 4, generator=generator)
+    boxes = decode_boxes(
+        cell_to_anchor_offsets(offsets, SCALES, sizes), make_cell_anchors(height, width, SCALES, sizes)
+    )
     first = {5: 0, 11: 75, 19: 75 + 363}
     for place, scale in enumerate(SCALES):
         row, column, size = (int(torch.randint(n, (), generator=generator)) for n in (scale, scale, 3))
         number = first[scale] + (row * scale + column) * 3 + size
-        right, down, wider, taller = told[number].tolist()
+        right, down, wider, taller = offsets[number].tolist()
         x, y = (column + right) * width / scale, (row + down) * height / scale
         half_w = float(sizes[place, size, 0]) * width * math.exp(wider) / 2
         half_h = float(sizes[place, size, 1]) * height * math.exp(taller) / 2

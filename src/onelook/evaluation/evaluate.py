@@ -14,9 +14,9 @@ from rich.progress import Progress
 from onelook.data.manifest import Manifest, Scene
 from onelook.evaluation.average_precision import DetectionOutcomes
 from onelook.evaluation.bootstrap import bootstrap_intervals
-from onelook.evaluation.calibration import make_null_calibration
 from onelook.evaluation.landmarks import LandmarkErrors, landmark_metrics
 from onelook.evaluation.mesh_error import MeshPairs, pair_meshes
+from onelook.evaluation.open_set_calibration import make_null_calibration
 from onelook.evaluation.recognition import RecognitionResult, evaluate_recognition, recognition_metrics
 from onelook.evaluation.split_predictions import SplitDetections, SplitEmbeddings, detect_split, embed_split
 from onelook.inference.torch_predictor import TorchPredictor

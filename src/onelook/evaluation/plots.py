@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
 from onelook.evaluation.average_precision import PrecisionRecall
-from onelook.evaluation.calibration import ReliabilityDiagram
+from onelook.evaluation.open_set_calibration import ReliabilityDiagram
 
 # Blue, orange and green of the color-blind safe palette (Okabe and Ito 2008, "Color Universal Design").
 _COLORS = ("#0072b2", "#d55e00", "#009e73")

@@ -15,8 +15,8 @@ from onelook.detections import Detections
 from onelook.evaluation.average_precision import NO_MATCH, match_detections
 from onelook.evaluation.identification import NON_MATED, Trials, run_trials
 from onelook.face_quality import Quality
+from onelook.face_templates import make_person_templates
 from onelook.geometry.boxes import pairwise_iou
-from onelook.templates import make_person_templates
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ def match_enrollment(
 def score_matrix(probes: ProbeSet, enrolled: EnrolledSet) -> tuple[list[str], np.ndarray]:
     """Compute the similarity of every probe to every enrolled person.
 
-    Similarity is the inner product with the person's template (`onelook.templates`).
+    Similarity is the inner product with the person's template (`onelook.face_templates`).
 
     Returns:
         The people's names, sorted, and (n, people) float64: minus infinity for an undetected probe and for a person

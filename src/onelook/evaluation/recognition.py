@@ -9,9 +9,9 @@ import numpy as np
 from onelook.data.manifest import Manifest, Scene
 from onelook.errors import DataError
 from onelook.evaluation.bootstrap import bootstrap_intervals
-from onelook.evaluation.calibration import calibrate, fit_impostor_model
 from onelook.evaluation.eigenfaces import SIDE, Eigenfaces, align_faces, to_gray
 from onelook.evaluation.identification import Trials, identification_metrics
+from onelook.evaluation.open_set_calibration import calibrate, fit_impostor_model
 from onelook.evaluation.probe_set import ProbeSet, mate_columns, run_probe_trials, score_matrix
 from onelook.evaluation.split_predictions import SplitEmbeddings
 from onelook.evaluation.verification import VerificationPairs, score_pairs, verification_metrics

@@ -8,13 +8,13 @@ import numpy as np
 from onelook.data.image_io import write_image
 from onelook.data.manifest import Manifest
 from onelook.evaluation import plots
-from onelook.evaluation.calibration import bin_by_confidence, pool_trials
 from onelook.evaluation.contact_sheet import ContactSheet
 from onelook.evaluation.evaluate import Evaluation, RecognitionEvaluation
 from onelook.evaluation.identification import dir_at_fpir
 from onelook.evaluation.landmarks import FAILURE_THRESHOLD, cumulative_fraction
 from onelook.evaluation.mesh_error import MeshPairs
 from onelook.evaluation.mesh_pictures import draw_mesh_sheet, plot_vertex_errors
+from onelook.evaluation.open_set_calibration import bin_by_confidence, pool_trials
 from onelook.files import atomic_folder, write_json
 from onelook.open_set import ImpostorModel
 
@@ -63,7 +63,7 @@ def _write_landmarks(evaluation: Evaluation, out: Path) -> None:
     limits = np.linspace(0, 0.2, 101)
     by_size = cumulative_fraction(evaluation.errors.size_normalized, limits)
     by_eyes = cumulative_fraction(evaluation.errors.interocular, limits)
-    columns = ("error", "share", "share_interocular")
+    columns = ("error", "fraction", "fraction_interocular")
     plots.write_csv(out / "curves/landmark_error.csv", columns, zip(limits, by_size, by_eyes, strict=True))
     title = (
         f"Landmarks: mean error {_with_interval(metrics, 'nme')} of the face size,\n"
@@ -146,7 +146,7 @@ def _write_reliability(
     """Write the reliability of the confidence."""
     scores, is_correct, weights = pool_trials(recognition.onelook.trials)
     diagram = bin_by_confidence(impostor_model.confidence(scores, people), is_correct, weights)
-    columns = ("confidence", "right", "low", "high", "share")
+    columns = ("confidence", "accuracy", "low", "high", "fraction")
     rows = zip(diagram.confidence, diagram.accuracy, diagram.low, diagram.high, diagram.weight, strict=True)
     plots.write_csv(out / "curves/reliability.csv", columns, rows)
     title = (

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from onelook.experiment.mlflow_run import MlflowRun
 from onelook.experiment.mlflow_store import open_store, project_root
-from onelook.experiment.run_record import RunRecord
 from onelook.interrupts import Terminated
 from onelook.settings import Settings
 
@@ -26,7 +26,7 @@ class StageRun:
     """
 
     def __init__(self) -> None:
-        self._record: RunRecord | None = None
+        self._record: MlflowRun | None = None
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics; with `step`, an epoch, as points of a curve.
@@ -60,10 +60,10 @@ class StageRun:
 
     def _begin(self, stage: str, settings: Settings, inputs: Sequence[Path]) -> None:
         with self._suppress_errors():
-            self._record = RunRecord(open_store(project_root(Path.cwd())), stage)
+            self._record = MlflowRun(open_store(project_root(Path.cwd())), stage)
             self._record.start(settings, inputs)
 
-    def _attempt(self, action: Callable[[RunRecord], None]) -> None:
+    def _attempt(self, action: Callable[[MlflowRun], None]) -> None:
         if self._record is not None:
             with self._suppress_errors():
                 action(self._record)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onelook.face_templates import make_person_templates
 from onelook.gallery.data import GalleryData
-from onelook.templates import make_person_templates
 
 # Templates compared in one matrix product, which takes _BLOCK_SIZE x people x 4 bytes.
 _BLOCK_SIZE = 1024

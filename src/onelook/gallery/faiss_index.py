@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-from onelook.templates import make_person_templates
+from onelook.face_templates import make_person_templates
 
 MAX_FLAT_SIZE = 20_000
 """Number of people from which an IVF index replaces the flat one."""

@@ -9,7 +9,7 @@ from math import ceil, floor
 import cv2
 import numpy as np
 
-from onelook.geometry.arrays import Array, array_namespace
+from onelook.geometry.array_namespace import Array, array_namespace
 
 CROP_SIZE = 112
 """Side of ArcFace's aligned crop, in pixels."""

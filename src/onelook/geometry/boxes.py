@@ -7,7 +7,7 @@ torch: the gallery uses it on NumPy arrays where only onnxruntime is installed.
 from math import log
 from typing import TYPE_CHECKING
 
-from onelook.geometry.arrays import Array, array_namespace
+from onelook.geometry.array_namespace import Array, array_namespace
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onelook.geometry.arrays import array_namespace
+from onelook.geometry.array_namespace import array_namespace
 
 if TYPE_CHECKING:
     from torch import Tensor

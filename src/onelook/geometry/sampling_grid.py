@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from onelook.geometry.alignment import CROP_SIZE, REFERENCE_LANDMARKS, apply_transform, similarity_transform
-from onelook.geometry.arrays import Array, array_namespace
+from onelook.geometry.array_namespace import Array, array_namespace
 
 
 def warp_grid(landmarks: Array, samples: int, extent: float = 1.0, tile_size: int = 1) -> Array:

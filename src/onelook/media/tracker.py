@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from onelook.face_templates import normalize_sums
 from onelook.geometry.boxes import pairwise_iou
-from onelook.templates import normalize_sums
 
 MIN_IOU = 0.1
 """Lowest overlap with the predicted box; below it, a face needs the re-identification similarity."""

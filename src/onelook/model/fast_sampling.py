@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.geometry.arrays import Array, array_namespace
+from onelook.geometry.array_namespace import Array, array_namespace
 from onelook.model.embedding_head import FINEST_DENSITY, MAX_POOLINGS, EmbeddingHead, FeatureSampler
 from onelook.model.joint_network import JointNetwork
 from onelook.settings import EmbeddingSettings

@@ -1,5 +1,6 @@
 """Settings of a run: one typed tree with defaults, read from params.yaml."""
 
+from onelook.settings.anchor_matching import CascadeThresholds, MatchingSettings, MatchThresholds
 from onelook.settings.base import BaseSettings, Precision
 from onelook.settings.evaluate import DetectSettings, EvaluateSettings, IndexSettings
 from onelook.settings.identity import IdentitySettings
@@ -22,16 +23,7 @@ from onelook.settings.readers import (
     WiderSettings,
 )
 from onelook.settings.schema import Settings
-from onelook.settings.train import (
-    AugmentSettings,
-    CascadeThresholds,
-    FaceBatchSettings,
-    MatchingSettings,
-    MatchThresholds,
-    StepSchedule,
-    TaskWeightSettings,
-    TrainSettings,
-)
+from onelook.settings.train import AugmentSettings, FaceBatchSettings, StepSchedule, TaskWeightSettings, TrainSettings
 
 __all__ = [
     "AnnotateSettings",

@@ -27,7 +27,7 @@ from onelook.model.joint_network import JointNetwork
 from onelook.settings import Settings, StepSchedule, TrainSettings
 from onelook.training.callbacks import Callbacks, Metrics
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
-from onelook.training.checks import check_training_data, require_morphable_model
+from onelook.training.data_checks import check_training_data, require_morphable_model
 from onelook.training.sharding import clip_gradients, gather_state, load_state, maybe_no_sync, wrap_ddp
 from onelook.training.sync_batch_norm import convert_sync_batch_norm
 from onelook.training.task_losses import TaskLosses

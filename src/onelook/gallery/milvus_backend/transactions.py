@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 
 from onelook.errors import GalleryError
+from onelook.face_templates import make_person_templates
 from onelook.gallery.data import EnrolledFace
 from onelook.gallery.milvus_backend.collections import Collections, text_digest
-from onelook.templates import make_person_templates
 
 LOCK_TIMEOUT = 60.0
 """Seconds after which an unchanged journal record of another process counts as cut off."""

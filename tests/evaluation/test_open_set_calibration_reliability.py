@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from onelook.evaluation.calibration import bin_by_confidence, wilson_interval
+from onelook.evaluation.open_set_calibration import bin_by_confidence, wilson_interval
 
 
 def test_reliability_diagram_by_hand() -> None:

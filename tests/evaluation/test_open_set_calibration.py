@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onelook.errors import DataError
-from onelook.evaluation.calibration import calibrate
 from onelook.evaluation.identification import NON_MATED, Trials, run_trials
+from onelook.evaluation.open_set_calibration import calibrate
 from onelook.open_set import ImpostorModel
 from onelook.settings import DetectSettings
 

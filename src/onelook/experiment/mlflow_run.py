@@ -26,7 +26,7 @@ MAX_PARAM_LENGTH = 6000  # MLflow's limit
 MAX_PARAMS_PER_CALL = 100  # MLflow's limit
 
 
-class RunRecord:
+class MlflowRun:
     """The child and the parent run of a stage; errors of MLflow are passed on."""
 
     def __init__(self, store: MlflowStore, stage: str) -> None:

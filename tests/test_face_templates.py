@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.templates import make_person_templates, make_templates, normalize_sums
+from onelook.face_templates import make_person_templates, make_templates, normalize_sums
 
 
 def random_directions(count: int, seed: int, dim: int = 8) -> np.ndarray:

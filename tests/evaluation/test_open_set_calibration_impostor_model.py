@@ -5,14 +5,14 @@ import pytest
 from scipy.special import expit
 from scipy.stats import CensoredData, binom, norm
 
-from onelook.evaluation.calibration import (
+from onelook.evaluation.identification import NON_MATED, Trials, run_trials
+from onelook.evaluation.open_set_calibration import (
     TAIL_FRACTION,
     fit_impostor_model,
     fit_impostor_tail,
     fit_platt_scaling,
     pool_trials,
 )
-from onelook.evaluation.identification import NON_MATED, Trials, run_trials
 from onelook.open_set import ImpostorModel
 
 

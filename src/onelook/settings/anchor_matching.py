@@ -1,0 +1,40 @@
+"""Settings of anchor matching: IoU thresholds of the detector and of its cascade, and OHEM."""
+
+from typing import Self
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from onelook.settings.section import Section
+
+
+class MatchThresholds(Section):
+    """IoU thresholds of positive and negative anchors (RetinaFace 2019, section 4)."""
+
+    positive: float = Field(0.35, gt=0, lt=1, description="IoU at and above which an anchor is a face")
+    negative: float = Field(
+        0.35, gt=0, lt=1, description="IoU under which an anchor is background; between them it is ignored"
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.negative > self.positive:
+            raise ValueError("negative must not be above positive")
+        return self
+
+
+class CascadeThresholds(Section):
+    """IoU thresholds of the two cascade stages (RetinaFace 2020, multi-task loss)."""
+
+    first: MatchThresholds = Field(
+        MatchThresholds(positive=0.7, negative=0.3), description="overlap of the anchors with the faces"
+    )
+    second: MatchThresholds = Field(
+        MatchThresholds(positive=0.5, negative=0.4), description="overlap of the boxes that the first stage predicts"
+    )
+
+
+class MatchingSettings(MatchThresholds):
+    """Anchor matching and OHEM; its own thresholds are those without a cascade."""
+
+    negatives_per_positive: PositiveFloat = Field(7, description="hardest negatives kept for each positive (OHEM)")
+    cascade: CascadeThresholds = CascadeThresholds()
