@@ -1,5 +1,7 @@
-"""Location of the research data, and skips where it is absent."""
+"""Location of the research data, skips where it is absent, and the state that every test starts from."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,13 @@ def shared_data() -> Path:
 def project() -> Path:
     """Return the root of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def package_logger() -> Iterator[None]:
+    """Undo what a command in the test process changed: `-q` would silence the warnings that later tests expect."""
+    logger = logging.getLogger("onelook")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
