@@ -70,7 +70,7 @@ def open_session(model: onnx.ModelProto, path: str) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ModelError("teacher.path needs onnxruntime: pip install 'onelook[teacher]'") from error
+        raise ModelError("teacher.path needs onnxruntime: pip install 'onelook[onnx]'") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     try:
