@@ -1,5 +1,7 @@
 """Deterministic runs: the same settings give the same bytes."""
 
+import os
+
 import cv2
 import torch
 import torch.utils.deterministic as deterministic
@@ -12,6 +14,8 @@ def seed_everything(base: BaseSettings) -> None:
 
     The number of threads is part of the result, because the order of summation depends on it.
     """
+    # cuBLAS is deterministic only with a fixed workspace, which it reads when CUDA starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(base.seed)
     torch.set_num_threads(base.threads)
     torch.use_deterministic_algorithms(True)

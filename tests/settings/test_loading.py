@@ -38,6 +38,7 @@ def test_params_yaml_is_valid_and_complete(project: Path, tree: dict) -> None:
             "train.epochz: unknown key; known here: accumulation_steps, augment, backbone_lr_mult",
         ),
         ({"train": {"epochs": "many"}}, "train.epochs: 'many' is impossible"),
+        ({"base": {"device": "gpu"}}, "base.device: 'gpu' is impossible: name auto, cpu, cuda, cuda:N or mps"),
         ({"train": {"epochs": 0}}, "train.epochs: 0 is impossible: Input should be greater than 0"),
         ({"train": {"task_weighting": "fair"}}, "Input should be 'fixed' or 'learned'"),
         (
@@ -154,3 +155,10 @@ def test_defaults_equal_the_committed_params_yaml(project: Path, tmp_path: Path)
     empty = tmp_path / "params.yaml"
     empty.write_text("")
     assert load_settings(empty) == Settings()
+
+
+def test_a_file_without_the_device_takes_the_best_one(tree: dict, tmp_path: Path) -> None:
+    del tree["base"]["device"]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    assert load_settings(path).base.device == "auto"

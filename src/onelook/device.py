@@ -1,0 +1,114 @@
+"""The device that networks run on: its choice by name, and the copy of tensors to it.
+
+torch is imported inside the functions: exported models run where torch is not installed.
+"""
+
+import re
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from onelook.errors import OnelookError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE_NAMES = "auto, cpu, cuda, cuda:N or mps"
+"""Names of devices in settings and on the command line, for messages."""
+
+Value = TypeVar("Value")
+
+
+def resolve_device(name: str) -> "torch.device":
+    """Return the device of a name; `auto` is CUDA where there is a card, else MPS, else the CPU.
+
+    `cuda` without an index is the current card of the process.
+
+    Raises:
+        OnelookError: the name is unknown, or the device is not available.
+    """
+    import torch
+
+    if not is_device_name(name):
+        raise OnelookError(f"device {name!r}: unknown; name {DEVICE_NAMES}")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise OnelookError("device mps: torch finds no Apple GPU; name device cpu")
+    if not name.startswith("cuda"):
+        return torch.device(name)
+    _check_cuda(name)
+    index = torch.device(name).index
+    count = torch.cuda.device_count()
+    if index is not None and index >= count:
+        raise OnelookError(f"device {name}: there is no such card, the last one is cuda:{count - 1}; name that or cuda")
+    return torch.device("cuda", torch.cuda.current_device() if index is None else index)
+
+
+def is_device_name(name: str) -> bool:
+    """Return True for auto, cpu, cuda, cuda:N and mps."""
+    return re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?|mps", name, re.ASCII) is not None
+
+
+def to_device(value: Value, device: "torch.device") -> Value:
+    """Copy all tensors of a value to a device.
+
+    The copy of CPU tensors to CUDA is non-blocking, from pinned memory. A value that is on the device is not copied.
+
+    Args:
+        value: a tensor, or dataclasses, named tuples, lists, tuples and dicts of tensors and other values.
+        device: the target.
+    """
+    moved: Value = _move(value, device)
+    return moved
+
+
+def _move(value: Any, device: "torch.device") -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return _move_tensor(value, device)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: _move(getattr(value, field.name), device) for field in fields(value)})
+    if isinstance(value, dict):
+        return {key: _move(each, device) for key, each in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_move(each, device) for each in value))
+    if isinstance(value, list | tuple):
+        return type(value)(_move(each, device) for each in value)
+    return value
+
+
+def _move_tensor(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
+    if tensor.device == device:
+        return tensor
+    uploads = tensor.device.type == "cpu"
+    if uploads and device.type == "cuda":
+        tensor = tensor.pin_memory()
+    # On MPS, a non-blocking copy may read the memory after the program has changed it.
+    return tensor.to(device, non_blocking=uploads and device.type != "mps")
+
+
+def _check_cuda(name: str) -> None:
+    """Check that torch can use a card.
+
+    Raises:
+        OnelookError: torch has no CUDA, or finds no card or no recent driver.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    if not torch.backends.cuda.is_built():
+        raise OnelookError(
+            f"device {name}: torch {torch.__version__} is built without CUDA; install the CUDA build that "
+            "https://pytorch.org/get-started/locally names for your driver, or name device cpu"
+        )
+    try:
+        torch.cuda.init()
+        problem = "torch finds no card"
+    except (RuntimeError, AssertionError) as error:
+        problem = " ".join(str(error).split()).partition(". ")[0]
+    raise OnelookError(
+        f"device {name}: {problem}; install a driver for CUDA {torch.version.cuda}, which this torch is built for, "
+        "or name device cpu"
+    )
