@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from onelook.device import to_device
+
 
 @dataclass(frozen=True)
 class AnchorLevel:
@@ -41,8 +43,8 @@ FULL_LEVELS = tuple(
 ANCHOR_LEVELS = {"light": LIGHT_LEVELS, "full": FULL_LEVELS}
 
 
-def make_anchors(height: int, width: int, levels: Sequence[AnchorLevel]) -> Tensor:
-    """Generate the anchors of an image of `height` x `width` pixels.
+def make_anchors(height: int, width: int, levels: Sequence[AnchorLevel], device: torch.device | None = None) -> Tensor:
+    """Generate the anchors of an image of `height` x `width` pixels, by default on the CPU.
 
     The order is that of the detection heads' outputs: by level, row, column, then size. A level's map has
     ceil(side / stride) cells, as stride-2 convolutions with padding 1 produce. Anchors are centered in their cells.
@@ -50,12 +52,13 @@ def make_anchors(height: int, width: int, levels: Sequence[AnchorLevel]) -> Tens
     Returns:
         (n, 4) float32: center x, center y, width, height in pixels.
     """
-    return _cached_anchors(height, width, tuple(levels))
+    return _cached_anchors(height, width, tuple(levels), device or torch.device("cpu"))
 
 
 @lru_cache(maxsize=64)
-def _cached_anchors(height: int, width: int, levels: tuple[AnchorLevel, ...]) -> Tensor:
-    return torch.cat([_level_anchors(height, width, level) for level in levels])
+def _cached_anchors(height: int, width: int, levels: tuple[AnchorLevel, ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # else autograd refuses anchors that inference has cached
+        return to_device(torch.cat([_level_anchors(height, width, level) for level in levels]), device)
 
 
 def _level_anchors(height: int, width: int, level: AnchorLevel) -> Tensor:

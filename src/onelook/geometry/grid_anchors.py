@@ -69,7 +69,8 @@ def make_cell_anchors(height: int, width: int, scales: Sequence[int], sizes: Ten
         y, x = torch.meshgrid(middles, middles, indexing="ij")
         centers = torch.stack([x, y], -1).reshape(-1, 1, 2).expand(-1, ANCHORS_PER_CELL, -1)
         anchors.append(torch.cat([centers, scale_sizes.expand(len(centers), -1, -1)], -1).flatten(0, 1))
-    return torch.cat(anchors) * torch.tensor([width, height] * 2, device=sizes.device)
+    x, y, anchor_width, anchor_height = torch.cat(anchors).unbind(-1)
+    return torch.stack([x * width, y * height, anchor_width * width, anchor_height * height], -1)
 
 
 def cell_to_anchor_offsets(cell_outputs: Tensor, scales: Sequence[int], sizes: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onelook.geometry.array_namespace import array_namespace
+from onelook.geometry.array_namespace import Array, array_namespace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,15 +80,16 @@ def _read_topology() -> dict[str, list]:
     return topology
 
 
-def mesh_to_landmarks(vertices: np.ndarray) -> np.ndarray:
+def mesh_to_landmarks(vertices: Array) -> Array:
     """Compute the landmarks (..., 5, 2) of meshes (..., 468, 3).
 
     Eye centers, nose tip and mouth corners.
     """
     flat = vertices[..., :2]
-    eyes = [(flat[..., outer, :] + flat[..., inner, :]) / 2 for outer, inner in EYE_CORNERS]
+    eyes: list[Array] = [(flat[..., outer, :] + flat[..., inner, :]) / 2 for outer, inner in EYE_CORNERS]
     points = [*eyes, flat[..., NOSE_TIP, :], flat[..., MOUTH_CORNERS[0], :], flat[..., MOUTH_CORNERS[1], :]]
-    return np.stack(points, -2)
+    landmarks: Array = array_namespace(vertices).stack(points, -2)
+    return landmarks
 
 
 def mirror_mesh(vertices: np.ndarray, width: float) -> np.ndarray:
@@ -133,4 +134,6 @@ def decode_mesh(offsets: "Tensor", anchors: "Tensor") -> "Tensor":
 
 
 def _sides(anchors: "Tensor") -> "Tensor":
-    return anchors[:, None, [2, 3, 2]]
+    # Not by a list of indices, which torch would copy to the device of the anchors.
+    sides: Tensor = array_namespace(anchors).concatenate([anchors[:, None, 2:], anchors[:, None, 2:3]], -1)
+    return sides

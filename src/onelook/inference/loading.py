@@ -8,51 +8,77 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onelook.device import resolve_device
 from onelook.errors import ModelError
 from onelook.inference.predictor import Predictor
 from onelook.model.model_folder import fingerprint, has_mesh_head, onnx_path
 from onelook.settings import Precision
 
 if TYPE_CHECKING:
+    import torch
+
     from onelook.inference.torch_predictor import TorchPredictor
 
 logger = logging.getLogger(__name__)
 
 
-def load_torch_predictor(folder: Path, precision: Precision = "float32") -> "TorchPredictor":
-    """Load a model folder as a network optimized for inference, which cannot be trained.
+def load_torch_predictor(
+    folder: Path, precision: Precision = "float32", device: "torch.device | None" = None
+) -> "TorchPredictor":
+    """Load a model folder as a network for inference; on the CPU it is optimized and cannot be trained.
 
     Args:
         folder: model folder.
         precision: data type of most of the network. With float32 the results differ between processors only by
-            rounding; bfloat16 is faster where `onelook.inference.fast.network.fastest_precision` returns it.
+            rounding; bfloat16 is faster where `onelook.inference.fast.network.fastest_precision` returns it, and on
+            cards that have it.
+        device: of the network; None: the CPU.
 
     Raises:
         ModelError: the folder is missing or damaged.
     """
+    import torch
+
     from onelook.inference.fast.network import optimize_for_inference
     from onelook.inference.torch_predictor import TorchPredictor
     from onelook.model.serialization import load_model
 
-    return TorchPredictor(optimize_for_inference(load_model(folder), precision), fingerprint(folder), folder)
+    network = load_model(folder)
+    if device is None or device.type == "cpu":
+        return TorchPredictor(optimize_for_inference(network, precision), fingerprint(folder), folder)
+    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TorchPredictor(network, fingerprint(folder), folder, precision=precision)
 
 
-def open_predictor(model: Path) -> Predictor:
+def open_predictor(model: Path, device: str = "auto") -> Predictor:
     """Open a model folder or an exported `.onnx` file with the fastest predictor.
 
-    A folder is opened in onnxruntime if an exported file of the same model lies beside it, else in torch with the
-    precision that is fastest on this processor.
+    - An exported file is opened in onnxruntime.
+    - A folder is opened in onnxruntime, too, if an exported file of the same model lies beside it and `device` names no
+      card.
+    - Any other folder is opened in torch: on the CPU with its fastest precision, on another device in float32.
+
+    Args:
+        model: model folder or exported file.
+        device: name of the device, see `onelook.device.resolve_device`.
 
     Raises:
         ModelError: the model is missing or damaged.
+        OnelookError: the device is not available.
     """
+    names_card = device not in ("auto", "cpu")
     if model.suffix == ".onnx":
         from onelook.inference.onnx_predictor import OnnxPredictor
 
+        if names_card:
+            raise ModelError(f"{model}: an exported file runs on the CPU; name a model folder for device {device}")
         return OnnxPredictor(model)
-    exported = _open_exported_sibling(model)
+    exported = None if names_card else _open_exported_sibling(model)
     if exported is not None:
         return exported
+    resolved = resolve_device(device)
+    if resolved.type != "cpu":
+        return load_torch_predictor(model, device=resolved)
     from onelook.inference.fast.network import fastest_precision
 
     return load_torch_predictor(model, fastest_precision())

@@ -1,6 +1,8 @@
 """Predict with a joint network in torch: preprocessing, forward pass, decoding, NMS and embedding."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -8,30 +10,53 @@ import torch
 from torch import Tensor
 
 from onelook.detections import Detections
+from onelook.device import to_device
 from onelook.errors import ModelError
 from onelook.geometry.mesh import NUM_VERTICES, decode_mesh
+from onelook.inference.batched_decoding import postprocess_batch
 from onelook.inference.decoding import postprocess_detections
 from onelook.inference.resize import predict_by_size, resize_to_longest_side
 from onelook.model.dense_head import DenseFaces
 from onelook.model.joint_network import JointNetwork
 from onelook.model.pretrained import build_pretrained
 from onelook.model.retinaface import NetworkOutput
-from onelook.settings import DetectSettings, EmbeddingSettings, ModelSettings
+from onelook.settings import DetectSettings, EmbeddingSettings, ModelSettings, Precision
 
 
 class TorchPredictor:
     """A joint network that predicts on NumPy images.
 
+    On the CPU, faces are decoded image by image (`onelook.inference.decoding`). On another device, a batch is uploaded
+    as uint8, decoded there (`onelook.inference.batched_decoding`), and its faces come back in a single copy.
+
     Attributes:
         network: set to evaluation mode by every call.
+        device: device of the network, which must not move afterwards.
         fingerprint: SHA-256 of the model folder in hex, or an empty string.
         source: model folder that the network was loaded from, or None.
     """
 
-    def __init__(self, network: JointNetwork, fingerprint: str = "", source: Path | None = None) -> None:
+    def __init__(
+        self,
+        network: JointNetwork,
+        fingerprint: str = "",
+        source: Path | None = None,
+        *,
+        precision: Precision = "float32",
+    ) -> None:
+        """Take a network.
+
+        Args:
+            network: the network, on its device.
+            fingerprint: SHA-256 of the model folder in hex.
+            source: model folder that the network was loaded from.
+            precision: bfloat16: autocast of the detector's forward pass, on a device other than the CPU.
+        """
         self.network = network
         self.fingerprint = fingerprint
         self.source = source
+        self.device = next(chain(network.parameters(), network.buffers())).device
+        self._autocast = precision == "bfloat16"
 
     @property
     def embedding_size(self) -> int:
@@ -63,8 +88,11 @@ class TorchPredictor:
     def embed(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """Embed the faces of an image (H, W, 3) at landmarks (n, 5, 2); returns (n, d) float32."""
         self.network.eval()
-        maps = self.network.detector.extract_feature_maps(_to_tensor(image[None]))
-        return self.network.embed(maps, [torch.from_numpy(np.asarray(landmarks, np.float32))]).numpy()
+        with self._autocast_context():
+            maps = self.network.detector.extract_feature_maps(self._upload(image[None]))
+        points = to_device(torch.from_numpy(np.asarray(landmarks, np.float32)), self.device)
+        embeddings: np.ndarray = self.network.embed(self._to_embedding_dtype(maps), [points]).cpu().numpy()
+        return embeddings
 
     @torch.inference_mode()
     def predict_dense(self, image: np.ndarray, detect: DetectSettings) -> tuple[Tensor, DenseFaces]:
@@ -75,7 +103,7 @@ class TorchPredictor:
             detect: as in `predict`.
 
         Returns:
-            Boxes (n, 4; x1 y1 x2 y2) and dense faces, in pixels of the image as given.
+            Boxes (n, 4; x1 y1 x2 y2) and dense faces on the CPU, in pixels of the image as given.
 
         Raises:
             ModelError: the network has no dense head.
@@ -85,17 +113,23 @@ class TorchPredictor:
             raise ModelError("this model has no dense head; train one with model.dense: true")
         self.network.eval()
         resized = resize_to_longest_side(image, detect.longest_side)
-        outputs = self.network(_to_tensor(resized[None]))
-        references = outputs.reference_boxes(self.network.detector.make_anchors(*resized.shape[:2]))[0]
-        faces = postprocess_detections(outputs.anchor_outputs, 0, references, detect.score, detect.nms)
-        boxes, _, landmarks, anchors = (torch.from_numpy(values) for values in faces)
+        outputs, references = self._forward(resized[None])
+        if self.device.type == "cpu":
+            faces = postprocess_detections(outputs.anchor_outputs, 0, references[0], detect.score, detect.nms)
+            boxes, _, landmarks, anchors = (torch.from_numpy(values) for values in faces)
+        else:
+            _, boxes, _, landmarks, _, anchors = postprocess_batch(
+                outputs.anchor_outputs, references, detect.score, detect.nms
+            )
         dense_faces = dense(outputs.float_head_features(), torch.zeros_like(anchors), anchors, landmarks)
+        boxes, dense_faces = to_device((boxes, dense_faces), torch.device("cpu"))
         ratio = torch.tensor([image.shape[1] / resized.shape[1], image.shape[0] / resized.shape[0], 1])
         return boxes * ratio[[0, 1, 0, 1]], dense_faces._replace(vertices=dense_faces.vertices * ratio)
 
     def _predict_batch(self, images: np.ndarray, detect: DetectSettings, embed: bool) -> list[Detections]:
-        outputs = self.network(_to_tensor(images))
-        references = outputs.reference_boxes(self.network.detector.make_anchors(*images.shape[1:3]))
+        outputs, references = self._forward(images)
+        if self.device.type != "cpu":
+            return self._decode_on_device(outputs, references, detect, embed)
         faces = [
             postprocess_detections(outputs.anchor_outputs, i, references[i], detect.score, detect.nms)
             for i in range(len(images))
@@ -106,29 +140,77 @@ class TorchPredictor:
             embeddings = self.network.embed(outputs.feature_maps, landmarks)
         else:
             embeddings = torch.zeros(sum(counts), self.embedding_size if embed else 0)
-        meshes = self._predict_meshes(outputs, references, [torch.from_numpy(each.anchor_indices) for each in faces])
+        anchors = torch.cat([torch.from_numpy(each.anchor_indices) for each in faces])
+        image_indices = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        meshes = self._predict_meshes(outputs, references, image_indices, anchors)
+        meshes_of_image = [None] * len(faces) if meshes is None else [mesh.numpy() for mesh in meshes.split(counts)]
         return [
             Detections(each.boxes, each.scores, each.landmarks, rows.numpy(), mesh)
-            for each, rows, mesh in zip(faces, embeddings.split(counts), meshes, strict=True)
+            for each, rows, mesh in zip(faces, embeddings.split(counts), meshes_of_image, strict=True)
         ]
 
+    def _decode_on_device(
+        self, outputs: NetworkOutput, references: Tensor, detect: DetectSettings, embed: bool
+    ) -> list[Detections]:
+        """Decode the faces of a batch on the network's device, and copy them to the CPU at once."""
+        counts, boxes, scores, landmarks, image_indices, anchors = postprocess_batch(
+            outputs.anchor_outputs, references, detect.score, detect.nms
+        )
+        columns = [boxes, scores[:, None], landmarks.flatten(1)]
+        if embed and any(counts):
+            columns.append(self.network.embed(self._to_embedding_dtype(outputs.feature_maps), landmarks.split(counts)))
+        else:
+            columns.append(boxes.new_zeros(len(boxes), self.embedding_size if embed else 0))
+        meshes = self._predict_meshes(outputs, references, image_indices, anchors)
+        if meshes is not None:
+            columns.append(meshes.flatten(1))
+        sizes = [column.shape[1] for column in columns]
+        table = torch.cat(columns, 1).cpu()
+        return [_detections_from_rows(rows, sizes) for rows in table.split(counts)]
+
+    def _forward(self, images: np.ndarray) -> tuple[NetworkOutput, Tensor]:
+        """Run the network on images (B, H, W, 3); returns its outputs and the reference boxes (B, anchors, 4)."""
+        with self._autocast_context():
+            outputs: NetworkOutput = self.network(self._upload(images))
+        return outputs, outputs.reference_boxes(self.network.detector.make_anchors(*images.shape[1:3]))
+
+    def _upload(self, images: np.ndarray) -> Tensor:
+        """Copy images (B, H, W, 3) to the device as a tensor (B, 3, H, W) in channels-last memory format."""
+        # torch accepts no read-only array; only such an array is copied.
+        tensor = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+        return to_device(tensor, self.device).permute(0, 3, 1, 2)
+
+    def _autocast_context(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self._autocast else nullcontext()
+
+    def _to_embedding_dtype(self, maps: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Convert feature maps of autocast to float32, the precision of the embedding head."""
+        return [x.float() for x in maps] if self._autocast else maps
+
     def _predict_meshes(
-        self, outputs: NetworkOutput, references: Tensor, anchors_of_image: list[Tensor]
-    ) -> list[np.ndarray | None]:
-        """Return the meshes (n, 468, 3) of each image, or None where the network has no mesh head.
+        self, outputs: NetworkOutput, references: Tensor, image_indices: Tensor, anchors: Tensor
+    ) -> Tensor | None:
+        """Return the meshes (n, 468, 3) of faces, or None where the network has no mesh head.
 
         Args:
             outputs: of the forward pass.
             references: (B, anchors, 4) reference boxes that the mesh offsets are relative to.
-            anchors_of_image: for each image (n,) int64, the anchors of its faces.
+            image_indices: (n,) int64, the index of each face's image.
+            anchors: (n,) int64, the anchor of each face.
         """
         if self.network.mesh is None:
-            return [None] * len(anchors_of_image)
-        counts = torch.tensor([len(anchors) for anchors in anchors_of_image])
-        images, anchors = torch.arange(len(counts)).repeat_interleave(counts), torch.cat(anchors_of_image)
-        offsets = self.network.mesh(outputs.float_head_features(), images, anchors)[:, :NUM_VERTICES]
-        meshes = decode_mesh(offsets, references[images, anchors])
-        return [mesh.numpy() for mesh in meshes.split(counts.tolist())]
+            return None
+        offsets = self.network.mesh(outputs.float_head_features(), image_indices, anchors)[:, :NUM_VERTICES]
+        return decode_mesh(offsets, references[image_indices, anchors])
+
+
+def _detections_from_rows(rows: Tensor, sizes: Sequence[int]) -> Detections:
+    """Split rows (n, columns) of boxes, scores, landmarks, embeddings and maybe meshes into detections."""
+    boxes, scores, landmarks, embeddings, *meshes = (
+        np.ascontiguousarray(each.numpy()) for each in rows.split(list(sizes), dim=1)
+    )
+    mesh = meshes[0].reshape(-1, NUM_VERTICES, 3) if meshes else None
+    return Detections(boxes, scores[:, 0], landmarks.reshape(-1, 5, 2), embeddings, mesh)
 
 
 def public_detector() -> TorchPredictor:
@@ -143,9 +225,3 @@ def public_detector() -> TorchPredictor:
     )
     settings = ModelSettings(init="wheel", checkpoint="", embedding=embedding)
     return TorchPredictor(build_pretrained(settings).eval())
-
-
-def _to_tensor(images: np.ndarray) -> Tensor:
-    """View images (B, H, W, 3) as a tensor (B, 3, H, W) in channels-last memory format."""
-    # torch accepts no read-only array; only such an array is copied.
-    return torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2)

@@ -9,11 +9,13 @@ few pixels.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from onelook.device import to_device
 from onelook.geometry.alignment import apply_transform, similarity_transform
 from onelook.geometry.anchors import AnchorLevel
 from onelook.geometry.camera import NUM_CAMERA_PARAMETERS, project_points
@@ -72,31 +74,45 @@ class DenseHead(nn.Module):
         shapes, albedos = self.decoder(shape_texture).split(3, dim=-1)  # (k, 468, 3) each
         frontal = _decode_camera(camera.new_zeros(1, NUM_CAMERA_PARAMETERS))
         mean = project_points(self.decoder.mean[None, :, :3], frontal)
-        mean_landmarks = torch.from_numpy(mesh_to_landmarks(mean.numpy()))
+        mean_landmarks = mesh_to_landmarks(mean)
         alignment = similarity_transform(mean_landmarks.expand(len(landmarks), -1, -1), landmarks)
         projected = project_points(shapes, _decode_camera(camera))
         vertices = torch.cat([apply_transform(alignment, projected[..., :2]), projected[..., 2:]], dim=-1)
-        return DenseFaces(vertices, shade(shapes, albedos, _decode_light(light), torch.from_numpy(triangles())))
+        return DenseFaces(vertices, shade(shapes, albedos, _decode_light(light), _triangles(vertices.device)))
 
 
 def _decode_camera(parameters: Tensor) -> Tensor:
     """Convert predictions (k, 7) to the camera parameters of `project_points`; 0 is a frontal camera."""
     changes = parameters * _PARAMETER_SCALE
-    lengths = changes[:, [2, 6]].clip(-_MAX_LOG_CHANGE, _MAX_LOG_CHANGE).exp() * _CAMERA_DISTANCE
+    lengths = changes[:, 2::4].clip(-_MAX_LOG_CHANGE, _MAX_LOG_CHANGE).exp() * _CAMERA_DISTANCE
     return torch.cat([changes[:, :2], -lengths[:, :1], changes[:, 3:6], lengths[:, 1:]], dim=1)
 
 
 def _decode_light(parameters: Tensor) -> Tensor:
     """Convert predictions (k, 9) to the light parameters of `shade`; 0 is white ambient light."""
-    initial = parameters.new_tensor([0, 0, -_LIGHT_DISTANCE, 0, 0, 0, 1, 1, 1])
-    return parameters * _PARAMETER_SCALE + initial
+    return parameters * _PARAMETER_SCALE + _initial_light(parameters.device, parameters.dtype)
+
+
+@lru_cache(maxsize=8)
+def _initial_light(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the light parameters (9,) of white ambient light."""
+    with torch.inference_mode(False):  # else autograd refuses a tensor that inference has cached
+        return to_device(torch.tensor([0, 0, -_LIGHT_DISTANCE, 0, 0, 0, 1, 1, 1], dtype=dtype), device)
+
+
+@lru_cache(maxsize=8)
+def _triangles(device: torch.device) -> Tensor:
+    """Return the triangles (m, 3) int64 of the mesh on a device."""
+    with torch.inference_mode(False):
+        return to_device(torch.from_numpy(triangles()), device)
 
 
 def render_boxes(faces: DenseFaces, boxes: Tensor, side: int) -> Rendering:
     """Render faces inside boxes (k, 4; x1 y1 x2 y2) of the image, scaled to squares of `side` pixels."""
     scale = side / (boxes[:, None, 2:] - boxes[:, None, :2]).clip(min=1e-3)
     inside = (faces.vertices[..., :2] - boxes[:, None, :2]) * scale
-    return render(torch.cat([inside, faces.vertices[..., 2:]], -1), faces.colors, torch.from_numpy(triangles()), side)
+    vertices = torch.cat([inside, faces.vertices[..., 2:]], -1)
+    return render(vertices, faces.colors, _triangles(vertices.device), side)
 
 
 @torch.no_grad()

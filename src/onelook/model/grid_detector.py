@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onelook.device import to_device
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.grid_anchors import (
     ANCHORS_PER_CELL,
@@ -177,8 +178,8 @@ class CellEmbedding(nn.Module):
         """
         *maps, anchors = feature_maps
         points = torch.cat(list(landmarks))
-        counts = torch.tensor([len(each) for each in landmarks], device=points.device)
-        images = torch.arange(len(landmarks), device=points.device).repeat_interleave(counts)
+        counts = torch.tensor([len(each) for each in landmarks])
+        images = to_device(torch.arange(len(landmarks)).repeat_interleave(counts), points.device)
         features = torch.cat([x.flatten(2) for x in maps], dim=2)  # (B, channels, cells)
         return functional.normalize(self.projection(features[images, :, assign_cells(points, anchors)]))
 

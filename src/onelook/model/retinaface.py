@@ -123,8 +123,11 @@ class RetinaFace(nn.Module):
         return NetworkOutput(refined, feature_maps, head_features, first_stage=outputs)
 
     def make_anchors(self, height: int, width: int) -> Tensor:
-        """Generate the anchors (n, 4; center x, center y, width, height) of images of that size, in pixels."""
-        return make_anchors(height, width, self.levels)
+        """Generate the anchors (n, 4; center x, center y, width, height) of images of that size, in pixels.
+
+        They are on the network's device.
+        """
+        return make_anchors(height, width, self.levels, self.normalize.mean.device)
 
     def extract_feature_maps(self, images: Tensor) -> list[Tensor]:
         """Compute only the feature maps of images (B, 3, H, W), without the detection heads."""

@@ -62,6 +62,11 @@ class FastPixelNormalization(nn.Module):
         super().__init__()
         self._normalization = normalization
 
+    @property
+    def mean(self) -> Tensor:
+        """Return the mean per color channel, (3,)."""
+        return self._normalization.mean
+
     def forward(self, images: Tensor) -> Tensor:
         if images.dtype != torch.uint8 or not images.is_contiguous(memory_format=torch.channels_last):
             normalized: Tensor = self._normalization(images)
