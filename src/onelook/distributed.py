@@ -63,29 +63,38 @@ def all_reduce_count(count: float) -> float:
     return float(total)
 
 
-def loss_divisor(count: float) -> float:
+def loss_divisor(count: Tensor) -> Tensor:
     """Compute the divisor that turns a sum of losses into a mean over the batch.
 
     Each process divides the sum over its shard by it; the mean over the processes is then the sum over the whole batch
     divided by the count over the whole batch.
 
     Args:
-        count: samples in the shard of this process. A total of 0 is replaced by 1.
+        count: scalar, the samples in the shard of this process. A total below 1 is replaced by 1.
+
+    Returns:
+        A floating-point scalar without gradient, float32 for a whole count.
     """
-    return max(1, all_reduce_count(count)) / world_size()
+    total = count.detach()
+    total = total if total.is_floating_point() else total.float()
+    if world_size() > 1:
+        total = total.clone()  # reduced in place
+        dist.all_reduce(total)
+    return total.clip(min=1) / world_size()
 
 
 def all_reduce_mean(values: Mapping[str, Tensor]) -> dict[str, float]:
     """Average scalars over the processes.
 
     Args:
-        values: scalars by name, with the same names in every process.
+        values: scalars by name, with the same names in every process and on one device, read in a single copy.
     """
+    stacked = torch.stack([value.detach() for value in values.values()])
     if world_size() > 1:
-        stacked = torch.stack([value.detach().double() for value in values.values()])
+        stacked = stacked.double()
         dist.all_reduce(stacked)
-        values = dict(zip(values, stacked / world_size(), strict=True))
-    return {name: float(value.detach()) for name, value in values.items()}
+        stacked /= world_size()
+    return dict(zip(values, stacked.tolist(), strict=True))  # the only read of a step by the host
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:

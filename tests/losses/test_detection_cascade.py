@@ -18,29 +18,29 @@ def make_outputs(logits: list[list[float]], points: torch.Tensor) -> AnchorOutpu
 
 def test_predicted_landmarks_are_those_of_the_best_scored_anchor() -> None:
     points = torch.rand(3, 5, 2, generator=torch.Generator().manual_seed(1)) * 40
-    match = Matches(torch.tensor([0, 0, BACKGROUND]))
+    match = Matches(torch.tensor([[0, 0, BACKGROUND]]))
     outputs = make_outputs([[0.0, 1.0], [0.0, 2.0], [0.0, 9.0]], points)
-    landmarks = predicted_landmarks(outputs, 0, ANCHORS, match, LABELED)
+    landmarks = predicted_landmarks(outputs, ANCHORS[None], match, LABELED[None])[0]
     torch.testing.assert_close(landmarks[0], points[1])
     torch.testing.assert_close(landmarks[1], LABELED[1])
 
 
 def test_losses_have_the_names_of_their_weights_and_lwf_is_zero_without_a_teacher() -> None:
     points = torch.zeros(3, 5, 2)
-    boxes, landmarks = [torch.tensor([[12.0, 12.0, 28.0, 28.0]])], [LABELED[:1]]
+    boxes, landmarks = torch.tensor([[[12.0, 12.0, 28.0, 28.0]]]), LABELED[None, :1]
     thresholds = MatchThresholds(positive=0.5, negative=0.3)
     outputs = make_outputs([[0.0, 1.0], [0.0, 2.0], [0.0, 9.0]], points)
     stages = [CascadeStage(outputs, ANCHORS, thresholds)]
     losses, matches = cascade_losses(stages, None, boxes, landmarks, 1)
     assert losses.keys() == {"classification", "box", "landmarks", "lwf"} and losses["lwf"].item() == 0
-    assert matches[0].faces.tolist() == [0, 0, BACKGROUND]
+    assert matches.faces[0].tolist() == [0, 0, BACKGROUND]
     teacher = make_outputs([[0.0, 1.0], [0.0, 0.0], [0.0, 9.0]], points)
     assert cascade_losses(stages, [teacher], boxes, landmarks, 1)[0]["lwf"].item() > 0
 
 
 # One face, 20 pixels wide, and four anchors of IoU 1, .6, .4 and 0.
-FACE = [torch.tensor([[10.0, 10.0, 30.0, 30.0]])]
-NO_LANDMARKS = [torch.full((1, 5, 2), torch.nan)]
+FACE = torch.tensor([[[10.0, 10.0, 30.0, 30.0]]])
+NO_LANDMARKS = torch.full((1, 1, 5, 2), torch.nan)
 FOUR_ANCHORS = torch.tensor(
     [[20.0, 20.0, 20.0, 20.0], [20.0, 16.0, 20.0, 12.0], [20.0, 14.0, 20.0, 8.0], [80.0, 80.0, 20.0, 20.0]]
 )
@@ -66,7 +66,7 @@ def test_each_stage_is_matched_by_its_own_thresholds() -> None:
     assert single == pytest.approx([positive + negative, (2 * positive + negative) / 2], rel=1e-5)
     losses, matches = cascade_losses(stages, None, FACE, NO_LANDMARKS, 3)
     assert losses["classification"].item() == pytest.approx(sum(single), rel=1e-5)
-    assert matches[0].faces.tolist() == [0, 0, IGNORED, BACKGROUND]
+    assert matches.faces[0].tolist() == [0, 0, IGNORED, BACKGROUND]
 
 
 def test_the_second_stage_is_matched_with_and_regresses_from_the_boxes_of_the_first() -> None:
@@ -78,7 +78,7 @@ def test_the_second_stage_is_matched_with_and_regresses_from_the_boxes_of_the_fi
     assert refined[0, 3].tolist() == [22, 20, 20, 20]
     second = make_stage_outputs([0.0] * 4)
     losses, matches = cascade_losses([CascadeStage(second, refined, CASCADE[1])], None, FACE, NO_LANDMARKS, 3)
-    assert matches[0].faces.tolist() == [0, 0, IGNORED, 0]
+    assert matches.faces[0].tolist() == [0, 0, IGNORED, 0]
     # Anchor 1 differs in height, log(20 / 12) / .2, and center, 4 / 1.2; anchor 3 by the 2 pixels, one offset of 1.
     expected = (log(20 / 12) / 0.2 - 0.5) + (4 / 1.2 - 0.5) + 0.5
     assert losses["box"].item() == pytest.approx(expected / 3, rel=1e-4)
@@ -105,8 +105,9 @@ def test_lwf_compares_each_stage_with_its_teacher() -> None:
 def test_images_with_anchors_of_their_own_are_matched_one_by_one() -> None:
     anchors = torch.stack([FOUR_ANCHORS, FOUR_ANCHORS.flip(0)])
     outputs = AnchorOutputs(torch.zeros(2, 4, 2), torch.zeros(2, 4, 4), torch.zeros(2, 4, 10))
-    losses, matches = cascade_losses([CascadeStage(outputs, anchors, CASCADE[1])], None, FACE * 2, NO_LANDMARKS * 2, 3)
-    assert [match.faces.tolist() for match in matches] == [[0, 0, IGNORED, BACKGROUND], [BACKGROUND, IGNORED, 0, 0]]
+    faces, landmarks = FACE.repeat(2, 1, 1), NO_LANDMARKS.repeat(2, 1, 1, 1)
+    losses, matches = cascade_losses([CascadeStage(outputs, anchors, CASCADE[1])], None, faces, landmarks, 3)
+    assert matches.faces.tolist() == [[0, 0, IGNORED, BACKGROUND], [BACKGROUND, IGNORED, 0, 0]]
     stage = CascadeStage(make_stage_outputs([0.0] * 4), FOUR_ANCHORS, CASCADE[1])
     single = cascade_losses([stage], None, FACE, NO_LANDMARKS, 3)[0]
     torch.testing.assert_close(losses["box"], single["box"])

@@ -17,24 +17,25 @@ def test_anchors_are_faces_ignored_or_background_by_iou() -> None:
             [50.0, 50.0, 60.0, 60.0],  # 0
         ]
     )
-    assert match_anchors(anchors, faces, THRESHOLDS).faces.tolist() == [0, 0, IGNORED, BACKGROUND, BACKGROUND]
+    matches = match_anchors(anchors[None], faces[None], THRESHOLDS)
+    assert matches.faces.tolist() == [[0, 0, IGNORED, BACKGROUND, BACKGROUND]]
 
 
 def test_every_face_is_matched_to_its_best_anchor_however_small_the_iou() -> None:
     faces = torch.tensor([[0.0, 0.0, 10.0, 10.0], [48.0, 48.0, 52.0, 52.0]])
     anchors = torch.tensor([[0.0, 0.0, 10.0, 10.0], [40.0, 40.0, 60.0, 60.0]])
-    assert match_anchors(anchors, faces, THRESHOLDS).faces.tolist() == [0, 1]
+    assert match_anchors(anchors[None], faces[None], THRESHOLDS).faces[0].tolist() == [0, 1]
 
 
 def test_a_face_without_an_overlapping_anchor_is_not_matched() -> None:
     faces = torch.tensor([[100.0, 100.0, 110.0, 110.0]])
     anchors = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
-    assert match_anchors(anchors, faces, THRESHOLDS).faces.tolist() == [BACKGROUND]
+    assert match_anchors(anchors[None], faces[None], THRESHOLDS).faces[0].tolist() == [BACKGROUND]
 
 
 def test_an_image_without_faces_is_background() -> None:
-    match = match_anchors(torch.rand(7, 4), torch.zeros(0, 4), THRESHOLDS)
-    assert match.faces.tolist() == [BACKGROUND] * 7
+    match = match_anchors(torch.rand(1, 7, 4), torch.zeros(1, 1, 4), THRESHOLDS)
+    assert match.faces[0].tolist() == [BACKGROUND] * 7
     assert not match.positive.any() and match.negative.all()
 
 
@@ -52,14 +53,15 @@ def test_background_on_an_ignored_box_is_ignored() -> None:
         ]
     )
     expected = [IGNORED] * 4 + [BACKGROUND] * 3
-    assert match_anchors(anchors, torch.zeros(0, 4), THRESHOLDS, ignored).faces.tolist() == expected
+    assert match_anchors(anchors[None], torch.zeros(1, 1, 4), THRESHOLDS, ignored[None]).faces[0].tolist() == expected
     # A face at the same position is matched all the same.
     faces = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
-    assert match_anchors(anchors, faces, THRESHOLDS, ignored).faces.tolist() == [0, *expected[1:]]
+    assert match_anchors(anchors[None], faces[None], THRESHOLDS, ignored[None]).faces[0].tolist() == [0, *expected[1:]]
 
 
-def test_an_empty_list_of_ignored_boxes_changes_nothing() -> None:
+def test_padding_changes_nothing() -> None:
     generator = torch.Generator().manual_seed(0)
     anchors, faces = (torch.rand(n, 2, 2, generator=generator).sort(dim=1).values.flatten(1) for n in (60, 5))
-    expected = match_anchors(anchors, faces, THRESHOLDS).faces
-    assert match_anchors(anchors, faces, THRESHOLDS, torch.zeros(0, 4)).faces.equal(expected)
+    anchors, padded = anchors[None], torch.cat([faces, torch.zeros(3, 4)])[None]
+    expected = match_anchors(anchors, faces[None], THRESHOLDS).faces
+    assert match_anchors(anchors, padded, THRESHOLDS, torch.zeros(1, 2, 4)).faces.equal(expected)

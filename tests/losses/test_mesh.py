@@ -32,9 +32,9 @@ def test_the_loss_is_zero_without_a_face() -> None:
 
 def test_targets_are_selected_for_positive_anchors_of_faces_with_a_mesh() -> None:
     """Two images of two faces; in the second image only the later face has a mesh."""
-    meshes = [torch.full((2, NUM_VERTICES, 3), 10.0), torch.full((2, NUM_VERTICES, 3), torch.nan)]
-    meshes[0][1], meshes[1][1] = 50.0, 30.0
-    matches = [Matches(torch.tensor([BACKGROUND, 1, 0])), Matches(torch.tensor([0, IGNORED, 1]))]
+    meshes = torch.stack([torch.full((2, NUM_VERTICES, 3), 10.0), torch.full((2, NUM_VERTICES, 3), torch.nan)])
+    meshes[0, 1], meshes[1, 1] = 50.0, 30.0
+    matches = Matches(torch.tensor([[BACKGROUND, 1, 0], [0, IGNORED, 1]]))
     anchors = torch.tensor([20.0, 10, 10, 20]).expand(2, 3, 4)
     images, rows, target = select_mesh_targets(matches, meshes, anchors)
     assert (images.tolist(), rows.tolist()) == ([0, 0, 1], [1, 2, 2])

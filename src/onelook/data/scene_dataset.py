@@ -25,23 +25,28 @@ from onelook.settings import AugmentSettings
 class SceneBatch:
     """Batch of scenes of one size with their face labels.
 
+    Labels are padded to M faces per image, the most of any, at least 1. Padding looks like a face without labels: an
+    empty box, no landmarks, no identity.
+
     Attributes:
         images: (B, 3, side, side) uint8, RGB, channels last in memory.
-        boxes: per image (n, 4) float32.
-        landmarks: per image (n, 5, 2) float32, NaN where absent.
-        identities: per image (n,) int64, -1 for no identity.
-        teacher_embeddings: per image (n, d) float32, NaN where absent; None without a teacher.
-        meshes: per image (n, 468, 3) float32, NaN where absent; None where none were labeled.
-        ignored: per image (k, 4) float32, boxes of uncertain faces; None where there are none at all.
+        boxes: (B, M, 4) float32, zeros in the padding.
+        landmarks: (B, M, 5, 2) float32, NaN where absent.
+        identities: (B, M) int64, -1 for no identity.
+        teacher_embeddings: (B, M, d) float32, NaN where absent; None without a teacher.
+        meshes: (B, M, 468, 3) float32, NaN where absent; None where none were labeled.
+        ignored: (B, K, 4) float32, boxes of uncertain faces, zeros in the padding; None where there are none at all.
+        face_counts: number of faces of each image, without the padding.
     """
 
     images: Tensor
-    boxes: list[Tensor]
-    landmarks: list[Tensor]
-    identities: list[Tensor]
-    teacher_embeddings: list[Tensor] | None
-    meshes: list[Tensor] | None = None
-    ignored: list[Tensor] | None = None
+    boxes: Tensor
+    landmarks: Tensor
+    identities: Tensor
+    teacher_embeddings: Tensor | None
+    meshes: Tensor | None
+    ignored: Tensor | None
+    face_counts: tuple[int, ...]
 
 
 Shard = tuple[int, int]
@@ -120,13 +125,13 @@ class SceneDataset:
         for start in range(0, self.num_batches(size) * size, size):
             indices = shard_batch(order[start : start + size], shard)
             samples, teacher_embeddings = zip(*[self._sample(int(i), epoch) for i in indices], strict=True)
-            yield _collate(samples, None if self._teacher_embeddings is None else list(teacher_embeddings))
+            yield collate(samples, None if self._teacher_embeddings is None else teacher_embeddings)
 
     def num_batches(self, size: int) -> int:
         """Return the number of batches in an epoch, at least one."""
         return max(1, len(self.scenes) // size)
 
-    def _sample(self, index: int, epoch: int) -> tuple[Sample, Tensor]:
+    def _sample(self, index: int, epoch: int) -> tuple[Sample, np.ndarray]:
         """Return an augmented scene and the teacher's embeddings (n, d) of its faces.
 
         A face that augmentation makes too small or cuts off has no identity and a row of NaN.
@@ -147,7 +152,7 @@ class SceneDataset:
             teacher_embeddings[is_recognizable] = self._teacher_embeddings[
                 self._rows[scene.image] + sample.identities[is_recognizable]
             ]
-        return replace(sample, identities=identities), torch.from_numpy(teacher_embeddings)
+        return replace(sample, identities=identities), teacher_embeddings
 
 
 Item = TypeVar("Item")
@@ -185,14 +190,30 @@ def stack_images(images: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
-def _collate(samples: Sequence[Sample], teacher_embeddings: list[Tensor] | None) -> SceneBatch:
-    meshes = [torch.from_numpy(sample.meshes) for sample in samples if sample.meshes is not None]
+def pad_faces(rows: Sequence[np.ndarray], padding: float) -> Tensor:
+    """Stack the rows (n_i, ...) of B images to a tensor (B, M, ...), M the largest n_i, at least 1.
+
+    Args:
+        rows: per image, with the same trailing shape and dtype.
+        padding: value of the rows that an image has fewer than M.
+    """
+    padded = np.full((len(rows), max(1, *map(len, rows)), *rows[0].shape[1:]), padding, rows[0].dtype)
+    for own, values in zip(padded, rows, strict=True):
+        own[: len(values)] = values
+    return torch.from_numpy(padded)
+
+
+def collate(samples: Sequence[Sample], teacher_embeddings: Sequence[np.ndarray] | None) -> SceneBatch:
+    """Make a batch of samples, and of the teacher's embeddings (n_i, d) of their faces."""
+    meshes = [sample.meshes for sample in samples if sample.meshes is not None]
+    ignored = [sample.ignored for sample in samples]
     return SceneBatch(
         images=stack_images([sample.image for sample in samples]),
-        boxes=[torch.from_numpy(sample.boxes) for sample in samples],
-        landmarks=[torch.from_numpy(sample.landmarks) for sample in samples],
-        identities=[torch.from_numpy(sample.identities) for sample in samples],
-        teacher_embeddings=teacher_embeddings,
-        meshes=meshes or None,
-        ignored=[torch.from_numpy(sample.ignored) for sample in samples],
+        boxes=pad_faces([sample.boxes for sample in samples], 0),
+        landmarks=pad_faces([sample.landmarks for sample in samples], np.nan),
+        identities=pad_faces([sample.identities for sample in samples], -1),
+        teacher_embeddings=None if teacher_embeddings is None else pad_faces(teacher_embeddings, np.nan),
+        meshes=pad_faces(meshes, np.nan) if meshes else None,
+        ignored=pad_faces(ignored, 0) if any(map(len, ignored)) else None,
+        face_counts=tuple(len(sample.boxes) for sample in samples),
     )

@@ -21,19 +21,19 @@ _MAX_LOG_CHANGE = log(1000 / 16)
 
 
 def encode_boxes(boxes: Array, anchors: Array) -> Array:
-    """Encode boxes (n, 4) as regression offsets (n, 4) from anchors (n, 4).
+    """Encode boxes (..., 4) as regression offsets (..., 4) from anchors (..., 4).
 
     The parametrization of Fast R-CNN (Girshick 2015) with SSD's variances.
     """
     xp = array_namespace(boxes)
-    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-    sizes = (boxes[:, 2:] - boxes[:, :2]).clip(1e-3)
+    centers = (boxes[..., :2] + boxes[..., 2:]) / 2
+    sizes = (boxes[..., 2:] - boxes[..., :2]).clip(1e-3)
     offsets: Array = xp.concatenate(
         [
-            (centers - anchors[:, :2]) / (anchors[:, 2:] * CENTER_VARIANCE),
-            xp.log(sizes / anchors[:, 2:]) / SIZE_VARIANCE,
+            (centers - anchors[..., :2]) / (anchors[..., 2:] * CENTER_VARIANCE),
+            xp.log(sizes / anchors[..., 2:]) / SIZE_VARIANCE,
         ],
-        1,
+        -1,
     )
     return offsets
 
@@ -51,44 +51,46 @@ def decode_boxes(offsets: Array, anchors: Array) -> Array:
 
 
 def encode_landmarks(landmarks: Array, anchors: Array) -> Array:
-    """Encode landmarks (n, 5, 2) as offsets (n, 10) from anchors (n, 4).
+    """Encode landmarks (..., 5, 2) as offsets (..., 10) from anchors (..., 4).
 
     NaN stays NaN.
     """
-    offsets = (landmarks - anchors[:, None, :2]) / (anchors[:, None, 2:] * CENTER_VARIANCE)
-    return offsets.reshape(len(offsets), 10)
+    offsets = (landmarks - anchors[..., None, :2]) / (anchors[..., None, 2:] * CENTER_VARIANCE)
+    return offsets.reshape(*offsets.shape[:-2], 10)
 
 
 def decode_landmarks(offsets: Array, anchors: Array) -> Array:
-    """Decode offsets (n, 10) from anchors (n, 4) to landmarks (n, 5, 2).
+    """Decode offsets (..., 10) from anchors (..., 4) to landmarks (..., 5, 2).
 
     The inverse of `encode_landmarks`.
     """
-    points = offsets.reshape(-1, 5, 2) * CENTER_VARIANCE * anchors[:, None, 2:]
-    return anchors[:, None, :2] + points
+    points = offsets.reshape(*offsets.shape[:-1], 5, 2) * CENTER_VARIANCE * anchors[..., None, 2:]
+    return anchors[..., None, :2] + points
 
 
 def pairwise_iou(a: Array, b: Array) -> Array:
     """Compute the intersection over union of all pairs of two box sets.
 
     Args:
-        a: (n, 4) boxes.
-        b: (m, 4) boxes.
+        a: (..., n, 4) boxes.
+        b: (..., m, 4) boxes.
 
     Returns:
-        (n, m); 0 for empty boxes.
+        (..., n, m); 0 for empty boxes.
     """
     inner = pairwise_intersection(a, b)
-    outer = box_areas(a)[:, None] + box_areas(b)[None, :] - inner
+    outer = box_areas(a)[..., :, None] + box_areas(b)[..., None, :] - inner
     return inner / outer.clip(1e-9)
 
 
 def pairwise_intersection(a: Array, b: Array) -> Array:
-    """Compute the intersection areas (n, m) of boxes (n, 4) and (m, 4)."""
+    """Compute the intersection areas (..., n, m) of boxes (..., n, 4) and (..., m, 4)."""
     xp = array_namespace(a)
-    top_left = xp.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = xp.minimum(a[:, None, 2:], b[None, :, 2:])
-    return (bottom_right - top_left).clip(0).prod(-1)
+    a, b = a[..., :, None, :], b[..., None, :, :]
+    width, height = (
+        (xp.minimum(a[..., i + 2], b[..., i + 2]) - xp.maximum(a[..., i], b[..., i])).clip(0) for i in range(2)
+    )
+    return width * height
 
 
 def box_areas(boxes: Array) -> Array:

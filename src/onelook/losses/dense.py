@@ -20,5 +20,4 @@ def pixel_loss(rendered: Tensor, mask: Tensor, target: Tensor) -> Tensor:
     """
     distances = (rendered - target).abs().sum(-1).where(mask, 0).sum((1, 2))
     pixels = mask.sum((1, 2))
-    faces = int((pixels > 0).sum())
-    return (distances / pixels.clip(min=1)).sum() / loss_divisor(faces)
+    return (distances / pixels.clip(min=1)).sum() / loss_divisor((pixels > 0).sum())

@@ -2,6 +2,10 @@
 
 In order: anchor matching, classification with online hard example mining (OHEM), box and landmark regression, and the
 sum over the stages of a cascade.
+
+The labels of a batch are padded to the same number of faces M per image, at least 1: boxes with zeros, landmarks with
+NaN. No loss has a loop over images or faces, or a result whose size depends on the data, so a device never waits for
+the host.
 """
 
 from collections.abc import Sequence
@@ -11,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from onelook.distributed import all_reduce_count, loss_divisor
+from onelook.distributed import loss_divisor
 from onelook.geometry.anchors import AnchorOutputs, anchors_to_boxes
 from onelook.geometry.boxes import (
     box_areas,
@@ -29,31 +33,38 @@ IGNORED = -2
 
 # An anchor is ignored from this fraction of its area inside an ignored box, whatever their sizes (as COCO's crowds).
 _MIN_IGNORED_FRACTION = 0.5
+# Faces compared with the anchors at once; more of them are compared in blocks, which bounds the memory.
+_FACES_PER_BLOCK = 64
 
 
 class Matches(NamedTuple):
-    """The match of every anchor of an image.
+    """The match of every anchor of a batch.
 
-    faces: (n,) int64, the index of the anchor's face, `BACKGROUND` or `IGNORED`.
+    faces: (B, n) int64, the index of the anchor's face in its image, `BACKGROUND` or `IGNORED`.
     """
 
     faces: Tensor
 
     @property
     def positive(self) -> Tensor:
-        """Return the mask (n,) of the anchors matched to a face."""
+        """Return the mask (B, n) of the anchors matched to a face."""
         return self.faces >= 0
 
     @property
     def negative(self) -> Tensor:
-        """Return the mask (n,) of the background anchors."""
+        """Return the mask (B, n) of the background anchors."""
         return self.faces == BACKGROUND
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return what each anchor's face has: rows (B, M, ...) -> (B, n, ...); the first face's where it has none."""
+        index = self.faces.clip(min=0).view(*self.faces.shape, *[1] * (rows.ndim - 2))
+        return rows.gather(1, index.expand(-1, -1, *rows.shape[2:]))
 
 
 def match_anchors(
     anchors: Tensor, boxes: Tensor, thresholds: MatchThresholds, ignored: Tensor | None = None
 ) -> Matches:
-    """Match the anchors of an image to its faces by IoU.
+    """Match the anchors of each image to its faces by IoU.
 
     - An anchor is matched to the face of its highest IoU, from `positive` up.
     - It is background below `negative`, and ignored in between.
@@ -62,30 +73,45 @@ def match_anchors(
     - Background is ignored where half the anchor lies inside an ignored box, or its IoU with one reaches `negative`.
 
     Args:
-        anchors: (n, 4) x1 y1 x2 y2.
-        boxes: (m, 4) x1 y1 x2 y2, the faces.
+        anchors: (B, n, 4) x1 y1 x2 y2.
+        boxes: (B, M, 4) x1 y1 x2 y2, the faces; empty boxes are padding.
         thresholds: `positive` and `negative` IoU.
-        ignored: (k, 4) x1 y1 x2 y2, regions that may be faces or not.
+        ignored: (B, K, 4) x1 y1 x2 y2, regions that may be faces or not; empty boxes are padding.
     """
-    faces = _match_by_iou(anchors, boxes, thresholds)
-    if ignored is not None and len(ignored):
-        overlapping = (pairwise_iou(anchors, ignored) >= thresholds.negative).any(1)
-        inside = pairwise_intersection(anchors, ignored) >= _MIN_IGNORED_FRACTION * box_areas(anchors)[:, None]
-        faces[(faces == BACKGROUND) & (overlapping | inside.any(1))] = IGNORED
+    best_iou, faces, claims = _match_by_iou(anchors, boxes)
+    faces = torch.where(best_iou < thresholds.positive, IGNORED, faces)
+    faces = torch.where(best_iou < thresholds.negative, BACKGROUND, faces)
+    faces = torch.where(claims >= 0, claims, faces)
+    if ignored is not None:
+        covered = _is_ignored(anchors, ignored, thresholds.negative)
+        faces = torch.where((faces == BACKGROUND) & covered, IGNORED, faces)
     return Matches(faces)
 
 
-def _match_by_iou(anchors: Tensor, boxes: Tensor, thresholds: MatchThresholds) -> Tensor:
-    if len(boxes) == 0:
-        return torch.full((len(anchors),), BACKGROUND, dtype=torch.int64)
-    iou = pairwise_iou(anchors, boxes)
-    best_iou, faces = iou.max(dim=1)
-    faces[best_iou < thresholds.positive] = IGNORED
-    faces[best_iou < thresholds.negative] = BACKGROUND
-    face_best_iou, face_best_anchor = iou.max(dim=0)
-    for face in (face_best_iou > 0).nonzero()[:, 0].tolist():
-        faces[face_best_anchor[face]] = face
-    return faces
+def _match_by_iou(anchors: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the highest IoU of each anchor (B, n), its face, and the face whose best anchor it is, or -1."""
+    best_iou = anchors.new_full(anchors.shape[:2], -1)
+    faces = torch.zeros_like(best_iou, dtype=torch.int64)
+    claims = torch.full_like(faces, -1)
+    for first, block in enumerate(boxes.split(_FACES_PER_BLOCK, dim=1)):
+        iou = pairwise_iou(anchors, block)  # (B, n, m)
+        block_iou, block_faces = iou.max(dim=2)
+        faces = torch.where(block_iou > best_iou, block_faces + first * _FACES_PER_BLOCK, faces)
+        best_iou = torch.maximum(best_iou, block_iou)
+        face_iou, face_anchors = iou.max(dim=1)
+        numbers = torch.arange(block.shape[1], device=boxes.device) + first * _FACES_PER_BLOCK
+        claims = claims.scatter_reduce(1, face_anchors, torch.where(face_iou > 0, numbers, -1), "amax")
+    return best_iou, faces, claims
+
+
+def _is_ignored(anchors: Tensor, ignored: Tensor, min_iou: float) -> Tensor:
+    """Return the mask (B, n) of the anchors that overlap an ignored box by `min_iou`, or lie half inside one."""
+    masks = []
+    for block in ignored.split(_FACES_PER_BLOCK, dim=1):
+        inner = pairwise_intersection(anchors, block)
+        inside = (inner > 0) & (inner >= _MIN_IGNORED_FRACTION * box_areas(anchors)[..., None])
+        masks.append((inside | (pairwise_iou(anchors, block) >= min_iou)).any(2))
+    return torch.stack(masks).any(0)
 
 
 class DetectionLosses(NamedTuple):
@@ -99,9 +125,9 @@ class DetectionLosses(NamedTuple):
 def detection_losses(
     outputs: AnchorOutputs,
     anchors: Tensor,
-    matches: Sequence[Matches],
-    boxes: Sequence[Tensor],
-    landmarks: Sequence[Tensor],
+    matches: Matches,
+    boxes: Tensor,
+    landmarks: Tensor,
     negatives_per_positive: float,
 ) -> DetectionLosses:
     """Compute the classification, box and landmark losses of a batch.
@@ -112,32 +138,25 @@ def detection_losses(
     Args:
         outputs: of the heads, for B images.
         anchors: (n, 4) center and size, or (B, n, 4) where each image has its own.
-        matches: per image.
-        boxes: per image (m, 4), x1 y1 x2 y2.
-        landmarks: per image (m, 5, 2); NaN points are left out of the landmark loss.
+        matches: of the batch.
+        boxes: (B, M, 4), x1 y1 x2 y2.
+        landmarks: (B, M, 5, 2); NaN points are left out of the landmark loss.
         negatives_per_positive: hardest negatives per positive of the image (OHEM).
     """
-    positives = torch.stack([match.positive for match in matches])
-    negatives = torch.stack([match.negative for match in matches])
-    classification = ohem_cross_entropy(outputs.logits, positives, negatives, negatives_per_positive)
-    anchors = anchors.expand(len(matches), -1, -1)
-    images, rows = positives.nonzero(as_tuple=True)
-    if all_reduce_count(len(images)) == 0:
-        zero = outputs.boxes.sum() * 0
-        return DetectionLosses(classification, zero, zero)
-    faces = [match.faces[match.positive] for match in matches]
+    positive = matches.positive
+    count = loss_divisor(positive.sum())
+    classification = ohem_cross_entropy(outputs.logits, positive, matches.negative, negatives_per_positive)
 
-    matched_boxes = torch.cat([own[index] for own, index in zip(boxes, faces, strict=True)])
-    box_targets = encode_boxes(matched_boxes, anchors[images, rows])
-    box_offsets = outputs.boxes[images, rows]
-    box = functional.smooth_l1_loss(box_offsets, box_targets, reduction="sum") / loss_divisor(len(images))
+    box_targets = encode_boxes(matches.gather(boxes), anchors)
+    box_losses = functional.smooth_l1_loss(outputs.boxes, box_targets, reduction="none").sum(-1)
+    box = box_losses.where(positive, 0).sum() / count
 
-    points = torch.cat([own[index] for own, index in zip(landmarks, faces, strict=True)])
-    labeled = points.isfinite().all(-1)
-    point_targets = encode_landmarks(points, anchors[images, rows]).view_as(points)[labeled]
-    point_offsets = outputs.landmarks[images, rows].view_as(points)[labeled]
-    point_sum = functional.smooth_l1_loss(point_offsets, point_targets, reduction="sum")
-    return DetectionLosses(classification, box, point_sum / loss_divisor(int(labeled.sum()) / 5))
+    points = matches.gather(landmarks)  # (B, n, 5, 2)
+    labeled = points.isfinite().all(-1) & positive[..., None]
+    point_targets = encode_landmarks(points.nan_to_num(), anchors)
+    point_losses = functional.smooth_l1_loss(outputs.landmarks, point_targets, reduction="none").view_as(points).sum(-1)
+    landmark = point_losses.where(labeled, 0).sum() / loss_divisor(labeled.sum().to(point_losses.dtype) / 5)
+    return DetectionLosses(classification, box, landmark)
 
 
 def ohem_cross_entropy(logits: Tensor, positives: Tensor, negatives: Tensor, negatives_per_positive: float) -> Tensor:
@@ -153,13 +172,19 @@ def ohem_cross_entropy(logits: Tensor, positives: Tensor, negatives: Tensor, neg
     Returns:
         A scalar: the sum divided by the positives of the whole batch, at least 1.
     """
-    losses = functional.cross_entropy(logits.flatten(0, 1), positives.long().flatten(), reduction="none")
-    losses = losses.unflatten(0, positives.shape)
+    losses = _binary_cross_entropy(logits, positives)
     with torch.no_grad():
         counts = (positives.sum(1).clip(min=1) * negatives_per_positive).long()
-        ranks = losses.masked_fill(~negatives, -torch.inf).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-        mined = positives | (negatives & (ranks < counts[:, None]))
-    return losses[mined].sum() / loss_divisor(int(positives.sum()))
+        order = losses.masked_fill(~negatives, -torch.inf).argsort(dim=1, descending=True, stable=True)
+        hardest = torch.arange(losses.shape[1], device=losses.device) < counts[:, None]
+        mined = positives | (negatives & torch.zeros_like(negatives).scatter(1, order, hardest))
+    return losses.where(mined, 0).sum() / loss_divisor(positives.sum())
+
+
+def _binary_cross_entropy(logits: Tensor, positives: Tensor) -> Tensor:
+    """Compute the softmax cross-entropy (B, n) of background and face."""
+    losses = functional.cross_entropy(logits.flatten(0, 1), positives.long().flatten(), reduction="none")
+    return losses.view_as(positives)
 
 
 class CascadeStage(NamedTuple):
@@ -178,11 +203,11 @@ class CascadeStage(NamedTuple):
 def cascade_losses(
     stages: Sequence[CascadeStage],
     teachers: Sequence[AnchorOutputs] | None,
-    boxes: Sequence[Tensor],
-    landmarks: Sequence[Tensor],
+    boxes: Tensor,
+    landmarks: Tensor,
     negatives_per_positive: float,
-    ignored: Sequence[Tensor] | None = None,
-) -> tuple[dict[str, Tensor], list[Matches]]:
+    ignored: Tensor | None = None,
+) -> tuple[dict[str, Tensor], Matches]:
     """Sum the detection and LwF losses over the stages of a cascade.
 
     RetinaFace, CVPR 2020: cascade multi-task loss.
@@ -190,22 +215,18 @@ def cascade_losses(
     Args:
         stages: one or two.
         teachers: outputs of the initial network per stage; None: the loss `lwf` is 0.
-        boxes: per image (m, 4), x1 y1 x2 y2.
-        landmarks: per image (m, 5, 2), NaN where absent.
+        boxes: (B, M, 4), x1 y1 x2 y2.
+        landmarks: (B, M, 5, 2), NaN where absent.
         negatives_per_positive: hardest negatives per positive (OHEM).
-        ignored: per image (k, 4), regions whose anchors are no negatives.
+        ignored: (B, K, 4), regions whose anchors are no negatives.
 
     Returns:
-        The losses by the names of their weights, and the matches per image of the last stage.
+        The losses by the names of their weights, and the matches of the last stage.
     """
-    ignored = [faces[:0] for faces in boxes] if ignored is None else ignored
     totals: dict[str, Tensor] = {}
     for number, (outputs, anchors, thresholds) in enumerate(stages):
         anchor_boxes = anchors_to_boxes(anchors).expand(len(boxes), -1, -1)
-        matches = [
-            match_anchors(own_anchors, faces, thresholds, regions)
-            for own_anchors, faces, regions in zip(anchor_boxes, boxes, ignored, strict=True)
-        ]
+        matches = match_anchors(anchor_boxes, boxes, thresholds, ignored)
         losses = detection_losses(outputs, anchors, matches, boxes, landmarks, negatives_per_positive)
         lwf = outputs.logits.sum() * 0 if teachers is None else lwf_loss(outputs, teachers[number])
         for name, loss in {**losses._asdict(), "lwf": lwf}.items():
@@ -214,23 +235,27 @@ def cascade_losses(
 
 
 @torch.no_grad()
-def predicted_landmarks(outputs: AnchorOutputs, image: int, anchors: Tensor, match: Matches, labeled: Tensor) -> Tensor:
+def predicted_landmarks(outputs: AnchorOutputs, anchors: Tensor, matches: Matches, labeled: Tensor) -> Tensor:
     """Decode the landmarks of each face from its best-scored anchor, as inference does.
 
     Args:
         outputs: of the heads.
-        image: index of the image in the batch.
-        anchors: (n, 4) center and size, of that image.
-        match: of that image.
-        labeled: (m, 5, 2), the result for faces without a matched anchor.
+        anchors: (B, n, 4) center and size.
+        matches: of the anchors.
+        labeled: (B, M, 5, 2), the result for faces without a matched anchor.
 
     Returns:
-        (m, 5, 2) in pixels.
+        (B, M, 5, 2) in pixels.
     """
-    points = labeled.clone()
-    scores = outputs.logits[image].softmax(-1)[:, 1]
-    for face in match.faces[match.positive].unique().tolist():
-        candidates = (match.faces == face).nonzero()[:, 0]
-        best = candidates[scores[candidates].argmax()]
-        points[face] = decode_landmarks(outputs.landmarks[image, best][None], anchors[best][None])[0]
-    return points
+    positive, faces = matches.positive, matches.faces.clip(min=0)
+    scores = outputs.logits.softmax(-1)[..., 1].where(positive, -1)  # (B, n)
+    best = scores.new_full(labeled.shape[:2], -1).scatter_reduce(1, faces, scores, "amax")
+    # The first of equal scores counts.
+    no_anchor = scores.shape[1]
+    numbers = torch.arange(no_anchor, device=faces.device)
+    numbers = torch.where(positive & (scores == best.gather(1, faces)), numbers, no_anchor)
+    rows = torch.full_like(best, no_anchor, dtype=torch.int64).scatter_reduce(1, faces, numbers, "amin")
+    found, rows = rows < no_anchor, rows.clip(max=no_anchor - 1)[..., None]
+    offsets = outputs.landmarks.gather(1, rows.expand(-1, -1, outputs.landmarks.shape[2]))
+    points = decode_landmarks(offsets, anchors.gather(1, rows.expand(-1, -1, 4)))
+    return torch.where(found[..., None, None], points, labeled)

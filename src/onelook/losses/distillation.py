@@ -25,9 +25,8 @@ def distillation_loss(embeddings: Tensor, teacher_embeddings: Tensor) -> Tensor:
         A scalar; 0 where every row of the teacher is NaN.
     """
     labeled = teacher_embeddings.isfinite().all(-1)
-    if not labeled.any():
-        return embeddings.sum() * 0
-    return 1 - (embeddings[labeled].float() * teacher_embeddings[labeled]).sum(-1).mean()
+    cosines = (embeddings.float() * teacher_embeddings.nan_to_num()).sum(-1)
+    return (1 - cosines).where(labeled, 0).sum() / labeled.sum().clip(min=1)
 
 
 def lwf_loss(outputs: AnchorOutputs, teacher: AnchorOutputs) -> Tensor:
@@ -46,17 +45,13 @@ def lwf_loss(outputs: AnchorOutputs, teacher: AnchorOutputs) -> Tensor:
     """
     with torch.no_grad():
         face_probability = teacher.logits.softmax(-1)[..., 1]
-        divisor = loss_divisor(float(face_probability.sum()))
+        divisor = loss_divisor(face_probability.sum())
         student_probability = outputs.logits.softmax(-1)[..., 1]
         candidates = (face_probability > _MIN_FACE_PROBABILITY) | (student_probability > _MIN_FACE_PROBABILITY)
-    divergence = functional.kl_div(
-        outputs.logits[candidates].log_softmax(-1),
-        teacher.logits[candidates].log_softmax(-1),
-        reduction="sum",
-        log_target=True,
-    )
+    student, target = (each.logits.log_softmax(-1) for each in (outputs, teacher))
+    divergences = functional.kl_div(student, target, reduction="none", log_target=True).sum(-1)
     return (
-        divergence
+        divergences.where(candidates, 0).sum()
         + _weighted_smooth_l1(outputs.boxes, teacher.boxes, face_probability)
         + _weighted_smooth_l1(outputs.landmarks, teacher.landmarks, face_probability)
     ) / divisor

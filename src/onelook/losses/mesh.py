@@ -1,7 +1,5 @@
 """RetinaFace's mesh regression loss (Deng et al., CVPR 2020, equations 1 and 2)."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -13,24 +11,20 @@ EDGE_WEIGHT = 1.0
 """Weight of the edge loss, lambda_0 of the paper."""
 
 
-def select_mesh_targets(
-    matches: Sequence[Matches], meshes: Sequence[Tensor], anchors: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def select_mesh_targets(matches: Matches, meshes: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Select the positive anchors whose face has a mesh, and encode the mesh.
 
     Args:
-        matches: per image.
-        meshes: per image (m, 468, 3) in pixels, NaN where absent.
+        matches: of the batch.
+        meshes: (B, M, 468, 3) in pixels, NaN where absent.
         anchors: (B, n, 4) center and size, the anchors that the offsets refer to.
 
     Returns:
         Image index (k,) int64, anchor index (k,) int64, and target offsets (k, 468, 3) from the anchor to the mesh.
     """
-    images, rows = torch.stack([match.positive for match in matches]).nonzero(as_tuple=True)
-    targets = torch.cat([mesh[match.faces[match.positive]] for match, mesh in zip(matches, meshes, strict=True)])
-    labeled = targets.isfinite().flatten(1).all(1)
-    images, rows = images[labeled], rows[labeled]
-    return images, rows, encode_mesh(targets[labeled], anchors[images, rows])
+    labeled = meshes.isfinite().flatten(2).all(2)  # (B, M)
+    images, rows = (matches.positive & matches.gather(labeled)).nonzero(as_tuple=True)
+    return images, rows, encode_mesh(meshes[images, matches.faces[images, rows]], anchors[images, rows])
 
 
 def mesh_and_landmarks_loss(predicted: Tensor, target: Tensor) -> Tensor:
@@ -64,7 +58,7 @@ def mesh_loss(predicted: Tensor, target: Tensor, edges: Tensor, edge_weight: flo
     Returns:
         A scalar; 0 without a face.
     """
-    faces = loss_divisor(len(predicted))
+    faces = loss_divisor(torch.tensor(len(predicted))).to(predicted.device, non_blocking=True)
     vertex_loss = (predicted - target).abs().sum(-1).sum() / (faces * predicted.shape[1])
     edge_differences = (_edge_lengths(predicted, edges) - _edge_lengths(target, edges)).abs()
     return vertex_loss + edge_weight * edge_differences.sum() / (faces * len(edges))

@@ -22,9 +22,9 @@ def fit_anchor_sizes(detector: GridDetector, scenes: SceneDataset, seed: int) ->
         DataError: the scenes have too few distinct face sizes.
     """
     sizes = [
-        (boxes[:, 2:] - boxes[:, :2]) / torch.tensor(batch.images.shape[:1:-1])
+        (batch.boxes[0, :count, 2:] - batch.boxes[0, :count, :2]) / torch.tensor(batch.images.shape[:1:-1])
         for batch in islice(scenes.batches(0, 1), _MAX_SCENES)
-        for boxes in batch.boxes
+        for count in batch.face_counts
     ]
     face_sizes = torch.cat(sizes).numpy().astype(np.float64)
     detector.anchor_sizes.copy_(kmeans_anchor_sizes(face_sizes, len(detector.scales), seed))

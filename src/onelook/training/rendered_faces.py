@@ -30,7 +30,7 @@ def rendering_loss(
     features: Sequence[Tensor],
     outputs: AnchorOutputs,
     anchors: Tensor,
-    matches: Sequence[Matches],
+    matches: Matches,
     batch: SceneBatch,
     rng: np.random.Generator,
 ) -> Tensor:
@@ -44,16 +44,15 @@ def rendering_loss(
         features: its input maps, per level.
         outputs: of the detection heads.
         anchors: (B, n, 4) center and size, the anchors that the offsets refer to.
-        matches: per image.
+        matches: of the batch.
         batch: the images and the labeled boxes.
         rng: samples the anchors, in the same state in every process.
 
     Returns:
         A scalar; 0 where no face is rendered.
     """
-    images, rows = torch.stack([match.positive for match in matches]).nonzero(as_tuple=True)
-    boxes = torch.cat([own[match.faces[match.positive]] for own, match in zip(batch.boxes, matches, strict=True)])
-    boxes = round_boxes(boxes, *batch.images.shape[2:])
+    images, rows = matches.positive.nonzero(as_tuple=True)
+    boxes = round_boxes(batch.boxes[images, matches.faces[images, rows]], *batch.images.shape[2:])
     large = ((boxes[:, 2:] - boxes[:, :2]).amin(1) >= MIN_RENDERED_SIZE).nonzero()[:, 0]
     sampled = large[_sample_faces(len(large), rng)]
     images, rows, boxes = images[sampled], rows[sampled], boxes[sampled]

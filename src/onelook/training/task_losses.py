@@ -11,7 +11,7 @@ from onelook.data.face_dataset import FaceBatch
 from onelook.data.scene_dataset import SceneBatch
 from onelook.distributed import all_gather
 from onelook.geometry.anchors import AnchorOutputs
-from onelook.losses.detection import CascadeStage, cascade_losses, predicted_landmarks
+from onelook.losses.detection import CascadeStage, cascade_losses
 from onelook.losses.distillation import distillation_loss
 from onelook.losses.margin import CombinedMarginLoss, sample_classes
 from onelook.losses.mesh import mesh_and_landmarks_loss, select_mesh_targets
@@ -127,11 +127,8 @@ class TaskLosses:
             )
         if not self.embed_scenes:
             return losses
-
-        def predict(image: int, labeled: Tensor) -> Tensor:
-            return predicted_landmarks(outputs.anchor_outputs, image, last_anchors[image], matches[image], labeled)
-
-        landmarks = sample_landmarks(batch, self.settings, epoch, landmarks_rng, predict)
+        matched = outputs.anchor_outputs, last_anchors, matches
+        landmarks = sample_landmarks(batch, self.settings, epoch, landmarks_rng, matched)
         initial_maps = None if initial_outputs is None else initial_outputs.feature_maps
         return losses | self._recognition_losses(outputs.feature_maps, initial_maps, batch, landmarks, epoch, number)
 
@@ -181,24 +178,25 @@ class TaskLosses:
         maps: list[Tensor],
         initial_maps: list[Tensor] | None,
         batch: SceneBatch,
-        landmarks: list[Tensor],
+        landmarks: Tensor,
         epoch: int,
         number: int,
     ) -> dict[str, Tensor]:
         """Compute the identity loss, and the distillation from the teacher or else from the released weights."""
-        masks = select_faces(batch, self.settings)
-        landmarks = [points[mask] for points, mask in zip(landmarks, masks, strict=True)]
-        identities = all_gather(_select_rows(batch.identities, masks))
+        faces = select_faces(batch, self.settings)
+        counts = torch.bincount(faces[0], minlength=len(batch.images)).tolist()
+        points = landmarks[faces].split(counts)  # (n_i, 5, 2) per image
+        identities = all_gather(batch.identities[faces])
         if len(identities) < 2:  # batch norm needs two faces
             return {"identity": maps[0].sum() * 0}
-        embeddings = all_gather(self.network.embed(maps, landmarks))
+        embeddings = all_gather(self.network.embed(maps, points))
         losses = {"identity": self._identity_loss(embeddings, identities, epoch, number)}
         if batch.teacher_embeddings is not None:
-            target = _select_rows(batch.teacher_embeddings, masks)
+            target = batch.teacher_embeddings[faces]
             losses["distillation"] = distillation_loss(embeddings, all_gather(target))
         elif self.initial_network is not None and self.initial_network_embeds and initial_maps is not None:
             with torch.no_grad():
-                target = self.initial_network.embed(initial_maps, landmarks)
+                target = self.initial_network.embed(initial_maps, points)
             losses["distillation"] = distillation_loss(embeddings, all_gather(target))
         return losses
 
@@ -215,7 +213,3 @@ class TaskLosses:
 
 def _to_float32(tensors: Iterable[Tensor]) -> list[Tensor]:
     return [tensor.float() for tensor in tensors]
-
-
-def _select_rows(tensors: Iterable[Tensor], masks: Iterable[Tensor]) -> Tensor:
-    return torch.cat([rows[mask] for rows, mask in zip(tensors, masks, strict=True)])
