@@ -19,9 +19,9 @@ import onnxruntime
 import torch
 
 from onelook.geometry.alignment import REFERENCE_LANDMARKS, align_crop
+from onelook.inference.fast.sampling import FastSampler
 from onelook.inference.loading import load_torch_predictor
 from onelook.model.embedding_head import FeatureSampler
-from onelook.model.fast_sampling import FastSampler
 from onelook.model.model_folder import RELEASED
 from onelook.process import retain_freed_memory
 from onelook.settings import EmbeddingSettings

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from onelook.geometry.alignment import REFERENCE_LANDMARKS
 from onelook.geometry.sampling_grid import roi_grid
-from onelook.model.embedding_head import FINEST_DENSITY, MAX_POOLINGS, EmbeddingHead, FeatureSampler
+from onelook.model.embedding_head import EmbeddingHead
+from onelook.model.feature_sampler import FINEST_DENSITY, MAX_POOLINGS, FeatureSampler
 
 
 class OnnxEmbeddingHead(nn.Module):

@@ -8,12 +8,18 @@ Points are continuous coordinates: pixel k covers [k, k + 1), its center is k + 
 network trains through them) and NumPy arrays.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onelook.device import to_device
 from onelook.geometry.alignment import CROP_SIZE, REFERENCE_LANDMARKS, apply_transform, similarity_transform
 from onelook.geometry.array_namespace import Array, array_namespace
+
+if TYPE_CHECKING:
+    import torch
 
 
 def warp_grid(landmarks: Array, samples: int, extent: float = 1.0, tile_size: int = 1) -> Array:
@@ -30,7 +36,7 @@ def warp_grid(landmarks: Array, samples: int, extent: float = 1.0, tile_size: in
         row of the aligned square, and each tile's samples row by row.
     """
     exact = "float64" if "64" in str(landmarks.dtype) else "float32"
-    matrix = _constant_like(landmarks, _grid_matrix(samples, extent, tile_size, exact))
+    matrix = _constant_like(landmarks, _grid_matrix, samples, extent, tile_size, exact)
     points = (landmarks.reshape(-1, 10) @ matrix).reshape(-1, 2, samples // tile_size, samples * tile_size)
     return points.swapaxes(1, 2).swapaxes(2, 3)
 
@@ -45,7 +51,7 @@ def roi_grid(landmarks: Array, samples: int, extent: float = 1.0, tile_size: int
     Args and the shape of the result are those of `warp_grid`.
     """
     scale = _longer_side(landmarks) / float(_longer_side(REFERENCE_LANDMARKS))
-    square = _constant_like(landmarks, _crop_samples(samples, extent, tile_size) - REFERENCE_LANDMARKS.mean(0))
+    square = _constant_like(landmarks, _centered_crop_samples, samples, extent, tile_size)
     points = square[None] * scale[:, None, None] + landmarks.mean(1)[:, None]
     return points.reshape(-1, samples // tile_size, samples * tile_size, 2)
 
@@ -90,8 +96,25 @@ def _longer_side(points: Array) -> Array:
     return xp.amax(xp.amax(points, -2) - xp.amin(points, -2), -1)
 
 
-def _constant_like(values: Array, constants: np.ndarray) -> Array:
-    """Convert constants to the library, dtype and device of `values`."""
+def _centered_crop_samples(samples: int, extent: float, tile_size: int) -> np.ndarray:
+    """Compute `_crop_samples` relative to the mean of the template's landmarks."""
+    centered: np.ndarray = _crop_samples(samples, extent, tile_size) - REFERENCE_LANDMARKS.mean(0)
+    return centered
+
+
+def _constant_like(values: Array, compute: Callable[..., np.ndarray], *arguments: Any) -> Array:
+    """Compute constants in the library, dtype and device of `values`."""
     if isinstance(values, np.ndarray):
-        return constants.astype(values.dtype, copy=False)
-    return array_namespace(values).from_numpy(constants).to(values)
+        return compute(*arguments).astype(values.dtype, copy=False)
+    return _cached_tensor(compute, arguments, values.dtype, values.device)
+
+
+@lru_cache(maxsize=32)
+def _cached_tensor(
+    compute: Callable[..., np.ndarray], arguments: tuple[Any, ...], dtype: "torch.dtype", device: "torch.device"
+) -> "torch.Tensor":
+    """Compute constants on a device once, since their copy would make the host wait."""
+    import torch
+
+    with torch.inference_mode(False):  # else autograd refuses a tensor that inference has cached
+        return to_device(torch.from_numpy(compute(*arguments)).to(dtype), device)

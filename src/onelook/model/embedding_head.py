@@ -23,20 +23,12 @@ Examples:
 from collections.abc import Mapping, Sequence
 from math import ceil
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.geometry.sampling_grid import center_grid, roi_grid, warp_grid
+from onelook.model.feature_sampler import FINEST_DENSITY, FeatureSampler
 from onelook.model.retinaface import ConvNorm
 from onelook.settings import EmbeddingSettings
-
-MAX_POOLINGS = 5
-"""Largest number of 2x2 poolings of the finest map; a face that needs more fills any image."""
-FINEST_DENSITY = 2
-"""Samples of the finest map along each side of a grid cell."""
-
-_GRIDS = {"warp": warp_grid, "roi": roi_grid, "center": center_grid}
 
 
 class EmbeddingHead(nn.Module):
@@ -47,7 +39,7 @@ class EmbeddingHead(nn.Module):
         settings: the maps that are sampled, the sampling, and widths and depths of the tail.
 
     Attributes:
-        sampler: a `FeatureSampler`, or a subclass that computes the same faster (`onelook.model.fast_sampling`).
+        sampler: a `FeatureSampler`, or a subclass that computes the same faster at inference on a CPU.
     """
 
     def __init__(self, channels: Mapping[int, int], settings: EmbeddingSettings) -> None:
@@ -86,92 +78,15 @@ class EmbeddingHead(nn.Module):
         x = x.expand(-1, -1, self.grid_size, self.grid_size)  # a single point is repeated over the grid
         x = self.expand(self.tail(x))  # (n, gdc_channels, s / 4, s / 4)
         x = self.projection(self.gdc(x)).flatten(1)  # (n, dim)
-        return functional.normalize(x).index_select(0, order.argsort())
+        embeddings = functional.normalize(x)
+        return embeddings if order is None else embeddings.index_select(0, order.argsort())
 
-    def sample(self, feature_maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def sample(self, feature_maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
         """Sample the maps named in the settings; arguments as in `forward`, result as in `FeatureSampler`."""
-        samples: tuple[list[Tensor], Tensor] = self.sampler([feature_maps[i] for i in self.map_indices], landmarks)
+        samples: tuple[list[Tensor], Tensor | None] = self.sampler(
+            [feature_maps[i] for i in self.map_indices], landmarks
+        )
         return samples
-
-
-class FeatureSampler(nn.Module):
-    """Bilinear sampling of feature maps at a grid per face: the reference implementation, on any device.
-
-    A face whose grid is coarser than a map would alias. Its samples are therefore read from the map after as many
-    2x2 average poolings as bring cells and grid to the same spacing. It copies a map for every face; `FastSampler`
-    (`onelook.model.fast_sampling`) does not.
-
-    Attributes:
-        strides: of the maps, in pixels, ascending.
-        grid: function that computes the sampling grid from landmarks.
-        samples: along each side of the grid; 1 where a single point is sampled.
-        extent: side of the grid, as a multiple of ArcFace's aligned crop.
-    """
-
-    def __init__(self, settings: EmbeddingSettings) -> None:
-        super().__init__()
-        self.strides = settings.strides
-        self.grid = _GRIDS[settings.sampling]
-        self.samples = 1 if settings.sampling == "center" else settings.grid_size
-        self.extent = settings.extent
-
-    def forward(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Sample maps.
-
-        Args:
-            maps: (B, c, H / stride, W / stride) each, of `strides`.
-            landmarks: (n_i, 5, 2) in pixels, for each of the B images.
-
-        Returns:
-            For each map (n, c, samples, samples); for the first (n, 4 c, samples, samples), the channels of the 2x2
-            points of a cell one after another. Zeros outside a map. And `order`, (n,) int64: the face of each row.
-        """
-        points = torch.cat(list(landmarks))  # (n, 5, 2)
-        counts = torch.tensor([len(each) for each in landmarks], device=points.device)
-        images = torch.arange(len(landmarks), device=points.device).repeat_interleave(counts)
-        poolings = self._count_poolings(points)
-        samples = []
-        for index, (x, stride) in enumerate(zip(maps, self.strides, strict=True)):
-            density = FINEST_DENSITY if index == 0 else 1
-            grid = self.grid(points, density * self.samples, self.extent, density)  # (n, s, density² s, 2)
-            limits = self.strides[0] * 2**poolings * FINEST_DENSITY // density  # coarsest stride of each face
-            sampled = _sample_pooled(x, stride, limits, grid, images)  # (n, c, s, density² s)
-            # -> (n, c, s, s, density²) -> (n, density², c, s, s) -> (n, density² c, s, s)
-            samples.append(sampled.unflatten(3, (-1, density**2)).permute(0, 4, 1, 2, 3).flatten(1, 2))
-        return samples, torch.arange(len(points), device=points.device)
-
-    def _count_poolings(self, points: Tensor) -> Tensor:
-        """Compute how often the finest map is pooled for each face, (n,) int64, from landmarks (n, 5, 2)."""
-        corners = self.grid(points.detach(), 2, self.extent)[:, 0]  # (n, 2, 2), half a side of the grid apart
-        side = 2 * torch.linalg.vector_norm(corners[:, 1] - corners[:, 0], dim=-1)
-        spacing = side / (FINEST_DENSITY * self.samples)
-        return (spacing / self.strides[0]).clamp(min=1).log2().round().clamp(max=MAX_POOLINGS).long()
-
-
-def _sample_pooled(x: Tensor, stride: int, limits: Tensor, grid: Tensor, images: Tensor) -> Tensor:
-    """Sample a map, pooled 2x2 for each face as long as its stride is below the face's limit.
-
-    Args:
-        x: (B, c, H, W).
-        stride: of the map, in pixels.
-        limits: (n,) strides in pixels.
-        grid: (n, h, w, 2) x and y in pixels.
-        images: (n,) int64, the index of each face's image.
-
-    Returns:
-        (n, c, h, w).
-    """
-    samples = x.new_zeros(len(grid), x.shape[1], *grid.shape[1:3])
-    remaining = torch.arange(len(grid), device=grid.device)
-    while len(remaining):
-        more = (limits[remaining] > stride) & (min(x.shape[-2:]) > 1)
-        rows, remaining = remaining[~more], remaining[more]
-        size = grid.new_tensor([x.shape[3] * stride, x.shape[2] * stride])
-        # Pixels 0..size are -1..1 of grid_sample.
-        sampled = functional.grid_sample(x[images[rows]], 2 * grid[rows] / size - 1, align_corners=False)
-        samples = samples.index_copy(0, rows, sampled)
-        x, stride = functional.avg_pool2d(x, 2, ceil_mode=True), stride * 2
-    return samples
 
 
 class FactoredConv1x1(nn.Conv2d):

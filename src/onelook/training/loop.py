@@ -22,7 +22,6 @@ from onelook.errors import ModelError, OnelookError
 from onelook.losses.identity import build_identity_loss
 from onelook.losses.task_weights import TaskWeights
 from onelook.model.deformable import OFFSET_LR_MULT
-from onelook.model.fast_sampling import use_fast_sampler
 from onelook.model.joint_network import JointNetwork
 from onelook.settings import Settings, StepSchedule, TrainSettings
 from onelook.training.callbacks import Callbacks, Metrics
@@ -84,7 +83,6 @@ class Trainer:
         if network.dense is not None:
             arrays = require_morphable_model(scenes, settings.train)
             network.dense.decoder.set_morphable_model(*map(torch.from_numpy, arrays))
-        use_fast_sampler(network)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scenes = scenes
         self.faces = faces

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from onelook.geometry.anchors import AnchorLevel
 from onelook.inference.fast.layers import FusedAvgPool, FusedDetectionHeads, FusedUpsampleAdd
-from onelook.model.fast_sampling import AvgPool
+from onelook.model.feature_sampler import AvgPool
 from onelook.model.retinaface import DetectionHeads, UpsampleAdd
 
 

@@ -17,7 +17,7 @@ from onelook.inference.fast.onednn import (
     prepare_upsample_add,
 )
 from onelook.model.embedding_head import FactoredConv1x1
-from onelook.model.fast_sampling import AvgPool
+from onelook.model.feature_sampler import AvgPool
 from onelook.model.retinaface import HEAD_CHANNELS, DetectionHeads, PixelNormalization, UpsampleAdd
 
 

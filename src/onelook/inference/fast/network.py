@@ -20,9 +20,9 @@ from onelook.inference.fast.layers import (
     StagedBackbone,
 )
 from onelook.inference.fast.onednn import NO_ACTIVATION, Activation, is_available
+from onelook.inference.fast.sampling import FastSampler, use_fast_sampler
 from onelook.model.deformable import DeformableConv
 from onelook.model.embedding_head import EmbeddingHead, FactoredConv1x1, InvertedResidual
-from onelook.model.fast_sampling import FastSampler, use_fast_sampler
 from onelook.model.joint_network import JointNetwork
 from onelook.model.retinaface import ContextModule, ConvNorm, DetectionHeads, MobileNetV1, RetinaFace, UpsampleAdd
 from onelook.settings import Precision

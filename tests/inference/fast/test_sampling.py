@@ -1,4 +1,4 @@
-"""The fast sampler against the reference (`FeatureSampler`), and its parts against torch."""
+"""The fast sampler against the plain one (`FeatureSampler`), and its parts against torch."""
 
 import numpy as np
 import pytest
@@ -8,64 +8,21 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from helpers.networks import light_model, tiny_embedding, upright_faces
-from onelook.geometry.alignment import REFERENCE_LANDMARKS
-from onelook.model.embedding_head import FeatureSampler
-from onelook.model.fast_sampling import AvgPool, FastSampler, PooledMap, sample_bilinear, use_fast_sampler
+from helpers.sampling import random_sampling_case
+from onelook.inference.fast.sampling import FastSampler, PooledMap, sample_bilinear, use_fast_sampler
+from onelook.model.feature_sampler import FeatureSampler
 from onelook.model.joint_network import JointNetwork
-from onelook.settings import EmbeddingSettings
-
-
-def random_case(seed: int, sampling: str) -> tuple[EmbeddingSettings, list[torch.Tensor], list[torch.Tensor]]:
-    """Return settings, maps and landmarks in float64; faces are of any size and lie partly or wholly outside."""
-    generator = torch.Generator().manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    settings = tiny_embedding(8, sampling=sampling, strides=[(2, 4, 8, 16), (4, 16), (8,)][seed % 3])
-    height, width, count = (int(x) for x in torch.randint(16, 200, (3,), generator=generator))
-    images = 1 + count % 3
-    maps = [
-        torch.randn(images, 3, -(-height // s), -(-width // s), generator=generator, dtype=torch.float64)
-        for s in settings.strides
-    ]
-    template = torch.from_numpy(REFERENCE_LANDMARKS).double() / 112
-    landmarks = []
-    for _ in range(images):
-        faces = int(rng.integers(0, 6))
-        sides = torch.from_numpy(rng.uniform(1, 6, (faces, 1, 1))).exp()
-        corners = torch.from_numpy(rng.uniform(-50, 200, (faces, 1, 2)))
-        noise = torch.from_numpy(rng.normal(0, 0.03, (faces, 5, 2)))
-        landmarks.append((template + noise) * sides + corners)
-    return settings, maps, landmarks
 
 
 @given(st.integers(0, 2**31), st.sampled_from(["warp", "roi", "center"]))
-def test_fast_sampler_equals_the_reference_in_float64(seed: int, sampling: str) -> None:
-    settings, maps, landmarks = random_case(seed, sampling)
+def test_samples_equal_the_plain_sampler_in_float64(seed: int, sampling: str) -> None:
+    settings, maps, landmarks = random_sampling_case(seed, sampling)
     expected, _ = FeatureSampler(settings)(maps, landmarks)
     channels_last = [x.to(memory_format=torch.channels_last) for x in maps]
     samples, order = FastSampler(settings)(channels_last, landmarks)
     for ours, reference in zip(samples, expected, strict=True):
         # Cell coordinates and weights are rounded to the float64 of the landmarks, so nothing is lost.
         torch.testing.assert_close(ours, reference[order], rtol=1e-9, atol=1e-9)
-
-
-@given(st.integers(0, 2**31))
-def test_gradients_of_the_fast_sampler_equal_those_of_the_reference_in_float64(seed: int) -> None:
-    settings, maps, landmarks = random_case(seed, "warp")
-    points = torch.cat(landmarks)
-    if len(points) == 0:
-        return
-    gradients = []
-    for sampler in (FeatureSampler(settings), FastSampler(settings)):
-        leaves = [each.clone().requires_grad_() for each in (*maps, *landmarks)]
-        samples, order = sampler(leaves[: len(maps)], leaves[len(maps) :])
-        generator = torch.Generator().manual_seed(seed)
-        total = torch.zeros((), dtype=torch.float64)
-        for each in samples:
-            direction = torch.randn(each.shape, generator=generator, dtype=torch.float64)
-            total = total + (each * direction[order]).sum()
-        gradients.append(torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True))
-    for reference, fast in zip(*gradients, strict=True):
-        torch.testing.assert_close(fast, reference, rtol=1e-7, atol=1e-7)
 
 
 def test_use_fast_sampler_leaves_weights_and_embeddings_as_they_are() -> None:
@@ -83,18 +40,6 @@ def test_use_fast_sampler_ignores_a_grid_detector() -> None:
     network = JointNetwork(light_model(tiny_embedding(8), architecture="grid"))
     use_fast_sampler(network)
     assert not any(isinstance(module, FeatureSampler) for module in network.modules())
-
-
-@pytest.mark.parametrize("factor", [2, 4])
-@pytest.mark.parametrize(("height", "width"), [(8, 12), (9, 12), (5, 3)])
-def test_avg_pool_averages_what_is_inside_the_map(factor: int, height: int, width: int) -> None:
-    x = torch.randn(2, 3, height, width)
-    pooled = AvgPool()(x, factor)
-    assert pooled.shape == (2, 3, -(-height // factor), -(-width // factor))
-    for row in range(pooled.shape[2]):
-        for column in range(pooled.shape[3]):
-            square = x[:, :, factor * row : factor * (row + 1), factor * column : factor * (column + 1)]
-            torch.testing.assert_close(pooled[:, :, row, column], square.mean((2, 3)), rtol=1e-4, atol=1e-5)
 
 
 def random_grids(seed: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:

@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from onelook.geometry.array_namespace import Array, array_namespace
-from onelook.model.embedding_head import FINEST_DENSITY, MAX_POOLINGS, EmbeddingHead, FeatureSampler
+from onelook.model.embedding_head import EmbeddingHead
+from onelook.model.feature_sampler import FINEST_DENSITY, MAX_POOLINGS, FeatureSampler, pad_to_two_by_two
 from onelook.model.joint_network import JointNetwork
-from onelook.settings import EmbeddingSettings
 
 # Most faces whose points are computed in NumPy.
 _MAX_NUMPY_FACES = 8
@@ -47,10 +47,6 @@ class FastSampler(FeatureSampler):
     Rows are in the order of the faces' number of poolings; `order` maps them back. Samples are channels-last, too.
     """
 
-    def __init__(self, settings: EmbeddingSettings) -> None:
-        super().__init__(settings)
-        self.avg_pool = AvgPool()
-
     def forward(self, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Sample maps; arguments and result as in `FeatureSampler`."""
         points: Any = torch.cat(list(landmarks))
@@ -63,7 +59,7 @@ class FastSampler(FeatureSampler):
         counts = np.bincount(poolings)
         present = np.flatnonzero(counts)
         finest, *others = (
-            self._pool(
+            self._pool_to_limits(
                 x,
                 stride,
                 # The other maps are sampled half as densely as the finest, so they may stay twice as fine.
@@ -89,7 +85,7 @@ class FastSampler(FeatureSampler):
         spacing = np.linalg.norm(corners[:, 1] - corners[:, 0], axis=-1) * 2 / (FINEST_DENSITY * self.samples)
         return np.log2(np.maximum(spacing / self.strides[0], 1)).round().clip(0, MAX_POOLINGS).astype(np.int64)
 
-    def _pool(self, x: Tensor, stride: int, limits: Sequence[int], counts: Sequence[int]) -> "PooledMap":
+    def _pool_to_limits(self, x: Tensor, stride: int, limits: Sequence[int], counts: Sequence[int]) -> "PooledMap":
         """Pool a map down to each of the strides in `limits`, as far as its size allows.
 
         Args:
@@ -111,22 +107,6 @@ class FastSampler(FeatureSampler):
             faces[-1] += count
         first = int(len(levels) > 1 and not faces[0])  # drop the unpooled map if no face reads it
         return PooledMap(levels[first:], strides[first:], faces[first:])
-
-
-class AvgPool(nn.Module):
-    """Average pooling of squares of cells; a square cut off at the border is the average of what is inside."""
-
-    def forward(self, x: Tensor, factor: int) -> Tensor:
-        """Pool (B, c, H, W) to (B, c, ceil(H / factor), ceil(W / factor))."""
-        if any(side % factor for side in x.shape[-2:]):
-            return functional.avg_pool2d(x, factor, ceil_mode=True)
-        return self.pool_divisible(x, factor)
-
-    def pool_divisible(self, x: Tensor, factor: int) -> Tensor:
-        """Pool a map whose sides are divisible by `factor`, as a depthwise convolution."""
-        channels = x.shape[1]
-        kernel = x.new_full((channels, 1, factor, factor), 1 / factor**2)
-        return functional.conv2d(x, kernel, stride=factor, groups=channels)
 
 
 class PooledMap(NamedTuple):
@@ -152,7 +132,7 @@ def sample_bilinear(maps: Sequence[PooledMap], grids: Array, images: np.ndarray)
     Returns:
         For each map (n, c, h, w), channels-last, zeros outside the map.
     """
-    padded = [each._replace(levels=[_pad_to_two_by_two(level) for level in each.levels]) for each in maps]
+    padded = [each._replace(levels=[pad_to_two_by_two(level) for level in each.levels]) for each in maps]
     cells, weights = _cells_and_weights(_map_sizes(padded), grids, images)
     sampled = map(_sample_levels, padded, cells, weights.to(maps[0].levels[0].dtype))
     return [rows.view(*grids.shape[:3], rows.shape[-1]).permute(0, 3, 1, 2) for rows in sampled]
@@ -231,9 +211,3 @@ def _map_sizes(maps: Sequence[PooledMap]) -> np.ndarray:
 def _level_sizes(pooled: PooledMap) -> list[tuple[int, int, int]]:
     rows = zip(pooled.levels, pooled.strides, strict=True)
     return [(level.shape[3], level.shape[2], stride) for level, stride in rows]
-
-
-def _pad_to_two_by_two(level: Tensor) -> Tensor:
-    """Pad a map with zeros to at least two rows and columns, so that every cell has a neighbor."""
-    rows, columns = (max(0, 2 - side) for side in level.shape[2:])
-    return functional.pad(level, (0, columns, 0, rows)) if rows or columns else level
