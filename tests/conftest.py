@@ -15,12 +15,22 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if SHARED_DATA.is_dir():
-        return
-    absent = pytest.mark.skip(reason="needs ../shared/data, which is absent")
+    if not SHARED_DATA.is_dir():
+        _skip_marked(items, "shared_data", "needs ../shared/data, which is absent")
+    if any("gpu" in item.keywords for item in items) and not _has_cuda():
+        _skip_marked(items, "gpu", "needs a CUDA card")
+
+
+def _skip_marked(items: list[pytest.Item], marker: str, reason: str) -> None:
     for item in items:
-        if "shared_data" in item.keywords:
-            item.add_marker(absent)
+        if marker in item.keywords:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,18 @@
 
 import faiss
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelook.gallery.faiss_index import MAX_FLAT_SIZE, TemplateIndex, add_reranking, build_ivf_index
+from onelook.gallery.faiss_index import (
+    MAX_FLAT_SIZE,
+    MIN_GPU_SIZE,
+    TemplateIndex,
+    add_reranking,
+    build_ivf_index,
+    select_index,
+)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -57,6 +65,22 @@ def crowd(count: int, seed: int) -> np.ndarray:
 def photographed(rows: np.ndarray, seed: int) -> np.ndarray:
     """Another photo of each."""
     return unit(rows + 0.06 * np.random.default_rng(seed).normal(size=rows.shape))
+
+
+@pytest.mark.parametrize(
+    ("num_people", "num_gpus", "expected"),
+    [
+        (1, 0, "flat"),
+        (MAX_FLAT_SIZE - 1, 0, "flat"),
+        (MAX_FLAT_SIZE, 0, "ivf"),
+        (1, 1, "flat"),
+        (MIN_GPU_SIZE - 1, 1, "flat"),
+        (MIN_GPU_SIZE, 1, "gpu"),
+        (10**6, 8, "gpu"),
+    ],
+)
+def test_index_by_people_and_cards(num_people: int, num_gpus: int, expected: str) -> None:
+    assert select_index(num_people, num_gpus) == expected
 
 
 @settings(max_examples=15, deadline=None)

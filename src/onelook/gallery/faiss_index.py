@@ -4,7 +4,7 @@
 |---|---|---|
 | under 20,000 | flat inner product | exact, no training, 0.2 ms per face among 10,000 people |
 | more | IVF with 4-bit PQ, re-ranked at full precision | one million people: 97 times as fast, recall@1 0.999 |
-| any, with FAISS on a GPU | flat | not yet run on a GPU |
+| more, and FAISS can use a card | flat inner product on the card | exact, no training; not yet measured on a card |
 
 HNSW reaches the same recall but takes seven times as long to build, and a gallery is re-indexed after every change.
 
@@ -13,16 +13,27 @@ References: Sivic and Zisserman, "Video Google", ICCV 2003 (inverted file, IVF).
 2024, section 5.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-import faiss
 import numpy as np
 
 from onelook.face_templates import make_person_templates
+from onelook.gallery.faiss_library import count_gpus, faiss
+from onelook.gallery.gpu_index import GpuIndex
+
+logger = logging.getLogger(__name__)
 
 MAX_FLAT_SIZE = 20_000
-"""Number of people from which an IVF index replaces the flat one."""
+"""Number of people from which an IVF index replaces the flat one on the CPU."""
+MIN_GPU_SIZE = MAX_FLAT_SIZE
+"""Number of people from which a card searches, where FAISS can use one.
+
+Below it, the search on the CPU is exact, and its 0.2 ms per face leave a card little to gain. From there on, the CPU's
+index is approximate and has to be trained. The number is not measured on a card yet; `benchmarks/gpu.py` measures it.
+"""
 # The lists searched per query: nprobe = nlist / NPROBE_DIVISOR.
 NPROBE_DIVISOR = 8
 # Candidates re-ranked at full precision, per neighbor asked for (`k_factor` of FAISS).
@@ -48,7 +59,7 @@ class Ranking:
 
 
 class TemplateIndex:
-    """A FAISS index over one template per person: flat, or IVF with re-ranking from MAX_FLAT_SIZE people on.
+    """A FAISS index over one template per person; `select_index` returns its kind.
 
     Attributes:
         names: the people, sorted.
@@ -63,15 +74,35 @@ class TemplateIndex:
             weights: (n,) template weight of each row; equal by default.
         """
         self.names, rows = make_person_templates(embeddings, identities, weights)
-        has_gpu = faiss.get_num_gpus() > 0
-        exact = has_gpu or len(rows) < MAX_FLAT_SIZE
-        index = build_flat_index(rows) if exact else add_reranking(build_ivf_index(rows), rows)
-        self._index = faiss.index_cpu_to_all_gpus(index) if has_gpu else index
+        self._index = _build_index(rows)
 
     def search(self, probes: np.ndarray, count: int = 2) -> Ranking:
         """Find the `count` most similar people of each probe (m, d) float32."""
         similarities, indices = self._index.search(np.ascontiguousarray(probes, np.float32), count)
         return Ranking(indices, np.where(indices < 0, -np.inf, similarities).astype(np.float32, copy=False))
+
+
+def select_index(num_people: int, num_gpus: int) -> Literal["flat", "ivf", "gpu"]:
+    """Return the index for a number of people and a number of cards; "gpu" is a flat index on a card."""
+    if num_gpus > 0 and num_people >= MIN_GPU_SIZE:
+        return "gpu"
+    return "flat" if num_people < MAX_FLAT_SIZE else "ivf"
+
+
+def _build_index(rows: np.ndarray) -> faiss.Index | GpuIndex:
+    """Build the index for rows (n, d) float32; on the CPU where the memory of the card is too small."""
+    kind = select_index(len(rows), count_gpus())
+    if kind == "gpu":
+        try:
+            return GpuIndex(build_flat_index(rows))
+        except RuntimeError as error:
+            logger.warning("FAISS cannot use the card (%s): the gallery is searched on the CPU", _first_line(error))
+            kind = select_index(len(rows), 0)
+    return build_flat_index(rows) if kind == "flat" else add_reranking(build_ivf_index(rows), rows)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def build_flat_index(rows: np.ndarray) -> faiss.Index:

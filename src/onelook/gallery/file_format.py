@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import faiss
 import numpy as np
 from pydantic import Field, NonNegativeInt, ValidationError
 
 from onelook.errors import GalleryError
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, StrictModel
+from onelook.gallery.faiss_library import faiss
 
 HEADER_FILE = "gallery.json"
 FORMAT = "onelook gallery 3"

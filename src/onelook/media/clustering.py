@@ -13,7 +13,6 @@ and HDBSCAN.
 
 from collections.abc import Iterator
 
-import faiss
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -21,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from onelook.face_templates import make_templates
 from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.faiss_index import build_flat_index
+from onelook.gallery.faiss_library import faiss
 
 BLOCK_ROWS = 512
 """Rows of one range search. The pairs of a block are merged before the next search, which bounds the memory."""

@@ -1,0 +1,28 @@
+"""Import FAISS, and count the cards that it can use."""
+
+import logging
+from functools import cache
+
+from onelook.errors import OnelookError
+
+try:
+    import faiss
+except ImportError as error:
+    raise OnelookError(
+        f"galleries need FAISS ({error}); `pip install 'onelook[cpu]'`, or 'onelook[gpu]' for a CUDA card"
+    ) from error
+
+__all__ = ["count_gpus", "faiss"]
+
+logger = logging.getLogger(__name__)
+
+
+@cache
+def count_gpus() -> int:
+    """Count the cards that FAISS can use; warn, once per process, where a GPU build finds none."""
+    if "GPU" not in faiss.get_compile_options().split():
+        return 0
+    count: int = faiss.get_num_gpus()
+    if count == 0:
+        logger.warning("faiss-gpu finds no NVIDIA driver or no card: galleries are searched on the CPU")
+    return count
