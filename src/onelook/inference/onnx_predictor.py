@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onelook.detections import Detections
 from onelook.errors import ModelError
 from onelook.inference.resize import predict_by_size
+from onelook.onnx_session import open_session
 
 if TYPE_CHECKING:
     from onelook.settings import DetectSettings
@@ -26,13 +27,20 @@ class OnnxPredictor:
 
     has_mesh_head = False
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, device: str = "auto") -> None:
         """Open the file.
+
+        Args:
+            file: the ONNX file.
+            device: name of the device, see `onelook.onnx_session.open_session`.
 
         Raises:
             ModelError: the file is missing, damaged or not written by onelook, or onnxruntime is not installed.
+            OnelookError: the device is unknown, or onnxruntime cannot use the named card.
         """
-        self._session = _create_session(file)
+        if not file.is_file():
+            raise ModelError(f"{file}: missing; write it with `onelook export-model`, or name another by --model")
+        self._session = open_session(file, source=str(file), hint="export the model again", device=device)
         self.source = file
         metadata = self._session.get_modelmeta().custom_metadata_map
         try:
@@ -60,20 +68,3 @@ class OnnxPredictor:
             return [Detections(*(values[image_indices == image] for values in faces)) for image in range(len(batch))]
 
         return predict_by_size(images, detect.longest_side, predict_batch)
-
-
-def _create_session(file: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ModelError("an exported model needs onnxruntime; `pip install 'onelook[onnx]'`") from error
-    if not file.is_file():
-        raise ModelError(f"{file}: missing; write it with `onelook export-model`, or name another by --model")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # Threads that spin while they wait take the cores from other processes.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions have no narrower common base
-        raise ModelError(f"{file}: no ONNX file that onnxruntime can read; export the model again") from error

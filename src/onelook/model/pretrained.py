@@ -30,7 +30,7 @@ from onelook.model.joint_network import JointNetwork
 from onelook.model.model_folder import RELEASED
 from onelook.model.retinaface import PIXEL_MEAN, ConvNorm, MobileNetV1, RetinaFace
 from onelook.model.serialization import load_model
-from onelook.model.teacher import open_session, read_onnx, run_session
+from onelook.model.teacher import open_recognizer, read_onnx, run_session
 from onelook.settings import ModelSettings, TeacherSettings
 
 
@@ -380,7 +380,7 @@ def _read_convolutions(settings: TeacherSettings, crops: np.ndarray) -> list[_Co
     nodes = [node for node in model.graph.node if node.op_type == "Conv"]
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=node.output[0]) for node in nodes)
-    session = open_session(model, settings.path)
+    session = open_recognizer(model, settings.path, "cpu")  # initial weights are the same on every machine
     sums = [np.zeros((2, values[node.input[1]].shape[0])) for node in nodes]  # of the mean and the mean square
     for crop in crops:
         for total, output in zip(sums, run_session(session, crop, settings), strict=True):

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from onelook.errors import ModelError
 from onelook.geometry.alignment import CROP_SIZE
+from onelook.onnx_session import open_session
 from onelook.settings import TeacherSettings
 
 
@@ -20,13 +21,18 @@ class Teacher:
         dim: length of an embedding.
     """
 
-    def __init__(self, settings: TeacherSettings) -> None:
+    def __init__(self, settings: TeacherSettings, device: str = "auto") -> None:
         """Open the recognizer.
+
+        Args:
+            settings: file of the recognizer and normalization of its input.
+            device: name of the device, see `onelook.onnx_session.open_session`.
 
         Raises:
             ModelError: the file is missing or not a recognizer, or onnxruntime is not installed.
+            OnelookError: onnxruntime cannot use the named card.
         """
-        self._session = open_session(read_onnx(settings.path), settings.path)
+        self._session = open_recognizer(read_onnx(settings.path), settings.path, device)
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or list(inputs[0].shape)[1:] != [3, CROP_SIZE, CROP_SIZE]:
             raise ModelError(
@@ -61,22 +67,20 @@ def read_onnx(path: str) -> onnx.ModelProto:
         raise ModelError(f"{path}: not an ONNX file that can be read; set teacher.path to a recognizer's") from error
 
 
-def open_session(model: onnx.ModelProto, path: str) -> Any:
-    """Open a model in onnxruntime; `path` is named in errors.
+def open_recognizer(model: onnx.ModelProto, path: str, device: str) -> Any:
+    """Open a recognizer in onnxruntime, with as many threads as torch; `path` is named in errors.
 
     Raises:
         ModelError: onnxruntime is not installed or cannot run the model.
+        OnelookError: onnxruntime cannot use the named card.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ModelError("teacher.path needs onnxruntime: pip install 'onelook[onnx]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options)
-    except Exception as error:  # the exceptions of onnxruntime have no common base class
-        raise ModelError(f"{path}: onnxruntime cannot run it ({' '.join(str(error).split())[:200]})") from error
+    return open_session(
+        model.SerializeToString(),
+        source=path,
+        hint="set teacher.path to a recognizer's",
+        device=device,
+        threads=torch.get_num_threads(),
+    )
 
 
 def run_session(session: Any, crop: np.ndarray, settings: TeacherSettings) -> list[np.ndarray]:

@@ -17,7 +17,8 @@ class BaseSettings(Section):
     threads: PositiveInt = Field(2, description="processor threads of torch and OpenCV; part of the exact result")
     device: str = Field(
         "auto",
-        description="device of train, evaluate and index: cpu, cuda, cuda:N or mps; auto: CUDA, else MPS, else the CPU",
+        description="device of train, evaluate, index and the teacher: cpu, cuda, cuda:N or mps; "
+        "auto: CUDA, else MPS, else the CPU",
     )
 
     @field_validator("device")

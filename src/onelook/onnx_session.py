@@ -1,0 +1,157 @@
+"""Open ONNX models in onnxruntime, on a CUDA card or on the CPU, without torch.
+
+onnxruntime falls back to the CPU without an exception, so the provider of a session is compared with the requested one.
+"""
+
+import contextlib
+import ctypes
+import io
+import logging
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from onelook.device import DEVICE_NAMES, is_device_name
+from onelook.errors import ModelError, OnelookError
+
+logger = logging.getLogger(__name__)
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+_INSTALL_GPU = "`pip uninstall onnxruntime`, then `pip install 'onelook[gpu]'`"
+_CUDA_OPTIONS = {
+    # TF32 rounds the factors of a product to 10 bits; embeddings of one model must agree between devices.
+    "use_tf32": "0",
+    # The default measures all algorithms at each new shape, so the choice differs between runs.
+    "cudnn_conv_algo_search": "HEURISTIC",
+}
+
+
+def open_session(model: Path | bytes, *, source: str, hint: str, device: str = "auto", threads: int = 0) -> Any:
+    """Open a model with the best provider of a device, and log the provider.
+
+    Args:
+        model: ONNX file, or its content.
+        source: name of the model in messages.
+        hint: how to fix a model that cannot be opened, for the message.
+        device: name of the device. `auto` is CUDA where onnxruntime can use a card, else the CPU. `mps` is the CPU.
+        threads: CPU threads of one operator; 0: one per core.
+
+    Raises:
+        ModelError: onnxruntime is not installed, or cannot run the model.
+        OnelookError: the device is unknown, or onnxruntime cannot use the named card.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(
+            f"{source}: needs onnxruntime; `pip install 'onelook[cpu]'`, or 'onelook[gpu]' for a CUDA card"
+        ) from error
+    available = onnxruntime.get_available_providers()
+    provider = select_provider(device, available, count_cards() if CUDA in available else 0)
+    if device == "mps":
+        _warn_once("onnxruntime does not run on MPS: ONNX models run on the CPU")
+    if device == "auto" and CUDA in available and provider == CPU:
+        _warn_once("onnxruntime-gpu finds no NVIDIA driver or no card: ONNX models run on the CPU")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    # Threads that spin while they wait take the cores from other processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    problem = None
+    if provider == CUDA:
+        session, problem = _open_on_card(model, options, card_index(device))
+        if session is not None:
+            logger.info("%s: runs on card %d (%s)", source, card_index(device), CUDA)
+            return session
+    try:
+        session = _create_session(model, options, [CPU])
+    except Exception as error:  # the exceptions of onnxruntime have no narrower common base
+        raise ModelError(f"{source}: no ONNX file that onnxruntime can run; {hint} ({_one_line(error)})") from error
+    if problem is not None and device != "auto":
+        raise OnelookError(f"device {device}: onnxruntime cannot use the card ({problem}); {_INSTALL_GPU}")
+    if problem is not None:
+        _warn_once(f"onnxruntime-gpu cannot use the card ({problem}): ONNX models run on the CPU; {_INSTALL_GPU}")
+    logger.info("%s: runs on the CPU (%s)", source, CPU)
+    return session
+
+
+def select_provider(device: str, available: Sequence[str], num_cards: int) -> str:
+    """Return the provider to request for a device.
+
+    Args:
+        device: name of the device, see `open_session`.
+        available: the providers that onnxruntime is built with.
+        num_cards: number of cards of the driver.
+
+    Raises:
+        OnelookError: the name is unknown, or a named card is not available.
+    """
+    if not is_device_name(device):
+        raise OnelookError(f"device {device!r}: unknown; name {DEVICE_NAMES}")
+    has_card = CUDA in available and num_cards > 0
+    if not device.startswith("cuda"):
+        return CUDA if device == "auto" and has_card else CPU
+    if CUDA not in available:
+        raise OnelookError(f"device {device}: this onnxruntime is built without CUDA; {_INSTALL_GPU}")
+    if not has_card:
+        raise OnelookError(
+            f"device {device}: onnxruntime finds no NVIDIA driver or no card; install a driver, or name device cpu"
+        )
+    if card_index(device) >= num_cards:
+        raise OnelookError(
+            f"device {device}: there is no such card, the last one is cuda:{num_cards - 1}; name that or cuda"
+        )
+    return CUDA
+
+
+def card_index(device: str) -> int:
+    """Return the index of the card of auto, cuda and cuda:N; 0 where none is named."""
+    return int(device.partition(":")[2] or 0)
+
+
+def count_cards() -> int:
+    """Count the cards that the NVIDIA driver offers to this process; 0 without a driver."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int()
+    succeeded = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return count.value if succeeded else 0
+
+
+def _open_on_card(model: Path | bytes, options: Any, index: int) -> tuple[Any, str]:
+    """Open a model on a card; return the session, or None and the reason."""
+    import onnxruntime
+
+    # It prints to stdout, which belongs to the results of a command.
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        onnxruntime.preload_dlls()
+    logger.debug("onnxruntime.preload_dlls: %s", printed.getvalue())
+    try:
+        session = _create_session(model, options, [(CUDA, {"device_id": str(index), **_CUDA_OPTIONS}), CPU])
+    except Exception as error:  # the exceptions of onnxruntime have no narrower common base
+        return None, _one_line(error)
+    if CUDA not in session.get_providers():
+        return None, "it cannot load its CUDA libraries, see its messages above"
+    return session, ""
+
+
+def _create_session(model: Path | bytes, options: Any, providers: list[Any]) -> Any:
+    import onnxruntime
+
+    content = str(model) if isinstance(model, Path) else model
+    # With its fallback, onnxruntime prints an error to stdout and goes on with the CPU.
+    return onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning("%s", message)
