@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from onelook.device import resolve_device, to_device
+from onelook.device import check_precision, describe_device, half_precision, resolve_device, to_device
 from onelook.errors import OnelookError
 
 
@@ -103,3 +103,36 @@ def test_tensors_of_nested_values_are_copied_to_the_device() -> None:
 def test_a_value_on_the_device_is_not_copied() -> None:
     x = torch.ones(2)
     assert to_device([x], torch.device("cpu"))[0] is x
+
+
+def set_capability(monkeypatch: pytest.MonkeyPatch, *capability: int) -> None:
+    """Pretend that the cards have a compute capability, and a name."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+
+
+def test_a_device_is_described_with_the_name_of_its_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_capability(monkeypatch, 7, 5)
+    assert describe_device(torch.device("cuda:1")) == "cuda:1 Tesla T4"
+    assert [describe_device(torch.device(name)) for name in ("cpu", "mps")] == ["cpu", "mps"]
+
+
+def test_a_card_without_bfloat16_computes_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = torch.device("cuda:0")
+    set_capability(monkeypatch, 7, 5)
+    assert half_precision(card) == "float16"
+    for precision in ("float16", "float32"):
+        check_precision(precision, card)
+    with pytest.raises(OnelookError, match=r"^precision bfloat16: cuda:0 Tesla T4 lacks it; name float16 or float32$"):
+        check_precision("bfloat16", card)
+    set_capability(monkeypatch, 8, 0)
+    assert half_precision(card) == "bfloat16"
+    check_precision("bfloat16", card)
+
+
+def test_the_cpu_does_not_compute_in_float16() -> None:
+    cpu = torch.device("cpu")
+    assert half_precision(cpu) == "bfloat16"
+    check_precision("bfloat16", cpu)
+    with pytest.raises(OnelookError, match=r"^precision float16: not for the CPU; name bfloat16 or float32$"):
+        check_precision("float16", cpu)

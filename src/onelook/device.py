@@ -12,6 +12,8 @@ from onelook.errors import OnelookError
 if TYPE_CHECKING:
     import torch
 
+    from onelook.settings.base import Precision
+
 DEVICE_NAMES = "auto, cpu, cuda, cuda:N or mps"
 """Names of devices in settings and on the command line, for messages."""
 
@@ -28,8 +30,7 @@ def resolve_device(name: str) -> "torch.device":
     """
     import torch
 
-    if not is_device_name(name):
-        raise OnelookError(f"device {name!r}: unknown; name {DEVICE_NAMES}")
+    check_device_name(name)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name == "mps" and not torch.backends.mps.is_available():
@@ -47,6 +48,44 @@ def resolve_device(name: str) -> "torch.device":
 def is_device_name(name: str) -> bool:
     """Return True for auto, cpu, cuda, cuda:N and mps."""
     return re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?|mps", name, re.ASCII) is not None
+
+
+def check_device_name(name: str) -> None:
+    """Check that a name is one of DEVICE_NAMES, without torch.
+
+    Raises:
+        OnelookError: it is not.
+    """
+    if not is_device_name(name):
+        raise OnelookError(f"device {name!r}: unknown; name {DEVICE_NAMES}")
+
+
+def describe_device(device: "torch.device") -> str:
+    """Return the name of a device with that of its card, such as "cuda:0 NVIDIA H200"."""
+    import torch
+
+    return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
+
+
+def half_precision(device: "torch.device") -> "Precision":
+    """Return the 16-bit precision of a device: bfloat16, or float16 on a card without bfloat16 units."""
+    import torch
+
+    # torch.cuda.is_bf16_supported() is True for older cards, too, which emulate bfloat16 slowly.
+    is_old = device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0)
+    return "float16" if is_old else "bfloat16"
+
+
+def check_precision(precision: "Precision", device: "torch.device") -> None:
+    """Check that a device computes in a precision.
+
+    Raises:
+        OnelookError: float16 on the CPU, or bfloat16 on a card without it.
+    """
+    if precision == "float16" and device.type == "cpu":
+        raise OnelookError("precision float16: not for the CPU; name bfloat16 or float32")
+    if precision == "bfloat16" and half_precision(device) == "float16":
+        raise OnelookError(f"precision bfloat16: {describe_device(device)} lacks it; name float16 or float32")
 
 
 def to_device(value: Value, device: "torch.device") -> Value:

@@ -36,6 +36,7 @@ class CodedPredictor:
 
     embedding_size = SIZE
     has_mesh_head = False
+    min_batch_size = 1
 
     def __init__(self, fingerprint: str = "a" * 64) -> None:
         self.fingerprint = fingerprint

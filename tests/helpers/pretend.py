@@ -191,6 +191,10 @@ class PretendTensor(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
+        if torch.is_inference_mode_enabled():  # composite operations such as `to` arrive whole
+            decomposed = func.decompose(*args, **kwargs)
+            if decomposed is not NotImplemented:
+                return decomposed
         _check_operation(func, args, [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)])
         target = kwargs.get("device")
         if target is not None:

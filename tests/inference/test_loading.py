@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+import helpers.pretend  # noqa: F401
 from helpers.networks import light_model, tiny_embedding
-from onelook.errors import ModelError
+from onelook.errors import ModelError, OnelookError
 from onelook.export.onnx_writer import write_onnx
 from onelook.inference.loading import load_torch_predictor, open_predictor
 from onelook.inference.onnx_predictor import OnnxPredictor
@@ -81,6 +82,27 @@ def test_model_with_mesh_head_is_opened_in_torch(folder: Path) -> None:
     write_onnx(onnx_path(folder), save_network(folder, mesh=True), fingerprint(folder))
     predictor = open_predictor(folder)
     assert isinstance(predictor, TorchPredictor) and predictor.has_mesh_head
+
+
+@pytest.mark.parametrize("name", ["model", "model.onnx"])
+def test_an_unknown_device_is_an_error(folder: Path, name: str) -> None:
+    with pytest.raises(OnelookError, match=r"^device 'gpu': unknown; name auto, cpu, cuda, cuda:N or mps$"):
+        open_predictor(folder.parent / name, "gpu")
+
+
+def test_float16_on_the_cpu_is_an_error(folder: Path) -> None:
+    with pytest.raises(OnelookError, match=r"^precision float16: not for the CPU; name bfloat16 or float32$"):
+        load_torch_predictor(folder, "float16")
+
+
+def test_a_folder_is_opened_on_another_device(folder: Path) -> None:
+    predictor = load_torch_predictor(folder, device=torch.device("pretend:0"))
+    assert predictor.device == torch.device("pretend:0") and predictor.min_batch_size > 1
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    detect = DetectSettings(score=0.3, nms=0.4, longest_side=640)
+    found, expected = (each.predict([noise], detect)[0] for each in (predictor, load_torch_predictor(folder)))
+    assert len(expected) == len(found) > 0
+    np.testing.assert_allclose(np.sort(found.scores), np.sort(expected.scores), atol=1e-5)
 
 
 def test_exported_file_without_its_folder_is_an_error(folder: Path) -> None:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onelook.device import resolve_device
+from onelook.device import check_device_name, resolve_device
 from onelook.errors import ModelError
 from onelook.inference.predictor import Predictor
 from onelook.model.model_folder import fingerprint, has_mesh_head, onnx_path
@@ -30,12 +30,13 @@ def load_torch_predictor(
     Args:
         folder: model folder.
         precision: data type of most of the network. With float32 the results differ between processors only by
-            rounding; bfloat16 is faster where `onelook.inference.fast.network.fastest_precision` returns it, and on
-            cards that have it.
+            rounding; bfloat16 is faster where `onelook.inference.fast.network.fastest_precision` returns it, and
+            `onelook.device.half_precision` on a card.
         device: of the network; None: the CPU.
 
     Raises:
         ModelError: the folder is missing or damaged.
+        OnelookError: the device does not compute in this precision.
     """
     import torch
 
@@ -56,7 +57,8 @@ def open_predictor(model: Path, device: str = "auto") -> Predictor:
     - An exported file is opened in onnxruntime.
     - A folder is opened in onnxruntime, too, if an exported file of the same model lies beside it and `device` names no
       card.
-    - Any other folder is opened in torch: on the CPU with its fastest precision, on another device in float32.
+    - Any other folder is opened in torch: on the CPU with its fastest precision, on another device in float32. Cards
+      since Ampere then convolve in TF32, whose rounding is finer than bfloat16's.
 
     Args:
         model: model folder or exported file.
@@ -64,8 +66,9 @@ def open_predictor(model: Path, device: str = "auto") -> Predictor:
 
     Raises:
         ModelError: the model is missing or damaged.
-        OnelookError: the device is not available.
+        OnelookError: the device is unknown or not available.
     """
+    check_device_name(device)
     names_card = device not in ("auto", "cpu")
     if model.suffix == ".onnx":
         from onelook.inference.onnx_predictor import OnnxPredictor

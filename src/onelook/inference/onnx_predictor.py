@@ -22,10 +22,12 @@ class OnnxPredictor:
         fingerprint: SHA-256 of the model folder that was exported, in hex.
         embedding_size: length of an embedding.
         has_mesh_head: False, as the exported graph has no mesh head.
+        min_batch_size: number of images that a call needs to keep the device busy.
         source: the ONNX file.
     """
 
     has_mesh_head = False
+    min_batch_size = 1
 
     def __init__(self, file: Path, device: str = "auto") -> None:
         """Open the file.

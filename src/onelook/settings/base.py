@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt, field_validator
 from onelook.device import DEVICE_NAMES, is_device_name
 from onelook.settings.section import Section
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class BaseSettings(Section):

@@ -6,6 +6,7 @@ from itertools import zip_longest
 import torch
 from torch import nn
 
+from onelook.device import check_precision
 from onelook.inference.fast.chain import chain_layers
 from onelook.inference.fast.convolution import SplitWeightConv, fuse_conv
 from onelook.inference.fast.folding import fold_batch_norms
@@ -45,7 +46,11 @@ def optimize_for_inference(network: JointNetwork, precision: Precision) -> Joint
     - Fuses activations into convolutions, by oneDNN where the extra `onelook[fast]` is installed, else by torch.
     - With bfloat16, these parts stay float32: the layers with the finest maps, whose rounding lowers AP on small
       faces, the last layers of each head, deformable convolutions, and the grid detector (`docs/profile.md`).
+
+    Raises:
+        OnelookError: the precision is float16.
     """
+    check_precision(precision, torch.device("cpu"))
     fold_batch_norms(network)
     use_fast_sampler(network)
     network.detector.normalize = FastPixelNormalization(network.detector.normalize)  # type: ignore[assignment]
