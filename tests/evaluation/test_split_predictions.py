@@ -1,9 +1,11 @@
+import copy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import helpers.pretend  # noqa: F401
 from onelook.data.manifest import Face, Manifest, Scene
 from onelook.detections import Detections
 from onelook.errors import DataError
@@ -112,6 +114,19 @@ def test_templates_and_similarities_equal_those_of_the_gallery_for_the_same_phot
     assert names == [name for name in people if name in names]
     best = np.sort(similarities[probes], axis=1)[:, ::-1][:, : min(2, len(names))]
     np.testing.assert_allclose(ranking.similarities[:, : best.shape[1]], best, atol=1e-5)
+
+
+def test_a_split_is_embedded_on_another_device(
+    small_predictor: TorchPredictor, small_manifest: Manifest, small_settings: Settings
+) -> None:
+    on_device = TorchPredictor(copy.deepcopy(small_predictor.network).to("pretend"), small_predictor.fingerprint)
+    expected, found = (
+        embed_split(predictor, small_manifest, "test", small_settings) for predictor in (small_predictor, on_device)
+    )
+    np.testing.assert_allclose(found.outcomes().average_precision(), expected.outcomes().average_precision(), atol=1e-6)
+    assert found.probes.is_detected.tolist() == expected.probes.is_detected.tolist()
+    np.testing.assert_allclose(found.probes.embeddings, expected.probes.embeddings, atol=1e-5)
+    np.testing.assert_allclose(found.enrolled.embeddings, expected.enrolled.embeddings, atol=1e-5)
 
 
 def test_labeled_faces_are_embedded_at_their_landmarks(

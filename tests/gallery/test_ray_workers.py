@@ -16,6 +16,7 @@ from onelook.gallery.calibration import read_calibrated_metadata
 from onelook.gallery.data import EnrolledFace
 from onelook.gallery.enrollment_list import EnrollmentItem, read_enrollment_list
 from onelook.gallery.gallery import Gallery, create_gallery
+from onelook.gallery.ray_workers import gpus_per_worker
 from onelook.inference.loading import load_torch_predictor
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.model_folder import RELEASED
@@ -63,6 +64,21 @@ def test_two_workers_resume_with_the_same_faces_and_report(
     for a, b in zip(one.faces, other.faces, strict=True):
         assert a.quality is not None and b.quality is not None
         assert b.quality.model_dump() == pytest.approx(a.quality.model_dump(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("workers", "device", "cards", "expected"),
+    [
+        (2, "auto", 0, 0),
+        (2, "cpu", 4, 0),
+        (2, "mps", 0, 0),
+        (3, "auto", 1, 0.3333),
+        (4, "cuda:1", 2, 0.5),
+        (2, "cuda", 8, 1),
+    ],
+)
+def test_workers_share_the_cards(workers: int, device: str, cards: float, expected: float) -> None:
+    assert gpus_per_worker(workers, device, cards) == expected
 
 
 def test_a_model_without_a_source_folder_is_refused(tmp_path: Path, people: Path) -> None:

@@ -26,6 +26,25 @@ VideoMaker = Callable[..., Path]
 GalleryMaker = Callable[..., Gallery]
 
 
+def test_results_do_not_depend_on_the_batch_size(
+    make_gallery: GalleryMaker, painted_predictor: PaintedPredictor, make_video: VideoMaker, tmp_path: Path
+) -> None:
+    for i in range(20):
+        write_image(tmp_path / f"in/{i:02}.png", paint((1 + i % 4, 10 + i, 10)))
+    make_video("in/film.mp4", [paint((1, 10 + i, 10), (3, 200, 10 + i)) for i in range(20)])
+    gallery = make_gallery(painted_predictor, Anna=1, Bob=2)
+    results = []
+    for size in (1, 16):
+        painted_predictor.min_batch_size = size
+        out = tmp_path / f"out{size}"
+        identify_all(gallery, find_media_files([tmp_path / "in"], out), out)
+        records = [{key: value for key, value in record.items() if key != "more"} for record in read_journal(out)]
+        results.append((records, read_table(out), read_embeddings(out, "a" * 64)))
+    (records, table, embeddings), (records_of_16, table_of_16, embeddings_of_16) = results
+    assert records == records_of_16 and table == table_of_16 and len(table) > 20
+    np.testing.assert_array_equal(embeddings, embeddings_of_16)
+
+
 def test_records_and_table_equal_the_results_of_identify(
     coded_gallery: Gallery, photo: PhotoMaker, tmp_path: Path
 ) -> None:

@@ -46,7 +46,10 @@ def test_results_do_not_depend_on_batch_bytes(
 
 def test_batch_is_full_by_count_or_bytes() -> None:
     def batch_sizes(*images: np.ndarray) -> list[int]:
-        return [len(batch) for batch in batch_photos([(MediaFile(Path("a"), "photo"), image) for image in images])]
+        return [
+            len(batch)
+            for batch in batch_photos([(MediaFile(Path("a"), "photo"), image) for image in images], BATCH_SIZE)
+        ]
 
     small, large = np.zeros((2, 2, 3), np.uint8), np.zeros((MAX_BATCH_BYTES // 30 + 1, 10, 3), np.uint8)
     assert batch_sizes(*[small] * (2 * BATCH_SIZE + 3)) == [BATCH_SIZE, BATCH_SIZE, 3]

@@ -38,6 +38,10 @@ RegisteredModelOption = Annotated[
         "which includes a gallery.  [default: the gallery's model]",
     ),
 ]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; auto: CUDA, else MPS, else the CPU."),
+]
 CalibrationOption = Annotated[
     Path | None,
     typer.Option(
@@ -76,20 +80,21 @@ def resolve_gallery(gallery: Location | None) -> Location:
     return PIPELINE_GALLERY if is_gallery(PIPELINE_GALLERY) and not is_gallery(DEFAULT_GALLERY) else DEFAULT_GALLERY
 
 
-def open_with_model(gallery: Location | None, model: Path | None) -> "Gallery":
+def open_with_model(gallery: Location | None, model: Path | None, device: str) -> "Gallery":
     """Open a gallery to read, downloading it and its model if the model is a registry URI.
 
     Args:
         gallery: see `resolve_gallery`; with a registry URI, None is the registered gallery.
         model: model folder, exported file or registry URI; None: the gallery's model.
+        device: name of the model's device.
     """
     from onelook.experiment.registry import download_version, is_registry_uri
     from onelook.gallery.gallery import open_gallery
 
     if model is None or not is_registry_uri(model):
-        return open_gallery(resolve_gallery(gallery), model=model)
+        return open_gallery(resolve_gallery(gallery), model=model, device=device)
     version = download_version(str(model))
-    return open_gallery(version.gallery if gallery is None else gallery, model=version.model)
+    return open_gallery(version.gallery if gallery is None else gallery, model=version.model, device=device)
 
 
 def print_rows(

@@ -11,6 +11,7 @@ import typer
 from onelook.cli.common import (
     DEFAULT_GALLERY,
     CalibrationOption,
+    DeviceOption,
     GalleryOption,
     ModelOption,
     NameArgument,
@@ -37,6 +38,7 @@ def enroll(
     gallery: WritableGalleryOption = DEFAULT_GALLERY,
     model: ModelOption = None,
     calibration: CalibrationOption = None,
+    device: DeviceOption = "auto",
 ) -> None:
     """Enroll a person with one or more photos.
 
@@ -44,7 +46,7 @@ def enroll(
 
     The first enrollment creates the gallery, with the released weights unless --model names another model.
     """
-    enrollment = _open_or_create(gallery, model, calibration).enroll(name, photos)
+    enrollment = _open_or_create(gallery, model, calibration, device).enroll(name, photos)
     added = pluralize(enrollment.added, "photo")
     print(f"{enrollment.name}: {added} enrolled, {enrollment.total} in all, in {gallery}")
     if enrollment.already_enrolled:
@@ -65,6 +67,7 @@ def enroll_all(
     gallery: WritableGalleryOption = DEFAULT_GALLERY,
     model: ModelOption = None,
     calibration: CalibrationOption = None,
+    device: DeviceOption = "auto",
     workers: Annotated[
         int,
         typer.Option(
@@ -83,7 +86,7 @@ def enroll_all(
     from onelook.progress import track
 
     items = read_enrollment_list(people)
-    report = _open_or_create(gallery, model, calibration).enroll_all(
+    report = _open_or_create(gallery, model, calibration, device).enroll_all(
         track(items, "photos") if sys.stderr.isatty() and not workers else items, workers=workers
     )
     for photo in report.skipped:
@@ -220,13 +223,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _open_or_create(location: "Location", model: Path | None, calibration: Path | None) -> "Gallery":
+def _open_or_create(location: "Location", model: Path | None, calibration: Path | None, device: str) -> "Gallery":
     from onelook.gallery.backend_factory import is_gallery
     from onelook.gallery.gallery import create_gallery, open_gallery
 
     if is_gallery(location):
-        return open_gallery(location, model=model)
-    return create_gallery(location, model=model, calibration=calibration)
+        return open_gallery(location, model=model, device=device)
+    return create_gallery(location, model=model, calibration=calibration, device=device)
 
 
 def _warn_of_duplicates(pairs: "Iterable[DuplicatePair]") -> None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onelook.cli.common import GalleryOption, PhotosArgument, RegisteredModelOption, open_with_model, print_rows
+from onelook.cli.common import (
+    DeviceOption,
+    GalleryOption,
+    PhotosArgument,
+    RegisteredModelOption,
+    open_with_model,
+    print_rows,
+)
 from onelook.errors import ModelError, OnelookError, PhotoError
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ def identify(
     photos: PhotosArgument,
     gallery: GalleryOption = None,
     model: RegisteredModelOption = None,
+    device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     pictures: Annotated[
         Path | None,
@@ -52,7 +60,7 @@ def identify(
     from onelook.data.image_io import read_image
     from onelook.gallery.names import escape_path
 
-    opened = open_with_model(gallery, model)
+    opened = open_with_model(gallery, model, device)
     if meshes is not None and not opened.has_mesh_head:
         raise ModelError(
             f"{opened.location}: its model has no mesh head; name another by --model, or leave --meshes out"

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from onelook.cli.common import GalleryOption, RegisteredModelOption, open_with_model, pluralize, resolve_gallery
+from onelook.cli.common import (
+    DeviceOption,
+    GalleryOption,
+    RegisteredModelOption,
+    open_with_model,
+    pluralize,
+    resolve_gallery,
+)
 from onelook.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -22,6 +29,7 @@ def identify_all(
     ],
     gallery: GalleryOption = None,
     model: RegisteredModelOption = None,
+    device: DeviceOption = "auto",
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Write copies of the photos and videos with the faces drawn in.")
     ] = False,
@@ -41,7 +49,7 @@ def identify_all(
     from onelook.media.discovery import MediaFile, find_media_files
     from onelook.media.identify_all import identify_all
 
-    opened = open_with_model(gallery, model)
+    opened = open_with_model(gallery, model, device)
     with progress_bar() as progress:
         file_bar = progress.add_task("photos and videos", total=sum(1 for _ in find_media_files(sources, out)))
         frame_bar = progress.add_task("frames", visible=False)

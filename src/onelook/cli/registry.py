@@ -29,7 +29,8 @@ def register(
     folder = resolve_gallery(gallery)
     if not isinstance(folder, Path):
         raise GalleryError(f"{folder}: only a folder can be registered; make one with `onelook copy`")
-    metadata = open_gallery(folder, model=model).metadata  # a gallery that cannot be opened is not registered
+    # A gallery that cannot be opened is not registered.
+    metadata = open_gallery(folder, model=model, device="cpu").metadata
     version = register_gallery(folder, default_model(metadata) if model is None else model, alias)
     alias_uri = "" if alias is None else f", models:/{REGISTERED_MODEL}@{alias}"
     print(f"{folder}: models:/{REGISTERED_MODEL}/{version}{alias_uri}")

@@ -13,6 +13,7 @@ from onelook.evaluation.average_precision import DetectionOutcomes, evaluate_det
 from onelook.evaluation.landmarks import LandmarkErrors, interocular_errors, landmark_errors
 from onelook.evaluation.probe_set import EnrolledSet, ProbeSet, labeled_boxes, match_enrollment, match_probes
 from onelook.face_quality import Quality, measure_faces
+from onelook.inference.parallel import batched
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import DetectSettings, Settings
 
@@ -150,8 +151,7 @@ def detect_faces(
 ) -> list[Detections]:
     """Detect, and by default embed, the faces of scenes in small batches."""
     detections = []
-    for start in range(0, len(scenes), _BATCH_SIZE):
-        batch = scenes[start : start + _BATCH_SIZE]
+    for batch in batched(scenes, max(_BATCH_SIZE, predictor.min_batch_size)):
         detections += predictor.predict([read_image(manifest.path(scene)) for scene in batch], detect, embed=embed)
         advance(len(batch))
     return detections

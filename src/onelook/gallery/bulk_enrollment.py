@@ -12,7 +12,7 @@ from onelook.files import sha256
 from onelook.gallery.backend import GalleryBackend
 from onelook.gallery.data import EnrolledFace
 from onelook.gallery.duplicates import DuplicatePair
-from onelook.gallery.enrollment import BATCH_SIZE, embed_single_faces, make_batch
+from onelook.gallery.enrollment import BATCH_SIZE, batch_size, embed_single_faces, make_batch
 from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.gallery.names import escape_path, normalize_name
 from onelook.inference.parallel import batched, parallel_map
@@ -78,7 +78,7 @@ def embed_in_batches(
         results = embed_single_faces(predictor, detect, [(item.name, item.photo) for item in batch])
         return list(zip(batch, results, strict=True))
 
-    with closing(parallel_map(embed, batched(items, BATCH_SIZE))) as batches:
+    with closing(parallel_map(embed, batched(items, batch_size(predictor)))) as batches:
         for results in batches:
             yield from results
 

@@ -1,13 +1,13 @@
 """Embed enrollment photos into a batch of faces, deduplicate the batch, and add it to a gallery."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from onelook.data.image_io import read_image
-from onelook.data.manifest import Manifest, Split
+from onelook.data.manifest import Manifest, Scene, Split
 from onelook.detections import Detections
 from onelook.errors import GalleryError, PhotoError
 from onelook.face_quality import Quality, measure_face, quality_problem
@@ -16,13 +16,14 @@ from onelook.gallery.data import EnrolledFace, GalleryData
 from onelook.gallery.names import escape_path, normalize_name
 from onelook.gallery.thumbnail import make_thumbnail
 from onelook.geometry.boxes import pairwise_iou
+from onelook.inference.parallel import batched
 from onelook.inference.predictor import Predictor
 from onelook.settings import DetectSettings
 
 # A detection with a lower IoU is not the labeled face (the threshold of PASCAL VOC).
 MIN_IOU = 0.5
-# Photos per forward pass: eight photos of a phone take 0.3 GB, and larger batches are hardly faster.
 BATCH_SIZE = 8
+"""Photos per forward pass on the CPU: eight photos of a phone take 0.3 GB, and larger batches are hardly faster."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,11 @@ class Deduplication:
     conflicts: tuple[tuple[int, str], ...]
 
 
+def batch_size(predictor: Predictor) -> int:
+    """Return the number of photos to read and predict at once: BATCH_SIZE, or more if the device needs it."""
+    return max(BATCH_SIZE, predictor.min_batch_size)
+
+
 def embed_person(predictor: Predictor, detect: DetectSettings, name: str, photos: Sequence[Path]) -> EnrollmentBatch:
     """Embed photos that each show one person alone.
 
@@ -57,8 +63,8 @@ def embed_person(predictor: Predictor, detect: DetectSettings, name: str, photos
     """
     items = [(normalize_name(name), photo) for photo in photos]
     embedded: list[tuple[EnrolledFace, np.ndarray]] = []
-    for start in range(0, len(items), BATCH_SIZE):
-        for result in embed_single_faces(predictor, detect, items[start : start + BATCH_SIZE]):
+    for batch in batched(items, batch_size(predictor)):
+        for result in embed_single_faces(predictor, detect, batch):
             if isinstance(result, PhotoError):
                 raise PhotoError(f"{result}; nobody was enrolled") from result
             embedded.append(result)
@@ -112,10 +118,8 @@ def embed_labeled_scenes(
     """
     embedded: list[tuple[EnrolledFace, np.ndarray]] = []
     missed: list[Path] = []
-    for scene in manifest.select(split, "enroll"):
+    for scene, image, detected in _predict_scenes(predictor, detect, manifest, split):
         path = manifest.path(scene)
-        image = read_image(path)
-        detected = predictor.predict([image], detect)[0]
         for label in scene.faces:
             if label.identity is None:
                 continue
@@ -133,6 +137,15 @@ def embed_labeled_scenes(
             f"{manifest.root}: no labeled face was detected in the enrollment photos of {split}; nobody can be enrolled"
         )
     return make_batch(embedded, predictor.embedding_size), missed
+
+
+def _predict_scenes(
+    predictor: Predictor, detect: DetectSettings, manifest: Manifest, split: Split
+) -> Iterator[tuple[Scene, np.ndarray, Detections]]:
+    """Yield the enrollment photos of a split with their detections; on the CPU, photos are predicted one by one."""
+    for scenes in batched(manifest.select(split, "enroll"), predictor.min_batch_size):
+        images = [read_image(manifest.path(scene)) for scene in scenes]
+        yield from zip(scenes, images, predictor.predict(images, detect), strict=True)
 
 
 def digest_to_person(data: GalleryData) -> dict[str, str]:

@@ -16,7 +16,7 @@ from onelook.gallery.bulk_enrollment import BulkEnrollment, EnrollmentReport, em
 from onelook.gallery.calibration import read_calibrated_metadata
 from onelook.gallery.data import EnrolledFace, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
-from onelook.gallery.enrollment import EnrollmentBatch, embed_person
+from onelook.gallery.enrollment import EnrollmentBatch, batch_size, embed_person
 from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.gallery.identification import UNKNOWN_FACE, Identification, IdentifiedFace, identify_ranked
 from onelook.gallery.location import Location, parse_location
@@ -62,8 +62,13 @@ class Gallery:
         location: folder or Milvus address of the gallery.
     """
 
-    def __init__(self, backend: GalleryBackend, predictor: Predictor) -> None:
+    def __init__(self, backend: GalleryBackend, predictor: Predictor, *, device: str = "auto") -> None:
         """Combine a backend with the model it was made with.
+
+        Args:
+            backend: the backend.
+            predictor: the model, opened on its device.
+            device: name of the device that Ray workers open the model on.
 
         Raises:
             GalleryError: the gallery was made with another model.
@@ -72,6 +77,7 @@ class Gallery:
         self.location = backend.location
         self._backend = backend
         self._predictor = predictor
+        self._device = device
 
     @property
     def metadata(self) -> GalleryMetadata:
@@ -87,6 +93,11 @@ class Gallery:
     def has_mesh_head(self) -> bool:
         """Return whether the model predicts face meshes."""
         return self._predictor.has_mesh_head
+
+    @property
+    def batch_size(self) -> int:
+        """Return the number of images that callers pass to `identify_all` at once."""
+        return batch_size(self._predictor)
 
     def people(self) -> dict[str, int]:
         """Return the number of enrolled photos of every person, sorted by name."""
@@ -198,7 +209,7 @@ class Gallery:
         """
         embed_photos = partial(embed_in_batches, self._predictor, self.metadata.detect)
         if workers:
-            embed_photos = partial(embed_with_ray, self._predictor, self.metadata.detect, workers)
+            embed_photos = partial(embed_with_ray, self._predictor, self.metadata.detect, workers, self._device)
         return BulkEnrollment(self._backend, embed_photos).run(items)
 
     def rename(self, name: str, new: str) -> None:
@@ -227,19 +238,22 @@ class Gallery:
         self._backend.forget(normalize_name(name))
 
 
-def open_gallery(location: str | Location, *, model: str | Path | None = None) -> Gallery:
+def open_gallery(location: str | Location, *, model: str | Path | None = None, device: str = "auto") -> Gallery:
     """Open a gallery with the model it was made with, by default the released or the pipeline's model.
 
     Args:
         location: folder of the gallery, or its Milvus address: `milvus:people.db`, `milvus:http://host:19530`.
         model: model folder, or a file that `onelook export-model` wrote, which needs no torch.
+        device: of the model: cpu, cuda, cuda:N or mps; auto: CUDA, else MPS, else the CPU.
 
     Raises:
         GalleryError: the gallery is missing, damaged or made with another model.
         ModelError: the model is missing or damaged.
+        OnelookError: the device is unknown or not available.
     """
     backend = open_backend(parse_location(location))
-    return Gallery(backend, open_predictor(default_model(backend.metadata) if model is None else Path(model)))
+    path = default_model(backend.metadata) if model is None else Path(model)
+    return Gallery(backend, open_predictor(path, device), device=device)
 
 
 def create_gallery(
@@ -247,6 +261,7 @@ def create_gallery(
     *,
     model: str | Path | None = None,
     calibration: str | Path | None = None,
+    device: str = "auto",
 ) -> Gallery:
     """Create an empty gallery, which the first enrollment writes.
 
@@ -257,22 +272,24 @@ def create_gallery(
             - the one in the model's folder, or beside the exported file;
             - for the released weights, theirs;
             - the one that the pipeline's evaluation wrote.
+        device: of the model, see `open_gallery`.
 
     Raises:
         GalleryError: the location is occupied, or the calibration is missing, damaged or another model's.
         ModelError: the model is missing or damaged.
+        OnelookError: the device is unknown or not available.
     """
     parsed = parse_location(location)
     if is_gallery(parsed) or (isinstance(parsed, Path) and parsed.exists() and not parsed.is_dir()):
         raise GalleryError(f"{parsed}: already holds something; name another, that does not exist yet")
     model_path = RELEASED if model is None else Path(model)
-    predictor = open_predictor(model_path)
+    predictor = open_predictor(model_path, device)
     if calibration is None:
         calibration = _find_calibration(model_path, predictor.fingerprint)
     metadata = read_calibrated_metadata(
         Path(calibration), predictor.fingerprint, predictor.embedding_size, managed=False
     )
-    return Gallery(create_backend(parsed, metadata), predictor)
+    return Gallery(create_backend(parsed, metadata), predictor, device=device)
 
 
 def default_model(metadata: GalleryMetadata) -> Path:

@@ -6,6 +6,7 @@ under the same paths.
 """
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from rich.progress import track
 from onelook.errors import GalleryError, PhotoError
 from onelook.gallery.bulk_enrollment import PhotoResult
 from onelook.gallery.data import EnrolledFace
-from onelook.gallery.enrollment import BATCH_SIZE, embed_single_faces
+from onelook.gallery.enrollment import batch_size, embed_single_faces
 from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.inference.loading import open_predictor
 from onelook.inference.predictor import Predictor
@@ -30,9 +31,16 @@ _OBJECT_STORE_BYTES = 200 * 2**20
 
 
 def embed_with_ray(
-    predictor: Predictor, detect: DetectSettings, workers: int, items: Iterator[EnrollmentItem]
+    predictor: Predictor, detect: DetectSettings, workers: int, device: str, items: Iterator[EnrollmentItem]
 ) -> Iterator[PhotoResult]:
     """Embed photos that each show one person alone, with `workers` processes; yield results in the order of the items.
+
+    Args:
+        predictor: the model, which the workers load again.
+        detect: detection settings.
+        workers: number of worker processes; they share the cards of the cluster evenly.
+        device: name of the workers' device.
+        items: the photos.
 
     Raises:
         GalleryError: Ray is not installed, or the model was not loaded from a folder that the workers can read.
@@ -54,7 +62,8 @@ def embed_with_ray(
         _start_ray(ray, workers)
     try:
         bar = track(todo, "photos", console=Console(stderr=True), disable=not sys.stderr.isatty())
-        yield from zip(bar, _map_photos(ray, predictor, predictor.source, detect, workers, todo), strict=True)
+        results = _map_photos(ray, predictor, predictor.source, detect, workers, device, todo)
+        yield from zip(bar, results, strict=True)
     finally:
         if starts_ray:
             ray.shutdown()
@@ -63,9 +72,9 @@ def embed_with_ray(
 class _EmbeddingActor:
     """A worker process with its own copy of the model."""
 
-    def __init__(self, model: str, fingerprint: str, detect: str, working_directory: str) -> None:
+    def __init__(self, model: str, fingerprint: str, detect: str, working_directory: str, device: str) -> None:
         os.chdir(working_directory)  # photos may have relative paths
-        self._predictor = open_predictor(Path(model))
+        self._predictor = open_predictor(Path(model), device)
         if self._predictor.fingerprint != fingerprint:
             raise GalleryError(f"{model}: another model than the one that enrolls; copy that one to every machine")
         self._detect = DetectSettings.model_validate_json(detect)
@@ -94,23 +103,47 @@ def _start_ray(ray: Any, workers: int) -> None:
         ray.init(num_cpus=workers + 1, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **options)
 
 
+def gpus_per_worker(workers: int, device: str, cards: float) -> float:
+    """Return the part of a card that each worker reserves; Ray hides the cards from a worker that reserves none.
+
+    Args:
+        workers: number of workers.
+        device: name of their device.
+        cards: number of cards in the cluster.
+    """
+    # Rounded down to Ray's resolution: the workers together must not reserve more than there is.
+    return math.floor(1e4 * min(1, cards / workers)) / 1e4 if device.startswith(("auto", "cuda")) else 0
+
+
 def _map_photos(
-    ray: Any, predictor: Predictor, model: Path, detect: DetectSettings, workers: int, items: list[EnrollmentItem]
+    ray: Any,
+    predictor: Predictor,
+    model: Path,
+    detect: DetectSettings,
+    workers: int,
+    device: str,
+    items: list[EnrollmentItem],
 ) -> Iterator[tuple[EnrolledFace, np.ndarray] | PhotoError]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    blocks = -(-len(items) // BATCH_SIZE)
+    size = batch_size(predictor)
+    blocks = -(-len(items) // size)
+    actors = min(workers, blocks)
+    # A worker has only its own card, which is the first there.
+    worker_device = "cuda" if device.startswith("cuda") else device
+    arguments = (str(model.resolve()), predictor.fingerprint, detect.model_dump_json(), str(Path.cwd()), worker_device)
     context.execution_options.preserve_order = True
     dataset = ray.data.from_items(
         [{"name": item.name, "photo": os.fsencode(item.photo)} for item in items],
         override_num_blocks=blocks,
     ).map_batches(
         _EmbeddingActor,
-        fn_constructor_args=(str(model.resolve()), predictor.fingerprint, detect.model_dump_json(), str(Path.cwd())),
-        batch_size=BATCH_SIZE,
-        compute=ray.data.ActorPoolStrategy(size=min(workers, blocks)),
+        fn_constructor_args=arguments,
+        batch_size=size,
+        compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=1,
+        num_gpus=gpus_per_worker(actors, device, ray.cluster_resources().get("GPU", 0)),
     )
     for row in dataset.iter_rows():
         if row["problem"]:

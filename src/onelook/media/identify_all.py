@@ -25,7 +25,6 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from onelook.errors import OnelookError
-from onelook.gallery.enrollment import BATCH_SIZE
 from onelook.gallery.gallery import Gallery
 from onelook.inference.parallel import batched, parallel_map
 from onelook.media.discovery import MediaFile
@@ -103,7 +102,7 @@ def _identify_photos(
 ) -> None:
     """Identify photos in parallel and write one transaction per batch."""
     identify = partial(identify_photos, gallery, picture_folder)
-    with closing(parallel_map(identify, batched(files, BATCH_SIZE))) as batches:
+    with closing(parallel_map(identify, batched(files, gallery.batch_size))) as batches:
         for photos in batches:
             journal.write_transaction(_assign_rows(photos, journal.add_embedding))
             for photo in photos:

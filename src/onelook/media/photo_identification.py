@@ -12,7 +12,6 @@ from onelook.data.image_io import encode_image, read_image
 from onelook.errors import PhotoError
 from onelook.face_quality import Quality
 from onelook.gallery.drawing import draw_identified
-from onelook.gallery.enrollment import BATCH_SIZE
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.identification import IdentifiedFace
 from onelook.media.discovery import MediaFile
@@ -48,19 +47,19 @@ def identify_photos(gallery: Gallery, picture_folder: Path | None, files: Sequen
         picture_folder: folder for copies of the photos with the faces drawn in; None to draw none.
         files: the photos.
     """
-    batches = batch_photos(map(_load_photo, files))
+    batches = batch_photos(map(_load_photo, files), gallery.batch_size)
     photos = [photo for batch in batches for photo in _identify_batch(gallery, picture_folder, batch)]
     for photo in photos[:-1]:
         photo.record["more"] = True
     return photos
 
 
-def batch_photos(photos: Iterable[LoadedPhoto]) -> Iterator[list[LoadedPhoto]]:
-    """Group photos into batches of at most `BATCH_SIZE`, fewer at `MAX_BATCH_BYTES`."""
+def batch_photos(photos: Iterable[LoadedPhoto], size: int) -> Iterator[list[LoadedPhoto]]:
+    """Group photos into batches of at most `size`, fewer at `MAX_BATCH_BYTES`."""
     batch: list[LoadedPhoto] = []
     for photo in photos:
         batch.append(photo)
-        if len(batch) == BATCH_SIZE or sum(_pixel_bytes(image) for _, image in batch) >= MAX_BATCH_BYTES:
+        if len(batch) == size or sum(_pixel_bytes(image) for _, image in batch) >= MAX_BATCH_BYTES:
             yield batch
             batch = []
     if batch:

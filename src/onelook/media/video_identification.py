@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from onelook.errors import VideoError
-from onelook.gallery.enrollment import BATCH_SIZE
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.identification import Identification, IdentifiedFace
 from onelook.media.discovery import MediaFile
@@ -97,7 +96,7 @@ def _track_faces(
     tracker = Tracker(metadata.threshold_for(1), metadata.threshold_for(_REID_PEOPLE_COUNT))
     tracks: dict[int, Record] = {}
     with frames_file.open("w", encoding="ascii") as stream:
-        for frames in _batch_frames(reader.frames(every)):
+        for frames in _batch_frames(reader.frames(every), gallery.batch_size):
             batch_faces = gallery.identify_all([frame.image for frame in frames])
             on_frames(reader.frames_read, reader.frame_count)
             for frame, faces in zip(frames, batch_faces, strict=True):
@@ -114,10 +113,10 @@ def _track_faces(
     return tracks
 
 
-def _batch_frames(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-    """Group frames into batches of `BATCH_SIZE`, fewer where `MAX_BATCH_BYTES` requires it."""
+def _batch_frames(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
+    """Group frames into batches of `size`, fewer where `MAX_BATCH_BYTES` requires it."""
     for first in frames:
-        count = max(1, min(BATCH_SIZE, MAX_BATCH_BYTES // first.image.nbytes))
+        count = max(1, min(size, MAX_BATCH_BYTES // first.image.nbytes))
         yield [first, *islice(frames, count - 1)]
 
 

@@ -78,8 +78,13 @@ class PageController:
         location: folder or Milvus address of the gallery.
     """
 
-    def __init__(self, location: Location, *, model: Path | None = None) -> None:
+    def __init__(self, location: Location, *, model: Path | None = None, device: str = "auto") -> None:
         """Open a gallery, or prepare one that is written with the first face that is named.
+
+        Args:
+            location: folder or Milvus address of the gallery.
+            model: model folder or exported file; None: the gallery's model.
+            device: of the model, see `open_gallery`.
 
         Raises:
             GalleryError: the gallery is damaged or was made with another model.
@@ -88,7 +93,7 @@ class PageController:
         self.location = location
         self._lock = threading.Lock()
         open_or_create = open_gallery if is_gallery(location) else create_gallery
-        self._gallery = open_or_create(location, model=model)
+        self._gallery = open_or_create(location, model=model, device=device)
 
     @property
     def read_only(self) -> bool:
