@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an ex
 
 from onelook.data.image_io import read_image, write_image
 from onelook.data.manifest import read_manifest
+from onelook.device import resolve_device
 from onelook.evaluation.evaluate import evaluate
 from onelook.evaluation.renderings import draw_renderings
 from onelook.evaluation.report import write_evaluation
@@ -39,9 +40,11 @@ def main() -> None:
     settings = load_settings(Path("params.yaml"))
     seed_everything(settings.base)
     manifest = read_manifest(arguments.scenes)
-    predictor = load_torch_predictor(arguments.model)
+    device = resolve_device(settings.base.device)
+    predictor = load_torch_predictor(arguments.model, device=device)
     out: Path = arguments.out
-    with stage_run("evaluate", settings, inputs=[arguments.scenes, arguments.model], outputs=[out]) as run:
+    inputs = [arguments.scenes, arguments.model]
+    with stage_run("evaluate", settings, inputs=inputs, outputs=[out], device=device) as run:
         evaluation = evaluate(predictor, manifest, settings)
         write_evaluation(evaluation, manifest, out)
         if predictor.network.dense is not None:

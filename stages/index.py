@@ -11,6 +11,7 @@ import numpy as np
 
 from onelook.data.image_io import read_image, write_image
 from onelook.data.manifest import Manifest, Split, read_manifest
+from onelook.device import resolve_device
 from onelook.drawing import tile_images
 from onelook.errors import DataError
 from onelook.experiment.pyfunc_model import MODEL_NAME, SERVING_SCRIPT
@@ -39,14 +40,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the gallery folder")
     arguments = parser.parse_args()
     settings = load_settings(Path("params.yaml"))
-    # Photos go through the network one by one: a second thread gains little, and waits long on a busy machine.
+    # On the CPU, photos go through the network one by one: a second thread gains little, and waits long on a busy
+    # machine.
     seed_everything(settings.base.model_copy(update={"threads": 1}))
     manifest = read_manifest(arguments.scenes)
     if manifest.detection_only:
         raise DataError(f"{arguments.scenes}: nobody has a name, so there is no gallery to fill; detection needs none")
+    device = resolve_device(settings.base.device)
     inputs = [arguments.model, arguments.scenes, arguments.evaluation]
-    with stage_run("index", settings, inputs=inputs, outputs=[arguments.out]) as run:
-        predictor = load_torch_predictor(arguments.model)
+    with stage_run("index", settings, inputs=inputs, outputs=[arguments.out], device=device) as run:
+        predictor = load_torch_predictor(arguments.model, device=device)
         calibration = arguments.evaluation / "calibration.json"
         metadata = read_calibrated_metadata(calibration, predictor.fingerprint, predictor.embedding_size, managed=True)
         batch, missed = embed_labeled_scenes(predictor, metadata.detect, manifest, settings.index.split)

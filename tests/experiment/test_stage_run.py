@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from onelook.experiment.stage_run import stage_run
 from onelook.settings import Settings
@@ -49,6 +50,17 @@ def test_a_stage_is_a_child_run_that_ends_as_finished(settings: Settings, worksp
     assert child.data.metrics == {"scenes": 3.0}
     assert parent.data.metrics == {"prepare/scenes": 3.0}
     assert parent.data.tags["md5.scenes"] == "d41d8cd98f00b204e9800998ecf8427e"  # an empty folder, md5 of nothing
+
+
+def test_the_device_is_a_tag_and_the_parent_has_that_of_the_last_stage(
+    settings: Settings, workspace: Path, runs: Runs
+) -> None:
+    with stage_run("prepare", settings, inputs=[], outputs=[]):
+        assert {run.data.tags["device"] for run in runs()} == {"cpu"}
+    with stage_run("evaluate", settings, inputs=[], outputs=[], device=torch.device("mps")):
+        pass
+    found = _by_name(runs())
+    assert [found[name].data.tags["device"] for name in ("prepare", "evaluate", "parent")] == ["cpu", "mps", "mps"]
 
 
 def test_settings_are_flat_parameters_of_child_and_parent(settings: Settings, workspace: Path, runs: Runs) -> None:

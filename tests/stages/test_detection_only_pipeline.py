@@ -1,30 +1,19 @@
 """Stages on photos without identities: scenes are prepared from labels, and no gallery is filled."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
 
+from helpers.stages import load_stage
 from onelook.data.manifest import read_manifest
 from onelook.data.prepare import PreparedData, prepare
 from onelook.detections import Detections
 from onelook.errors import DataError
 from onelook.settings import PrepareSettings, load_settings
-
-
-def stage(project: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"stage_{name}", project / f"stages/{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    path = list(sys.path)
-    spec.loader.exec_module(module)
-    sys.path[:] = path  # a stage puts its own code first
-    return module
 
 
 def refuse_to_detect(photo: np.ndarray) -> Detections:
@@ -55,7 +44,7 @@ def test_labeled_photos_become_scenes_of_three_splits(project: Path, prepared: P
     for scene in manifest.scenes:
         assert [face.box.tolist() for face in scene.faces] == [[30, 5, 48, 25]]
         assert scene.ignored.tolist() == [[2, 2, 11, 11]]
-    counts = stage(project, "prepare")._split_counts(prepared)
+    counts = load_stage(project, "prepare")._split_counts(prepared)
     assert (counts["boxes.clipped"], counts["boxes.unlabeled"], counts["photos.skipped"]) == (8, 8, 0)
     assert [counts[f"{split}.scenes"] for split in ("train", "validation", "test")] == [4, 2, 2]
 
@@ -75,5 +64,5 @@ def test_there_is_no_gallery_to_fill(
     monkeypatch.chdir(project)  # where params.yaml is
     monkeypatch.setattr(sys, "argv", ["index.py", *arguments])
     with pytest.raises(DataError, match="nobody has a name, so there is no gallery to fill") as caught:
-        stage(project, "index").main()
+        load_stage(project, "index").main()
     assert "\n" not in str(caught.value) and not (tmp_path / "gallery").exists()

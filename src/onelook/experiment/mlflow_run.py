@@ -12,15 +12,20 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from onelook.device import describe_device
+from onelook.experiment.gpu_metrics import SYSTEM_PREFIX, start_gpu_monitor
 from onelook.experiment.lineage import content_md5, find_producer, iterate_ancestors
 from onelook.experiment.mlflow_store import MlflowStore
 from onelook.experiment.process_identity import Process, current_process, find_dvc_process
 from onelook.experiment.pyfunc_model import log_pyfunc
 from onelook.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_PARAM_LENGTH = 6000  # MLflow's limit
 MAX_PARAMS_PER_CALL = 100  # MLflow's limit
@@ -29,17 +34,19 @@ MAX_PARAMS_PER_CALL = 100  # MLflow's limit
 class MlflowRun:
     """The child and the parent run of a stage; errors of MLflow are passed on."""
 
-    def __init__(self, store: MlflowStore, stage: str) -> None:
+    def __init__(self, store: MlflowStore, stage: str, device: "torch.device | None") -> None:
         self.store = store
         self.stage = stage
+        self.device = device
         self.child_id = ""
         self.parent_id = ""
         self._parent_failed = False
+        self._gpu_monitor: Any | None = None
 
     def start(self, settings: Settings, inputs: Sequence[Path]) -> None:
-        """Open the child below its parent; log settings, commit and the producers of the inputs."""
+        """Open the child below its parent; log settings, commit, device and the producers of the inputs."""
         mark_killed_runs(self.store)
-        tags = _source_tags()
+        tags = _source_tags() | {"device": "cpu" if self.device is None else describe_device(self.device)}
         self._find_or_create_parent(tags)
         tags |= {"mlflow.parentRunId": self.parent_id, "stage": self.stage, "process": str(current_process())}
         run = self.store.client.create_run(self.store.experiment_id, tags=tags, run_name=self.stage)
@@ -48,6 +55,7 @@ class MlflowRun:
         for path in inputs:
             if path.exists():  # a missing input is reported by the stage
                 self._tag_input(path)
+        self._gpu_monitor = start_gpu_monitor(self.store, self.child_id, self.device)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None) -> None:
         """Log metrics to the child."""
@@ -75,6 +83,8 @@ class MlflowRun:
 
     def close(self, status: str) -> None:
         """End the child with `status`; a parent with a failed stage stays failed."""
+        if self._gpu_monitor is not None:
+            self._gpu_monitor.finish()
         self.store.client.set_terminated(self.child_id, status)
         self.store.client.set_terminated(self.parent_id, "FAILED" if self._parent_failed else status)
 
@@ -86,6 +96,7 @@ class MlflowRun:
         if run:
             self._parent_failed = run.info.status == "FAILED"
             client.update_run(run.info.run_id, "RUNNING")
+            self._tag(run.info.run_id, "device", tags["device"])
         else:
             name = os.environ.get("DVC_EXP_NAME") or ("repro" if dvc else f"{self.stage} by hand")
             run = client.create_run(self.store.experiment_id, tags=tags | {"pipeline": str(owner)}, run_name=name)
@@ -124,7 +135,8 @@ class MlflowRun:
         metrics: dict[str, float] = {}
         for run in (child, *iterate_ancestors(self.store, child)):
             for key, value in run.data.metrics.items():
-                metrics.setdefault(f"{run.data.tags['stage']}/{key}", value)
+                if not key.startswith(SYSTEM_PREFIX):
+                    metrics.setdefault(f"{run.data.tags['stage']}/{key}", value)
         logged = self.store.client.get_run(self.parent_id).data.metrics
         self._log_metrics(self.parent_id, {key: value for key, value in metrics.items() if logged.get(key) != value})
 

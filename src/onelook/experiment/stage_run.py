@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from onelook.experiment.mlflow_run import MlflowRun
 from onelook.experiment.mlflow_store import open_store, project_root
 from onelook.interrupts import Terminated
 from onelook.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +61,9 @@ class StageRun:
             path.stat()
         self._attempt(lambda record: record.log_pyfunc(script, artifacts, name))
 
-    def _begin(self, stage: str, settings: Settings, inputs: Sequence[Path]) -> None:
+    def _begin(self, stage: str, settings: Settings, inputs: Sequence[Path], device: "torch.device | None") -> None:
         with self._suppress_errors():
-            self._record = MlflowRun(open_store(project_root(Path.cwd())), stage)
+            self._record = MlflowRun(open_store(project_root(Path.cwd())), stage, device)
             self._record.start(settings, inputs)
 
     def _attempt(self, action: Callable[[MlflowRun], None]) -> None:
@@ -79,7 +82,14 @@ class StageRun:
 
 
 @contextmanager
-def stage_run(name: str, settings: Settings, *, inputs: Sequence[Path], outputs: Sequence[Path]) -> Iterator[StageRun]:
+def stage_run(
+    name: str,
+    settings: Settings,
+    *,
+    inputs: Sequence[Path],
+    outputs: Sequence[Path],
+    device: "torch.device | None" = None,
+) -> Iterator[StageRun]:
     """Record the body as a run of the stage `name`.
 
     The run ends as FINISHED, as FAILED after an exception, or as KILLED after SIGTERM or Ctrl-C.
@@ -89,11 +99,12 @@ def stage_run(name: str, settings: Settings, *, inputs: Sequence[Path], outputs:
         settings: settings of the run, logged as parameters.
         inputs: files and folders that the stage reads; the runs that wrote them are found by content.
         outputs: files and folders that are complete when the body ends.
+        device: that the stage computes on, logged as a tag; None: the CPU.
     """
     run = StageRun()
     with _raise_on_sigterm():
         try:
-            run._begin(name, settings, inputs)
+            run._begin(name, settings, inputs, device)
             yield run
         except BaseException as error:
             killed = isinstance(error, KeyboardInterrupt | Terminated)
