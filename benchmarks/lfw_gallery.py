@@ -2,11 +2,11 @@
 
 5,749 people, one photo each, end to end.
 
-    python benchmarks/lfw_gallery.py --data ../shared/data [--model build/model]
+    python benchmarks/lfw_gallery.py --data ../shared/data [--model build/model] [--device cuda]
 
 Each person's lowest-numbered photo enrolls; the person is the face nearest its center, as the dataset says. The
 command `enroll-all` refuses photos with two faces; their number is printed. Every other photo is identified in
-batches of eight. The first of them are identified again, batched and one by one in turns, timed from the file to the
+batches. The first of them are identified again, batched and one by one in turns, timed from the file to the
 name. For FPIR a face is also a non-mated probe of the gallery without its person. Photos of `peopleDevTest.txt` show
 people that the network was not trained on: they are the result. Those of `peopleDevTrain.txt` stand beside them for
 comparison only, as the network was trained on them. Prints Markdown tables; intervals are of 95 %, over the people
@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from device_option import add_device_option, load_predictor
 from lfw_verification import CENTER
 from rich.console import Console
 from rich.progress import Progress
@@ -40,11 +41,10 @@ from onelook.files import sha256
 from onelook.gallery import storage
 from onelook.gallery.calibration import read_calibrated_metadata
 from onelook.gallery.data import EnrolledFace, GalleryData
-from onelook.gallery.enrollment import BATCH_SIZE
+from onelook.gallery.enrollment import batch_size
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.identification import IdentifiedFace
-from onelook.inference.loading import load_torch_predictor
 from onelook.model.model_folder import RELEASED
 from onelook.settings import LfwSettings
 
@@ -58,19 +58,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
+    add_device_option(parser)
     arguments = parser.parse_args()
     reading = read_lfw(LfwSettings(path=str(arguments.data / "lfw")))
     photos = sorted(portrait.path for portrait in reading.images)
     first = list({path.parent.name: path for path in reversed(photos)}.values())[::-1]
     others = sorted(set(photos) - set(first))
     with tempfile.TemporaryDirectory() as folder:
-        gallery, alone = enroll(Path(folder) / "gallery", first, arguments.model)
+        gallery, alone = enroll(Path(folder) / "gallery", first, arguments.model, arguments.device)
         print(f"{len(gallery.people())} of {len(first)} people enrolled; {alone} of the photos show one face alone\n")
         faces = identify(gallery, others)
         together, single = paces(gallery, others[:TIMED])
         contents = storage.read(Path(folder) / "gallery")
     print(f"| | photos/s | ratio |\n|---|---|---|\n| one by one | {single:.1f} | 1 |")
-    print(f"| in batches of {BATCH_SIZE} | {together:.1f} | {together / single:.2f} |\n")
+    print(f"| in batches of {gallery.batch_size} | {together:.1f} | {together / single:.2f} |\n")
     official = reading.official_splits or {}
     print("| probe people | photos | named right | named wrong | unknown | no face |")
     print("|---|---|---|---|---|---|")
@@ -89,19 +90,19 @@ def main() -> None:
             print(f"| {told} | {format_metrics(trials, gallery, target)} |")
 
 
-def enroll(folder: Path, photos: Sequence[Path], model: Path) -> tuple[Gallery, int]:
+def enroll(folder: Path, photos: Sequence[Path], model: Path, device: str) -> tuple[Gallery, int]:
     """Return a gallery of the center faces.
 
     And the number of photos that show that face alone.
     """
-    predictor = load_torch_predictor(model)
+    predictor = load_predictor(model, device)
     terms = read_calibrated_metadata(
         model / "calibration.json", predictor.fingerprint, predictor.embedding_size, managed=False
     )
     entries, embeddings, alone = [], [], 0
     with Progress(transient=True, console=Console(stderr=True)) as progress:
         task = progress.add_task("enrolling", total=len(photos))
-        for some in passes(photos):
+        for some in passes(photos, batch_size(predictor)):
             for path, found in zip(
                 some, predictor.predict([read_image(path) for path in some], terms.detect), strict=True
             ):
@@ -119,7 +120,7 @@ def identify(gallery: Gallery, photos: Sequence[Path]) -> list[IdentifiedFace | 
     people: list[IdentifiedFace | None] = []
     with Progress(transient=True, console=Console(stderr=True)) as progress:
         task = progress.add_task("identifying", total=len(photos))
-        for some in passes(photos):
+        for some in passes(photos, gallery.batch_size):
             for faces in gallery.identify_all([read_image(path) for path in some]):
                 boxes = np.array([face.box for face in faces])
                 people.append(faces[nearest_to_center(boxes)] if faces else None)
@@ -132,7 +133,7 @@ def paces(gallery: Gallery, photos: Sequence[Path]) -> tuple[float, float]:
     turns = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        for some in passes(photos):
+        for some in passes(photos, gallery.batch_size):
             gallery.identify_all([read_image(path) for path in some])
         middle = time.perf_counter()
         for path in photos:
@@ -142,9 +143,9 @@ def paces(gallery: Gallery, photos: Sequence[Path]) -> tuple[float, float]:
     return together, single
 
 
-def passes(photos: Sequence[Path]) -> list[Sequence[Path]]:
-    """Return the photos in batches."""
-    return [photos[start : start + BATCH_SIZE] for start in range(0, len(photos), BATCH_SIZE)]
+def passes(photos: Sequence[Path], size: int) -> list[Sequence[Path]]:
+    """Return the photos in batches of `size`."""
+    return [photos[start : start + size] for start in range(0, len(photos), size)]
 
 
 def nearest_to_center(boxes: np.ndarray) -> int:

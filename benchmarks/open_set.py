@@ -18,6 +18,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from device_option import add_device_option, load_predictor
 from lfw_verification import embed_center_faces
 
 from onelook.data.readers.lfw import read_lfw
@@ -34,7 +35,7 @@ from onelook.evaluation.identification import (
 )
 from onelook.evaluation.open_set_calibration import bin_by_confidence, fit_impostor_model, pool_trials
 from onelook.evaluation.plots import plot_reliability, save_figure
-from onelook.inference.loading import load_torch_predictor
+from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.model_folder import RELEASED
 from onelook.open_set import ImpostorModel
 from onelook.settings import LfwSettings, SplitFractions
@@ -53,12 +54,13 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     parser.add_argument("--cache", type=Path, help="file that caches the embeddings")
     parser.add_argument("--out", type=Path, help="folder for the pictures")
+    add_device_option(parser)
     arguments = parser.parse_args()
     if arguments.cache is not None and arguments.cache.is_file():
         with np.load(arguments.cache, allow_pickle=False) as kept:
             dataset = kept["embeddings"], kept["people"], kept["numbers"], kept["splits"]
     else:
-        dataset = embed(arguments.data / "lfw", arguments.model)
+        dataset = embed(arguments.data / "lfw", load_predictor(arguments.model, arguments.device))
         if arguments.cache is not None:
             np.savez(arguments.cache, embeddings=dataset[0], people=dataset[1], numbers=dataset[2], splits=dataset[3])
     unknown = fit(dataset)
@@ -85,7 +87,7 @@ def main() -> None:
             save_figure(arguments.out / f"reliability_{people}.png", picture)
 
 
-def embed(root: Path, model: Path) -> Seen:
+def embed(root: Path, predictor: TorchPredictor) -> Seen:
     """Return every photo's embedding (n, d), NaN without a face, and its person.
 
     Number and split.
@@ -93,7 +95,7 @@ def embed(root: Path, model: Path) -> Seen:
     reading = read_lfw(LfwSettings(path=str(root)))
     owner = hold_out_validation(reading.official_splits or {}, SHARES, make_rng(SEED, Stream.SPLIT))
     photos = reading.images
-    embeddings = embed_center_faces(load_torch_predictor(model), [photo.path for photo in photos])[2]
+    embeddings = embed_center_faces(predictor, [photo.path for photo in photos])[2]
     people = np.array([photo.identity for photo in photos])
     numbers = np.array([int(photo.path.stem[-4:]) for photo in photos])
     return embeddings, people, numbers, np.array([owner[photo.identity] for photo in photos])

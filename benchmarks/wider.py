@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from device_option import add_device_option
 from rich.console import Console
 from rich.progress import track
 
 from onelook.data.image_io import read_image
 from onelook.detections import Detections
+from onelook.device import resolve_device
 from onelook.evaluation.wider import evaluate_wider
 from onelook.evaluation.wider_ground_truth import SETTINGS, WiderPhoto, read_wider_ground_truth
 from onelook.evaluation.wider_predictions import write_predictions
@@ -43,7 +45,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds widerface/")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; default: the released weights")
     parser.add_argument("--out", type=Path, help="folder to keep the predictions in, a folder per network and scale")
+    add_device_option(parser)
     arguments = parser.parse_args()
+    device = resolve_device(arguments.device)
     images = arguments.data / "widerface/WIDER_val/images"
     truth = read_wider_ground_truth(arguments.data / "widerface/ground_truth")
     photos = [photo for photo in truth if image_path(images, photo).is_file()]
@@ -56,7 +60,7 @@ def main() -> None:
     print("| network | longest side | easy | medium | hard |")
     print("|---|---|---|---|---|")
     own = "the released weights" if arguments.model == RELEASED else arguments.model.resolve().name
-    networks = {"public detector": public_detector(), own: load_torch_predictor(arguments.model)}
+    networks = {"public detector": public_detector(device), own: load_torch_predictor(arguments.model, device=device)}
     errors = Console(stderr=True)  # the progress bar would leave blank lines in the table
     for network, predictor in networks.items():
         for scale, predict in detection_modes(predictor):
