@@ -121,5 +121,5 @@ def test_the_number_of_waits_does_not_depend_on_the_number_of_images() -> None:
         assert "mixed" not in kinds(events) and "upload" not in kinds(events), events
         waits.append(Counter({kind: kinds(events).get(kind, 0) for kind in ("host", "shape")}))
     assert waits[0] == waits[1]
-    # The number of faces and the faces.
-    assert waits[0] == Counter(host=2, shape=0)
+    # The number of candidates, the number of faces and the faces.
+    assert waits[0] == Counter(host=3, shape=0)

@@ -54,7 +54,7 @@ def load_torch_predictor(
 def open_predictor(model: Path, device: str = "auto") -> Predictor:
     """Open a model folder or an exported `.onnx` file with the fastest predictor.
 
-    - An exported file is opened in onnxruntime.
+    - An exported file is opened in onnxruntime, on the device that `onelook.onnx_session.open_session` chooses.
     - A folder is opened in onnxruntime, too, if an exported file of the same model lies beside it and `device` names no
       card.
     - Any other folder is opened in torch: on the CPU with its fastest precision, on another device in float32. Cards
@@ -69,14 +69,11 @@ def open_predictor(model: Path, device: str = "auto") -> Predictor:
         OnelookError: the device is unknown or not available.
     """
     check_device_name(device)
-    names_card = device not in ("auto", "cpu")
     if model.suffix == ".onnx":
         from onelook.inference.onnx_predictor import OnnxPredictor
 
-        if names_card:
-            raise ModelError(f"{model}: an exported file runs on the CPU; name a model folder for device {device}")
-        return OnnxPredictor(model)
-    exported = None if names_card else _open_exported_sibling(model)
+        return OnnxPredictor(model, device)
+    exported = _open_exported_sibling(model, device) if device in ("auto", "cpu") else None
     if exported is not None:
         return exported
     resolved = resolve_device(device)
@@ -87,7 +84,7 @@ def open_predictor(model: Path, device: str = "auto") -> Predictor:
     return load_torch_predictor(model, fastest_precision())
 
 
-def _open_exported_sibling(folder: Path) -> Predictor | None:
+def _open_exported_sibling(folder: Path, device: str) -> Predictor | None:
     """Open the exported file beside a model folder.
 
     Returns:
@@ -101,7 +98,7 @@ def _open_exported_sibling(folder: Path) -> Predictor | None:
 
     folder_fingerprint = fingerprint(folder)
     try:
-        exported = OnnxPredictor(file)
+        exported = OnnxPredictor(file, device)
         problem = None if exported.fingerprint == folder_fingerprint else f"{file}: made of another model than {folder}"
     except ModelError as error:
         problem = str(error).partition(";")[0]

@@ -8,8 +8,9 @@ import numpy as np
 
 from onelook.detections import Detections
 from onelook.errors import ModelError
+from onelook.inference.predictor import DEVICE_BATCH_SIZE
 from onelook.inference.resize import predict_by_size
-from onelook.onnx_session import open_session
+from onelook.onnx_session import CUDA, open_session
 
 if TYPE_CHECKING:
     from onelook.settings import DetectSettings
@@ -27,7 +28,6 @@ class OnnxPredictor:
     """
 
     has_mesh_head = False
-    min_batch_size = 1
 
     def __init__(self, file: Path, device: str = "auto") -> None:
         """Open the file.
@@ -43,6 +43,7 @@ class OnnxPredictor:
         if not file.is_file():
             raise ModelError(f"{file}: missing; write it with `onelook export-model`, or name another by --model")
         self._session = open_session(file, source=str(file), hint="export the model again", device=device)
+        self.min_batch_size = DEVICE_BATCH_SIZE if CUDA in self._session.get_providers() else 1
         self.source = file
         metadata = self._session.get_modelmeta().custom_metadata_map
         try:

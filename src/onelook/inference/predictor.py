@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from onelook.detections import Detections
-from onelook.settings import DetectSettings
+
+if TYPE_CHECKING:
+    from onelook.settings import DetectSettings
 
 DEVICE_BATCH_SIZE = 32
 """Images per call on a device other than the CPU. The forward pass of the light network consists of 185 operations
@@ -41,5 +43,5 @@ class Predictor(Protocol):
     def has_mesh_head(self) -> bool:
         """Return True if `predict` returns meshes."""
 
-    def predict(self, images: Sequence[np.ndarray], detect: DetectSettings) -> list[Detections]:
+    def predict(self, images: Sequence[np.ndarray], detect: "DetectSettings") -> list[Detections]:
         """Detect and embed the faces of images, RGB uint8 (H, W, 3) of any sizes."""
