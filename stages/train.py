@@ -12,6 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an experiment's copy imports its own code
 
+import torch
+
 from onelook.data.face_dataset import FaceDataset, read_aligned_crops
 from onelook.data.label_arrays import MESHES, TEACHER_EMBEDDINGS
 from onelook.data.manifest import MANIFEST, Manifest, read_manifest
@@ -51,23 +53,23 @@ def main() -> None:
     settings = load_settings(Path("params.yaml"))
     if launch_processes(settings.train.processes):
         return
-    with process_group():
-        train(arguments, settings)
+    with process_group(settings.base.device) as device:
+        train(arguments, settings, device)
 
 
-def train(arguments: argparse.Namespace, settings: Settings) -> None:
+def train(arguments: argparse.Namespace, settings: Settings, device: torch.device) -> None:
     """Train in this process; rank 0 alone validates, logs and writes."""
     offset_base = settings.base.model_copy(update={"seed": settings.base.seed + settings.train.seed_offset})
     seeded = settings.model_copy(update={"base": offset_base})
     seed_everything(seeded.base)
     manifest = read_manifest(arguments.scenes)
     if rank() > 0:
-        trainer, key = build_trainer(manifest, seeded)
+        trainer, key = build_trainer(manifest, seeded, device)
         trainer.run(arguments.checkpoints, key, Callbacks(validate=lambda network: {"selection_metric": 0.0}))
         return
     outputs = [arguments.out, arguments.history]
-    with stage_run("train", settings, inputs=[arguments.scenes], outputs=outputs) as run:
-        trainer, key = build_trainer(manifest, seeded)
+    with stage_run("train", settings, inputs=[arguments.scenes], outputs=outputs, device=device) as run:
+        trainer, key = build_trainer(manifest, seeded, device)
         with ProgressDisplay(settings.train.epochs, trainer.steps_per_epoch()) as display:
 
             def on_epoch_end(epoch: int, metrics: dict[str, float]) -> None:
@@ -85,7 +87,7 @@ def train(arguments: argparse.Namespace, settings: Settings) -> None:
         run.log_artifact(arguments.history)
 
 
-def build_trainer(manifest: Manifest, settings: Settings) -> tuple[Trainer, str]:
+def build_trainer(manifest: Manifest, settings: Settings, device: torch.device) -> tuple[Trainer, str]:
     """Build the trainer on prepared scenes, and the key of its checkpoint."""
     scenes = SceneDataset(manifest, settings.train.augment, settings.base.seed)
     faces = None
@@ -99,11 +101,11 @@ def build_trainer(manifest: Manifest, settings: Settings) -> tuple[Trainer, str]
         assert isinstance(network.embedding, EmbeddingHead)  # the settings refuse a grid with init_tail
         init_tail_from_teacher(network.embedding, settings.teacher, read_aligned_crops(manifest, CALIBRATION_FACES))
     sections = (settings.base, settings.teacher, settings.model, settings.train)
-    # Any number of processes can resume a checkpoint.
-    trees = [section.model_dump(mode="json", exclude={"processes"}) for section in sections]
+    # Any number of processes can resume a checkpoint, on any device.
+    trees = [section.model_dump(mode="json", exclude={"processes", "device"}) for section in sections]
     files = [manifest.root / name for name in (MANIFEST, TEACHER_EMBEDDINGS, MESHES, MORPHABLE_MODEL)]
     digests = [sha256(path) for path in files if path.exists()]
-    return Trainer(network, scenes, settings, faces), training_key(*trees, *digests)
+    return Trainer(network, scenes, settings, faces, device), training_key(*trees, *digests)
 
 
 if __name__ == "__main__":

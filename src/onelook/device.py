@@ -4,6 +4,7 @@ torch is imported inside the functions: exported models run where torch is not i
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,6 +44,34 @@ def resolve_device(name: str) -> "torch.device":
     if index is not None and index >= count:
         raise OnelookError(f"device {name}: there is no such card, the last one is cuda:{count - 1}; name that or cuda")
     return torch.device("cuda", torch.cuda.current_device() if index is None else index)
+
+
+def rank_device(name: str, local_rank: int, processes: int) -> "torch.device":
+    """Return the device of one of the training processes of a machine: a card each, or the CPU for all.
+
+    Args:
+        name: as in `resolve_device`.
+        local_rank: number of the process on this machine, from 0.
+        processes: number of processes on this machine.
+
+    Raises:
+        OnelookError: as in `resolve_device`, or the processes cannot have a card each.
+    """
+    import torch
+
+    device = resolve_device(name)
+    if processes == 1 or device.type == "cpu":
+        return device
+    if device.type == "mps":
+        raise OnelookError(f"device mps: {processes} processes cannot share an Apple GPU; set train.processes: 1")
+    if ":" in name:
+        raise OnelookError(f"device {name}: {processes} processes need a card each; set base.device: cuda")
+    if processes > torch.cuda.device_count():
+        raise OnelookError(
+            f"device {name}: {processes} processes need a card each, but there are {torch.cuda.device_count()}; "
+            "lower train.processes, or set base.device: cpu"
+        )
+    return torch.device("cuda", local_rank)
 
 
 def is_device_name(name: str) -> bool:
@@ -97,23 +126,32 @@ def to_device(value: Value, device: "torch.device") -> Value:
         value: a tensor, or dataclasses, named tuples, lists, tuples and dicts of tensors and other values.
         device: the target.
     """
-    moved: Value = _move(value, device)
+    moved: Value = _map_tensors(lambda tensor: _move_tensor(tensor, device), value)
     return moved
 
 
-def _move(value: Any, device: "torch.device") -> Any:
+def pin_memory(value: Value) -> Value:
+    """Copy all tensors of a value on the CPU to pinned memory, from which `to_device` copies faster."""
+    pinned: Value = _map_tensors(lambda tensor: tensor.pin_memory(), value)
+    return pinned
+
+
+def _map_tensors(function: Callable[["torch.Tensor"], "torch.Tensor"], value: Any) -> Any:
     import torch
 
+    def apply(each: Any) -> Any:
+        return _map_tensors(function, each)
+
     if isinstance(value, torch.Tensor):
-        return _move_tensor(value, device)
+        return function(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{field.name: _move(getattr(value, field.name), device) for field in fields(value)})
+        return replace(value, **{field.name: apply(getattr(value, field.name)) for field in fields(value)})
     if isinstance(value, dict):
-        return {key: _move(each, device) for key, each in value.items()}
+        return {key: apply(each) for key, each in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_move(each, device) for each in value))
+        return type(value)(*map(apply, value))
     if isinstance(value, list | tuple):
-        return type(value)(_move(each, device) for each in value)
+        return type(value)(map(apply, value))
     return value
 
 

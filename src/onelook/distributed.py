@@ -1,4 +1,4 @@
-"""Collective operations of data-parallel training (torch.distributed, gloo).
+"""Collective operations of data-parallel training (torch.distributed): NCCL for tensors on cards, gloo on the CPU.
 
 - Each process holds a shard of the batch, in the order of the ranks.
 - A loss of a process is scaled so that its mean over the processes is the loss of the whole batch, because
@@ -7,6 +7,7 @@
 - Without a process group there is one process, and every operation returns its input.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,19 +18,34 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 
+from onelook.device import rank_device, resolve_device
+
 # Rank 0 validates alone while the other processes wait in a collective operation.
 _TIMEOUT = timedelta(hours=12)
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
-    """Join the process group that torchrun set up; without torchrun, do nothing."""
+def process_group(device_name: str = "cpu") -> Iterator[torch.device]:
+    """Join the process group that torchrun set up; without torchrun, there is one process.
+
+    Args:
+        device_name: as in `onelook.device.resolve_device`; processes on one machine have a card each.
+
+    Yields:
+        The device of this process.
+
+    Raises:
+        OnelookError: the device is unknown or not available, or there are fewer cards than processes.
+    """
     if not dist.is_torchelastic_launched():
-        yield
+        yield resolve_device(device_name)
         return
-    dist.init_process_group("gloo", timeout=_TIMEOUT)
+    device = rank_device(device_name, int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     try:
-        yield
+        yield device
     finally:
         dist.destroy_process_group()
 

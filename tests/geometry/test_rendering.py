@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from helpers.domes import dome, painted
 from onelook.geometry.mesh import triangles
-from onelook.geometry.rendering import rasterize, render, shade, vertex_normals
+from onelook.geometry.rendering import rasterize, rasterize_blocks, render, shade, vertex_normals
 
 ONE = torch.tensor([[0, 1, 2]])
 
@@ -77,6 +77,15 @@ def test_random_triangles_look_as_their_twin_s(seed: int) -> None:
         picture, mask = twin(vertices[face], colors[face], corners, 8)
         assert (masks[face].numpy() == mask).all()
         np.testing.assert_allclose(pictures[face].numpy(), picture, atol=1e-9)
+
+
+@given(st.integers(0, 2**31))
+def test_blocks_of_triangles_equal_candidate_pixels(seed: int) -> None:
+    torch.manual_seed(seed)
+    vertices = torch.rand(2, 12, 3) * torch.tensor([16.0, 16.0, 3.0]) - 2
+    vertices[0, 3, 0], vertices[1, 4, 2] = torch.nan, vertices[1, 5, 2]
+    corners = torch.randint(0, 12, (70, 3))  # more than a block; some are flat, some are equal
+    assert rasterize_blocks(vertices[:, corners], 12).equal(rasterize(vertices, corners, 12))
 
 
 def test_a_dome_fills_its_circle_without_a_gap() -> None:

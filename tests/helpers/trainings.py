@@ -27,7 +27,9 @@ class Trained(NamedTuple):
         return self.state.history
 
 
-def build_trainer(scenes: Path, settings: Settings, *, init_seed: int = 0, data_seed: int = 0) -> Trainer:
+def build_trainer(
+    scenes: Path, settings: Settings, *, init_seed: int = 0, data_seed: int = 0, device: str = "cpu"
+) -> Trainer:
     """Build a network with weights of `init_seed` and its trainer."""
     torch.manual_seed(init_seed)
     torch.set_num_threads(settings.base.threads)
@@ -37,7 +39,7 @@ def build_trainer(scenes: Path, settings: Settings, *, init_seed: int = 0, data_
     faces = None
     if settings.train.faces.batch_size > 0:
         faces = FaceDataset(manifest, dataset.index, settings.train.faces, settings.train.augment, data_seed)
-    return Trainer(network, dataset, settings, faces)
+    return Trainer(network, dataset, settings, faces, torch.device(device))
 
 
 def train(

@@ -8,7 +8,7 @@ from onelook.data.scene_dataset import SceneBatch
 from onelook.geometry.alignment import REFERENCE_LANDMARKS
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.losses.detection import Matches
-from onelook.training.face_sampling import sample_landmarks, select_faces
+from onelook.training.face_sampling import draw_landmarks, sample_landmarks, select_faces
 
 
 def make_batch(boxes: Tensor, landmarks: Tensor, identities: Tensor) -> SceneBatch:
@@ -34,8 +34,8 @@ def test_unlabeled_faces_are_selected_for_oim_unless_cut_or_too_small(loss: str,
     boxes = torch.tensor([[20.0, 20.0, 60.0, 60.0]]).repeat(6, 1)
     boxes[3, 2:] = 35  # too small
     identities = torch.tensor([0, 1, -1, -1, -1, -1])
-    images, rows = select_faces(make_batch(boxes, landmarks, identities), settings.train)
-    assert identities[rows].tolist() == expected and not images.any()
+    images, rows, counts = select_faces(make_batch(boxes, landmarks, identities), settings.train)
+    assert identities[rows].tolist() == expected and not images.any() and counts == (len(expected),)
 
 
 def test_the_fraction_of_predicted_landmarks_grows_from_zero_to_the_setting() -> None:
@@ -49,7 +49,8 @@ def test_the_fraction_of_predicted_landmarks_grows_from_zero_to_the_setting() ->
     matched = outputs, torch.ones(1, count, 4), Matches(torch.arange(count)[None])
 
     def predicted_fraction(epoch: int) -> float:
-        (sampled,) = sample_landmarks(batch, settings.train, epoch, np.random.default_rng(0), matched)
+        draws = draw_landmarks(batch, settings.train, epoch, np.random.default_rng(0))
+        (sampled,) = sample_landmarks(batch, draws, settings.train, matched)
         assert set(sampled.flatten(1).mean(1).tolist()) <= {0.0, 1.0}  # all points of a face, or none
         return sampled.mean().item()
 
@@ -60,5 +61,6 @@ def test_landmark_noise_is_a_fraction_of_the_face_size() -> None:
     settings = changed(tiny_settings(), augment={"landmark_jitter": 0.1})
     boxes = torch.tensor([[0.0, 0.0, 10.0, 40.0]]).repeat(2000, 1)  # size 20
     batch = make_batch(boxes, torch.full((2000, 5, 2), 50.0), torch.zeros(2000).long())
-    (sampled,) = sample_landmarks(batch, settings.train, 2, np.random.default_rng(0))
+    draws = draw_landmarks(batch, settings.train, 2, np.random.default_rng(0))
+    (sampled,) = sample_landmarks(batch, draws, settings.train)
     assert sampled.std().item() == pytest.approx(2, rel=0.05) and sampled.mean().item() == pytest.approx(50, abs=0.1)

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 NUM_LIGHT_PARAMETERS = 9
+# Triangles compared with all pixels at once on a device, which bounds the memory.
+_BLOCK = 64
 
 
 class Rendering(NamedTuple):
@@ -39,13 +41,15 @@ def render(vertices: Tensor, colors: Tensor, triangles: Tensor, side: int) -> Re
         side: of the images, in pixels.
     """
     visible = rasterize(vertices.detach(), triangles, side)
-    face, row, column = (visible >= 0).nonzero(as_tuple=True)
-    corners = triangles[visible[face, row, column]]
-    points = torch.stack([column, row], -1).to(vertices.dtype) + 0.5
-    weights = _barycentric(vertices[face[:, None], corners, :2], points)
-    values = (weights[..., None] * colors[face[:, None], corners]).sum(1)
-    images = values.new_zeros(len(vertices), side, side, 3).index_put((face, row, column), values)
-    return Rendering(images, visible >= 0)
+    mask = visible >= 0
+    first_vertex = torch.arange(len(vertices), device=vertices.device)[:, None, None, None] * vertices.shape[1]
+    corners = (first_vertex + triangles[visible.clip(min=0)]).flatten(0, 2)  # (n side side, 3)
+    # A pixel without a triangle gets one with an area, whose gradient is finite, and the gradient 0.
+    unit = torch.eye(3, 2, dtype=vertices.dtype, device=vertices.device)
+    positions = torch.where(mask.view(-1, 1, 1), vertices.flatten(0, 1)[corners, :2], unit)
+    weights = _barycentric(positions, _pixel_centers(side, vertices).repeat(len(vertices), 1))
+    values = (weights[..., None] * colors.flatten(0, 1)[corners]).sum(1).view(*mask.shape, 3)
+    return Rendering(values.where(mask[..., None], 0), mask)
 
 
 def rasterize(vertices: Tensor, triangles: Tensor, side: int) -> Tensor:
@@ -56,20 +60,55 @@ def rasterize(vertices: Tensor, triangles: Tensor, side: int) -> Tensor:
     Returns:
         (n, side, side) int64 triangle indices, -1 where there is none.
     """
-    count = len(triangles)
-    corners = vertices[:, triangles].flatten(0, 1)
+    corners = vertices[:, triangles]  # (n, m, 3, 3)
+    return _rasterize_candidates(corners, side) if corners.device.type == "cpu" else rasterize_blocks(corners, side)
+
+
+def rasterize_blocks(corners: Tensor, side: int) -> Tensor:
+    """Rasterize triangles (n, m, 3, 3) as `rasterize`, with every pixel of the image as a candidate.
+
+    The size of no result depends on the data, so a device does not wait. It is for devices: the CPU is faster with the
+    candidates of each triangle alone.
+    """
+    points = _pixel_centers(side, corners)
+    nearest = corners.new_full((len(corners), side * side), torch.inf)
+    first = torch.full_like(nearest, -1, dtype=torch.int64)
+    for start in range(0, corners.shape[1], _BLOCK):
+        block = corners[:, start : start + _BLOCK]
+        weights = _barycentric(block[:, :, None, :, :2], points)  # (n, m, side², 3)
+        depth = (weights * block[:, :, None, :, 2]).sum(-1)
+        depth = depth.where((weights >= 0).all(-1) & block.isfinite().flatten(2).all(-1)[..., None], torch.inf)
+        best = depth.amin(1)
+        numbers = torch.arange(start, start + depth.shape[1], device=depth.device)[:, None]
+        found = numbers.where(depth == best[:, None], corners.shape[1]).amin(1)
+        first = torch.where(best < nearest, found, first)
+        nearest = torch.minimum(nearest, best)
+    return first.view(-1, side, side)
+
+
+def _rasterize_candidates(corners: Tensor, side: int) -> Tensor:
+    """Rasterize triangles (n, m, 3, 3) as `rasterize`, with the pixels in their bounding boxes as candidates."""
+    images, count = corners.shape[:2]
+    corners = corners.flatten(0, 1)
     triangle, column, row = _candidates(corners[..., :2], side)
-    points = torch.stack([column, row], -1).to(vertices.dtype) + 0.5
+    points = torch.stack([column, row], -1).to(corners.dtype) + 0.5
     weights = _barycentric(corners[triangle, :, :2], points)
     inside = (weights >= 0).all(-1)
     triangle, weights = triangle[inside], weights[inside]
     pixel = (triangle.div(count, rounding_mode="floor") * side + row[inside]) * side + column[inside]
     depth = (weights * corners[triangle, :, 2]).sum(-1)
-    nearest = depth.new_full((len(vertices) * side * side,), torch.inf).scatter_reduce_(0, pixel, depth, "amin")
+    nearest = depth.new_full((images * side * side,), torch.inf).scatter_reduce_(0, pixel, depth, "amin")
     front = depth == nearest[pixel]
     background = torch.full_like(nearest, count, dtype=torch.int64)
     first = background.scatter_reduce_(0, pixel[front], triangle[front] % count, "amin")
-    return torch.where(first == count, -1, first).view(len(vertices), side, side)
+    return torch.where(first == count, -1, first).view(images, side, side)
+
+
+def _pixel_centers(side: int, like: Tensor) -> Tensor:
+    """Return the centers (side², 2) of the pixels of an image row by row, in the dtype and on the device of `like`."""
+    steps = torch.arange(side, dtype=like.dtype, device=like.device) + 0.5
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    return torch.stack([x, y], -1).flatten(0, 1)
 
 
 def _candidates(corners: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,11 +131,11 @@ def _candidates(corners: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _barycentric(corners: Tensor, points: Tensor) -> Tensor:
-    """Compute the barycentric coordinates (k, 3) of points (k, 2).
+    """Compute the barycentric coordinates (..., 3) of points (..., 2) in triangles (..., 3, 2).
 
-    The triangles are (k, 3, 2); a triangle without an area gives NaN.
+    A triangle without an area gives NaN or infinity.
     """
-    a, b, c = corners.unbind(1)
+    a, b, c = corners.unbind(-2)
     ab, ac, ap = b - a, c - a, points - a
     area = _cross(ab, ac)
     second, third = _cross(ap, ac) / area, _cross(ab, ap) / area
@@ -104,7 +143,7 @@ def _barycentric(corners: Tensor, points: Tensor) -> Tensor:
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
 def shade(vertices: Tensor, colors: Tensor, illumination: Tensor, triangles: Tensor) -> Tensor:

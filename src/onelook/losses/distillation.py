@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from onelook.distributed import loss_divisor
 from onelook.geometry.anchors import AnchorOutputs
+from onelook.losses.precision import to_float32
 
 # Background anchors far outnumber faces: LwF leaves out anchors that both networks score below this.
 _MIN_FACE_PROBABILITY = 0.01
@@ -25,7 +26,7 @@ def distillation_loss(embeddings: Tensor, teacher_embeddings: Tensor) -> Tensor:
         A scalar; 0 where every row of the teacher is NaN.
     """
     labeled = teacher_embeddings.isfinite().all(-1)
-    cosines = (embeddings.float() * teacher_embeddings.nan_to_num()).sum(-1)
+    cosines = (to_float32(embeddings) * teacher_embeddings.nan_to_num()).sum(-1)
     return (1 - cosines).where(labeled, 0).sum() / labeled.sum().clip(min=1)
 
 

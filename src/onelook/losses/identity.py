@@ -31,7 +31,7 @@ def build_identity_loss(settings: IdentitySettings, dim: int, identities: int) -
         identities: number of identities.
 
     Returns:
-        A module whose forward maps embeddings (n, dim), L2-normalized, and identities (n,) to the mean loss of the
-        labeled faces. Everything it keeps from step to step is in its state dict.
+        A module whose forward maps embeddings (n, dim), L2-normalized, and identities (n,) on the CPU to the mean
+        loss of the labeled faces. Everything it keeps from step to step is in its state dict.
     """
     return IDENTITY_LOSSES[settings.loss](settings, dim, identities)

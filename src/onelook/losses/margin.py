@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onelook.device import to_device
 from onelook.distributed import all_reduce_max, all_reduce_sum, shard, world_size
+from onelook.losses.precision import to_float32
 
 NO_IDENTITY = -1
 """Identity index of an unlabeled face in a batch."""
@@ -16,11 +18,15 @@ NO_IDENTITY = -1
 def select_labeled(embeddings: Tensor, identities: Tensor) -> tuple[Tensor, Tensor]:
     """Select the faces that have an identity.
 
+    Args:
+        embeddings: (n, dim).
+        identities: (n,) int64 on the CPU, so the number of faces is known without a wait for the embeddings.
+
     Returns:
-        Embeddings (k, dim) in float32, and identities (k,).
+        Embeddings (k, dim) in float32, and identities (k,) on the CPU.
     """
-    labeled = identities != NO_IDENTITY
-    return embeddings[labeled].float(), identities[labeled]
+    rows = (identities != NO_IDENTITY).nonzero()[:, 0]
+    return to_float32(embeddings[to_device(rows, embeddings.device)]), identities[rows]
 
 
 class SoftmaxLoss(nn.Module):
@@ -35,7 +41,7 @@ class SoftmaxLoss(nn.Module):
 
         Args:
             embeddings: (n, dim), of any length.
-            identities: (n,) int64, `NO_IDENTITY` for unlabeled faces.
+            identities: (n,) int64 on the CPU, `NO_IDENTITY` for unlabeled faces.
 
         Returns:
             A scalar; 0 without a labeled face.
@@ -43,7 +49,7 @@ class SoftmaxLoss(nn.Module):
         faces, labels = select_labeled(embeddings, identities)
         if len(labels) == 0:
             return faces.sum()
-        return functional.cross_entropy(self.classifier(faces), labels)
+        return functional.cross_entropy(self.classifier(faces), to_device(labels, faces.device))
 
 
 class CombinedMarginLoss(nn.Module):
@@ -91,8 +97,9 @@ class CombinedMarginLoss(nn.Module):
 
         Args:
             embeddings: (n, dim), L2-normalized.
-            identities: (n,) int64, `NO_IDENTITY` for unlabeled faces.
-            classes: (k,) int64, ascending: the classes of the softmax, which include those of the faces. None: all.
+            identities: (n,) int64 on the CPU, `NO_IDENTITY` for unlabeled faces.
+            classes: (k,) int64 on the CPU, ascending: the classes of the softmax, which include those of the faces.
+                None: all.
 
         Returns:
             A scalar; 0 without a labeled face.
@@ -105,11 +112,12 @@ class CombinedMarginLoss(nn.Module):
         local_classes = torch.arange(first, end)
         if classes is not None:
             local_classes = classes[(classes >= first) & (classes < end)]
-            centers = centers[local_classes - first]
-        cosines = faces @ functional.normalize(centers.float()).T
+            centers = centers[to_device(local_classes - first, centers.device)]
+        cosines = faces @ functional.normalize(to_float32(centers)).T
         # The faces whose class is in this shard, and the column of that class.
         rows = ((labels >= first) & (labels < end)).nonzero()[:, 0]
         columns = torch.searchsorted(local_classes, labels[rows])
+        rows, columns = to_device((rows, columns), cosines.device)
         true_logits = self._add_margin(cosines[rows, columns])
         return distributed_cross_entropy(cosines.index_put((rows, columns), true_logits) * self.scale, rows, columns)
 

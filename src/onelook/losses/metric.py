@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onelook.device import to_device
 from onelook.losses.margin import NO_IDENTITY, SoftmaxLoss, select_labeled
+from onelook.losses.precision import to_float32
 
 
 def triplet_loss(embeddings: Tensor, identities: Tensor, margin: float) -> Tensor:
@@ -23,7 +25,7 @@ def triplet_loss(embeddings: Tensor, identities: Tensor, margin: float) -> Tenso
 
     Args:
         embeddings: (n, dim), L2-normalized.
-        identities: (n,) int64.
+        identities: (n,) int64 on the CPU.
         margin: in squared distance, at most 4 on the sphere.
 
     Returns:
@@ -32,16 +34,16 @@ def triplet_loss(embeddings: Tensor, identities: Tensor, margin: float) -> Tenso
     faces, labels = select_labeled(embeddings, identities)
     if len(labels) == 0:
         return faces.sum()
+    same = labels[:, None] == labels
+    anchors, positives = (same & ~torch.eye(len(labels), dtype=torch.bool)).nonzero(as_tuple=True)
+    anchors, positives, same = to_device((anchors, positives, same), faces.device)
     # On the sphere |a - b|^2 = 2 - 2 a.b, which has a finite gradient everywhere.
     distances = 2 - 2 * faces @ faces.T
-    same = labels[:, None] == labels
-    anchors, positives = (same & ~torch.eye(len(labels), dtype=torch.bool, device=same.device)).nonzero(as_tuple=True)
-    positive_distances = distances[anchors, positives]
-    gaps = distances[anchors] - positive_distances[:, None]
+    gaps = distances[anchors] - distances[anchors, positives][:, None]
     semi_hard = ~same[anchors] & (gaps > 0) & (gaps < margin)
     mined = semi_hard.any(1)
-    hardest = gaps[mined].masked_fill(~semi_hard[mined], torch.inf).amin(1)
-    return (margin - hardest).sum() / max(1, len(hardest))
+    hardest = gaps.masked_fill(~semi_hard, margin).amin(1)
+    return (margin - hardest).where(mined, 0).sum() / mined.sum().clip(min=1)
 
 
 class TripletLoss(nn.Module):
@@ -52,7 +54,7 @@ class TripletLoss(nn.Module):
         self.margin = margin
 
     def forward(self, embeddings: Tensor, identities: Tensor) -> Tensor:
-        """Compute `triplet_loss` of embeddings (n, dim) and identities (n,)."""
+        """Compute `triplet_loss` of embeddings (n, dim) and identities (n,) on the CPU."""
         return triplet_loss(embeddings, identities, self.margin)
 
 
@@ -86,17 +88,19 @@ class CenterLoss(nn.Module):
 
         Args:
             embeddings: (n, dim).
-            identities: (n,) int64, `NO_IDENTITY` for unlabeled faces.
+            identities: (n,) int64 on the CPU, `NO_IDENTITY` for unlabeled faces.
         """
         faces, labels = select_labeled(embeddings, identities)
+        labels = to_device(labels, faces.device)
         offsets = faces - self.centers[labels]
         if self.training:
             self._update_centers(offsets.detach(), labels)
         return offsets.square().sum() / 2 / max(1, len(labels))
 
     def _update_centers(self, offsets: Tensor, labels: Tensor) -> None:
-        one_hot = functional.one_hot(labels, len(self.centers)).to(offsets.dtype)
-        self.centers += self.alpha * (one_hot.T @ offsets) / (1 + one_hot.sum(0))[:, None]
+        sums = torch.zeros_like(self.centers).index_add(0, labels, offsets)
+        counts = self.centers.new_zeros(len(self.centers)).index_add(0, labels, torch.ones_like(offsets[:, 0]))
+        self.centers += self.alpha * sums / (1 + counts)[:, None]
 
 
 class SoftmaxCenterLoss(nn.Module):
@@ -113,7 +117,7 @@ class SoftmaxCenterLoss(nn.Module):
 
         Args:
             embeddings: (n, dim).
-            identities: (n,) int64, `NO_IDENTITY` for unlabeled faces.
+            identities: (n,) int64 on the CPU, `NO_IDENTITY` for unlabeled faces.
         """
         loss: Tensor = self.softmax(embeddings, identities) + self.weight * self.center(embeddings, identities)
         return loss
@@ -163,22 +167,29 @@ class OIMLoss(nn.Module):
 
         Args:
             embeddings: (n, dim), L2-normalized.
-            identities: (n,) int64, `NO_IDENTITY` for unlabeled faces.
+            identities: (n,) int64 on the CPU, `NO_IDENTITY` for unlabeled faces.
         """
         faces, labels = select_labeled(embeddings, identities)
-        # The copy keeps the entries of this step for backward.
-        entries = torch.cat([self.table, self.queue[: int(self.pushed)]])
+        # The copies keep the entries of this step for backward.
+        entries, num_pushed = torch.cat([self.table, self.queue]), self.pushed.clone()
         if self.training:
             self._update_table(faces.detach(), labels)
-            self._push(embeddings[identities == NO_IDENTITY].detach().float())
+            unlabeled = (identities == NO_IDENTITY).nonzero()[:, 0]
+            self._push(to_float32(embeddings.detach()[to_device(unlabeled, embeddings.device)]))
         if len(labels) == 0:
             return faces.sum()
-        return functional.cross_entropy(faces @ entries.T / self.temperature, labels)
+        logits = faces @ entries.T / self.temperature
+        is_empty = torch.arange(-len(self.table), len(self.queue), device=logits.device) >= num_pushed
+        return functional.cross_entropy(logits.masked_fill(is_empty, -torch.inf), to_device(labels, logits.device))
 
     def _update_table(self, faces: Tensor, labels: Tensor) -> None:
-        for face, label in zip(faces, labels, strict=True):
-            entry = self.momentum * self.table[label] + (1 - self.momentum) * face
-            self.table[label] = functional.normalize(entry, dim=0)
+        # The first faces of all identities at once, then the second ones.
+        repeats = (labels[:, None] == labels).tril(-1).sum(1)  # earlier faces of the same identity
+        for repeat in range(int(repeats.max()) + 1 if len(labels) else 0):
+            rows = (repeats == repeat).nonzero()[:, 0]
+            rows, own_labels = to_device((rows, labels[rows]), faces.device)
+            entries = self.momentum * self.table[own_labels] + (1 - self.momentum) * faces[rows]
+            self.table[own_labels] = functional.normalize(entries)
 
     def _push(self, faces: Tensor) -> None:
         slots = len(self.queue)

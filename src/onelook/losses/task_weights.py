@@ -34,7 +34,7 @@ class TaskWeights(nn.Module):
         """
         rows = [row for row, name in enumerate(self.names) if name in losses]
         stacked = torch.stack([losses[self.names[row]] for row in rows])
-        log_variance = self.log_variance[rows]
+        log_variance = torch.stack([self.log_variance[row] for row in rows])
         total = (torch.exp(-log_variance) * stacked).sum()
         return total + log_variance.sum() if self.learned else total
 

@@ -128,18 +128,31 @@ def crop_boxes(images: Tensor, image_indices: Tensor, boxes: Tensor, side: int) 
     Returns:
         (k, side, side, 3) RGB in 0..1.
     """
-    crops = [
-        nn.functional.interpolate(
-            images[image, None, :, y1:y2, x1:x2].float(), (side, side), mode="bilinear", antialias=True
-        )
-        for image, (x1, y1, x2, y2) in zip(image_indices.tolist(), boxes.long().tolist(), strict=True)
-    ]
-    return torch.cat([images.new_zeros(0, 3, side, side), *crops]).permute(0, 2, 3, 1) / 255
+    height, width = images.shape[2:]
+    rows = _resize_weights(boxes[:, 1], boxes[:, 3], height, side)  # (k, side, H)
+    columns = _resize_weights(boxes[:, 0], boxes[:, 2], width, side)
+    pixels = images[image_indices].float()  # (k, 3, H, W)
+    return (rows[:, None] @ pixels @ columns[:, None].mT).permute(0, 2, 3, 1) / 255
+
+
+def _resize_weights(lows: Tensor, highs: Tensor, pixels: int, side: int) -> Tensor:
+    """Compute the weights (k, side, pixels) of an antialiased linear resize of pixels `lows` to `highs` (k,).
+
+    They are those of torch's bilinear interpolation with antialiasing: a triangle as wide as two pixels of the result,
+    or of the image if those are larger.
+    """
+    scale = ((highs - lows) / side)[:, None, None]
+    centers = lows[:, None, None] + scale * (torch.arange(side, device=lows.device)[:, None] + 0.5)
+    positions = torch.arange(pixels, device=lows.device) + 0.5
+    weights = (1 - (positions - centers).abs() / scale.clip(min=1)).clip(min=0)
+    inside = (positions > lows[:, None, None]) & (positions < highs[:, None, None])
+    weights = weights * inside
+    return weights / weights.sum(-1, keepdim=True)
 
 
 def round_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
     """Round boxes (k, 4; x1 y1 x2 y2) to whole pixels of an image, at least one pixel wide and high."""
-    limits = boxes.new_tensor([width, height])
-    low = boxes[:, :2].round().clamp(min=0).minimum(limits - 1)
-    high = boxes[:, 2:].round().minimum(limits).maximum(low + 1)
-    return torch.cat([low, high], dim=1)
+    x1, y1, x2, y2 = boxes.round().unbind(1)
+    x1, y1 = x1.clamp(0, width - 1), y1.clamp(0, height - 1)
+    x2, y2 = x2.clamp(max=width).maximum(x1 + 1), y2.clamp(max=height).maximum(y1 + 1)
+    return torch.stack([x1, y1, x2, y2], dim=1)

@@ -3,7 +3,6 @@
 stages/train.py -> Trainer.run (here) -> TaskLosses (training/task_losses.py) -> losses/
 """
 
-import copy
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from onelook.data.face_dataset import FaceBatch, FaceDataset
 from onelook.data.scene_dataset import SceneBatch, SceneDataset, prefetch
+from onelook.device import check_precision, pin_memory, to_device
 from onelook.distributed import all_reduce_mean, rank, world_size
 from onelook.errors import ModelError, OnelookError
 from onelook.losses.identity import build_identity_loss
@@ -36,6 +36,7 @@ _WARMUP_FRACTION = 0.15
 _INITIAL_FACTOR = 0.04
 _FINAL_FACTOR = 0.001
 
+_CPU = torch.device("cpu")
 _BatchPair = tuple[SceneBatch | None, FaceBatch | None]
 
 
@@ -60,30 +61,39 @@ class Trainer:
     - All random numbers depend on the seed, epoch and step alone, so an interrupted run continues to the same bits.
     - In distributed training each process has a shard of every batch. The result is that of one process, except for
       rounding.
-    - A checkpoint has the state of all processes, and can be resumed by any number of processes.
+    - A checkpoint has the state of all processes, and can be resumed by any number of processes on any device.
     """
 
     def __init__(
-        self, network: JointNetwork, scenes: SceneDataset, settings: Settings, faces: FaceDataset | None = None
+        self,
+        network: JointNetwork,
+        scenes: SceneDataset,
+        settings: Settings,
+        faces: FaceDataset | None = None,
+        device: torch.device = _CPU,
     ) -> None:
-        """Build the losses and the optimizer.
+        """Build the losses and the optimizer, and move the network to the device.
 
         Args:
             network: the network to train.
             scenes: the training scenes.
             settings: the sections `train` and `base`.
             faces: face crops, needed where `train.faces.batch_size` is not 0.
+            device: of the training in this process.
 
         Raises:
             DataError: a trained task has no data, or the teacher's embeddings do not fit.
+            OnelookError: the device does not compute in `train.precision`.
         """
+        check_precision(settings.train.precision, device)
         check_training_data(network, scenes, faces, settings.train)
         if world_size() > 1:
             convert_sync_batch_norm(network)
         if network.dense is not None:
             arrays = require_morphable_model(scenes, settings.train)
             network.dense.decoder.set_morphable_model(*map(torch.from_numpy, arrays))
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = device
         self.scenes = scenes
         self.faces = faces
         self.settings = settings.train
@@ -94,8 +104,12 @@ class Trainer:
         self.task_weights = TaskWeights(self.settings.weights, self.settings.task_weighting)
         self.modules = nn.ModuleDict(
             {"network": network, "identity_loss": identity_loss, "task_weights": self.task_weights}
-        )
-        autocast = torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16")
+        ).to(device)
+        precision = self.settings.precision
+        dtype = torch.float16 if precision == "float16" else torch.bfloat16
+        autocast = torch.autocast(device.type, dtype, enabled=precision != "float32")
+        # The gradients of float16 underflow without a scale; GradScaler skips a step whose gradients overflow.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
         self.losses = TaskLosses(
             network, identity_loss, self.task_weights, settings, autocast=autocast, embed_scenes=faces is None
         )
@@ -131,7 +145,9 @@ class Trainer:
                 # Ties go to the later epoch, which is trained longer.
                 if not state.best or metrics["selection_metric"] >= state.best["selection_metric"]:
                     state.best = row
-                    state.best_state = copy.deepcopy(self.network.state_dict())
+                    state.best_state = {
+                        name: value.to("cpu", copy=True) for name, value in self.network.state_dict().items()
+                    }
                 self._save(checkpoints, key, state)
                 callbacks.on_epoch_end(epoch + 1, metrics)
         self.network.load_state_dict(state.best_state)
@@ -156,18 +172,26 @@ class Trainer:
             last_micro_step = micro_step == accumulation - 1
             with maybe_no_sync(self.compute_losses, sync=last_micro_step):
                 losses = self.compute_losses(scenes, faces, epoch, number)
-                values = all_reduce_mean(losses)
-                if not isfinite(values["total"]):
-                    raise OnelookError(_not_finite_message(epoch, step, values))
                 if losses["total"].requires_grad:  # not so with a frozen detector and no face to embed
-                    (losses["total"] / accumulation).backward()
+                    self.scaler.scale(losses["total"] / accumulation).backward()
+            if last_micro_step:
+                self._update_weights()
+            # The losses are read after all else is enqueued: this is the only time a step waits for the device.
+            values = all_reduce_mean(losses)
+            if not isfinite(values["total"]):
+                raise OnelookError(_not_finite_message(epoch, step, values))
             for name, value in values.items():
                 metrics[f"loss.{name}"] = metrics.get(f"loss.{name}", 0.0) + value / (steps * accumulation)
             if last_micro_step:
-                clip_gradients(self.modules, self.settings.max_grad_norm)
-                self.optimizer.step()
                 on_step_end(epoch + 1, step + 1)
         return metrics | {f"weight.{name}": value for name, value in self.task_weights.weights().items()}
+
+    def _update_weights(self) -> None:
+        if self.scaler.is_enabled():
+            self.scaler.unscale_(self.optimizer)
+        clip_gradients(self.modules, self.settings.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
 
     def set_learning_rates(self, step: int, steps_per_epoch: int) -> None:
         """Set the learning rates of a step, counted from the start of training."""
@@ -184,8 +208,9 @@ class Trainer:
         return max(1, batches // self.settings.accumulation_steps)
 
     def batches(self, epochs: Iterable[int]) -> Generator[_BatchPair]:
-        """Yield the batches of epochs, counted from 0, prefetched in a thread also while an epoch is validated."""
-        return prefetch(chain.from_iterable(map(self._epoch_batches, epochs)))
+        """Yield the batches of epochs on the CPU, counted from 0, prefetched in a thread also during validation."""
+        batches = chain.from_iterable(map(self._epoch_batches, epochs))
+        return prefetch(map(pin_memory, batches) if self.device.type == "cuda" else batches)
 
     def _epoch_batches(self, epoch: int) -> Iterator[_BatchPair]:
         count = self.steps_per_epoch() * self.settings.accumulation_steps
@@ -207,7 +232,8 @@ class Trainer:
     def _save(self, folder: Path, key: str, state: TrainState) -> None:
         modules, optimizer = gather_state(self.modules, self.optimizer)
         if rank() == 0:
-            save_checkpoint(folder, key, {"modules": modules, "optimizer": optimizer, **vars(state)})
+            states = {"modules": modules, "optimizer": optimizer, "scaler": self.scaler.state_dict()}
+            save_checkpoint(folder, key, to_device(states, _CPU) | vars(state))
 
     def _resume(self, folder: Path, key: str) -> TrainState:
         saved = load_checkpoint(folder, key)
@@ -217,6 +243,7 @@ class Trainer:
         if saved is None:
             return TrainState()
         load_state(self.modules, self.optimizer, saved["modules"], saved["optimizer"])
+        self.scaler.load_state_dict(saved.get("scaler", {}))
         return TrainState(saved["history"], saved["best"], saved["best_state"])
 
 

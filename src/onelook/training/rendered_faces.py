@@ -6,16 +6,15 @@ RetinaFace's dense regression branch (Deng et al., arXiv 1905.00641, section 3.2
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from onelook.data.scene_dataset import SceneBatch
-from onelook.distributed import all_gather, rank
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_landmarks
 from onelook.losses.dense import pixel_loss
 from onelook.losses.detection import Matches
 from onelook.model.dense_head import DenseHead, crop_boxes, render_boxes, round_boxes
+from onelook.training.anchor_sampling import sample_anchors
 
 RENDERED_SIZE = 48
 """Side of the squares that faces are rendered into, in pixels."""
@@ -51,18 +50,11 @@ def rendering_loss(
     Returns:
         A scalar; 0 where no face is rendered.
     """
-    images, rows = matches.positive.nonzero(as_tuple=True)
-    boxes = round_boxes(batch.boxes[images, matches.faces[images, rows]], *batch.images.shape[2:])
-    large = ((boxes[:, 2:] - boxes[:, :2]).amin(1) >= MIN_RENDERED_SIZE).nonzero()[:, 0]
-    sampled = large[_sample_faces(len(large), rng)]
-    images, rows, boxes = images[sampled], rows[sampled], boxes[sampled]
+    boxes = round_boxes(batch.boxes.flatten(0, 1), *batch.images.shape[2:]).view_as(batch.boxes)
+    is_large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= MIN_RENDERED_SIZE  # (B, M)
+    images, rows, valid = sample_anchors(matches.positive & matches.gather(is_large), MAX_RENDERED_FACES, rng)
+    face_boxes = boxes[images, matches.faces[images, rows].clip(min=0)]
     landmarks = decode_landmarks(outputs.landmarks[images, rows].detach(), anchors[images, rows])
-    rendered = render_boxes(head(features, images, rows, landmarks), boxes, RENDERED_SIZE)
-    return pixel_loss(rendered.images, rendered.mask, crop_boxes(batch.images, images, boxes, RENDERED_SIZE))
-
-
-def _sample_faces(count: int, rng: np.random.Generator) -> Tensor:
-    """Sample `MAX_RENDERED_FACES` of the faces of all processes; return the indices of this one's `count` faces."""
-    counts = all_gather(torch.tensor([count])).tolist()
-    sampled = rng.permutation(sum(counts))[:MAX_RENDERED_FACES] - sum(counts[: rank()])
-    return torch.from_numpy(sampled[(sampled >= 0) & (sampled < count)])
+    rendered = render_boxes(head(features, images, rows, landmarks), face_boxes, RENDERED_SIZE)
+    crops = crop_boxes(batch.images, images, face_boxes, RENDERED_SIZE)
+    return pixel_loss(rendered.images, rendered.mask & valid[:, None, None], crops)

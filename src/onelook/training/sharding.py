@@ -15,7 +15,7 @@ from torch.distributed import new_group
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from onelook.distributed import all_reduce_count, gather_to_rank0, shard, world_size
+from onelook.distributed import all_reduce_sum, gather_to_rank0, shard, world_size
 from onelook.losses.margin import CombinedMarginLoss
 
 State = dict[str, Any]
@@ -75,7 +75,7 @@ def clip_gradients(modules: nn.ModuleDict, max_norm: float) -> None:
     """Scale the gradients down to a norm of `max_norm`, computed over the shards of all processes."""
     norm = _gradient_norm(modules.parameters())
     if world_size() > 1:
-        sharded = all_reduce_count(float(_gradient_norm(_sharded_parameters(modules).values())) ** 2)
+        sharded = all_reduce_sum(_gradient_norm(_sharded_parameters(modules).values()).to(norm.device) ** 2)
         norm = (_gradient_norm(replicated_modules(modules).parameters()) ** 2 + sharded).sqrt()
     nn.utils.clip_grads_with_norm_(modules.parameters(), max_norm, norm)
 

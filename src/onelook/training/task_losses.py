@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,21 +10,27 @@ from torch import Tensor, nn
 
 from onelook.data.face_dataset import FaceBatch
 from onelook.data.scene_dataset import SceneBatch
+from onelook.device import to_device
 from onelook.distributed import all_gather
 from onelook.geometry.anchors import AnchorOutputs
-from onelook.losses.detection import CascadeStage, cascade_losses
+from onelook.losses.detection import CascadeStage, Matches, cascade_losses
 from onelook.losses.distillation import distillation_loss
 from onelook.losses.margin import CombinedMarginLoss, sample_classes
-from onelook.losses.mesh import mesh_and_landmarks_loss, select_mesh_targets
+from onelook.losses.mesh import encode_mesh_targets, mask_labeled, mesh_and_landmarks_loss
+from onelook.losses.precision import to_float32
 from onelook.losses.task_weights import TaskWeights
 from onelook.model.joint_network import JointNetwork
 from onelook.model.retinaface import NetworkOutput
 from onelook.settings import Settings
-from onelook.training.face_sampling import sample_landmarks, select_faces
+from onelook.training.anchor_sampling import sample_anchors
+from onelook.training.face_sampling import EmbeddedFaces, LandmarkDraws, draw_landmarks, sample_landmarks, select_faces
 from onelook.training.rendered_faces import rendering_loss
 
 # Streams of the random numbers of a step.
-_LANDMARKS, _RENDERING, _CLASSES = 1, 2, 3
+_LANDMARKS, _RENDERING, _CLASSES, _MESHES = 1, 2, 3, 4
+
+ANCHORS_PER_MESH = 32
+"""Largest number of positive anchors with a mesh loss in a step, as a multiple of the faces with a mesh."""
 
 
 class TaskLosses:
@@ -34,7 +41,11 @@ class TaskLosses:
     - Losses of anchors are computed by each process on its shard.
     - Losses of embeddings are computed by every process on the embeddings of all processes.
 
+    Batches are on the CPU, where labels and random numbers decide what is sampled, and are copied to the device of the
+    network. Nothing is read back.
+
     Attributes:
+        device: of the network.
         initial_network: a frozen copy of the network before training, the teacher of LwF; None where the initial
             weights detect no faces.
         detector_frozen: True where the detector has learning rate 0, so that its gradients are not computed.
@@ -66,6 +77,7 @@ class TaskLosses:
         self.settings = settings.train
         self.seed = settings.base.seed
         self.autocast = autocast
+        self.device = next(network.parameters()).device
         self.embed_scenes = embed_scenes and settings.train.tasks != "detection"
         self.initial_network: JointNetwork | None = None
         if network.settings.starts_from_detector:
@@ -91,18 +103,23 @@ class TaskLosses:
 
     def face_losses(self, batch: FaceBatch, epoch: int, number: int) -> dict[str, Tensor]:
         """Compute the recognition losses of face crops; `epoch` and `number` seed the random numbers."""
+        identities = all_gather(batch.identities)  # on the CPU, where the losses need them
+        classes = self._sample_classes(identities, epoch, number)
+        batch = to_device(batch, self.device)
         embeddings = all_gather(self.network.embed(self._feature_maps(batch.images), batch.landmarks.split(1)))
-        losses = {"identity": self._identity_loss(embeddings, all_gather(batch.identities), epoch, number)}
+        losses = {"identity": self._identity_loss(embeddings, identities, classes)}
         if batch.teacher_embeddings is not None:
             losses["distillation"] = distillation_loss(embeddings, all_gather(batch.teacher_embeddings))
         return losses
 
     def scene_losses(self, batch: SceneBatch, epoch: int, number: int) -> dict[str, Tensor]:
         """Compute the losses of the trained tasks on scenes; `epoch` and `number` seed the random numbers."""
-        landmarks_rng = self._rng(epoch, number, _LANDMARKS)
+        sample = self._sample_faces(batch, epoch, number)
+        mesh_budget = 0 if self.network.mesh is None else ANCHORS_PER_MESH * _count_meshes(batch.meshes)
+        batch = to_device(batch, self.device)
         if self.settings.tasks == "recognition":
-            landmarks = sample_landmarks(batch, self.settings, epoch, landmarks_rng)
-            return self._recognition_losses(self._feature_maps(batch.images), None, batch, landmarks, epoch, number)
+            landmarks = sample_landmarks(batch, sample.draws, self.settings)
+            return self._recognition_losses(self._feature_maps(batch.images), None, batch, sample, landmarks)
         outputs, initial_outputs = self._forward(batch.images)
         anchors = self.network.detector.make_anchors(*batch.images.shape[2:])
         stages = self._cascade_stages(outputs, anchors)
@@ -118,8 +135,8 @@ class TaskLosses:
         )
         last_anchors = stages[-1].anchors
         if self.network.mesh is not None and batch.meshes is not None:
-            images, rows, target = select_mesh_targets(matches, batch.meshes, last_anchors)
-            losses["mesh"] = mesh_and_landmarks_loss(self.network.mesh(outputs.head_features, images, rows), target)
+            rng = self._rng(epoch, number, _MESHES)
+            losses["mesh"] = self._mesh_loss(outputs, last_anchors, matches, batch.meshes, mesh_budget, rng)
         if self.network.dense is not None:
             rng = self._rng(epoch, number, _RENDERING)
             losses["pixel"] = rendering_loss(
@@ -128,9 +145,9 @@ class TaskLosses:
         if not self.embed_scenes:
             return losses
         matched = outputs.anchor_outputs, last_anchors, matches
-        landmarks = sample_landmarks(batch, self.settings, epoch, landmarks_rng, matched)
+        landmarks = sample_landmarks(batch, sample.draws, self.settings, matched)
         initial_maps = None if initial_outputs is None else initial_outputs.feature_maps
-        return losses | self._recognition_losses(outputs.feature_maps, initial_maps, batch, landmarks, epoch, number)
+        return losses | self._recognition_losses(outputs.feature_maps, initial_maps, batch, sample, landmarks)
 
     def _rng(self, epoch: int, number: int, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch, number, stream])
@@ -173,26 +190,47 @@ class TaskLosses:
             CascadeStage(outputs.anchor_outputs, outputs.reference_boxes(anchors), matching.cascade.second),
         ]
 
+    def _sample_faces(self, batch: SceneBatch, epoch: int, number: int) -> "_FaceSample":
+        """Decide which faces of a batch on the CPU are embedded, and draw their random numbers."""
+        faces = select_faces(batch, self.settings)
+        draws = draw_landmarks(batch, self.settings, epoch, self._rng(epoch, number, _LANDMARKS))
+        identities = all_gather(batch.identities[faces.images, faces.rows])
+        return _FaceSample(
+            *to_device((faces, draws), self.device), identities, self._sample_classes(identities, epoch, number)
+        )
+
+    def _mesh_loss(
+        self,
+        outputs: NetworkOutput,
+        anchors: Tensor,
+        matches: Matches,
+        meshes: Tensor,
+        budget: int,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """Compute the mesh loss of up to `budget` positive anchors of faces with a mesh."""
+        assert self.network.mesh is not None
+        images, rows, valid = sample_anchors(mask_labeled(matches, meshes), max(1, budget), rng)
+        target = encode_mesh_targets(matches, meshes, anchors, images, rows)
+        return mesh_and_landmarks_loss(self.network.mesh(outputs.head_features, images, rows), target, valid)
+
     def _recognition_losses(
         self,
         maps: list[Tensor],
         initial_maps: list[Tensor] | None,
         batch: SceneBatch,
+        sample: "_FaceSample",
         landmarks: Tensor,
-        epoch: int,
-        number: int,
     ) -> dict[str, Tensor]:
         """Compute the identity loss, and the distillation from the teacher or else from the released weights."""
-        faces = select_faces(batch, self.settings)
-        counts = torch.bincount(faces[0], minlength=len(batch.images)).tolist()
-        points = landmarks[faces].split(counts)  # (n_i, 5, 2) per image
-        identities = all_gather(batch.identities[faces])
-        if len(identities) < 2:  # batch norm needs two faces
+        images, rows, counts = sample.faces
+        points = landmarks[images, rows].split(counts)  # (n_i, 5, 2) per image
+        if len(sample.identities) < 2:  # batch norm needs two faces
             return {"identity": maps[0].sum() * 0}
         embeddings = all_gather(self.network.embed(maps, points))
-        losses = {"identity": self._identity_loss(embeddings, identities, epoch, number)}
+        losses = {"identity": self._identity_loss(embeddings, sample.identities, sample.classes)}
         if batch.teacher_embeddings is not None:
-            target = batch.teacher_embeddings[faces]
+            target = batch.teacher_embeddings[images, rows]
             losses["distillation"] = distillation_loss(embeddings, all_gather(target))
         elif self.initial_network is not None and self.initial_network_embeds and initial_maps is not None:
             with torch.no_grad():
@@ -200,16 +238,41 @@ class TaskLosses:
             losses["distillation"] = distillation_loss(embeddings, all_gather(target))
         return losses
 
-    def _identity_loss(self, embeddings: Tensor, identities: Tensor, epoch: int, number: int) -> Tensor:
+    def _identity_loss(self, embeddings: Tensor, identities: Tensor, classes: Tensor | None) -> Tensor:
         """Compute the identity loss of the faces of all processes."""
-        fraction = self.settings.identity.sampled_class_fraction
-        classes = []
-        if isinstance(self.identity_loss, CombinedMarginLoss) and fraction < 1:
-            rng = self._rng(epoch, number, _CLASSES)
-            classes = [sample_classes(identities, self.identity_loss.identities, fraction, rng)]
-        loss: Tensor = self.identity_loss(embeddings, identities, *classes)
+        sampled = () if classes is None else (classes,)
+        loss: Tensor = self.identity_loss(embeddings, identities, *sampled)
         return loss
+
+    def _sample_classes(self, identities: Tensor, epoch: int, number: int) -> Tensor | None:
+        """Sample the classes of the softmax; None for all classes, and for losses without classes."""
+        fraction = self.settings.identity.sampled_class_fraction
+        if not isinstance(self.identity_loss, CombinedMarginLoss) or fraction == 1:
+            return None
+        return sample_classes(identities, self.identity_loss.identities, fraction, self._rng(epoch, number, _CLASSES))
+
+
+class _FaceSample(NamedTuple):
+    """The faces of a step to embed.
+
+    Attributes:
+        faces: on the device.
+        draws: random numbers of their landmarks, on the device.
+        identities: (n,) int64 of the faces of all processes, on the CPU.
+        classes: classes of the softmax on the CPU; None for all.
+    """
+
+    faces: EmbeddedFaces
+    draws: LandmarkDraws
+    identities: Tensor
+    classes: Tensor | None
+
+
+def _count_meshes(meshes: Tensor | None) -> int:
+    """Return the number of faces of all processes with a mesh (B, M, 468, 3)."""
+    count = torch.zeros(1, dtype=torch.int64) if meshes is None else meshes[:, :, 0, 0].isfinite().sum()[None]
+    return int(all_gather(count).sum())
 
 
 def _to_float32(tensors: Iterable[Tensor]) -> list[Tensor]:
-    return [tensor.float() for tensor in tensors]
+    return [to_float32(tensor) for tensor in tensors]
