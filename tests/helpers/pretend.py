@@ -32,6 +32,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 NAME = "pretend"
 
+_OPERATION = "operation"
 Event = tuple[str, str, str]
 """Kind, operation and line of the program."""
 
@@ -119,7 +120,7 @@ _events: Counter[Event] | None = None
 
 @contextlib.contextmanager
 def watch() -> Iterator[Counter[Event]]:
-    """Count the events of the body; mixed operations are counted instead of refused."""
+    """Count the operations and events of the body; mixed operations are counted instead of refused."""
     global _events
     previous, _events = _events, Counter()
     try:
@@ -129,11 +130,19 @@ def watch() -> Iterator[Counter[Event]]:
 
 
 def kinds(events: Counter[Event]) -> dict[str, int]:
-    """Sum the counts of events by kind."""
+    """Sum the counts of events by kind, without plain operations."""
     totals: Counter[str] = Counter()
     for (kind, *_), count in events.items():
         totals[kind] += count
+    totals.pop(_OPERATION, None)
     return dict(totals)
+
+
+def count_operations(events: Counter[Event]) -> int:
+    """Return the number of operations, but for copies: constants are copied to the device once per shape."""
+    return sum(
+        count for (kind, name, _), count in events.items() if kind == _OPERATION and name != str(aten.copy_.default)
+    )
 
 
 def _record(kind: str, operation: str) -> None:
@@ -195,6 +204,8 @@ class PretendTensor(torch.Tensor):
             decomposed = func.decompose(*args, **kwargs)
             if decomposed is not NotImplemented:
                 return decomposed
+        if _events is not None:
+            _events[_OPERATION, str(func), ""] += 1
         _check_operation(func, args, [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)])
         target = kwargs.get("device")
         if target is not None:

@@ -50,7 +50,9 @@ class AnchorHead(nn.Module):
             own = layers == number
             if own.device.type == "cpu":  # reading is free there, and most layers have few anchors
                 rows = own.nonzero()[:, 0]
-                outputs = outputs.index_copy(0, rows, linear(x[rows])) if len(rows) else outputs
+                # In training, a layer without an anchor has the gradient 0, as on other devices.
+                if len(rows) or torch.is_grad_enabled():
+                    outputs = outputs.index_copy(0, rows, linear(x[rows]))
             else:
                 outputs = torch.where(own[:, None], linear(x), outputs)
         return outputs

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onelook.model.feature_sampler import sample_levels
+
 try:
     from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 except (ImportError, RuntimeError):  # not installed, or built for another version of torch
@@ -27,7 +29,8 @@ class DeformableConv(nn.Conv2d):
     cell, and their weights in 0..1. It is initialized to zero, as in both papers. The untrained layer is therefore the
     plain convolution; if modulated, half of it, which a batch norm undoes.
 
-    It uses torchvision's kernel where torchvision is installed, else `deform_conv2d`; the results are equal.
+    It uses torchvision's kernel where torchvision is installed, else and in deterministic training on a device other
+    than the CPU `deform_conv2d`; the results are equal.
     """
 
     def __init__(self, inputs: int, outputs: int, *, modulated: bool) -> None:
@@ -41,7 +44,9 @@ class DeformableConv(nn.Conv2d):
         predicted = self.offsets(x)  # (B, 18 or 27, H, W)
         offsets = predicted[:, :18]
         mask = predicted[:, 18:].sigmoid() if self.modulated else None
-        if torchvision_deform_conv2d is None:
+        # CUDA refuses the backward pass of torchvision's kernel in deterministic runs.
+        is_refused = torch.is_grad_enabled() and x.device.type != "cpu" and torch.are_deterministic_algorithms_enabled()
+        if torchvision_deform_conv2d is None or is_refused:
             return deform_conv2d(x, self.weight, self.bias, offsets, mask)
         return torchvision_deform_conv2d(x, offsets, self.weight, self.bias, padding=1, mask=mask)
 
@@ -59,19 +64,26 @@ def deform_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, offsets: Tenso
     Returns:
         (B, outputs, H, W).
     """
-    height, width = x.shape[-2:]
-    rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None]
-    columns = torch.arange(width, dtype=x.dtype, device=x.device)
+    rows = torch.arange(x.shape[2], dtype=x.dtype, device=x.device)[:, None]
+    columns = torch.arange(x.shape[3], dtype=x.dtype, device=x.device)
     total = x.new_zeros(()) if bias is None else bias[:, None, None]
     # Sample by sample: all nine at once would need nine times the memory of the map.
     for sample in range(9):
         row, column = divmod(sample, 3)
         down = rows + (row - 1) + offsets[:, 2 * sample]
         across = columns + (column - 1) + offsets[:, 2 * sample + 1]
-        # The center of cell i is at (2 i + 1) / size - 1 in the -1..1 of grid_sample.
-        grid = torch.stack([(2 * across + 1) / width - 1, (2 * down + 1) / height - 1], dim=-1)
-        sampled = functional.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        sampled = _sample(x, torch.stack([across + 0.5, down + 0.5], dim=-1))
         if mask is not None:
             sampled = sampled * mask[:, sample, None]
         total = total + functional.conv2d(sampled, weight[:, :, row, column, None, None])
     return total
+
+
+def _sample(x: Tensor, points: Tensor) -> Tensor:
+    """Sample maps (B, c, H, W) bilinearly at points (B, h, w, 2), x and y in cells; zeros outside."""
+    if x.device.type == "cpu":
+        size = points.new_tensor([x.shape[3], x.shape[2]])
+        return functional.grid_sample(x, 2 * points / size - 1, align_corners=False)
+    # CUDA refuses the backward pass of grid_sample in deterministic runs.
+    images = torch.arange(len(x), device=x.device)
+    return sample_levels([x], [1], torch.ones_like(images), points, images).permute(0, 3, 1, 2)

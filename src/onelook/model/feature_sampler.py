@@ -132,7 +132,7 @@ def sample_levels(
     corner = torch.minimum(places.floor().clip(min=0), last_corner)
     # The weight of a neighbor is 1 less its distance, at least 0; a point outside the map has none.
     distance = places - corner
-    weights = torch.stack([(1 - distance.abs()).clip(0, 1), torch.minimum(distance, 2 - distance).clip(0, 1)], -1)
+    weights = torch.stack([1 - distance.abs(), torch.minimum(distance, 2 - distance)], -1).clip(0, 1)
     column, row = corner.int().unbind(-1)
     cell = row * width + column + (start + images[:, None] * width * height)
     cells = torch.stack([cell, cell + 1, cell + width, cell + width + 1], -1)

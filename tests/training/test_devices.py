@@ -1,0 +1,153 @@
+"""Training steps on another device equal those on the CPU: on the pretended one here, and on CUDA where a card is.
+
+The pretended device counts what CUDA refuses or waits for. On CUDA, a wait that is not allowed is an error.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from helpers.painted_scenes import embed_painted_crops, label_meshes, write_dome_model, write_painted_scenes
+from helpers.pretend import Event, count_operations, kinds, watch
+from helpers.training_settings import (
+    FACE_CROPS,
+    UNCROPPED,
+    changed,
+    face_crop_settings,
+    full_network_settings,
+    grid_settings,
+    identity_loss_settings,
+    tiny_settings,
+)
+from helpers.trainings import build_trainer
+from onelook.data.label_arrays import write_teacher_embeddings
+from onelook.data.manifest import read_manifest, select_training_scenes
+from onelook.losses.identity import IDENTITY_LOSSES
+from onelook.settings import Settings
+from onelook.training.callbacks import Callbacks
+
+DEVICES = ["pretend", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+def dense_full_network(**train: Any) -> Settings:
+    """Return training of the full network with cascade, mesh head and dense head."""
+    tree = full_network_settings({"mesh": True, "dense": True}, **train).model_dump()
+    tree["prepare"] |= {"mesh_labels": True, "morphable_model": True}
+    return Settings.model_validate(tree)
+
+
+def deformable_network(**train: Any) -> Settings:
+    model = {"context": "modulated", "init": "random", "fpn_channels": 16}
+    return changed(tiny_settings(backbone_lr_mult=1.0, **train), model=model, augment=UNCROPPED)
+
+
+FORMS = {
+    "light": lambda **train: changed(tiny_settings(**train), augment=UNCROPPED),
+    "full with cascade, mesh and dense head": dense_full_network,
+    "grid": lambda **train: grid_settings((5, 11, 19), **train),
+    "deformable": deformable_network,
+    "face crops": lambda **train: changed(face_crop_settings(epochs=1, **train), augment=UNCROPPED),
+    **{name: lambda name=name, **train: identity_loss_settings(name, **train) for name in IDENTITY_LOSSES},
+}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return scenes with meshes, a morphable model and teacher embeddings."""
+    root = write_painted_scenes(tmp_path_factory.mktemp("scenes"))
+    label_meshes(root)
+    write_dome_model(root)
+    write_teacher_embeddings(root, select_training_scenes(read_manifest(root).scenes), embed_painted_crops)
+    return root
+
+
+@contextmanager
+def watch_device(device: str) -> Iterator[Counter[Event]]:
+    """Count the events on the pretended device."""
+    if device != "pretend":
+        yield Counter()
+        return
+    with watch() as events:
+        yield events
+
+
+class Step(NamedTuple):
+    """Losses by name, gradients by parameter, and events of a training step."""
+
+    losses: dict[str, float]
+    gradients: dict[str, Tensor]
+    events: Counter[Event]
+
+
+def train_step(scenes: Path, settings: Settings, device: str) -> Step:
+    """Train the first step of the last epoch."""
+    torch.use_deterministic_algorithms(True)
+    trainer = build_trainer(scenes, settings, device=device)
+    with torch.no_grad():
+        for name, parameter in trainer.network.named_parameters():
+            if name.endswith(".offsets.bias"):  # between cells, since samples at their centers have two gradients
+                parameter += 0.3
+    epoch = settings.train.epochs - 1
+    with closing(trainer.batches([epoch])) as batches:
+        pair = next(batches)
+    trainer.steps_per_epoch = lambda: 1  # type: ignore[method-assign]
+    with watch_device(device) as events:
+        losses = trainer.train_epoch(epoch, iter([pair]), lambda epoch, step: None)
+    gradients = {name: each.grad.cpu() for name, each in trainer.modules.named_parameters() if each.grad is not None}
+    return Step(losses, gradients, events)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_step_equals_that_on_the_cpu_and_waits_once(form: str, device: str, scenes: Path) -> None:
+    expected, found = (train_step(scenes, FORMS[form](), each) for each in ("cpu", device))
+    assert found.losses == pytest.approx(expected.losses, rel=1e-4, abs=1e-5)
+    assert found.gradients.keys() == expected.gradients.keys()
+    for name, gradient in found.gradients.items():
+        torch.testing.assert_close(gradient, expected.gradients[name], rtol=1e-2, atol=1e-4, msg=name)
+    if device == "pretend":
+        # The losses, and the task weights at the end of the epoch.
+        assert kinds(found.events) == {"host": 2}, found.events
+
+
+@pytest.mark.parametrize(
+    "form", ["light", "full with cascade, mesh and dense head", "grid", "deformable", "face crops"]
+)
+def test_the_number_of_operations_does_not_depend_on_the_batch_size(form: str, scenes: Path) -> None:
+    sizes = [{"batch_size": 2}, {"batch_size": 6}]
+    if form == "face crops":
+        sizes = [{"faces": FACE_CROPS | size} for size in sizes]
+    counts = [count_operations(train_step(scenes, FORMS[form](**size), "pretend").events) for size in sizes]
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_training_goes_on_on_another_device(device: str, scenes: Path, tmp_path: Path) -> None:
+    """Two epochs on the device, the third on the CPU, and the other way round, equal three epochs on the CPU."""
+    settings = FORMS["light"]()
+    expected = run(scenes, tmp_path / "cpu", settings, ["cpu"])
+    for number, devices in enumerate([("cpu", device), (device, "cpu")]):
+        found = run(scenes, tmp_path / str(number), settings, devices)
+        for row, expected_row in zip(found, expected, strict=True):
+            assert row == pytest.approx(expected_row, rel=1e-3, abs=1e-4)
+
+
+def run(scenes: Path, checkpoints: Path, settings: Settings, devices: Sequence[str]) -> list[dict[str, float]]:
+    """Train on each device in turn, interrupted after the second epoch; return the history."""
+    for device in devices:
+        trainer = build_trainer(scenes, settings, device=device)
+
+        def stop(epoch: int, metrics: dict[str, float], is_last: bool = device == devices[-1]) -> None:
+            if epoch == 2 and not is_last:
+                raise KeyboardInterrupt
+
+        callbacks = Callbacks(lambda network: {"selection_metric": 0.0}, on_epoch_end=stop)
+        with suppress(KeyboardInterrupt):
+            state = trainer.run(checkpoints, "key", callbacks)
+    return state.history
