@@ -33,10 +33,11 @@ from onelook.model.serialization import save_model
 from onelook.reproducibility import seed_everything
 from onelook.settings import Settings, load_settings
 from onelook.training.anchor_clustering import fit_anchor_sizes
-from onelook.training.callbacks import Callbacks, ProgressDisplay, write_history
+from onelook.training.callbacks import Callbacks, write_history
 from onelook.training.checkpoint import training_key
 from onelook.training.launch import launch_processes
 from onelook.training.loop import Trainer
+from onelook.training.progress_display import ProgressDisplay
 
 CALIBRATION_FACES = 300
 """Number of faces that the batch-norm statistics of the tail are measured on."""

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from onelook.data.augment import Sample, horizontal_flip, photometric_distortion
-from onelook.data.image_io import read_image
 from onelook.data.label_arrays import read_teacher_embeddings
 from onelook.data.manifest import Manifest, Scene, select_training_scenes
 from onelook.data.scene_dataset import FULL_BATCH, Shard, read_sample, shard_batch, stack_images
@@ -226,6 +225,8 @@ def read_aligned_crops(manifest: Manifest, count: int) -> np.ndarray:
 
     They are the first faces with landmarks, in manifest order.
     """
+    from onelook.data.image_io import read_image  # with Pillow, which training does not need
+
     crops: list[np.ndarray] = []
     for scene in select_training_scenes(manifest.scenes):
         image = read_image(manifest.path(scene))

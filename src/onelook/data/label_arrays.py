@@ -7,7 +7,6 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from onelook.data.image_io import read_image
 from onelook.data.manifest import Manifest, Scene, select_training_scenes
 from onelook.errors import DataError
 from onelook.geometry.alignment import align_crop
@@ -71,6 +70,8 @@ def write_meshes(folder: Path, scenes: Iterable[Scene], predict_mesh: MeshPredic
 
     A face for which `predict_mesh` returns None gets a row of NaN.
     """
+    from onelook.data.image_io import read_image  # with Pillow, which training does not need
+
     rows: list[np.ndarray] = []
     absent = np.full((NUM_VERTICES, 3), np.nan, np.float32)
     for scene in scenes:
@@ -113,6 +114,8 @@ def write_teacher_embeddings(folder: Path, scenes: Iterable[Scene], embed_crops:
         scenes: training scenes (`select_training_scenes`), in manifest order.
         embed_crops: the teacher; a face without all five landmarks gets a row of NaN.
     """
+    from onelook.data.image_io import read_image  # with Pillow, which training does not need
+
     rows: list[np.ndarray] = []
     for scene in scenes:
         image = read_image(folder / scene.image)

@@ -11,7 +11,7 @@ from onelook.export.onnx_embedding import OnnxEmbeddingHead
 from onelook.geometry.alignment import REFERENCE_LANDMARKS
 from onelook.geometry.anchors import AnchorLevel
 from onelook.geometry.boxes import decode_boxes, decode_landmarks, refine_anchors
-from onelook.inference.decoding import TOPK_CANDIDATES
+from onelook.inference.predictor import TOPK_CANDIDATES
 from onelook.model.embedding_head import EmbeddingHead
 from onelook.model.joint_network import JointNetwork
 from onelook.model.retinaface import RetinaFace

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from onelook.errors import DataError
@@ -45,6 +44,8 @@ def kmeans_anchor_sizes(box_fractions: np.ndarray, scales: int, seed: int) -> Te
             f"the training scenes show faces of {distinct} different sizes, too few for the {count} anchors of "
             "model.grid.scales; prepare more photos"
         )
+    from sklearn.cluster import KMeans  # only this function needs it
+
     centers = KMeans(count, n_init=10, random_state=seed).fit(np.asarray(box_fractions, np.float64)).cluster_centers_
     largest_first = centers[np.argsort(-centers.prod(axis=1), kind="stable")]
     return torch.from_numpy(largest_first.astype(np.float32)).reshape(scales, ANCHORS_PER_CELL, 2)

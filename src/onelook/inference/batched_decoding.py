@@ -4,16 +4,16 @@
 the device does not depend on the number of images.
 """
 
+from math import inf, log
 from typing import NamedTuple
 
 import torch
-from scipy.special import logit
 from torch import Tensor
 
 from onelook.device import to_device
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_boxes, decode_landmarks, pairwise_iou
-from onelook.inference.decoding import TOPK_CANDIDATES
+from onelook.inference.predictor import TOPK_CANDIDATES
 
 # Iterations of NMS between two checks of its convergence, each of which waits for the device.
 _NMS_ITERATIONS = 8
@@ -51,7 +51,7 @@ def postprocess_batch(outputs: AnchorOutputs, anchors: Tensor, score_thresh: flo
     logits = outputs.logits.float()
     margins = logits[..., 1] - logits[..., 0]
     scores = margins.sigmoid()
-    is_candidate = (margins >= float(logit(score_thresh))) & (scores > score_thresh)
+    is_candidate = (margins >= _logit(score_thresh)) & (scores > score_thresh)
     limit = min(TOPK_CANDIDATES, int(is_candidate.sum(1).max()))
     scores, order = scores.masked_fill(~is_candidate, -1).sort(dim=1, descending=True, stable=True)
     scores, order = scores[:, :limit], order[:, :limit]
@@ -92,6 +92,11 @@ def nms_batch(boxes: Tensor, is_valid: Tensor, iou_threshold: float) -> tuple[Te
         changes, *counts = torch.cat([(keep != previous).sum()[None], keep.sum(1)]).tolist()
         if changes == 0:
             return keep, counts
+
+
+def _logit(probability: float) -> float:
+    """Return the difference of logits at a face probability in 0..1."""
+    return inf if probability >= 1 else -inf if probability <= 0 else log(probability / (1 - probability))
 
 
 def _gather_rows(values: Tensor, indices: Tensor) -> Tensor:

@@ -9,9 +9,7 @@ from torch import Tensor
 
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.boxes import decode_boxes, decode_landmarks
-
-# Candidates of an image that reach NMS at most; more than that are noise, not faces.
-TOPK_CANDIDATES = 5000
+from onelook.inference.predictor import TOPK_CANDIDATES
 
 
 class DecodedFaces(NamedTuple):

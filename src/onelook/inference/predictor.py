@@ -11,6 +11,8 @@ from onelook.detections import Detections
 if TYPE_CHECKING:
     from onelook.settings import DetectSettings
 
+TOPK_CANDIDATES = 5000
+"""Candidates of an image that reach NMS at most; more than that are noise, not faces."""
 DEVICE_BATCH_SIZE = 32
 """Images per call on a device other than the CPU. The forward pass of the light network consists of 185 operations
 however many images it gets: with a single one, a card mostly waits for the next. 32 photos of a phone take 1.2 GB."""

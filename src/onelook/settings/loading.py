@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from onelook.errors import SettingsError
@@ -32,6 +31,8 @@ def parse_settings(text: str, path: Path) -> Settings:
     Raises:
         SettingsError: as `load_settings`.
     """
+    import yaml  # `onelook.gpu_check` runs without it
+
     try:
         tree = yaml.safe_load(text)
     except yaml.YAMLError as error:
