@@ -1,7 +1,5 @@
 from pathlib import Path
 
-import pytest
-
 from onelook.training.callbacks import write_history
 
 

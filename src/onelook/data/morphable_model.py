@@ -12,9 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from safetensors.numpy import save
-from scipy.linalg import eigh
 
-from onelook.data.image_io import read_image
 from onelook.data.label_arrays import read_arrays
 from onelook.data.manifest import Manifest, Scene
 from onelook.errors import DataError
@@ -74,6 +72,8 @@ def select_faces(scenes: Iterable[Scene], meshes: dict[str, np.ndarray]) -> list
 
 def write_morphable_model(folder: Path, faces: Iterable[tuple[str, np.ndarray]]) -> None:
     """Fit a model to the faces of `select_faces` and write it into the data folder."""
+    from onelook.data.image_io import read_image  # with Pillow, which training does not need
+
     shapes, colors = [], []
     for image, mesh in faces:
         shapes.append(mesh)
@@ -107,6 +107,8 @@ def fit_morphable_model(shapes: np.ndarray, colors: np.ndarray) -> MorphableMode
         shapes: (n, 468, 3) in any position and unit, n >= 2.
         colors: (n, 468, 3) in 0..1.
     """
+    from scipy.linalg import eigh  # training, which reads the model, does not need it
+
     shapes = generalized_procrustes(np.concatenate([shapes, mirror_mesh(shapes, 0.0)]))
     colors = np.concatenate([colors, colors[:, mirror_permutation()]])
     rows = np.concatenate([shapes, colors], axis=2).reshape(len(shapes), -1)

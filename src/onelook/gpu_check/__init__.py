@@ -1,0 +1,1 @@
+"""Check of a CUDA card: that this machine computes what the CPU computes, and how fast."""
