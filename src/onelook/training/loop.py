@@ -37,7 +37,8 @@ _INITIAL_FACTOR = 0.04
 _FINAL_FACTOR = 0.001
 
 _CPU = torch.device("cpu")
-_BatchPair = tuple[SceneBatch | None, FaceBatch | None]
+BatchPair = tuple[SceneBatch | None, FaceBatch | None]
+"""Scenes and face crops of a batch; None for what is not trained on."""
 
 
 @dataclass
@@ -153,9 +154,7 @@ class Trainer:
         self.network.load_state_dict(state.best_state)
         return state
 
-    def train_epoch(
-        self, epoch: int, batches: Iterator[_BatchPair], on_step_end: Callable[[int, int], None]
-    ) -> Metrics:
+    def train_epoch(self, epoch: int, batches: Iterator[BatchPair], on_step_end: Callable[[int, int], None]) -> Metrics:
         """Train an epoch, counted from 0.
 
         Returns:
@@ -168,23 +167,42 @@ class Trainer:
             step, micro_step = divmod(number, accumulation)
             if micro_step == 0:
                 self.set_learning_rates(epoch * steps + step, steps)
-                self.optimizer.zero_grad(set_to_none=True)
-            last_micro_step = micro_step == accumulation - 1
-            with maybe_no_sync(self.compute_losses, sync=last_micro_step):
-                losses = self.compute_losses(scenes, faces, epoch, number)
-                if losses["total"].requires_grad:  # not so with a frozen detector and no face to embed
-                    self.scaler.scale(losses["total"] / accumulation).backward()
-            if last_micro_step:
-                self._update_weights()
+            losses = self.train_step(scenes, faces, epoch, number)
             # The losses are read after all else is enqueued: this is the only time a step waits for the device.
             values = all_reduce_mean(losses)
             if not isfinite(values["total"]):
                 raise OnelookError(_not_finite_message(epoch, step, values))
             for name, value in values.items():
                 metrics[f"loss.{name}"] = metrics.get(f"loss.{name}", 0.0) + value / (steps * accumulation)
-            if last_micro_step:
+            if micro_step == accumulation - 1:
                 on_step_end(epoch + 1, step + 1)
         return metrics | {f"weight.{name}": value for name, value in self.task_weights.weights().items()}
+
+    def train_step(
+        self, scenes: SceneBatch | None, faces: FaceBatch | None, epoch: int, number: int
+    ) -> dict[str, Tensor]:
+        """Compute the gradients of a batch, and update the weights after the last batch of a step.
+
+        Args:
+            scenes, faces: on the CPU, as `batches` yields them.
+            epoch: counted from 0.
+            number: of the batch in its epoch, from 0; a step has `train.accumulation_steps` batches.
+
+        Returns:
+            Scalar losses on the device, by name. They are not read, so the CPU does not wait for the device.
+        """
+        accumulation = self.settings.accumulation_steps
+        micro_step = number % accumulation
+        if micro_step == 0:
+            self.optimizer.zero_grad(set_to_none=True)
+        last_micro_step = micro_step == accumulation - 1
+        with maybe_no_sync(self.compute_losses, sync=last_micro_step):
+            losses = self.compute_losses(scenes, faces, epoch, number)
+            if losses["total"].requires_grad:  # not so with a frozen detector and no face to embed
+                self.scaler.scale(losses["total"] / accumulation).backward()
+        if last_micro_step:
+            self._update_weights()
+        return losses
 
     def _update_weights(self) -> None:
         if self.scaler.is_enabled():
@@ -207,12 +225,12 @@ class Trainer:
         batches = self.scenes.num_batches(self.settings.batch_size) if self.faces is None else self.faces.num_batches()
         return max(1, batches // self.settings.accumulation_steps)
 
-    def batches(self, epochs: Iterable[int]) -> Generator[_BatchPair]:
+    def batches(self, epochs: Iterable[int]) -> Generator[BatchPair]:
         """Yield the batches of epochs on the CPU, counted from 0, prefetched in a thread also during validation."""
         batches = chain.from_iterable(map(self._epoch_batches, epochs))
         return prefetch(map(pin_memory, batches) if self.device.type == "cuda" else batches)
 
-    def _epoch_batches(self, epoch: int) -> Iterator[_BatchPair]:
+    def _epoch_batches(self, epoch: int) -> Iterator[BatchPair]:
         count = self.steps_per_epoch() * self.settings.accumulation_steps
         scenes = repeat(None) if self.settings.batch_size == 0 else self._scene_batches(epoch, count)
         faces = repeat(None) if self.faces is None else self._face_batches(epoch, count)
