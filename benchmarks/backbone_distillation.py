@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.data.augment import photometric_distortion
+from onelook.data.photometric import photometric_distortion
 from onelook.data.readers.json_annotations import read_json_annotations
 from onelook.data.readers.lfw import read_lfw
 from onelook.files import atomic_file

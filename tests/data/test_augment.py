@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.data.augment import Sample, augment, horizontal_flip, photometric_distortion, random_crop
+from onelook.data.augment import Sample, apply_photometric, augment, horizontal_flip, random_crop
 from onelook.geometry.mesh import EYE_CORNERS, MOUTH_CORNERS, NOSE_TIP, NUM_VERTICES, mesh_to_landmarks
 from onelook.settings import AugmentSettings
 
@@ -102,11 +102,16 @@ def test_a_face_under_the_smallest_size_keeps_its_box_and_loses_its_identity() -
     assert enough.identities.tolist() == [3]
 
 
-def test_photometric_changes_nothing_at_strength_zero_and_something_at_one() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(photometric_distortion(image, 0.0, np.random.default_rng(1)), image)
-    changed = photometric_distortion(image, 1.0, np.random.default_rng(1))
-    assert changed.dtype == np.uint8 and (changed != image).mean() > 0.5
+def test_a_deferred_distortion_gives_the_same_sample_once_it_is_applied() -> None:
+    settings = SETTINGS.model_copy(update={"photometric": 1.0})
+    at_once, deferred = (
+        augment(sample(), settings, np.random.default_rng(5), defer_photometric=defers) for defers in (False, True)
+    )
+    assert at_once.photometric is None and deferred.photometric is not None
+    assert (at_once.image != deferred.image).any()
+    np.testing.assert_array_equal(apply_photometric(deferred).image, at_once.image)
+    np.testing.assert_array_equal(deferred.boxes, at_once.boxes)
+    assert apply_photometric(at_once) is at_once
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -9,9 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onelook.data import face_dataset
 from onelook.data.augment import Sample
+from onelook.data.batched_photometric import distort_images
 from onelook.data.face_dataset import FaceDataset, crop_face
 from onelook.data.label_arrays import TEACHER_EMBEDDINGS, write_teacher_embeddings
+from onelook.data.loader import DEFAULT_LOADER, LoaderOptions
 from onelook.data.manifest import Face, Manifest, Role, Scene, Split, missing_landmarks, select_training_scenes
 from onelook.geometry.alignment import REFERENCE_LANDMARKS, similarity_transform
 from onelook.settings import AugmentSettings, FaceBatchSettings
@@ -100,9 +103,17 @@ def manifest(tmp_path: Path) -> Manifest:
     return manifest
 
 
-def make_dataset(manifest: Manifest, **changes: object) -> FaceDataset:
+def make_dataset(
+    manifest: Manifest, loader: LoaderOptions = DEFAULT_LOADER, photometric: float = 0, **changes: object
+) -> FaceDataset:
     index = {name: i for i, name in enumerate(manifest.identities("train"))}
-    return FaceDataset(manifest, index, SETTINGS.model_copy(update=changes), STILL, seed=1)
+    augment = STILL.model_copy(update={"photometric": photometric})
+    return FaceDataset(manifest, index, SETTINGS.model_copy(update=changes), augment, seed=1, loader=loader)
+
+
+def batch_bytes(faces: FaceDataset, epoch: int) -> list[bytes]:
+    """Return the images and landmarks of the batches of an epoch."""
+    return [tensor.numpy().tobytes() for batch in faces.batches(epoch) for tensor in (batch.images, batch.landmarks)]
 
 
 def test_an_epoch_has_each_labeled_face_once_and_the_set_fraction_of_unlabeled_faces(manifest: Manifest) -> None:
@@ -126,6 +137,42 @@ def test_an_epoch_can_be_replayed_and_the_next_one_differs(manifest: Manifest) -
         return torch.cat([batch.landmarks for batch in make_dataset(manifest).batches(epoch)])
 
     assert pixels(0).equal(pixels(0)) and not pixels(0).equal(pixels(1))
+
+
+@pytest.mark.parametrize("threads", [2, 7])
+def test_batches_are_the_same_for_any_number_of_threads(manifest: Manifest, threads: int) -> None:
+    one, several = (make_dataset(manifest, LoaderOptions(threads=number), 1.0) for number in (1, threads))
+    for epoch in range(2):
+        assert batch_bytes(one, epoch) == batch_bytes(several, epoch)
+
+
+def test_batches_are_the_same_with_and_without_memory_for_images(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = make_dataset(manifest, photometric=1.0)
+    monkeypatch.setattr(face_dataset, "_CACHE_BYTES", 0)
+    read_again = make_dataset(manifest, photometric=1.0)
+    epochs = [batch_bytes(read_again, epoch) for epoch in range(3)]
+    assert [batch_bytes(kept, epoch) for epoch in range(3)] == epochs
+
+
+def test_images_are_decoded_once(manifest: Manifest) -> None:
+    faces = make_dataset(manifest)
+    expected = batch_bytes(faces, 0)
+    for path in manifest.root.glob("*.png"):
+        path.unlink()
+    assert batch_bytes(faces, 0) == expected
+
+
+def test_a_deferred_distortion_gives_the_batches_of_the_loader(manifest: Manifest) -> None:
+    by_loader = make_dataset(manifest, photometric=1.0)
+    deferred = make_dataset(manifest, LoaderOptions(2, defer_photometric=True), 1.0)
+    for one, other in zip(by_loader.batches(0), deferred.batches(0), strict=True):
+        assert one.photometric is None and other.photometric is not None
+        noiseless = other.photometric.params[:, 7] == 0
+        difference = (distort_images(other.images, other.photometric).int() - one.images.int()).abs()[noiseless]
+        assert difference.numel() == 0 or difference.max() <= 1
+        assert one.landmarks.equal(other.landmarks) and one.identities.equal(other.identities)
 
 
 def test_without_a_teacher_batches_have_labeled_faces_only(manifest: Manifest) -> None:

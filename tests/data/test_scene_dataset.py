@@ -8,9 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onelook.data.batched_photometric import distort_images
 from onelook.data.label_arrays import write_teacher_embeddings
+from onelook.data.loader import LoaderOptions
 from onelook.data.manifest import Face, Scene, read_manifest, select_training_scenes, write_manifest
-from onelook.data.scene_dataset import SceneBatch, SceneDataset, shard_batch, stack_images
+from onelook.data.scene_dataset import SceneBatch, SceneDataset, read_training_image, shard_batch, stack_images
 from onelook.errors import DataError
 from onelook.settings import AugmentSettings
 
@@ -61,16 +63,56 @@ def test_any_epoch_can_be_replayed_and_epochs_differ(root: Path) -> None:
     assert not any(a.images.equal(b.images) for a, b in zip(first, later, strict=True))
 
 
+TENSORS = ("images", "boxes", "landmarks", "identities")
+
+
+@pytest.mark.parametrize("threads", [2, 7])
+def test_batches_are_the_same_for_any_number_of_threads(root: Path, threads: int) -> None:
+    datasets = [
+        SceneDataset(read_manifest(root), SETTINGS, 1, LoaderOptions(threads=number)) for number in (1, threads)
+    ]
+    for epoch in range(3):
+        for one, other in zip(*(dataset.batches(epoch, 2) for dataset in datasets), strict=True):
+            for name in TENSORS:
+                assert getattr(one, name).numpy().tobytes() == getattr(other, name).numpy().tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_deferred_distortion_gives_the_batches_of_the_loader(root: Path, threads: int) -> None:
+    loader = LoaderOptions(threads=threads, defer_photometric=True)
+    by_loader = SceneDataset(read_manifest(root), SETTINGS, 1)
+    deferred = SceneDataset(read_manifest(root), SETTINGS, 1, loader)
+    for one, other in zip(by_loader.batches(2, 6), deferred.batches(2, 6), strict=True):
+        assert one.photometric is None and other.photometric is not None
+        images = distort_images(other.images, other.photometric)
+        noiseless = other.photometric.params[:, 7] == 0
+        assert noiseless.any() and not images.equal(other.images)
+        difference = (images.int() - one.images.int()).abs()[noiseless]
+        assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-3
+        for name in TENSORS[1:]:
+            assert getattr(one, name).numpy().tobytes() == getattr(other, name).numpy().tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("shape", [(40, 50, 3), (40, 50)])
+def test_a_training_image_is_rgb(tmp_path: Path, suffix: str, shape: tuple[int, ...]) -> None:
+    path = tmp_path / f"image{suffix}"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    np.testing.assert_array_equal(read_training_image(path), cv2.imread(str(path))[:, :, ::-1])
+
+
 def test_fewer_scenes_than_a_batch_make_one_batch(root: Path) -> None:
     scenes = SceneDataset(read_manifest(root), SETTINGS, 0)
     assert scenes.num_batches(100) == 1
     assert [len(batch.images) for batch in scenes.batches(0, 100)] == [6]
 
 
-def test_the_error_names_a_damaged_image(root: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_error_names_a_damaged_image(root: Path, threads: int) -> None:
     (root / "train3.png").write_bytes(b"no picture")
+    scenes = SceneDataset(read_manifest(root), SETTINGS, 0, LoaderOptions(threads=threads))
     with pytest.raises(DataError, match=r"train3\.png: missing or damaged"):
-        batches(root, 0, 0)
+        list(scenes.batches(0, 2))
 
 
 def test_training_without_scenes_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from onelook.data.manifest import empty_boxes
+from onelook.data.photometric import PhotometricParams, distort_image, draw_photometric
 from onelook.geometry.alignment import apply_transform, mirror_landmarks
 from onelook.geometry.boxes import box_sizes
 from onelook.geometry.mesh import mirror_mesh
@@ -23,6 +24,7 @@ class Sample:
         identities: (n,) int64, -1 for no identity.
         ignored: (k, 4) float32 boxes of uncertain faces; a detection there is neither right nor wrong.
         meshes: (n, 468, 3) float32, NaN where absent; None where no face has one.
+        photometric: distortion that is drawn and not applied to the image; None where there is none.
     """
 
     image: np.ndarray
@@ -31,14 +33,18 @@ class Sample:
     identities: np.ndarray
     ignored: np.ndarray = field(default_factory=empty_boxes)
     meshes: np.ndarray | None = None
+    photometric: PhotometricParams | None = None
 
 
-def augment(sample: Sample, settings: AugmentSettings, rng: np.random.Generator) -> Sample:
+def augment(
+    sample: Sample, settings: AugmentSettings, rng: np.random.Generator, *, defer_photometric: bool = False
+) -> Sample:
     """Crop a random square, flip it half of the time and distort its colors.
 
     With `short_edge` the crop's side is a random fraction of the image's shorter side, as in RetinaFace
     (arXiv 1905.00641, section 4.1); otherwise the image is scaled by a random `zoom`. Faces smaller than
-    `min_identity_size` keep their box and lose their identity.
+    `min_identity_size` keep their box and lose their identity. With `defer_photometric` the distortion is drawn and
+    not applied.
     """
     if settings.short_edge is None:
         zoom = rng.uniform(*settings.zoom)
@@ -47,10 +53,17 @@ def augment(sample: Sample, settings: AugmentSettings, rng: np.random.Generator)
     sample = random_crop(sample, settings.crop_size, zoom, rng)
     if rng.random() < 0.5:
         sample = horizontal_flip(sample)
-    image = photometric_distortion(sample.image, settings.photometric, rng)
     sizes = box_sizes(sample.boxes)
     identities = np.where(sizes >= settings.min_identity_size, sample.identities, -1)
-    return replace(sample, image=image, identities=identities)
+    sample = replace(sample, identities=identities, photometric=draw_photometric(settings.photometric, rng))
+    return sample if defer_photometric else apply_photometric(sample)
+
+
+def apply_photometric(sample: Sample) -> Sample:
+    """Apply the drawn photometric distortion of a sample to its image."""
+    if sample.photometric is None:
+        return sample
+    return replace(sample, image=distort_image(sample.image, sample.photometric), photometric=None)
 
 
 def random_crop(sample: Sample, side: int, zoom: float, rng: np.random.Generator) -> Sample:
@@ -108,37 +121,3 @@ def horizontal_flip(sample: Sample) -> Sample:
     image = cv2.flip(sample.image, 1)
     meshes = None if sample.meshes is None else mirror_mesh(sample.meshes, width)
     return Sample(image, boxes, mirror_landmarks(sample.landmarks, width), sample.identities, ignored, meshes)
-
-
-def photometric_distortion(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Distort brightness and color of an image, and sometimes its sharpness.
-
-    Each of four effects has probability 0.4 x strength: gray scale, Gaussian blur, lower resolution and Gaussian noise.
-    All random numbers are drawn in any case, so that a sample's other augmentations do not depend on the strength.
-
-    Args:
-        image: (H, W, 3) uint8.
-        strength: 0 returns an equal image.
-        rng: random generator.
-    """
-    gains = 1 + strength * (rng.uniform(-0.4, 0.4) + rng.uniform(-0.25, 0.25, 3))
-    shift = strength * rng.uniform(-40, 40)
-    is_applied = rng.random(4) < strength * 0.4
-    blur_sigma, downscale, noise_std, seed = (
-        rng.uniform(0.4, 1.6),
-        rng.uniform(0.4, 0.8),
-        rng.uniform(2, 10),
-        rng.integers(2**31),
-    )
-    pixels = image.astype(np.float32) * gains.astype(np.float32) + np.float32(shift)
-    if is_applied[0]:
-        pixels = np.repeat(pixels.mean(2, keepdims=True), 3, axis=2)
-    if is_applied[1]:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), blur_sigma)
-    if is_applied[2]:
-        size = image.shape[1::-1]
-        small = cv2.resize(pixels, None, fx=downscale, fy=downscale, interpolation=cv2.INTER_AREA)
-        pixels = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
-    if is_applied[3]:
-        pixels = pixels + np.random.default_rng(seed).standard_normal(image.shape, np.float32) * np.float32(noise_std)
-    return pixels.clip(0, 255).astype(np.uint8)

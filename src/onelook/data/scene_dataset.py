@@ -3,11 +3,11 @@
 Any epoch can be replayed: the order depends on the seed and the epoch, an augmentation also on the scene.
 """
 
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from onelook.data.augment import Sample, augment
+from onelook.data.batched_photometric import PhotometricBatch, stack_photometric
 from onelook.data.label_arrays import read_meshes, read_teacher_embeddings
+from onelook.data.loader import DEFAULT_LOADER, LoaderOptions, load_batches
 from onelook.data.manifest import Manifest, Scene, select_training_scenes
 from onelook.errors import DataError
 from onelook.settings import AugmentSettings
@@ -37,6 +39,7 @@ class SceneBatch:
         meshes: (B, M, 468, 3) float32, NaN where absent; None where none were labeled.
         ignored: (B, K, 4) float32, boxes of uncertain faces, zeros in the padding; None where there are none at all.
         face_counts: number of faces of each image, without the padding.
+        photometric: distortion that `distort_images` is still to apply to the images; None where the loader has.
     """
 
     images: Tensor
@@ -47,6 +50,7 @@ class SceneBatch:
     meshes: Tensor | None
     ignored: Tensor | None
     face_counts: tuple[int, ...]
+    photometric: PhotometricBatch | None = None
 
 
 Shard = tuple[int, int]
@@ -83,13 +87,16 @@ class SceneDataset:
         index: class index by name.
     """
 
-    def __init__(self, manifest: Manifest, settings: AugmentSettings, seed: int) -> None:
+    def __init__(
+        self, manifest: Manifest, settings: AugmentSettings, seed: int, loader: LoaderOptions = DEFAULT_LOADER
+    ) -> None:
         self.manifest = manifest
         self.scenes = manifest.select("train")
         self.identities = manifest.identities("train")
         self.index = {name: i for i, name in enumerate(self.identities)}
         self._settings = settings
         self._seed = seed
+        self._loader = loader
         self._teacher_embeddings = read_teacher_embeddings(manifest)
         self._meshes = read_meshes(manifest)
         # First row of each scene's faces in the teacher's embeddings.
@@ -122,16 +129,18 @@ class SceneDataset:
             DataError: a batch has fewer scenes than there are shards.
         """
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self.scenes))
-        for start in range(0, self.num_batches(size) * size, size):
-            indices = shard_batch(order[start : start + size], shard)
-            samples, teacher_embeddings = zip(*[self._sample(int(i), epoch) for i in indices], strict=True)
-            yield collate(samples, None if self._teacher_embeddings is None else teacher_embeddings)
+        starts = range(0, self.num_batches(size) * size, size)
+        batches = [shard_batch(order[start : start + size], shard) for start in starts]
+        with closing(load_batches(partial(self._sample, epoch), batches, self._loader.threads)) as loaded:
+            for batch in loaded:
+                samples, teacher_embeddings = zip(*batch, strict=True)
+                yield collate(samples, None if self._teacher_embeddings is None else teacher_embeddings)
 
     def num_batches(self, size: int) -> int:
         """Return the number of batches in an epoch, at least one."""
         return max(1, len(self.scenes) // size)
 
-    def _sample(self, index: int, epoch: int) -> tuple[Sample, np.ndarray]:
+    def _sample(self, epoch: int, index: int) -> tuple[Sample, np.ndarray]:
         """Return an augmented scene and the teacher's embeddings (n, d) of its faces.
 
         A face that augmentation makes too small or cuts off has no identity and a row of NaN.
@@ -142,7 +151,8 @@ class SceneDataset:
         # afterwards which face of the scene each row is.
         meshes = None if self._meshes is None else self._meshes[scene.image]
         numbered = replace(original, identities=np.arange(len(original.identities)), meshes=meshes)
-        sample = augment(numbered, self._settings, np.random.default_rng([self._seed, epoch, index]))
+        rng = np.random.default_rng([self._seed, epoch, index])
+        sample = augment(numbered, self._settings, rng, defer_photometric=self._loader.defer_photometric)
         is_recognizable = sample.identities >= 0
         identities = np.where(
             is_recognizable, original.identities[sample.identities] if len(is_recognizable) else -1, -1
@@ -155,29 +165,34 @@ class SceneDataset:
         return replace(sample, identities=identities), teacher_embeddings
 
 
-Item = TypeVar("Item")
-
-
-def prefetch(batches: Iterator[Item], depth: int = 3) -> Generator[Item]:
-    """Yield batches in order, with up to `depth` prepared ahead in a thread."""
-    with ThreadPoolExecutor(1) as pool:
-        pending = deque(pool.submit(next, batches, None) for _ in range(depth))
-        while (batch := pending.popleft().result()) is not None:
-            pending.append(pool.submit(next, batches, None))
-            yield batch
-
-
-def read_sample(manifest: Manifest, scene: Scene, index: dict[str, int]) -> Sample:
-    """Read the image and labels of a scene; a name outside `index` has identity -1.
+def read_training_image(path: Path) -> np.ndarray:
+    """Read an image of the data folder as RGB (H, W, 3) uint8.
 
     Raises:
         DataError: the image is missing or damaged.
     """
-    pixels = cv2.imread(str(manifest.path(scene)), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise DataError(f"{manifest.path(scene)}: missing or damaged; run `dvc repro -f prepare`")
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise DataError(f"{path}: missing or damaged; run `dvc repro -f prepare`")
+    return image
+
+
+def read_sample(
+    manifest: Manifest, scene: Scene, index: dict[str, int], read: Callable[[Path], np.ndarray] = read_training_image
+) -> Sample:
+    """Read the image and labels of a scene; a name outside `index` has identity -1.
+
+    Args:
+        manifest: manifest of the data folder.
+        scene: a scene of it.
+        index: class index by name.
+        read: reads the image.
+
+    Raises:
+        DataError: the image is missing or damaged.
+    """
     return Sample(
-        image=cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB),
+        image=read(manifest.path(scene)),
         boxes=np.array([face.box for face in scene.faces], np.float32).reshape(-1, 4),
         landmarks=np.array([face.landmarks for face in scene.faces], np.float32).reshape(-1, 5, 2),
         identities=np.array([index.get(face.identity or "", -1) for face in scene.faces], np.int64),
@@ -207,6 +222,7 @@ def collate(samples: Sequence[Sample], teacher_embeddings: Sequence[np.ndarray] 
     """Make a batch of samples, and of the teacher's embeddings (n_i, d) of their faces."""
     meshes = [sample.meshes for sample in samples if sample.meshes is not None]
     ignored = [sample.ignored for sample in samples]
+    photometric = [sample.photometric for sample in samples if sample.photometric is not None]
     return SceneBatch(
         images=stack_images([sample.image for sample in samples]),
         boxes=pad_faces([sample.boxes for sample in samples], 0),
@@ -216,4 +232,5 @@ def collate(samples: Sequence[Sample], teacher_embeddings: Sequence[np.ndarray] 
         meshes=pad_faces(meshes, np.nan) if meshes else None,
         ignored=pad_faces(ignored, 0) if any(map(len, ignored)) else None,
         face_counts=tuple(len(sample.boxes) for sample in samples),
+        photometric=stack_photometric(photometric) if photometric else None,
     )

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from onelook.data.face_dataset import FaceBatch, FaceDataset
-from onelook.data.scene_dataset import SceneBatch, SceneDataset, prefetch
+from onelook.data.loader import prefetch
+from onelook.data.scene_dataset import SceneBatch, SceneDataset
 from onelook.device import check_precision, pin_memory, to_device
 from onelook.distributed import all_reduce_mean, rank, world_size
 from onelook.errors import ModelError, OnelookError
