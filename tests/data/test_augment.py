@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onelook.data.augment import Sample, apply_photometric, augment, horizontal_flip, random_crop
+from onelook.data.augment import Sample, apply_photometric, augment, horizontal_flip, random_crop, warp_image
 from onelook.geometry.mesh import EYE_CORNERS, MOUTH_CORNERS, NOSE_TIP, NUM_VERTICES, mesh_to_landmarks
 from onelook.settings import AugmentSettings
 
@@ -148,3 +148,17 @@ def test_a_clipped_ignored_box_is_kept_with_its_center_outside() -> None:
     result = random_crop(nobody, 64, 1.0, np.random.default_rng(0))
     assert result.boxes.shape == (0, 4) and result.ignored.tolist() == [[0, 10, 20, 30]]
     assert horizontal_flip(result).ignored.tolist() == [[44, 10, 64, 30]]
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.2, 4), st.sampled_from([cv2.BORDER_CONSTANT, cv2.BORDER_REFLECT_101]))
+def test_a_warp_equals_that_of_opencv_with_three_channels(seed: int, zoom: float, border: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    angle = rng.uniform(-1, 1)
+    linear = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    transform = np.column_stack([linear, rng.uniform(-60, 60, 2)])
+    warped = warp_image(image, transform, 64, border)
+    expected = cv2.warpAffine(
+        image, transform, (64, 64), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=(114, 114, 114)
+    )
+    assert np.abs(warped.astype(int) - expected).max() <= 1

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onelook.data.augment import Sample, apply_photometric, horizontal_flip
+from onelook.data.augment import Sample, apply_photometric, horizontal_flip, warp_image
 from onelook.data.batched_photometric import PhotometricBatch, stack_photometric
 from onelook.data.image_cache import ImageCache
 from onelook.data.label_arrays import read_teacher_embeddings
@@ -239,7 +239,7 @@ def _warp(image: np.ndarray, linear: np.ndarray, offset: np.ndarray, scale: floa
         linear = linear * (np.array([width, height]) / size)
     # OpenCV has pixel centers at integer coordinates, this package half a pixel further.
     matrix = np.column_stack([linear, offset + linear @ (0.5, 0.5) - 0.5])
-    return cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return warp_image(image, matrix, side, cv2.BORDER_REFLECT_101)
 
 
 def read_aligned_crops(manifest: Manifest, count: int) -> np.ndarray:
