@@ -16,10 +16,11 @@ import torch
 
 from onelook.data.face_dataset import FaceDataset, read_aligned_crops
 from onelook.data.label_arrays import MESHES, TEACHER_EMBEDDINGS
+from onelook.data.loader import choose_loader_options
 from onelook.data.manifest import MANIFEST, Manifest, read_manifest
 from onelook.data.morphable_model import MORPHABLE_MODEL
 from onelook.data.scene_dataset import SceneDataset
-from onelook.distributed import process_group, rank
+from onelook.distributed import local_world_size, process_group, rank
 from onelook.evaluation.model_selection import validation_metrics
 from onelook.experiment.stage_main import stage_main
 from onelook.experiment.stage_run import stage_run
@@ -90,10 +91,13 @@ def train(arguments: argparse.Namespace, settings: Settings, device: torch.devic
 
 def build_trainer(manifest: Manifest, settings: Settings, device: torch.device) -> tuple[Trainer, str]:
     """Build the trainer on prepared scenes, and the key of its checkpoint."""
-    scenes = SceneDataset(manifest, settings.train.augment, settings.base.seed)
+    loader = choose_loader_options(device, local_world_size())
+    scenes = SceneDataset(manifest, settings.train.augment, settings.base.seed, loader)
     faces = None
     if settings.train.faces.batch_size > 0:
-        faces = FaceDataset(manifest, scenes.index, settings.train.faces, settings.train.augment, settings.base.seed)
+        faces = FaceDataset(
+            manifest, scenes.index, settings.train.faces, settings.train.augment, settings.base.seed, loader
+        )
     network = build_pretrained(settings.model)
     if isinstance(network.detector, GridDetector):
         fit_anchor_sizes(network.detector, scenes, settings.base.seed)

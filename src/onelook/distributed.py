@@ -40,7 +40,7 @@ def process_group(device_name: str = "cpu") -> Iterator[torch.device]:
     if not dist.is_torchelastic_launched():
         yield resolve_device(device_name)
         return
-    device = rank_device(device_name, int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
+    device = rank_device(device_name, int(os.environ["LOCAL_RANK"]), local_world_size())
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
@@ -58,6 +58,11 @@ def world_size() -> int:
 def rank() -> int:
     """Return the number of this process, from 0; only rank 0 writes files."""
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def local_world_size() -> int:
+    """Return the number of processes on this machine."""
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if dist.is_torchelastic_launched() else 1
 
 
 def shard(count: int) -> range:

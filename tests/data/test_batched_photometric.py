@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from helpers.pretend import NAME, watch
+from helpers.pretend import NAME, kinds, watch
 from onelook.data.batched_photometric import distort_images, gaussian_noise, stack_photometric
 from onelook.data.photometric import PhotometricParams, distort_image, draw_photometric
 from onelook.device import to_device
@@ -52,7 +52,7 @@ def distort(images: list[np.ndarray], params: list[PhotometricParams]) -> np.nda
 def assert_equal_within_rounding(images: list[np.ndarray], params: list[PhotometricParams]) -> None:
     expected = np.stack([distort_image(image, each) for image, each in zip(images, params, strict=True)])
     difference = np.abs(distort(images, params).astype(int) - expected)
-    assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
+    assert difference.max() <= 1 and (difference > 0).mean() < 1e-2
 
 
 @pytest.mark.parametrize("effects", EFFECTS.values(), ids=EFFECTS)
@@ -119,7 +119,7 @@ def test_a_device_neither_waits_nor_depends_on_the_values() -> None:
     on_device = to_device((images, photometric), torch.device(NAME))
     with watch() as events:
         distorted = distort_images(*on_device)
-    assert not events
+    assert not kinds(events)
     assert distorted.cpu().equal(expected)
 
 

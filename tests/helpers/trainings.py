@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from onelook.data.face_dataset import FaceDataset
+from onelook.data.loader import DEFAULT_LOADER, LoaderOptions
 from onelook.data.manifest import read_manifest
 from onelook.data.scene_dataset import SceneDataset
 from onelook.model.joint_network import JointNetwork
@@ -28,17 +29,23 @@ class Trained(NamedTuple):
 
 
 def build_trainer(
-    scenes: Path, settings: Settings, *, init_seed: int = 0, data_seed: int = 0, device: str = "cpu"
+    scenes: Path,
+    settings: Settings,
+    *,
+    init_seed: int = 0,
+    data_seed: int = 0,
+    device: str = "cpu",
+    loader: LoaderOptions = DEFAULT_LOADER,
 ) -> Trainer:
     """Build a network with weights of `init_seed` and its trainer."""
     torch.manual_seed(init_seed)
     torch.set_num_threads(settings.base.threads)
     manifest = read_manifest(scenes)
     network = build_pretrained(settings.model)
-    dataset = SceneDataset(manifest, settings.train.augment, data_seed)
+    dataset = SceneDataset(manifest, settings.train.augment, data_seed, loader)
     faces = None
     if settings.train.faces.batch_size > 0:
-        faces = FaceDataset(manifest, dataset.index, settings.train.faces, settings.train.augment, data_seed)
+        faces = FaceDataset(manifest, dataset.index, settings.train.faces, settings.train.augment, data_seed, loader)
     return Trainer(network, dataset, settings, faces, torch.device(device))
 
 

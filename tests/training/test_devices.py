@@ -27,6 +27,7 @@ from helpers.training_settings import (
 )
 from helpers.trainings import build_trainer
 from onelook.data.label_arrays import write_teacher_embeddings
+from onelook.data.loader import DEFAULT_LOADER, LoaderOptions
 from onelook.data.manifest import read_manifest, select_training_scenes
 from onelook.losses.identity import IDENTITY_LOSSES
 from onelook.settings import Settings
@@ -85,10 +86,10 @@ class Step(NamedTuple):
     events: Counter[Event]
 
 
-def train_step(scenes: Path, settings: Settings, device: str) -> Step:
+def train_step(scenes: Path, settings: Settings, device: str, loader: LoaderOptions = DEFAULT_LOADER) -> Step:
     """Train the first step of the last epoch."""
     torch.use_deterministic_algorithms(True)
-    trainer = build_trainer(scenes, settings, device=device)
+    trainer = build_trainer(scenes, settings, device=device, loader=loader)
     with torch.no_grad():
         for name, parameter in trainer.network.named_parameters():
             if name.endswith(".offsets.bias"):  # between cells, since samples at their centers have two gradients
@@ -113,6 +114,17 @@ def test_a_step_equals_that_on_the_cpu_and_waits_once(form: str, device: str, sc
         torch.testing.assert_close(gradient, expected.gradients[name], rtol=1e-2, atol=1e-4, msg=name)
     if device == "pretend":
         # The losses, and the task weights at the end of the epoch.
+        assert kinds(found.events) == {"host": 2}, found.events
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("form", ["light", "face crops"])
+def test_images_are_distorted_on_the_device_without_a_wait(form: str, device: str, scenes: Path) -> None:
+    settings = changed(FORMS[form](), augment={"photometric": 1.0})
+    loader = LoaderOptions(threads=2, defer_photometric=True)
+    expected, found = (train_step(scenes, settings, each, loader) for each in ("cpu", device))
+    assert found.losses == pytest.approx(expected.losses, rel=1e-3, abs=1e-4)
+    if device == "pretend":
         assert kinds(found.events) == {"host": 2}, found.events
 
 

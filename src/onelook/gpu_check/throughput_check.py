@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from onelook.data.loader import choose_loader_options
 from onelook.device import half_precision
 from onelook.gpu_check.roofline import Peaks, count_work, measure_peaks, synchronize
 from onelook.gpu_check.training_check import RESNET50, make_trainer
@@ -62,7 +63,7 @@ def check_throughput(name: str, scenes: Path, device: torch.device, peaks: Peaks
     if share >= MIN_SHARES[name]:
         return measured
     reason = (
-        "the loader: more processor cores, or train.loader_threads"
+        "the loader: use more processor cores"
         if waited > _MAX_WAITING * elapsed
         else f"launches: {work.operations} operations a step; a larger train.batch_size, if memory allows"
     )
@@ -76,6 +77,7 @@ def _largest_batch(name: str, scenes: Path, device: torch.device) -> tuple[Train
             scenes,
             device,
             model=_MODELS[name],
+            loader=choose_loader_options(device),
             tasks="detection",
             batch_size=batch_size,
             precision=half_precision(device),

@@ -40,7 +40,8 @@ def make_trainer(
     device: torch.device,
     *,
     model: dict[str, Any] | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype = torch.float32,
+    loader: LoaderOptions = DEFAULT_LOADER,
     **train: Any,
 ) -> Trainer:
     """Build a trainer on scenes that `write_scenes` wrote.
@@ -50,6 +51,7 @@ def make_trainer(
         device: of the training.
         model: settings of a network with random weights; None: the released weights.
         dtype: of the network.
+        loader: the default distorts images on the CPU, so that all devices have the same.
         train: settings that differ from the defaults; `crop_size` is that of the augmentation.
     """
     torch.manual_seed(_SEED)
@@ -60,7 +62,7 @@ def make_trainer(
     tree["train"]["augment"] |= {"crop_size": tree["train"].pop("crop_size", 160)}
     settings = Settings.model_validate(tree)
     network = load_model(RELEASED) if model is None else JointNetwork(settings.model)
-    dataset = SceneDataset(read_manifest(scenes), settings.train.augment, _SEED)
+    dataset = SceneDataset(read_manifest(scenes), settings.train.augment, _SEED, loader)
     return Trainer(network.to(dtype), dataset, settings, device=device)
 
 

@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from onelook.data.batched_photometric import distort_images
 from onelook.data.face_dataset import FaceBatch
 from onelook.data.scene_dataset import SceneBatch
 from onelook.device import to_device
@@ -31,6 +33,9 @@ _LANDMARKS, _RENDERING, _CLASSES, _MESHES = 1, 2, 3, 4
 
 ANCHORS_PER_MESH = 32
 """Largest number of positive anchors with a mesh loss in a step, as a multiple of the faces with a mesh."""
+
+
+Batch = TypeVar("Batch", SceneBatch, FaceBatch)
 
 
 class TaskLosses:
@@ -105,7 +110,7 @@ class TaskLosses:
         """Compute the recognition losses of face crops; `epoch` and `number` seed the random numbers."""
         identities = all_gather(batch.identities)  # on the CPU, where the losses need them
         classes = self._sample_classes(identities, epoch, number)
-        batch = to_device(batch, self.device)
+        batch = self._upload(batch)
         embeddings = all_gather(self.network.embed(self._feature_maps(batch.images), batch.landmarks.split(1)))
         losses = {"identity": self._identity_loss(embeddings, identities, classes)}
         if batch.teacher_embeddings is not None:
@@ -116,7 +121,7 @@ class TaskLosses:
         """Compute the losses of the trained tasks on scenes; `epoch` and `number` seed the random numbers."""
         sample = self._sample_faces(batch, epoch, number)
         mesh_budget = 0 if self.network.mesh is None else ANCHORS_PER_MESH * _count_meshes(batch.meshes)
-        batch = to_device(batch, self.device)
+        batch = self._upload(batch)
         if self.settings.tasks == "recognition":
             landmarks = sample_landmarks(batch, sample.draws, self.settings)
             return self._recognition_losses(self._feature_maps(batch.images), None, batch, sample, landmarks)
@@ -148,6 +153,11 @@ class TaskLosses:
         landmarks = sample_landmarks(batch, sample.draws, self.settings, matched)
         initial_maps = None if initial_outputs is None else initial_outputs.feature_maps
         return losses | self._recognition_losses(outputs.feature_maps, initial_maps, batch, sample, landmarks)
+
+    def _upload(self, batch: Batch) -> Batch:
+        """Copy a batch to the device, and distort its images there unless the loader has."""
+        batch = to_device(batch, self.device)
+        return replace(batch, images=distort_images(batch.images, batch.photometric))
 
     def _rng(self, epoch: int, number: int, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch, number, stream])
