@@ -27,10 +27,10 @@ export DO_NOT_TRACK := true
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test bench check docs format released ui $(if $(CHANGES_BUILD),$(INSTALLED))
+.PHONY: help install repro test bench gpu-check check docs format released ui $(if $(CHANGES_BUILD),$(INSTALLED))
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 install: $(INSTALLED) ## make .venv and install everything pinned in constraints.txt; GPU=1 for the GPU builds
 
@@ -43,6 +43,9 @@ test: $(INSTALLED) ## run the tests
 
 bench: $(INSTALLED) ## run all benchmarks and rewrite the tables of benchmarks/README.md; ONLY="thumbnails wider", DATA=...
 	python benchmarks/suite.py --data $(DATA) $(if $(ONLY),--only $(ONLY))
+
+gpu-check: $(INSTALLED) ## check that a CUDA card computes what the CPU computes, and how fast; writes gpu-check.json
+	python -m onelook.gpu_check
 
 # Benchmarks are checked less strictly: that the functions they call exist and take these arguments.
 BENCHMARKS_TYPES := --allow-untyped-defs --no-warn-unused-ignores \

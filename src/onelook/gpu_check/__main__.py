@@ -44,7 +44,9 @@ def main() -> None:
         "--picture", type=Path, default=Path("docs/pictures/group.jpg"), help="picture of several faces"
     )
     parser.add_argument("--out", type=Path, default=Path("gpu-check.json"), help="file of the results")
-    parser.add_argument("--quick", action="store_true", help="a few seconds of training, and small peaks")
+    parser.add_argument(
+        "--quick", action="store_true", help="small products, copies and crops, a second of training: no measurement"
+    )
     arguments = parser.parse_args()
     try:
         run_checks(arguments.device, arguments.picture, Report(arguments.out), quick=arguments.quick)
@@ -86,9 +88,9 @@ def _run_throughput(report: Report, scenes: Path, device: torch.device, *, quick
         return measured
 
     report.run("peaks", measure)
-    seconds = 1.0 if quick else _TRAINING_SECONDS / 2
+    seconds, crop_size = (1.0, 128) if quick else (_TRAINING_SECONDS / 2, 640)
     for name in ("light", "resnet50"):
-        check = partial(check_throughput, name, scenes, device, peaks[0], seconds)
+        check = partial(check_throughput, name, scenes, device, peaks[0], seconds, crop_size)
         report.run(f"training, {name}", check)
 
 

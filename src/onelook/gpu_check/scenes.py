@@ -14,7 +14,8 @@ from onelook.model.model_folder import RELEASED
 from onelook.model.serialization import load_model
 
 SCORE, NMS = 0.5, 0.4
-_MIN_SCALE, _MAX_SCALE = 0.5, 1.0
+# Sides of the picture, in sides of a scene.
+_MIN_SCALE, _MAX_SCALE = 1.0, 1.6
 _MIN_FACES = 2
 
 
@@ -37,7 +38,7 @@ def cut_scenes(picture: Path, side: int, count: int, seed: int) -> list[tuple[np
     rng = np.random.default_rng(seed)
     scenes = []
     for _ in range(count):
-        scale = rng.uniform(_MIN_SCALE, _MAX_SCALE) * max(1, side / min(pixels.shape[:2]))
+        scale = rng.uniform(_MIN_SCALE, _MAX_SCALE) * side / min(pixels.shape[:2])
         limits = np.maximum(np.array([pixels.shape[1], pixels.shape[0]]) * scale - side, 0)
         x, y = rng.uniform(0, 1, 2) * limits
         transform = np.array([[scale, 0, -x], [0, scale, -y]])

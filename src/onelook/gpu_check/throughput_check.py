@@ -31,7 +31,9 @@ def check_peaks(device: torch.device, *, quick: bool = False) -> tuple[Peaks, di
     return peaks, {"tflops": peaks.flops / 1e12, "gb_per_second": peaks.bytes / 1e9}
 
 
-def check_throughput(name: str, scenes: Path, device: torch.device, peaks: Peaks, seconds: float) -> dict[str, Any]:
+def check_throughput(
+    name: str, scenes: Path, device: torch.device, peaks: Peaks, seconds: float, crop_size: int = 640
+) -> dict[str, Any]:
     """Train detection for some seconds through the loader, in the 16-bit precision of the device.
 
     Args:
@@ -40,12 +42,13 @@ def check_throughput(name: str, scenes: Path, device: torch.device, peaks: Peaks
         device: of the training.
         peaks: of the device.
         seconds: of the measurement, after a few steps.
+        crop_size: side of the training crops, in pixels.
 
     Returns:
         Images per second, the share of the roofline and of the time waiting for the loader; the outcome "slow" and the
         probable reason where the share is small.
     """
-    trainer, batch_size = _largest_batch(name, scenes, device)
+    trainer, batch_size = _largest_batch(name, scenes, device, crop_size)
     with closing(trainer.batches(itertools.count())) as batches:
         for _ in range(_WARMUP_STEPS):
             trainer.train_step(*next(batches), 0, 0)
@@ -70,7 +73,7 @@ def check_throughput(name: str, scenes: Path, device: torch.device, peaks: Peaks
     return measured | {"outcome": "slow", "required_share": MIN_SHARES[name], "reason": reason}
 
 
-def _largest_batch(name: str, scenes: Path, device: torch.device) -> tuple[Trainer, int]:
+def _largest_batch(name: str, scenes: Path, device: torch.device, crop_size: int) -> tuple[Trainer, int]:
     """Return a trainer whose first step fits into the memory, and its batch size."""
     for batch_size in _BATCH_SIZES if device.type != "cpu" else _BATCH_SIZES[-1:]:
         trainer = make_trainer(
@@ -81,7 +84,7 @@ def _largest_batch(name: str, scenes: Path, device: torch.device) -> tuple[Train
             tasks="detection",
             batch_size=batch_size,
             precision=half_precision(device),
-            crop_size=640,
+            crop_size=crop_size,
         )
         trainer.network.train()
         try:

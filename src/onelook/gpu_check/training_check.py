@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from onelook.data.loader import DEFAULT_LOADER, LoaderOptions
 from onelook.data.manifest import read_manifest
 from onelook.data.scene_dataset import SceneDataset
 from onelook.device import half_precision
@@ -63,7 +64,9 @@ def make_trainer(
     settings = Settings.model_validate(tree)
     network = load_model(RELEASED) if model is None else JointNetwork(settings.model)
     dataset = SceneDataset(read_manifest(scenes), settings.train.augment, _SEED, loader)
-    return Trainer(network.to(dtype), dataset, settings, device=device)
+    trainer = Trainer(network.to(dtype), dataset, settings, device=device)
+    trainer.modules.to(dtype)
+    return trainer
 
 
 def check_float64_step(scenes: Path, device: torch.device) -> dict[str, Any]:
