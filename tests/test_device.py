@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from onelook.device import check_precision, describe_device, half_precision, resolve_device, to_device
+from onelook.device import check_precision, describe_device, half_precision, rank_device, resolve_device, to_device
 from onelook.errors import OnelookError
 
 
@@ -69,6 +69,22 @@ def test_mps_without_an_apple_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     set_mps(monkeypatch, False)
     with pytest.raises(OnelookError, match=r"^device mps: torch finds no Apple GPU"):
         resolve_device("mps")
+
+
+def test_each_process_of_a_machine_has_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_cards(monkeypatch, 2)
+    for name in ("auto", "cuda"):
+        assert [rank_device(name, rank, 2) for rank in (0, 1)] == [torch.device("cuda:0"), torch.device("cuda:1")]
+    assert rank_device("cpu", 3, 4) == torch.device("cpu")
+    assert rank_device("cuda:1", 0, 1) == torch.device("cuda:1")
+    with pytest.raises(OnelookError, match=r"^device cuda: 3 processes need a card each, but there are 2; lower train"):
+        rank_device("cuda", 0, 3)
+    with pytest.raises(OnelookError, match=r"^device cuda:1: 2 processes need a card each; set base\.device: cuda$"):
+        rank_device("cuda:1", 0, 2)
+    set_cards(monkeypatch, 0)
+    set_mps(monkeypatch, True)
+    with pytest.raises(OnelookError, match=r"^device mps: 2 processes cannot share"):
+        rank_device("auto", 0, 2)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:one", "cpu:0", "", "cpu\n"])

@@ -140,6 +140,24 @@ def test_the_number_of_operations_does_not_depend_on_the_batch_size(form: str, s
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_float16_scales_the_gradients_and_keeps_the_scale(device: str, scenes: Path, tmp_path: Path) -> None:
+    expected, found = (
+        train_step(scenes, FORMS["light"](precision=precision), device) for precision in ("float32", "float16")
+    )
+    assert found.losses["loss.total"] == pytest.approx(expected.losses["loss.total"], rel=0.02)
+    for name, gradient in found.gradients.items():  # unscaled before they are clipped
+        assert float(gradient.norm()) == pytest.approx(float(expected.gradients[name].norm()), rel=0.2, abs=1e-3)
+    if device == "pretend":
+        # The losses, the task weights, and whether a gradient has overflowed.
+        assert kinds(found.events) == {"host": 3}, found.events
+    settings = FORMS["light"](precision="float16")
+    run(scenes, tmp_path, settings, [device])
+    trainer = build_trainer(scenes, settings, device=device)
+    trainer.run(tmp_path, "key", Callbacks(lambda network: {"selection_metric": 0.0}))
+    assert trainer.scaler.state_dict()["_growth_tracker"] == 9  # three epochs of three steps
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_a_training_goes_on_on_another_device(device: str, scenes: Path, tmp_path: Path) -> None:
     """Two epochs on the device, the third on the CPU, and the other way round, equal three epochs on the CPU."""
     settings = FORMS["light"]()

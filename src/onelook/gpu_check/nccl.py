@@ -1,4 +1,4 @@
-"""One of the processes that `check_nccl` launches: sums and gathers tensors with the others."""
+"""Program of the processes that `check_nccl` launches: sum and gather tensors over the cards."""
 
 import sys
 

@@ -12,11 +12,11 @@ Outcome = Literal["passed", "slow", "skipped", "failed"]
 
 
 class CheckFailedError(OnelookError):
-    """A check failed; the message says what was found and what to do."""
+    """A check failed; the message has what was found and what to do."""
 
 
 class Skipped(Exception):
-    """A check cannot run here; the message says why."""
+    """A check cannot run here; the message has the reason."""
 
 
 class Report:

@@ -33,7 +33,7 @@ class Peaks(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a function asks of a device.
+    """Operations of a function, and their work.
 
     Attributes:
         operations: number of operations that torch starts.
