@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +87,12 @@ def _largest_batch(name: str, scenes: Path, device: torch.device, crop_size: int
             crop_size=crop_size,
         )
         trainer.network.train()
-        try:
-            with closing(trainer.batches(itertools.count())) as batches:
-                trainer.train_step(*next(batches), 0, 0)
-                synchronize(device)
+        with suppress(torch.OutOfMemoryError), closing(trainer.batches(itertools.count())) as batches:
+            trainer.train_step(*next(batches), 0, 0)
+            synchronize(device)
             return trainer, batch_size
-        except torch.OutOfMemoryError:
-            del trainer
-            torch.cuda.empty_cache()
+        del trainer
+        torch.cuda.empty_cache()
     raise torch.OutOfMemoryError(f"{name}: a batch of {_BATCH_SIZES[-1]} does not fit into the memory of the card")
 
 
