@@ -1,6 +1,7 @@
 """Location of the research data, skips where it is absent, and the state that every test starts from."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +54,13 @@ def package_logger() -> Iterator[None]:
     yield
     logger.setLevel(level)
     logger.handlers[:] = handlers
+
+
+@pytest.fixture(autouse=True)
+def nondeterministic_torch() -> Iterator[None]:
+    """Undo the choice of deterministic algorithms by a training in the test process."""
+    yield
+    if "torch" in sys.modules:
+        import torch
+
+        torch.use_deterministic_algorithms(False)

@@ -32,7 +32,7 @@ from onelook.gpu_check.training_check import (
 from onelook.reproducibility import seed_everything
 from onelook.settings import BaseSettings
 
-_SCENE_SIDE, _NUM_SCENES = 700, 64
+_SCENE_SIDE, _NUM_SCENES, _NUM_QUICK_SCENES = 700, 64, 16
 _TRAINING_SECONDS = 120.0
 
 
@@ -67,7 +67,7 @@ def run_checks(device_name: str, picture: Path, report: Report, *, quick: bool) 
     with tempfile.TemporaryDirectory() as folder:
         scenes = Path(folder) / "scenes"
         report.run("inference", lambda: check_inference(picture, device))
-        write_scenes(scenes, picture, _SCENE_SIDE, _NUM_SCENES)
+        write_scenes(scenes, picture, _SCENE_SIDE, _NUM_QUICK_SCENES if quick else _NUM_SCENES)
         report.run("step in float64", lambda: check_float64_step(scenes, device))
         report.run("step in 16 bits", lambda: check_half_precision_step(scenes, device))
         report.run("waits of a step", lambda: check_waits(scenes, device))
