@@ -12,7 +12,7 @@ import onelook.gpu_check.inference_check as inference_check
 from onelook.gpu_check.__main__ import run_checks
 from onelook.gpu_check.report import CheckFailedError, Report, Skipped
 from onelook.gpu_check.scenes import cut_scenes, write_scenes
-from onelook.gpu_check.training_check import check_float64_step, check_resume, make_trainer
+from onelook.gpu_check.training_check import check_float64_step, make_trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs/pictures/group.jpg"
@@ -112,7 +112,3 @@ def test_a_wrong_gradient_is_found(scenes: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("onelook.gpu_check.training_check.make_trainer", make)
     with pytest.raises(CheckFailedError, match=r"^step in float64: losses differ by .* between cpu and the CPU"):
         check_float64_step(scenes, CPU)
-
-
-def test_resumed_trainings_are_compared(scenes: Path, tmp_path: Path) -> None:
-    assert check_resume(scenes, CPU, tmp_path) == {"difference": 0.0}

@@ -21,7 +21,6 @@ DETECT = DetectSettings(score=0.3, nms=0.4, longest_side=96)
 FORMS: dict[str, dict[str, Any]] = {
     "light": {},
     "full": {"pyramid_levels": "full", "cascade": True, "mesh": True, "dense": True},
-    "modulated": {"context": "modulated"},
     "grid": {"architecture": "grid"},
 }
 

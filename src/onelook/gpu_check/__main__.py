@@ -16,7 +16,7 @@ import torch
 
 from onelook.device import describe_device, resolve_device
 from onelook.errors import OnelookError
-from onelook.gpu_check.inference_check import check_inference
+from onelook.gpu_check.inference_check import NUM_IMAGES, check_inference
 from onelook.gpu_check.library_check import check_faiss, check_nccl, check_onnx
 from onelook.gpu_check.report import Report
 from onelook.gpu_check.roofline import Peaks
@@ -66,7 +66,7 @@ def run_checks(device_name: str, picture: Path, report: Report, *, quick: bool) 
     report.run("machine", lambda: _describe(device))
     with tempfile.TemporaryDirectory() as folder:
         scenes = Path(folder) / "scenes"
-        report.run("inference", lambda: check_inference(picture, device))
+        report.run("inference", lambda: check_inference(picture, device, 4 if quick else NUM_IMAGES))
         write_scenes(scenes, picture, _SCENE_SIDE, _NUM_QUICK_SCENES if quick else _NUM_SCENES)
         report.run("step in float64", lambda: check_float64_step(scenes, device))
         report.run("step in 16 bits", lambda: check_half_precision_step(scenes, device))
@@ -88,7 +88,7 @@ def _run_throughput(report: Report, scenes: Path, device: torch.device, *, quick
         return measured
 
     report.run("peaks", measure)
-    seconds, crop_size = (1.0, 128) if quick else (_TRAINING_SECONDS / 2, 640)
+    seconds, crop_size = (0.5, 96) if quick else (_TRAINING_SECONDS / 2, 640)
     for name in ("light", "resnet50"):
         check = partial(check_throughput, name, scenes, device, peaks[0], seconds, crop_size)
         report.run(f"training, {name}", check)

@@ -22,15 +22,15 @@ MAX_BOX_DIFFERENCE = 0.05
 MAX_EMBEDDING_DIFFERENCE = 1e-4
 
 
-def check_inference(picture: Path, device: torch.device) -> dict[str, Any]:
-    """Compare the faces of 20 images by the released weights on the CPU and on the device, in float32.
+def check_inference(picture: Path, device: torch.device, count: int = NUM_IMAGES) -> dict[str, Any]:
+    """Compare the faces of `count` images by the released weights on the CPU and on the device, in float32.
 
     Raises:
         CheckFailedError: another number of faces, or a larger difference than allowed.
     """
     on_cpu = load_model(RELEASED).eval()
     on_device = copy.deepcopy(on_cpu).to(device)
-    images = np.stack([image for image, _ in cut_scenes(picture, SIDE, NUM_IMAGES, seed=1)])
+    images = np.stack([image for image, _ in cut_scenes(picture, SIDE, count, seed=1)])
     with without_tf32():
         (expected, expected_embeddings), (found, embeddings) = (
             find_faces(network, images) for network in (on_cpu, on_device)

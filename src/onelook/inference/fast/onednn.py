@@ -76,13 +76,16 @@ class _Argument(ctypes.Structure):
 class _Handle:
     """An oneDNN object, destroyed together with this one. ctypes passes it as the pointer that it holds."""
 
+    _destroy: Callable[..., int] | None = None  # until it is created, which Ctrl-C may interrupt
+
     def __init__(self, kind: str, create: str, *arguments: object) -> None:
         self._as_parameter_ = c_void_p()
         self._destroy = getattr(_library(), f"dnnl_{kind}_destroy")
         _check_call(create, byref(self._as_parameter_), *arguments)
 
     def __del__(self) -> None:
-        self._destroy(self._as_parameter_)
+        if self._destroy is not None:
+            self._destroy(self._as_parameter_)
 
 
 class ConvPrimitive:
