@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,24 @@ from helpers.networks import light_model, tiny_embedding, upright_faces
 from helpers.pretend import kinds, watch
 from onelook.detections import Detections
 from onelook.errors import OnelookError
+from onelook.gpu_check.inference_check import without_tf32
 from onelook.inference import torch_predictor
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.joint_network import JointNetwork
 from onelook.settings import DetectSettings, Precision
 
 DETECT = DetectSettings(score=0.3, nms=0.4, longest_side=96)
+DEVICES = ["pretend", pytest.param("cuda", marks=pytest.mark.gpu)]
 FORMS: dict[str, dict[str, Any]] = {
     "light": {},
     "full": {"pyramid_levels": "full", "cascade": True, "mesh": True, "dense": True},
+    "deformable": {"context": "modulated"},
     "grid": {"architecture": "grid"},
 }
 
 
-def make_predictors(form: str) -> tuple[TorchPredictor, TorchPredictor]:
-    """Return predictors of one network on the CPU and on the pretended device."""
+def make_predictors(form: str, device: str = "pretend") -> tuple[TorchPredictor, TorchPredictor]:
+    """Return predictors of one network on the CPU and on another device."""
     torch.manual_seed(0)
     network = JointNetwork(light_model(tiny_embedding(8), fpn_channels=16, **FORMS[form])).eval()
     if network.dense is not None:
@@ -34,7 +38,14 @@ def make_predictors(form: str) -> tuple[TorchPredictor, TorchPredictor]:
         decoder.set_morphable_model(
             torch.randn_like(decoder.mean), torch.randn_like(decoder.components), torch.rand_like(decoder.std)
         )
-    return TorchPredictor(network), TorchPredictor(copy.deepcopy(network).to("pretend"))
+    return TorchPredictor(network), TorchPredictor(copy.deepcopy(network).to(device))
+
+
+@pytest.fixture(autouse=True)
+def full_float32() -> Iterator[None]:
+    """Turn TF32 off, in which cards since Ampere convolve."""
+    with without_tf32():
+        yield
 
 
 def noise(*shapes: tuple[int, int]) -> list[np.ndarray]:
@@ -56,10 +67,13 @@ def assert_equal(found: Detections, expected: Detections) -> None:
             np.testing.assert_allclose(values[order], wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("form", FORMS)
-def test_detections_equal_those_on_the_cpu(form: str) -> None:
-    on_cpu, on_device = make_predictors(form)
+def test_detections_equal_those_on_the_cpu(form: str, device: str) -> None:
+    on_cpu, on_device = make_predictors(form, device)
     images = noise((64, 96), (96, 64), (64, 96), (128, 128))
+    if form == "deformable":  # takes seconds a batch
+        images = images[:1]
     # The random grid network has no face of a higher score.
     detect = DETECT.model_copy(update={"score": 0.3}) if form == "grid" else DETECT
     for found, expected in zip(on_device.predict(images, detect), on_cpu.predict(images, detect), strict=True):
@@ -70,16 +84,18 @@ def test_detections_equal_those_on_the_cpu(form: str) -> None:
     assert [len(each) for each in on_device.predict(images[:1], strict)] == [0]
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("form", ["light", "grid"])
-def test_embeddings_at_given_landmarks_equal_those_on_the_cpu(form: str) -> None:
-    on_cpu, on_device = make_predictors(form)
+def test_embeddings_at_given_landmarks_equal_those_on_the_cpu(form: str, device: str) -> None:
+    on_cpu, on_device = make_predictors(form, device)
     (image,) = noise((64, 96))
     faces = upright_faces((10, 10, 40), (50, 5, 30)).numpy()
     np.testing.assert_allclose(on_device.embed(image, faces), on_cpu.embed(image, faces), atol=1e-5)
 
 
-def test_dense_faces_equal_those_on_the_cpu() -> None:
-    on_cpu, on_device = make_predictors("full")
+@pytest.mark.parametrize("device", DEVICES)
+def test_dense_faces_equal_those_on_the_cpu(device: str) -> None:
+    on_cpu, on_device = make_predictors("full", device)
     (image,) = noise((64, 96))
     boxes, faces = on_device.predict_dense(image, DETECT)
     expected_boxes, expected_faces = on_cpu.predict_dense(image, DETECT)
