@@ -14,7 +14,6 @@ to quote. Prints Markdown tables.
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from rich.progress import Progress
 from onelook.data.manifest import MANIFEST
 from onelook.device import DEVICE_NAMES, describe_device, half_precision, resolve_device
 from onelook.errors import OnelookError
+from onelook.gpu_check.machine import driver_version
 from onelook.gpu_check.roofline import COPY_BYTES, PRODUCT_SIZE, Peaks, measure_peaks
 
 SMALL_PRODUCT_SIZE, SMALL_COPY_BYTES = 512, 2**24
@@ -89,15 +89,6 @@ def print_table(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
         for row in rows:
             cells = [*row, *["–"] * (len(columns) - len(row))]
             print(f"| {' | '.join(cells)} |", flush=True)
-
-
-def driver_version() -> str:
-    """Return the version of the NVIDIA driver; a dash where `nvidia-smi` is missing."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
-    except (OSError, subprocess.CalledProcessError, IndexError):
-        return "–"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ and pydantic alone; those of FAISS and onnxruntime are skipped where they are no
 """
 
 import argparse
-import platform
 import sys
 import tempfile
 from functools import partial
@@ -14,10 +13,11 @@ from typing import Any
 
 import torch
 
-from onelook.device import describe_device, resolve_device
+from onelook.device import resolve_device
 from onelook.errors import OnelookError
 from onelook.gpu_check.inference_check import NUM_IMAGES, check_inference
 from onelook.gpu_check.library_check import check_faiss, check_nccl, check_onnx
+from onelook.gpu_check.machine import describe_machine
 from onelook.gpu_check.report import Report
 from onelook.gpu_check.roofline import Peaks
 from onelook.gpu_check.scenes import write_scenes
@@ -63,7 +63,7 @@ def run_checks(device_name: str, picture: Path, report: Report, *, quick: bool) 
     """
     device = resolve_device(device_name)
     seed_everything(BaseSettings(threads=torch.get_num_threads()))
-    report.run("machine", lambda: _describe(device))
+    report.run("machine", lambda: describe_machine(device))
     with tempfile.TemporaryDirectory() as folder:
         scenes = Path(folder) / "scenes"
         report.run("inference", lambda: check_inference(picture, device, 4 if quick else NUM_IMAGES))
@@ -92,30 +92,6 @@ def _run_throughput(report: Report, scenes: Path, device: torch.device, *, quick
     for name in ("light", "resnet50"):
         check = partial(check_throughput, name, scenes, device, peaks[0], seconds, crop_size)
         report.run(f"training, {name}", check)
-
-
-def _describe(device: torch.device) -> dict[str, Any]:
-    description: dict[str, Any] = {
-        "device": describe_device(device),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-    }
-    if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        description |= {
-            "cards": torch.cuda.device_count(),
-            "memory_gb": round(properties.total_memory / 1e9, 1),
-            "capability": f"{properties.major}.{properties.minor}",
-            "driver": _driver_version(),
-        }
-    return description
-
-
-def _driver_version() -> str | None:
-    """Return the version of the NVIDIA driver, or None where its file is absent, as on Windows."""
-    file = Path("/proc/driver/nvidia/version")
-    return file.read_text().splitlines()[0].strip() if file.is_file() else None
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def check_nccl(device: torch.device) -> dict[str, Any]:
 
 
 def check_faiss(device: torch.device) -> dict[str, Any]:
-    """Compare the nearest neighbors of a search on the card with those on the CPU.
+    """Compare the nearest neighbors of a gallery's search on card 0 with those on the CPU.
 
     Raises:
         Skipped: FAISS is not installed, is the CPU build, or finds no card.
@@ -61,18 +61,18 @@ def check_faiss(device: torch.device) -> dict[str, Any]:
     """
     if find_spec("faiss") is None:
         raise Skipped("not installed; `pip install 'onelook[gpu]'`")
-    import faiss
+    from onelook.gallery.faiss_index import build_flat_index
+    from onelook.gallery.faiss_library import count_gpus
+    from onelook.gallery.gpu_index import GpuIndex
 
-    if "GPU" not in faiss.get_compile_options():
-        raise Skipped("FAISS is the CPU build; `pip uninstall faiss-cpu`, then `pip install 'onelook[gpu]'`")
-    if device.type != "cuda" or faiss.get_num_gpus() == 0:
-        raise Skipped("FAISS finds no card")
+    if device.type != "cuda" or count_gpus() == 0:
+        raise Skipped(
+            "FAISS is the CPU build, or finds no card; `pip uninstall faiss-cpu`, then install 'onelook[gpu]'"
+        )
     rng = np.random.default_rng(0)
     vectors, queries = (rng.standard_normal((count, _DIM), np.float32) for count in (_VECTORS, _QUERIES))
-    index = faiss.IndexFlatIP(_DIM)
-    index.add(vectors)
-    on_card = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), device.index or 0, index)
-    (expected, _), (found, _) = (each.search(queries, _NEIGHBORS) for each in (index, on_card))
+    index = build_flat_index(vectors)
+    (expected, _), (found, _) = (each.search(queries, _NEIGHBORS) for each in (index, GpuIndex(index)))
     difference = float(np.abs(found - expected).max() / np.abs(expected).max())
     if difference > _MAX_SIMILARITY_DIFFERENCE:
         raise CheckFailedError(f"FAISS: similarities differ by {difference:.2g} between card and CPU; update faiss-gpu")

@@ -32,10 +32,7 @@ from onelook.training.rendered_faces import rendering_loss
 _LANDMARKS, _RENDERING, _CLASSES, _MESHES = 1, 2, 3, 4
 
 ANCHORS_PER_MESH = 64
-"""Largest number of positive anchors with a mesh loss in a step, as a multiple of the faces with a mesh.
-
-Augmented faces of the default data have 24 positive anchors on average in the light form and 61 in the full one.
-"""
+"""Largest number of positive anchors with a mesh loss in a step, as a multiple of the faces with a mesh."""
 
 Batch = TypeVar("Batch", SceneBatch, FaceBatch)
 
