@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from onelook.model.embedding_head import EmbeddingHead
 from onelook.model.joint_network import JointNetwork
 from onelook.model.model_folder import RELEASED
-from onelook.model.retinaface import FEATURE_STRIDES, NEGATIVE_SLOPE, ConvNorm, DepthwiseSeparable
+from onelook.model.retinaface import FEATURE_STRIDES, NEGATIVE_SLOPE, PIXEL_CHANNELS, ConvNorm, DepthwiseSeparable
 from onelook.model.serialization import load_model
 
 # Channels around the first four blocks of the slim backbone; released they are 8, 16, 32, 32, 64.
@@ -120,7 +120,7 @@ def build(shape: Shape) -> JointNetwork:
         for number, (inputs, outputs) in enumerate(pairwise(_SLIM)):
             backbone.blocks[number] = DepthwiseSeparable(inputs, outputs, stride=1 + number % 2)
         backbone.channels = (_SLIM[1], _SLIM[3], *backbone.channels[2:])
-        widths = (*backbone.channels[:2], *[settings.fpn_channels] * 2)
+        widths = (PIXEL_CHANNELS, *backbone.channels[:2], *[settings.fpn_channels] * 2)
         network.embedding = EmbeddingHead(dict(zip(FEATURE_STRIDES, widths, strict=True)), settings.embedding)
     for number in shape.removed_blocks:
         backbone.blocks[number] = nn.Sequential()

@@ -9,7 +9,7 @@ from onelook.geometry.alignment import REFERENCE_LANDMARKS
 from onelook.geometry.sampling_grid import center_grid, roi_grid, warp_grid
 from onelook.model.embedding_head import EmbeddingHead
 
-WIDTHS = {2: 4, 4: 8, 8: 8, 16: 8}
+WIDTHS = {1: 3, 2: 4, 4: 8, 8: 8, 16: 8}
 GRIDS = {"warp": warp_grid, "roi": roi_grid, "center": center_grid}
 
 
@@ -28,6 +28,7 @@ HEADS = {
     "center": head(sampling="center"),
     "two strides": head(strides=(4, 16)),
     "one stride": head(strides=(8,)),
+    "pixels": head(strides=(1, 4, 16)),
 }
 
 

@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from onelook.model.feature_sampler import FINEST_DENSITY, FeatureSampler
+from onelook.model.feature_sampler import FeatureSampler
 
 
 def sample_by_grid_sample(sampler: FeatureSampler, maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> list[Tensor]:
     """Sample maps as `sampler` does; the rows are in the order of the faces."""
     samples = []
     for index, (x, stride) in enumerate(zip(maps, sampler.strides, strict=True)):
-        density = FINEST_DENSITY if index == 0 else 1
+        density = sampler.density if index == 0 else 1
         rows = [x.new_zeros(0, x.shape[1] * density**2, sampler.samples, sampler.samples)]
         for image, points in enumerate(landmarks):
             for face in points.unsqueeze(1):
                 grid = sampler.grid(face, density * sampler.samples, sampler.extent, density)  # (1, s, density² s, 2)
-                limit = sampler.strides[0] * 2 ** int(sampler.count_poolings(face)) * FINEST_DENSITY // density
+                limit = sampler.strides[0] * 2 ** int(sampler.count_poolings(face)) * sampler.density // density
                 level, level_stride = x[image : image + 1], stride
                 while level_stride < limit and min(level.shape[-2:]) > 1:
                     level, level_stride = functional.avg_pool2d(level, 2, ceil_mode=True), level_stride * 2

@@ -39,13 +39,13 @@ def test_light_outputs_match_the_anchors_at_any_image_size(light: RetinaFace, he
     count = len(light.make_anchors(height, width))
     assert count == len(make_anchors(height, width, light.levels))
     assert [tuple(each.shape) for each in output.anchor_outputs] == [(2, count, c) for c in (2, 4, 10)]
-    for feature_map, stride in zip(output.feature_maps, (2, 4, 8, 16), strict=True):
+    for feature_map, stride in zip(output.feature_maps, (1, 2, 4, 8, 16), strict=True):
         assert feature_map.shape[-2:] == (math.ceil(height / stride), math.ceil(width / stride))
 
 
 def test_light_backbone_and_feature_maps_have_the_published_channels(light: RetinaFace) -> None:
     assert light.backbone.channels == (16, 32, 64, 128, 256)
-    assert [x.shape[1] for x in light(torch.zeros(1, 3, 64, 64)).feature_maps] == [16, 32, 64, 64]
+    assert [x.shape[1] for x in light(torch.zeros(1, 3, 64, 64)).feature_maps] == [3, 16, 32, 64, 64]
 
 
 def test_extract_feature_maps_equals_the_forward_pass(light: RetinaFace) -> None:
@@ -55,9 +55,9 @@ def test_extract_feature_maps_equals_the_forward_pass(light: RetinaFace) -> None
 
 
 @pytest.mark.parametrize(("backbone", "stem"), [("mobilenet", 16), ("resnet18", 64), ("resnet50", 64)])
-def test_full_feature_maps_are_the_stem_and_p2_to_p4(backbone: str, stem: int) -> None:
+def test_full_feature_maps_are_the_photo_the_stem_and_p2_to_p4(backbone: str, stem: int) -> None:
     output = full_detector(backbone=backbone)(torch.zeros(1, 3, 64, 96))
-    shapes = [(1, stem, 32, 48), (1, 16, 16, 24), (1, 16, 8, 12), (1, 16, 4, 6)]
+    shapes = [(1, 3, 64, 96), (1, stem, 32, 48), (1, 16, 16, 24), (1, 16, 8, 12), (1, 16, 4, 6)]
     assert [tuple(x.shape) for x in output.feature_maps] == shapes
     # Three anchors in each cell of 16x24, 8x12, 4x6, 2x3 and 1x2.
     assert [tuple(each.shape) for each in output.anchor_outputs] == [(1, 1536, c) for c in (2, 4, 10)]
@@ -73,7 +73,7 @@ def test_full_outputs_match_the_anchors_at_any_image_size(height: int, width: in
 def test_imagenet_backbone_at_light_levels_has_feature_maps_at_the_same_strides() -> None:
     detector = RetinaFace(light_model(tiny_embedding(8), backbone="resnet18", fpn_channels=16)).eval()
     shapes = [tuple(x.shape) for x in detector(torch.zeros(1, 3, 64, 96)).feature_maps]
-    assert shapes == [(1, 64, 32, 48), (1, 64, 16, 24), (1, 16, 8, 12), (1, 16, 4, 6)]
+    assert shapes == [(1, 3, 64, 96), (1, 64, 32, 48), (1, 64, 16, 24), (1, 16, 8, 12), (1, 16, 4, 6)]
 
 
 def test_fpn_channels_default_to_256_at_full_levels_and_to_64_at_light_levels() -> None:
@@ -146,7 +146,7 @@ def test_heads_read_the_fpn_levels_without_context_modules() -> None:
     detector = full_detector(context="none")
     assert sum(parameter.numel() for parameter in detector.context.parameters()) == 0
     output = detector(torch.zeros(1, 3, 64, 96))
-    p2 = detector.heads.logits[0](output.feature_maps[1]).permute(0, 2, 3, 1).reshape(1, -1, 2)
+    p2 = detector.heads.logits[0](output.feature_maps[2]).permute(0, 2, 3, 1).reshape(1, -1, 2)
     torch.testing.assert_close(output.anchor_outputs.logits[:, : p2.shape[1]], p2)
 
 

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from onelook.geometry.alignment import REFERENCE_LANDMARKS
 from onelook.geometry.sampling_grid import roi_grid
-from onelook.model.embedding_head import EmbeddingHead
-from onelook.model.feature_sampler import FINEST_DENSITY, MAX_POOLINGS, FeatureSampler
+from onelook.model.embedding_head import EmbeddingHead, FactoredConv1x1
+from onelook.model.feature_sampler import MAX_POOLINGS, FeatureSampler
 
 
 class OnnxEmbeddingHead(nn.Module):
@@ -18,7 +18,7 @@ class OnnxEmbeddingHead(nn.Module):
     def __init__(self, head: EmbeddingHead) -> None:
         super().__init__()
         self.head = head
-        self.dense_grid = LinearWarpGrid(head.sampler, FINEST_DENSITY * head.sampler.samples)
+        self.dense_grid = LinearWarpGrid(head.sampler, head.sampler.density * head.sampler.samples)
         self.grid = LinearWarpGrid(head.sampler, head.sampler.samples)
 
     def forward(self, maps: list[Tensor], landmarks: Tensor, owners: Tensor) -> Tensor:
@@ -37,21 +37,22 @@ class OnnxEmbeddingHead(nn.Module):
     def _project_samples(self, maps: list[Tensor], landmarks: Tensor, owners: Tensor) -> Tensor:
         """Sample all maps, project the samples and sum them: (n, channels, samples, samples)."""
         sampler, projection = self.head.sampler, self.head.fusion[0]
-        assert isinstance(projection, nn.Conv2d)
+        assert isinstance(projection, FactoredConv1x1)
         dense_points, points = self.dense_grid(landmarks), self.grid(landmarks)
         step = dense_points[:, 1] - dense_points[:, 0]
         spacing = step.square().sum(-1).sqrt()
         poolings = torch.log2(spacing / sampler.strides[0]).round().clamp(0, MAX_POOLINGS)
         finest, *others = (maps[index] for index in self.head.map_indices)
-        side, channels = FINEST_DENSITY * sampler.samples, int(finest.shape[1])
+        density = sampler.density
+        side, channels = density * sampler.samples, int(finest.shape[1])
         levels = average_pyramid(finest, MAX_POOLINGS)
         samples = sample_pyramid(levels, sampler.strides[0], poolings, dense_points, owners)
-        start = channels * FINEST_DENSITY**2
-        kernel = projection.weight[:, :start].reshape(-1, channels, FINEST_DENSITY, FINEST_DENSITY)
-        x = functional.conv2d(samples.reshape(-1, channels, side, side), kernel, projection.bias, stride=FINEST_DENSITY)
+        start = channels * density**2
+        kernel = projection.weight[:, :start].reshape(-1, channels, density, density) * projection.finest_scale
+        x = functional.conv2d(samples.reshape(-1, channels, side, side), kernel, projection.bias, stride=density)
         for each, stride in zip(others, sampler.strides[1:], strict=True):
-            # The other maps are sampled half as densely, so they are pooled once less.
-            fewer = int(log2(stride / sampler.strides[0])) - 1
+            # The other maps are coarser and sampled less densely, so they are pooled less often.
+            fewer = int(log2(stride / sampler.strides[0])) - int(log2(density))
             levels = average_pyramid(each, MAX_POOLINGS - fewer)
             samples = sample_pyramid(levels, stride, (poolings - fewer).clamp(min=0), points, owners)
             channels = int(each.shape[1])

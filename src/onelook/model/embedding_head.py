@@ -11,7 +11,9 @@ Differences from MobileFaceNet:
     - Its first half is replaced by the detector's feature maps, so a face costs no backbone pass of its own.
     - The maps of several strides are sampled at their own resolution, projected to the same channels and summed.
       Bilinear sampling and a 1x1 convolution commute, so no fused map is computed.
-    - The finest map is sampled at 2x2 points per grid cell, which become channels (space to depth).
+    - The finest map is sampled at 2x2 points per grid cell, which become channels (space to depth). Where it is the
+      photo itself, at 4x4: then the projection of its samples is the 4x4 convolution of stride 4 that begins a ViT or a
+      ConvNeXt.
 
 Examples:
     >>> head = EmbeddingHead({2: 16, 4: 32, 8: 64, 16: 64}, EmbeddingSettings()).eval()
@@ -26,9 +28,12 @@ from math import ceil
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.model.feature_sampler import FINEST_DENSITY, FeatureSampler
+from onelook.model.feature_sampler import PIXEL_DENSITY, FeatureSampler
 from onelook.model.retinaface import ConvNorm
 from onelook.settings import EmbeddingSettings
+
+PIXEL_SCALE = 1 / 64
+"""Factor of the photo's normalized pixels, whose standard deviation is about 64."""
 
 
 class EmbeddingHead(nn.Module):
@@ -48,7 +53,7 @@ class EmbeddingHead(nn.Module):
         self.grid_size = settings.grid_size
         self.sampler = FeatureSampler(settings)
         self.fusion = nn.Sequential(
-            FactoredConv1x1([channels[stride] for stride in settings.strides], settings.channels),
+            FactoredConv1x1([channels[stride] for stride in settings.strides], settings.channels, self.sampler.density),
             nn.BatchNorm2d(settings.channels),
             nn.PReLU(settings.channels),
         )
@@ -95,12 +100,17 @@ class FactoredConv1x1(nn.Conv2d):
     Args:
         inputs: channels of the maps, the finest first.
         outputs: channels of the result.
+        density: samples of the finest map along each side of a grid cell.
     """
 
-    def __init__(self, inputs: Sequence[int], outputs: int) -> None:
-        split_sizes = [inputs[0] * FINEST_DENSITY**2, *inputs[1:]]
+    def __init__(self, inputs: Sequence[int], outputs: int, density: int) -> None:
+        split_sizes = [inputs[0] * density**2, *inputs[1:]]
         super().__init__(sum(split_sizes), outputs, 1, bias=False)
         self.split_sizes = split_sizes
+        self.density = density
+        # Pixels are larger than the values of a map. Adam's steps do not depend on the scale of an input, so without
+        # this factor the weights of pixels would move too far.
+        self.finest_scale = PIXEL_SCALE if density == PIXEL_DENSITY else 1.0
 
     def kernels(self) -> list[Tensor]:
         """Return the kernel (outputs, c, 1, 1) of each map's samples.
@@ -109,8 +119,8 @@ class FactoredConv1x1(nn.Conv2d):
         samples and in the returned kernel they are ordered by point, then channel.
         """
         finest, *others = self.weight.split(self.split_sizes, 1)
-        finest = finest.unflatten(1, (-1, FINEST_DENSITY**2)).transpose(1, 2).flatten(1, 2)
-        return [finest, *others]
+        finest = finest.unflatten(1, (-1, self.density**2)).transpose(1, 2).flatten(1, 2)
+        return [finest * self.finest_scale, *others]
 
     def forward(self, samples: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
         """Convolve the samples of each map, (n, c, s, s) as `FeatureSampler` returns them -> (n, outputs, s, s)."""

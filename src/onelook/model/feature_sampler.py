@@ -16,10 +16,11 @@ from onelook.device import to_device
 from onelook.geometry.sampling_grid import center_grid, roi_grid, warp_grid
 from onelook.settings import EmbeddingSettings
 
-MAX_POOLINGS = 5
+MAX_POOLINGS = 6
 """Largest number of 2x2 poolings of the finest map; a face that needs more fills any image."""
-FINEST_DENSITY = 2
-"""Samples of the finest map along each side of a grid cell."""
+
+PIXEL_DENSITY = 4
+"""Samples along each side of a grid cell where the finest map is the photo itself: of any other map there are 2."""
 
 _GRIDS = {"warp": warp_grid, "roi": roi_grid, "center": center_grid}
 
@@ -34,6 +35,7 @@ class FeatureSampler(nn.Module):
         strides: of the maps, in pixels, ascending.
         grid: function that computes the sampling grid from landmarks.
         samples: along each side of the grid; 1 where a single point is sampled.
+        density: samples of the finest map along each side of a grid cell.
         extent: side of the grid, as a multiple of ArcFace's aligned crop.
     """
 
@@ -42,6 +44,7 @@ class FeatureSampler(nn.Module):
         self.strides = settings.strides
         self.grid = _GRIDS[settings.sampling]
         self.samples = 1 if settings.sampling == "center" else settings.grid_size
+        self.density = finest_density(settings.strides)
         self.extent = settings.extent
         self.avg_pool = AvgPool()
 
@@ -53,7 +56,7 @@ class FeatureSampler(nn.Module):
             landmarks: (n_i, 5, 2) in pixels, for each of the B images.
 
         Returns:
-            For each map (n, c, samples, samples); for the first (n, 4 c, samples, samples), the channels of the 2x2
+            For each map (n, c, samples, samples); for the first (n, density² c, samples, samples), the channels of the
             points of a cell one after another. Zeros outside a map. And the face of each row, (n,) int64; None where
             the rows are in the order of the faces.
         """
@@ -63,10 +66,10 @@ class FeatureSampler(nn.Module):
         poolings = self.count_poolings(points)
         samples = []
         for index, (x, stride) in enumerate(zip(maps, self.strides, strict=True)):
-            density = FINEST_DENSITY if index == 0 else 1
+            density = self.density if index == 0 else 1
             grid = self.grid(points, density * self.samples, self.extent, density)  # (n, s, density² s, 2)
-            # The other maps are sampled half as densely as the finest, so they may stay twice as fine.
-            limits = self.strides[0] * 2**poolings * FINEST_DENSITY // density
+            # The other maps are sampled less densely than the finest, so they need fewer poolings.
+            limits = self.strides[0] * 2**poolings * self.density // density
             levels, strides = self._pool(x, stride)
             sampled = sample_levels(levels, strides, limits, grid, images)  # (n, s, density² s, c)
             # The points of a cell are neighbors in memory: together they are one sample of density² c channels.
@@ -79,16 +82,21 @@ class FeatureSampler(nn.Module):
         """Compute how often the finest map is pooled for each face, (n,) int64, from landmarks (n, 5, 2)."""
         corners = self.grid(points.detach(), 2, self.extent)[:, 0]  # (n, 2, 2), half a side of the grid apart
         side = 2 * torch.linalg.vector_norm(corners[:, 1] - corners[:, 0], dim=-1)
-        spacing = side / (FINEST_DENSITY * self.samples)
+        spacing = side / (self.density * self.samples)
         return (spacing / self.strides[0]).clamp(min=1).log2().round().clamp(max=MAX_POOLINGS).long()
 
     def _pool(self, x: Tensor, stride: int) -> tuple[list[Tensor], list[int]]:
         """Pool a map as often as a face may need it and its size allows; return its levels and their strides."""
         levels, strides = [x], [stride]
-        while strides[-1] < self.strides[0] * 2**MAX_POOLINGS * FINEST_DENSITY and min(levels[-1].shape[-2:]) > 1:
+        while strides[-1] < self.strides[0] * 2**MAX_POOLINGS * self.density and min(levels[-1].shape[-2:]) > 1:
             levels.append(self.avg_pool(levels[-1], 2))
             strides.append(2 * strides[-1])
         return levels, strides
+
+
+def finest_density(strides: Sequence[int]) -> int:
+    """Return the samples of the finest map along each side of a grid cell, from the strides of all maps."""
+    return PIXEL_DENSITY if strides[0] == 1 else 2
 
 
 class AvgPool(nn.Module):

@@ -22,7 +22,7 @@ from onelook.model.dense_head import DenseHead
 from onelook.model.embedding_head import EmbeddingHead
 from onelook.model.grid_detector import CellEmbedding, GridDetector
 from onelook.model.mesh_head import MeshHead
-from onelook.model.retinaface import FEATURE_STRIDES, NetworkOutput, RetinaFace
+from onelook.model.retinaface import FEATURE_STRIDES, PIXEL_CHANNELS, NetworkOutput, RetinaFace
 from onelook.settings import ModelSettings
 
 
@@ -47,7 +47,7 @@ class JointNetwork(nn.Module):
             return
         self.detector = RetinaFace(settings)
         # Backbone maps finer than the FPN come first. The stride-2 map resolves faces of 24 pixels.
-        fine = self.detector.backbone.channels[: self.detector.fpn_start]
+        fine = [PIXEL_CHANNELS, *self.detector.backbone.channels[: self.detector.fpn_start]]
         channels = [*fine, *[settings.fpn_channels] * (len(FEATURE_STRIDES) - len(fine))]
         self.embedding = EmbeddingHead(dict(zip(FEATURE_STRIDES, channels, strict=True)), settings.embedding)
         if settings.mesh:

@@ -13,7 +13,7 @@ References:
 Differences from the paper:
     - Light form (default): the layers of the public MobileNet-0.25 implementations, with levels at strides 8, 16 and
       32 and two anchors a cell. Full form: the paper's levels P2 to P6 with three anchors a cell.
-    - The stem and the levels are also returned as feature maps, from which faces are embedded.
+    - The photo, the stem and the levels are also returned as feature maps, from which faces are embedded.
     - The mesh and the dense branch are separate heads (`onelook.model.mesh_head`, `onelook.model.dense_head`).
 
 Examples:
@@ -22,7 +22,7 @@ Examples:
     >>> output.anchor_outputs.boxes.shape  # two anchors in each of 60 x 80 + 30 x 40 + 15 x 20 cells
     torch.Size([1, 12600, 4])
     >>> [tuple(x.shape) for x in output.feature_maps]
-    [(1, 16, 240, 320), (1, 32, 120, 160), (1, 64, 60, 80), (1, 64, 30, 40)]
+    [(1, 3, 480, 640), (1, 16, 240, 320), (1, 32, 120, 160), (1, 64, 60, 80), (1, 64, 30, 40)]
 """
 
 from collections.abc import Sequence
@@ -40,8 +40,10 @@ from onelook.settings import ConvSampling, ModelSettings
 
 NEGATIVE_SLOPE = 0.1
 """Negative slope of the leaky ReLUs, as in the public implementations."""
-FEATURE_STRIDES = (2, 4, 8, 16)
-"""Strides of the feature maps that the embedding head reads, in pixels."""
+FEATURE_STRIDES = (1, 2, 4, 8, 16)
+"""Strides of the feature maps that the embedding head reads, in pixels; the first map is the normalized photo."""
+PIXEL_CHANNELS = 3
+"""Channels of the photo as a feature map."""
 HEAD_CHANNELS = (2, 4, 10)
 """Outputs per anchor: logits of background and face, box offsets, landmark offsets."""
 PIXEL_MEAN = (123.0, 117.0, 104.0)
@@ -135,9 +137,10 @@ class RetinaFace(nn.Module):
 
     def _extract(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Compute the feature maps and the FPN levels."""
-        maps = self.backbone(self.normalize(images))  # c1..c5
+        pixels = self.normalize(images)
+        maps = self.backbone(pixels)  # c1..c5
         levels = self.fpn(maps[self.fpn_start :])
-        return [*maps[: self.fpn_start], *levels][: len(FEATURE_STRIDES)], levels
+        return [pixels, *maps[: self.fpn_start], *levels][: len(FEATURE_STRIDES)], levels
 
 
 class PixelNormalization(nn.Module):

@@ -14,8 +14,10 @@ class EmbeddingSettings(Section):
 
     dim: int = Field(128, ge=8, le=1024, description="length of an embedding")
     channels: int = Field(64, ge=8, le=512, description="channels of the fused map that faces are sampled from")
-    strides: tuple[Literal[2, 4, 8, 16], ...] = Field(
-        (2, 4, 8, 16), min_length=1, description="the shared maps that are sampled, by stride in pixels, fine to coarse"
+    strides: tuple[Literal[1, 2, 4, 8, 16], ...] = Field(
+        (2, 4, 8, 16),
+        min_length=1,
+        description="the shared maps that are sampled, by stride in pixels, fine to coarse; 1: the photo itself",
     )
     grid_size: Literal[14, 28, 56] = Field(28, description="samples along each side of an aligned face")
     sampling: Literal["warp", "roi", "center"] = Field(

@@ -19,7 +19,7 @@ from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.joint_network import JointNetwork
 from onelook.model.model_folder import RELEASED
 from onelook.model.serialization import load_model
-from onelook.settings import DetectSettings, Precision, load_settings
+from onelook.settings import DetectSettings, EmbeddingSettings, Precision, load_settings
 
 REQUIRES_BFLOAT16 = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 on this processor"
@@ -34,6 +34,7 @@ REQUIRES_BFLOAT16 = pytest.mark.skipif(
         {"backbone": "resnet50", "context": "none"},
         {"context": "modulated"},
         {"architecture": "grid"},
+        {"embedding": EmbeddingSettings(strides=(1, 4, 8, 16))},
     ],
     ids=str,
 )
@@ -72,7 +73,8 @@ def test_maps_are_bfloat16_and_outputs_float32() -> None:
     predictor = load_torch_predictor(RELEASED, "bfloat16")
     with torch.inference_mode():
         outputs = predictor.network(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
-    assert {each.dtype for each in outputs.feature_maps} == {torch.bfloat16}
+    pixels, *maps = outputs.feature_maps
+    assert pixels.dtype == torch.float32 and {each.dtype for each in maps} == {torch.bfloat16}
     assert {each.dtype for each in (*outputs.anchor_outputs, *outputs.float_head_features())} == {torch.float32}
     assert all(a.shape[-1] == 2 * b.shape[-1] for a, b in pairwise(outputs.feature_maps))
 
