@@ -38,8 +38,8 @@ from onelook.evaluation.verification import best_threshold, correct_pairs, fold_
 from onelook.geometry.alignment import CROP_SIZE, align_crop
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.model_folder import RELEASED
-from onelook.model.teacher import Teacher
-from onelook.settings import DetectSettings, LfwSettings, TeacherSettings
+from onelook.model.recognizer import Recognizer
+from onelook.settings import DetectSettings, LfwSettings, RecognizerSettings
 
 DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
 TEACHER = "weights/mobilefacenet.onnx"
@@ -130,7 +130,7 @@ def embed_center_faces(predictor: TorchPredictor, photos: Sequence[Path]) -> tup
 
 def teacher_embeddings(path: Path, photos: Sequence[Path], landmarks: np.ndarray, found: np.ndarray) -> np.ndarray:
     """The teacher's embeddings (n, d) of the same faces, NaN where none was found."""
-    teacher = Teacher(TeacherSettings(path=str(path), mean=MEAN, std=STD, init_tail=False))
+    teacher = Recognizer(RecognizerSettings(path=str(path), mean=MEAN, std=STD))
     return embed_crops(photos, landmarks, found, CROP_SIZE, teacher.embed, "teacher")
 
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.aligned_crops import embed_aligned
 from onelook.data import face_dataset
 from onelook.data.augment import Sample
 from onelook.data.batched_photometric import distort_images
@@ -99,7 +100,7 @@ def manifest(tmp_path: Path) -> Manifest:
     def embed_crops(crops: np.ndarray) -> np.ndarray:
         return np.stack([crops.mean((1, 2, 3)), crops.mean((1, 2, 3)) * 0 + 1], axis=1).astype(np.float32)
 
-    write_teacher_embeddings(tmp_path, select_training_scenes(scenes), embed_crops)
+    write_teacher_embeddings(tmp_path, select_training_scenes(scenes), embed_aligned(embed_crops))
     return manifest
 
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from helpers.aligned_crops import embed_aligned
 from onelook.data.face_dataset import read_aligned_crops
 from onelook.data.label_arrays import TEACHER_EMBEDDINGS, read_teacher_embeddings, write_teacher_embeddings
 from onelook.data.manifest import Face, Manifest, Scene, Split, select_training_scenes
@@ -40,7 +41,7 @@ def manifest(tmp_path: Path) -> Manifest:
 
 
 def test_exactly_the_training_faces_have_rows(manifest: Manifest) -> None:
-    write_teacher_embeddings(manifest.root, select_training_scenes(manifest.scenes), shade_and_count)
+    write_teacher_embeddings(manifest.root, select_training_scenes(manifest.scenes), embed_aligned(shade_and_count))
     teacher_embeddings = read_teacher_embeddings(manifest)
     assert teacher_embeddings is not None
     np.testing.assert_allclose(teacher_embeddings, [[10, 1], [200, 1], [np.nan, np.nan], [120, 1]], atol=1)
@@ -51,7 +52,7 @@ def test_without_a_teacher_there_are_no_embeddings(manifest: Manifest) -> None:
 
 
 def test_embeddings_of_other_faces_and_damaged_ones_are_refused(manifest: Manifest) -> None:
-    write_teacher_embeddings(manifest.root, select_training_scenes(manifest.scenes)[:1], shade_and_count)
+    write_teacher_embeddings(manifest.root, select_training_scenes(manifest.scenes)[:1], embed_aligned(shade_and_count))
     with pytest.raises(DataError, match="the manifest has"):
         read_teacher_embeddings(manifest)
     whole = (manifest.root / TEACHER_EMBEDDINGS).read_bytes()

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.aligned_crops import embed_aligned
 from onelook.data.batched_photometric import distort_images
 from onelook.data.label_arrays import write_teacher_embeddings
 from onelook.data.loader import LoaderOptions
@@ -141,7 +142,7 @@ def test_faces_have_their_own_teacher_embedding_and_small_ones_have_none(root: P
         return crops[:, 56:60, 56:60].mean((2, 3)).repeat(2, 1)[:, :3].astype(np.float32)
 
     manifest = read_manifest(root)
-    write_teacher_embeddings(root, select_training_scenes(manifest.scenes), embed_crops)
+    write_teacher_embeddings(root, select_training_scenes(manifest.scenes), embed_aligned(embed_crops))
     settings = SETTINGS.model_copy(update={"zoom": (1, 1), "photometric": 0.0, "min_identity_size": 12.0})
     scenes_of = SceneDataset(manifest, settings, 0)
     assert scenes_of.embedding_dim == 3

@@ -29,9 +29,9 @@ _LAYERS = [
 ]
 
 
-def random_weights() -> Weights:
+def random_weights(seed: int = 0) -> Weights:
     """Return random weights of the recognizer's convolutions."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     weights = []
     for shape, *_ in _LAYERS:
         weight = rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape).astype(np.float32)

@@ -89,3 +89,8 @@ def test_tail_of_another_shape_is_refused_in_one_line(
     with pytest.raises(ModelError, match=r"do not fit model\.embedding") as caught:
         init_tail_from_teacher(make_head(**changes), teacher, crops)
     assert "\n" not in str(caught.value)
+
+
+def test_a_tflite_recognizer_is_refused_with_the_setting_to_change(crops: np.ndarray) -> None:
+    with pytest.raises(ModelError, match=r"set teacher\.init_tail: false"):
+        init_tail_from_teacher(make_head(), TeacherSettings(path="recognizer.tflite"), crops)

@@ -2,41 +2,45 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional
 
-from helpers.recognizer import (
-    MEAN,
-    STD,
-    normalize_crops,
-    random_crops,
-    random_weights,
-    run_recognizer,
-    write_recognizer,
-)
-from onelook.errors import ModelError
+from helpers.recognizer import MEAN, STD, random_weights, write_recognizer
+from onelook.geometry.alignment import REFERENCE_LANDMARKS, align_crop
+from onelook.model.recognizer import Recognizer
 from onelook.model.teacher import Teacher
-from onelook.settings import TeacherSettings
+from onelook.settings import RecognizerSettings, TeacherSettings
+
+Faces = tuple[list[np.ndarray], np.ndarray]
 
 
-def test_embeddings_are_the_normalized_sums_over_crop_and_mirror_image(tmp_path: Path) -> None:
-    weights, crops = random_weights(), random_crops()
-    teacher = Teacher(write_recognizer(tmp_path / "recognizer.onnx", weights))
-    assert teacher.dim == 8
-    views = [
-        functional.normalize(run_recognizer(weights, normalize_crops(view)).flatten(1))
-        for view in (crops, crops[:, :, ::-1])
-    ]
-    expected = functional.normalize(torch.stack(views).sum(0))
-    np.testing.assert_allclose(teacher.embed(crops), expected.numpy(), atol=1e-4)
+@pytest.fixture
+def faces() -> Faces:
+    """Three photos, and the landmarks of a face in each."""
+    rng = np.random.default_rng(2)
+    photos = [rng.integers(0, 256, (200, 220, 3), dtype=np.uint8) for _ in range(3)]
+    return photos, np.stack([REFERENCE_LANDMARKS * scale + 20 for scale in (1.0, 1.4, 0.8)])
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not onnx at all"])
-def test_missing_or_damaged_file_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "teacher.onnx"
-    if content is not None:
-        path.write_bytes(content)
-    settings = TeacherSettings(path=str(path), mean=MEAN, std=STD, init_tail=True)
-    with pytest.raises(ModelError, match=r"teacher\.onnx") as caught:
-        Teacher(settings)
-    assert "\n" not in str(caught.value)
+def test_embeddings_of_several_recognizers_are_concatenated_and_normalized(tmp_path: Path, faces: Faces) -> None:
+    photos, landmarks = faces
+    first = write_recognizer(tmp_path / "first.onnx", random_weights(0))
+    other = write_recognizer(tmp_path / "other.onnx", random_weights(1))
+    plain = RecognizerSettings(path=other.path, mean=MEAN, std=STD)
+    teacher = Teacher(first.model_copy(update={"others": (plain,)}))
+    assert teacher.dim == 16
+    crops = np.stack([align_crop(photo, points) for photo, points in zip(photos, landmarks, strict=True)])
+    alone = [Recognizer(each).embed(crops) for each in (first, plain)]
+    embeddings = teacher.embed_faces(photos, landmarks)
+    np.testing.assert_allclose(embeddings, np.concatenate(alone, axis=1) / np.sqrt(2), atol=1e-5)
+    # The similarity of two faces is the mean of those of the recognizers.
+    mean_similarity = (alone[0] @ alone[0].T + alone[1] @ alone[1].T) / 2
+    np.testing.assert_allclose(embeddings @ embeddings.T, mean_similarity, atol=1e-5)
+
+
+def test_a_recognizer_sees_the_crop_of_its_own_template(tmp_path: Path, faces: Faces) -> None:
+    photos, landmarks = faces
+    settings = write_recognizer(tmp_path / "recognizer.onnx", random_weights())
+    template = REFERENCE_LANDMARKS * 0.8 + 10
+    tree = settings.model_dump() | {"template": template.tolist()}
+    embeddings = Teacher(TeacherSettings.model_validate(tree)).embed_faces(photos, landmarks)
+    crops = np.stack([align_crop(*face, template=template) for face in zip(photos, landmarks, strict=True)])
+    np.testing.assert_allclose(embeddings, Recognizer(settings).embed(crops), atol=1e-5)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.aligned_crops import embed_aligned
 from helpers.painted_scenes import embed_painted_crops, label_meshes, write_dome_model, write_painted_scenes
 from helpers.pretend import Event, count_operations, kinds, watch
 from helpers.training_settings import (
@@ -66,7 +67,9 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_painted_scenes(tmp_path_factory.mktemp("scenes"))
     label_meshes(root)
     write_dome_model(root)
-    write_teacher_embeddings(root, select_training_scenes(read_manifest(root).scenes), embed_painted_crops)
+    write_teacher_embeddings(
+        root, select_training_scenes(read_manifest(root).scenes), embed_aligned(embed_painted_crops)
+    )
     return root
 
 

@@ -239,7 +239,7 @@ def test_teacher_embeddings_of_another_dimension_raise(scenes: Path) -> None:
     write_teacher_embeddings(
         scenes,
         select_training_scenes(manifest.scenes),
-        lambda crops: np.zeros((len(crops), EMBEDDING_DIM), np.float32),
+        lambda images, landmarks: np.zeros((len(images), EMBEDDING_DIM), np.float32),
     )
     tree = settings.model_dump()
     tree["model"]["embedding"]["dim"] = 12

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.aligned_crops import embed_aligned
 from helpers.painted_scenes import (
     FACE_LANDMARKS,
     embed_painted_crops,
@@ -31,7 +32,9 @@ def scenes(tmp_path: Path) -> Path:
 
 def write_teacher(scenes: Path) -> None:
     """Write embeddings of a teacher that separates the two painted people."""
-    write_teacher_embeddings(scenes, select_training_scenes(read_manifest(scenes).scenes), embed_painted_crops)
+    write_teacher_embeddings(
+        scenes, select_training_scenes(read_manifest(scenes).scenes), embed_aligned(embed_painted_crops)
+    )
 
 
 def test_both_tasks_are_trained_on_scenes(scenes: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Per-face label arrays beside the manifest: mesh labels and teacher embeddings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ from safetensors.numpy import load_file, save
 
 from onelook.data.manifest import Manifest, Scene, select_training_scenes
 from onelook.errors import DataError
-from onelook.geometry.alignment import align_crop
 from onelook.geometry.mesh import NUM_VERTICES
 
 
@@ -51,12 +51,13 @@ def read_rows(manifest: Manifest, file: str, name: str, rows: int) -> np.ndarray
     arrays = read_arrays(manifest, file, {name})
     if arrays is None:
         return None
-    if len(arrays[name]) != rows:
-        raise DataError(
-            f"{manifest.root / file}: {len(arrays[name])} rows, the manifest has {rows} faces; "
-            "run `dvc repro -f prepare`"
-        )
+    _check_rows(manifest.root / file, len(arrays[name]), rows)
     return arrays[name]
+
+
+def _check_rows(path: Path, rows: int, faces: int) -> None:
+    if rows != faces:
+        raise DataError(f"{path}: {rows} rows, the manifest has {faces} faces; run `dvc repro -f prepare`")
 
 
 MESHES = "meshes.safetensors"
@@ -100,44 +101,67 @@ def read_meshes(manifest: Manifest) -> dict[str, np.ndarray] | None:
     return {scene.image: meshes[row : row + len(scene.faces)] for scene, row in rows}
 
 
-TEACHER_EMBEDDINGS = "teacher_embeddings.safetensors"
+TEACHER_EMBEDDINGS = "teacher_embeddings.npy"
 
-CropEmbedder = Callable[[np.ndarray], np.ndarray]
-"""Maps aligned crops (n, 112, 112, 3) uint8 to embeddings (n, d)."""
+FaceEmbedder = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
+"""Maps n images and the landmarks (n, 5, 2) of one face in each to embeddings (n, d)."""
+
+_FACES_PER_BATCH = 32
+"""Faces that the teacher embeds at once; their images are in memory together."""
 
 
-def write_teacher_embeddings(folder: Path, scenes: Iterable[Scene], embed_crops: CropEmbedder) -> None:
+def write_teacher_embeddings(folder: Path, scenes: Iterable[Scene], embed_faces: FaceEmbedder) -> None:
     """Write the teacher's embeddings (faces, d) float32 of the training faces.
 
     Args:
         folder: data folder.
         scenes: training scenes (`select_training_scenes`), in manifest order.
-        embed_crops: the teacher; a face without all five landmarks gets a row of NaN.
+        embed_faces: the teacher; a face without all five landmarks gets a row of NaN.
     """
+    labeled: list[bool] = []
+    batches: list[np.ndarray] = []
+    faces = _read_labeled_faces(folder, scenes, labeled)
+    while batch := list(islice(faces, _FACES_PER_BATCH)):
+        images, landmarks = zip(*batch, strict=True)
+        batches.append(embed_faces(images, np.stack(landmarks)).astype(np.float32))
+    dim = batches[0].shape[1] if batches else 0
+    embeddings = np.full((len(labeled), dim), np.nan, np.float32)
+    if batches:
+        embeddings[labeled] = np.concatenate(batches)
+    np.save(folder / TEACHER_EMBEDDINGS, embeddings)
+
+
+def _read_labeled_faces(
+    folder: Path, scenes: Iterable[Scene], labeled: list[bool]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield image and landmarks (5, 2) of each face that has all of them; append to `labeled` whether one has."""
     from onelook.data.image_io import read_image  # with Pillow, which training does not need
 
-    rows: list[np.ndarray] = []
     for scene in scenes:
         image = read_image(folder / scene.image)
         for face in scene.faces:
-            if np.isfinite(face.landmarks).all():
-                rows.append(embed_crops(align_crop(image, face.landmarks)[None])[0])
-            else:
-                rows.append(np.empty(0, np.float32))
-    dim = max((len(row) for row in rows), default=0)
-    absent = np.full(dim, np.nan, np.float32)
-    embeddings = np.array([row if len(row) else absent for row in rows], np.float32).reshape(len(rows), dim)
-    (folder / TEACHER_EMBEDDINGS).write_bytes(save({"embeddings": embeddings}))
+            labeled.append(bool(np.isfinite(face.landmarks).all()))
+            if labeled[-1]:
+                yield image, face.landmarks
 
 
 def read_teacher_embeddings(manifest: Manifest) -> np.ndarray | None:
-    """Read the teacher's embeddings of the training faces in manifest order.
+    """Map the teacher's embeddings of the training faces into memory, in manifest order.
 
     Returns:
-        Embeddings (faces, d) float32, NaN for a face without landmarks; None without a teacher.
+        Embeddings (faces, d) float32, NaN for a face without landmarks; None without a teacher. Rows are read from
+        the file when they are used, and processes share them.
 
     Raises:
         DataError: the file is damaged or was written for other faces.
     """
+    path = manifest.root / TEACHER_EMBEDDINGS
+    if not path.is_file():
+        return None
+    try:
+        embeddings: np.ndarray = np.load(path, mmap_mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path}: damaged; run `dvc repro -f prepare`") from error
     faces = sum(len(scene.faces) for scene in select_training_scenes(manifest.scenes))
-    return read_rows(manifest, TEACHER_EMBEDDINGS, "embeddings", faces)
+    _check_rows(path, len(embeddings), faces)
+    return embeddings

@@ -7,7 +7,7 @@ from pathlib import Path
 from onelook.data.annotate import FaceDetector
 from onelook.data.detection_scenes import DetectionDataset, write_detection_scenes
 from onelook.data.identity_scenes import write_identity_scenes
-from onelook.data.label_arrays import CropEmbedder, MeshPredictor, read_meshes, write_meshes, write_teacher_embeddings
+from onelook.data.label_arrays import FaceEmbedder, MeshPredictor, read_meshes, write_meshes, write_teacher_embeddings
 from onelook.data.manifest import Manifest, Scene, select_training_scenes, write_manifest
 from onelook.data.morphable_model import select_faces, write_morphable_model
 from onelook.data.readers.celeba import read_celeba
@@ -44,7 +44,7 @@ def prepare(
     seed: int,
     detect_faces: FaceDetector,
     root: Path,
-    embed_crops: CropEmbedder | None = None,
+    embed_faces: FaceEmbedder | None = None,
     predict_mesh: MeshPredictor | None = None,
 ) -> PreparedData:
     """Write the data folder: images, manifest and label arrays.
@@ -56,7 +56,7 @@ def prepare(
         seed: the run's seed.
         detect_faces: detector that completes the labels.
         root: data folder to write.
-        embed_crops: teacher whose embeddings of the training faces are written, or None.
+        embed_faces: teacher whose embeddings of the training faces are written, or None.
         predict_mesh: predictor of the mesh labels of all faces, or None.
 
     Raises:
@@ -72,9 +72,9 @@ def prepare(
             scenes, skipped = write_identity_scenes(folder, dataset, settings, seed, detect_faces)
         if settings.extra_faces.path:
             scenes += write_extra_faces(folder, settings.extra_faces)
-        if embed_crops is not None:
+        if embed_faces is not None:
             write_teacher_embeddings(
-                folder, track(select_training_scenes(scenes), "computing teacher embeddings"), embed_crops
+                folder, track(select_training_scenes(scenes), "computing teacher embeddings"), embed_faces
             )
         if predict_mesh is not None:
             write_meshes(folder, track(scenes, "labeling meshes"), predict_mesh)

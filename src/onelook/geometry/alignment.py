@@ -53,20 +53,23 @@ def apply_transform(transform: Array, points: Array) -> Array:
     return points @ transform[..., :2].swapaxes(-1, -2) + transform[..., None, :, 2]
 
 
-def align_crop(image: np.ndarray, landmarks: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
+def align_crop(
+    image: np.ndarray, landmarks: np.ndarray, size: int = CROP_SIZE, template: np.ndarray | None = None
+) -> np.ndarray:
     """Warp a face to an aligned crop.
 
     Args:
         image: (H, W, 3) uint8.
         landmarks: (5, 2) in pixels of the image, all finite.
         size: side of the crop, in pixels.
+        template: (5, 2) landmarks in the crop, in its pixels; None for `REFERENCE_LANDMARKS` scaled to `size`.
 
     Returns:
-        (size, size, 3) uint8; its landmarks are `REFERENCE_LANDMARKS` scaled to `size`. Black outside the image.
+        (size, size, 3) uint8; its landmarks are those of the template. Black outside the image.
     """
-    transform = similarity_transform(
-        landmarks.astype(np.float64), REFERENCE_LANDMARKS.astype(np.float64) * size / CROP_SIZE
-    )
+    if template is None:
+        template = REFERENCE_LANDMARKS.astype(np.float64) * size / CROP_SIZE
+    transform = similarity_transform(landmarks.astype(np.float64), template.astype(np.float64))
     scale = np.hypot(transform[0, 0], transform[1, 0])
     if scale < 0.5:
         image, transform = _downscale_for_crop(image, transform, round(1 / scale), size)

@@ -28,9 +28,9 @@ from onelook.errors import ModelError
 from onelook.model.embedding_head import EmbeddingHead, InvertedResidual
 from onelook.model.joint_network import JointNetwork
 from onelook.model.model_folder import RELEASED
+from onelook.model.recognizer import normalize_crops, open_recognizer, read_onnx
 from onelook.model.retinaface import PIXEL_MEAN, ConvNorm, MobileNetV1, RetinaFace
 from onelook.model.serialization import load_model
-from onelook.model.teacher import open_recognizer, read_onnx, run_session
 from onelook.settings import ModelSettings, TeacherSettings
 
 
@@ -290,7 +290,7 @@ def init_tail_from_teacher(head: EmbeddingHead, settings: TeacherSettings, crops
 
     Args:
         head: the embedding head.
-        settings: names the recognizer.
+        settings: names the recognizer, the first of the teacher.
         crops: (n, 112, 112, 3) uint8, aligned. The recognizer's batch norms are folded, so the statistics of the
             tail's batch norms are measured on these.
 
@@ -375,6 +375,8 @@ def _set_conv_norm(conv: Any, norm: Any, convolution: _Convolution) -> None:
 
 def _read_convolutions(settings: TeacherSettings, crops: np.ndarray) -> list[_Convolution]:
     """Read every convolution of the recognizer, in order, and measure its output on crops."""
+    if settings.path.endswith(".tflite"):
+        raise ModelError(f"{settings.path}: the tail starts from ONNX networks alone; set teacher.init_tail: false")
     model = read_onnx(settings.path)
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes = [node for node in model.graph.node if node.op_type == "Conv"]
@@ -382,8 +384,10 @@ def _read_convolutions(settings: TeacherSettings, crops: np.ndarray) -> list[_Co
     model.graph.output.extend(onnx.ValueInfoProto(name=node.output[0]) for node in nodes)
     session = open_recognizer(model, settings.path, "cpu")  # initial weights are the same on every machine
     sums = [np.zeros((2, values[node.input[1]].shape[0])) for node in nodes]  # of the mean and the mean square
+    name = session.get_inputs()[0].name
     for crop in crops:
-        for total, output in zip(sums, run_session(session, crop, settings), strict=True):
+        outputs = session.run(None, {name: normalize_crops(crop[None], settings)})
+        for total, output in zip(sums, outputs, strict=True):
             pixels = output[0].reshape(output.shape[1], -1).astype(np.float64)
             total += [pixels.mean(1), (pixels**2).mean(1)]
     convolutions = []

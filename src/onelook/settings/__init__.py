@@ -5,7 +5,14 @@ from onelook.settings.base import BaseSettings, Precision
 from onelook.settings.evaluate import DetectSettings, EvaluateSettings, IndexSettings
 from onelook.settings.identity import IdentitySettings
 from onelook.settings.loading import load_settings, parse_settings
-from onelook.settings.model import ConvSampling, EmbeddingSettings, GridSettings, ModelSettings, TeacherSettings
+from onelook.settings.model import (
+    ConvSampling,
+    EmbeddingSettings,
+    GridSettings,
+    ModelSettings,
+    RecognizerSettings,
+    TeacherSettings,
+)
 from onelook.settings.prepare import (
     AnnotateSettings,
     ComposeSettings,
@@ -50,6 +57,7 @@ __all__ = [
     "ModelSettings",
     "Precision",
     "PrepareSettings",
+    "RecognizerSettings",
     "RecordIOSettings",
     "Settings",
     "SplitFractions",

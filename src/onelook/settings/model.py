@@ -152,14 +152,43 @@ class ModelSettings(Section):
         return self.init not in ("imagenet", "random")
 
 
-class TeacherSettings(Section):
-    """The recognizer that embeddings are distilled from."""
+Point = tuple[float, float]
 
-    path: str = Field("", description="an ONNX network from aligned crops (1, 3, 112, 112) to embeddings; empty: none")
+
+class RecognizerSettings(Section):
+    """A face recognizer from aligned crops to embeddings, in an ONNX or TFLite file."""
+
+    path: str = Field(description="an .onnx or .tflite network")
     mean: tuple[float, float, float] = Field(
         (123.675, 116.28, 103.53), description="subtracted from red, green and blue in 0..255"
     )
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
         (58.395, 57.12, 57.375), description="what they are then divided by"
     )
-    init_tail: bool = Field(True, description="whether the embedding head's tail starts from its last blocks")
+    size: int = Field(112, ge=32, le=512, description="side of its aligned crop, in pixels")
+    template: tuple[Point, Point, Point, Point, Point] | None = Field(
+        None, description="the five points in that crop, in pixels; null: ArcFace's, scaled to `size`"
+    )
+
+
+class TeacherSettings(RecognizerSettings):
+    """The recognizers that embeddings are distilled from; those of several are concatenated."""
+
+    path: str = Field("", description="the first recognizer, an .onnx or .tflite network; empty: no teacher")
+    others: tuple[RecognizerSettings, ...] = Field((), description="further recognizers, with the same keys each")
+    init_tail: bool = Field(
+        True,
+        description="whether the embedding head's tail starts from the last blocks of the first recognizer, an ONNX "
+        "network of MobileFaceNet's shape",
+    )
+
+    @model_validator(mode="after")
+    def _first_of_others(self) -> Self:
+        if self.others and not self.path:
+            raise ValueError("others: path names the first recognizer; set path, or leave others empty")
+        return self
+
+    @property
+    def recognizers(self) -> tuple[RecognizerSettings, ...]:
+        """Return the recognizers in the order of their concatenation; none without a teacher."""
+        return (self, *self.others) if self.path else ()
