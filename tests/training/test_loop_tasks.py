@@ -64,6 +64,14 @@ def test_face_crops_train_the_embedding_and_freeze_the_detector(scenes: Path, tm
     assert "loss.box" not in history[0]
 
 
+def test_relational_distillation_alone_separates_two_people(scenes: Path, tmp_path: Path) -> None:
+    write_teacher(scenes)
+    weights = {"identity": 0, "distillation": 1e-9, "similarity": 1}
+    history = build_trainer(scenes, face_crop_settings(weights=weights)).run(tmp_path, "key", CALLBACKS).history
+    assert history[-1]["loss.similarity"] < 0.3 * history[0]["loss.similarity"]
+    assert "weight.identity" not in history[0]
+
+
 def test_scenes_and_face_crops_are_trained_in_the_same_steps(scenes: Path, tmp_path: Path) -> None:
     write_teacher(scenes)
     trainer = build_trainer(scenes, face_crop_settings(batch_size=2, backbone_lr_mult=0.1, epochs=2))

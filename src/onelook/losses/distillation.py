@@ -30,6 +30,28 @@ def distillation_loss(embeddings: Tensor, teacher_embeddings: Tensor) -> Tensor:
     return (1 - cosines).where(labeled, 0).sum() / labeled.sum().clip(min=1)
 
 
+def similarity_loss(embeddings: Tensor, teacher_embeddings: Tensor) -> Tensor:
+    """Compute the mean squared difference of the cosine similarities of a batch.
+
+    Relational distillation: the network reproduces the teacher's similarity of each pair of faces (relational knowledge
+    distillation, Park et al., CVPR 2019; similarity-preserving distillation, Tung and Mori, ICCV 2019). The dimensions
+    of both embeddings may differ.
+
+    Args:
+        embeddings: (n, d), L2-normalized.
+        teacher_embeddings: (n, e), L2-normalized; rows that are NaN are left out.
+
+    Returns:
+        A scalar, the mean over all ordered pairs, those of a face with itself included; 0 where every row of the
+        teacher is NaN.
+    """
+    labeled = teacher_embeddings.isfinite().all(-1)
+    embeddings, targets = to_float32(embeddings), teacher_embeddings.nan_to_num()
+    differences = embeddings @ embeddings.mT - targets @ targets.mT
+    pairs = labeled[:, None] & labeled
+    return (differences**2).where(pairs, 0).sum() / pairs.sum().clip(min=1)
+
+
 def lwf_loss(outputs: AnchorOutputs, teacher: AnchorOutputs) -> Tensor:
     """Compute the distance of detection outputs to those of the initial network.
 

@@ -35,11 +35,16 @@ class TaskWeightSettings(Section):
     pixel: PositiveFloat = Field(
         0.08, description="of rendered faces; RetinaFace 2019 has .01 beside .25 for the box, which is .08 beside 2"
     )
-    identity: PositiveFloat = 1.0
+    identity: NonNegativeFloat = Field(1.0, description="0: names are not used; a teacher alone trains recognition")
     distillation: PositiveFloat = Field(
         5.0,
         description="of pulling embeddings to the teacher's, or to those of the released weights that training "
         "started from",
+    )
+    similarity: NonNegativeFloat = Field(
+        0.0,
+        description="of reproducing the similarities of the faces of a batch as the teacher has them (relational "
+        "distillation)",
     )
     lwf: PositiveFloat = Field(
         1.0, description="learning without forgetting: of staying close to the initial detector's outputs"

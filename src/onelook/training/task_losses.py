@@ -16,7 +16,7 @@ from onelook.device import to_device
 from onelook.distributed import all_gather
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.losses.detection import CascadeStage, Matches, cascade_losses
-from onelook.losses.distillation import distillation_loss
+from onelook.losses.distillation import distillation_loss, similarity_loss
 from onelook.losses.margin import CombinedMarginLoss, sample_classes
 from onelook.losses.mesh import encode_mesh_targets, mask_labeled, mesh_and_landmarks_loss
 from onelook.losses.precision import to_float32
@@ -113,7 +113,7 @@ class TaskLosses:
         embeddings = all_gather(self.network.embed(self._feature_maps(batch.images), batch.landmarks.split(1)))
         losses = {"identity": self._identity_loss(embeddings, identities, classes)}
         if batch.teacher_embeddings is not None:
-            losses["distillation"] = distillation_loss(embeddings, all_gather(batch.teacher_embeddings))
+            losses |= self._distillation_losses(embeddings, all_gather(batch.teacher_embeddings))
         return losses
 
     def scene_losses(self, batch: SceneBatch, epoch: int, number: int) -> dict[str, Tensor]:
@@ -240,11 +240,18 @@ class TaskLosses:
         losses = {"identity": self._identity_loss(embeddings, sample.identities, sample.classes)}
         if batch.teacher_embeddings is not None:
             target = batch.teacher_embeddings[images, rows]
-            losses["distillation"] = distillation_loss(embeddings, all_gather(target))
+            losses |= self._distillation_losses(embeddings, all_gather(target))
         elif self.initial_network is not None and self.initial_network_embeds and initial_maps is not None:
             with torch.no_grad():
                 target = self.initial_network.embed(initial_maps, points)
-            losses["distillation"] = distillation_loss(embeddings, all_gather(target))
+            losses |= self._distillation_losses(embeddings, all_gather(target))
+        return losses
+
+    def _distillation_losses(self, embeddings: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Compute the losses of the faces of all processes towards the teacher's embeddings."""
+        losses = {"distillation": distillation_loss(embeddings, target)}
+        if self.settings.weights.similarity > 0:
+            losses["similarity"] = similarity_loss(embeddings, target)
         return losses
 
     def _identity_loss(self, embeddings: Tensor, identities: Tensor, classes: Tensor | None) -> Tensor:
