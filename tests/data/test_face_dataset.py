@@ -18,7 +18,8 @@ from onelook.data.label_arrays import TEACHER_EMBEDDINGS, write_teacher_embeddin
 from onelook.data.loader import DEFAULT_LOADER, LoaderOptions
 from onelook.data.manifest import Face, Manifest, Role, Scene, Split, missing_landmarks, select_training_scenes
 from onelook.geometry.alignment import REFERENCE_LANDMARKS, similarity_transform
-from onelook.settings import AugmentSettings, FaceBatchSettings
+from onelook.geometry.boxes import box_sizes
+from onelook.settings import AugmentSettings, DegradeSettings, FaceBatchSettings
 
 SETTINGS = FaceBatchSettings(
     batch_size=4,
@@ -79,6 +80,26 @@ def test_large_faces_are_scaled_down_to_the_aligned_crop_and_small_ones_keep_the
         cut = crop_face(draw_dots(scale, 0, 60, 60), plain, np.random.default_rng(0))
         template = similarity_transform(REFERENCE_LANDMARKS.astype(np.float64), cut.landmarks[0].astype(np.float64))
         assert np.hypot(template[0, 0], template[1, 0]) == pytest.approx(wanted, rel=1e-3)
+
+
+@given(st.integers(0, 1000), st.floats(0.4, 2.0))
+def test_a_face_gets_a_size_within_the_set_range(seed: int, scale: float) -> None:
+    settings = SETTINGS.model_copy(update={"size": (20.0, 70.0)})
+    sample = draw_dots(scale, 10, 80, 60)
+    cut = crop_face(sample, settings, np.random.default_rng(seed))
+    size = box_sizes(cut.boxes)[0]
+    assert size * 1.001 >= 20 and size <= 70 * 1.001
+    # Landmarks and box are scaled alike.
+    eyes, scaled_eyes = (np.linalg.norm(points[0, 0] - points[0, 1]) for points in (sample.landmarks, cut.landmarks))
+    assert scaled_eyes / eyes == pytest.approx(size / box_sizes(sample.boxes)[0], rel=1e-3)
+
+
+def test_sizes_are_uniform_in_their_logarithm() -> None:
+    settings = SETTINGS.model_copy(update={"size": (20.0, 70.0)})
+    sample, rng = draw_dots(1.0, 0, 60, 60), np.random.default_rng(0)
+    sizes = [float(box_sizes(crop_face(sample, settings, rng).boxes)[0]) for _ in range(400)]
+    quartiles = np.quantile(np.log(np.array(sizes) / 20) / np.log(70 / 20), [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(quartiles, [0.25, 0.5, 0.75], atol=0.08)
 
 
 def write_scene(root: Path, split: Split, role: Role, *names: str | None, points: bool = True) -> Scene:
@@ -174,6 +195,16 @@ def test_a_deferred_distortion_gives_the_batches_of_the_loader(manifest: Manifes
         difference = (distort_images(other.images, other.photometric).int() - one.images.int()).abs()[noiseless]
         assert difference.numel() == 0 or difference.max() <= 1
         assert one.landmarks.equal(other.landmarks) and one.identities.equal(other.identities)
+
+
+def test_degraded_faces_keep_their_teacher_embedding(manifest: Manifest) -> None:
+    degrade = DegradeSettings(low_light=1, mask=1, off_center=1)
+    for batch, clean in zip(
+        make_dataset(manifest, degrade=degrade).batches(0), make_dataset(manifest).batches(0), strict=True
+    ):
+        assert batch.teacher_embeddings is not None and clean.teacher_embeddings is not None
+        assert batch.teacher_embeddings.equal(clean.teacher_embeddings) and batch.identities.equal(clean.identities)
+        assert not batch.images.equal(clean.images) and not batch.landmarks.equal(clean.landmarks)
 
 
 def test_without_a_teacher_batches_have_labeled_faces_only(manifest: Manifest) -> None:

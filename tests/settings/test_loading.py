@@ -55,6 +55,9 @@ def test_params_yaml_is_valid_and_complete(project: Path, tree: dict) -> None:
         ({"train": {"identity": {"oim": {"queue": 0}}}}, "train.identity.oim.queue: 0 is impossible"),
         ({"train": {"identity": {"combined": {"m2": 0, "m3": 0}}}}, "no margin at all is loss: normalized"),
         ({"train": {"identity": {"loss": "triplet"}, "faces": {"batch_size": 2}}}, "there is no triplet in it"),
+        ({"train": {"faces": {"size": [20, 140]}}}, "size: needs 8 <= smallest <= largest <= 0.8 of crop_size"),
+        ({"train": {"faces": {"degrade": {"blur": 2}}}}, "train.faces.degrade.blur: 2 is impossible"),
+        ({"teacher": {"others": [{"path": "b.onnx"}]}}, "others: path names the first recognizer"),
         ({"model": {"embedding": {"sampling": "crop"}}}, "Input should be 'warp', 'roi' or 'center'"),
         (
             {"model": {"backbone": "resnet50"}},

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from onelook.data.augment import Sample, apply_photometric, horizontal_flip, warp_image
 from onelook.data.batched_photometric import PhotometricBatch, stack_photometric
+from onelook.data.degradation import degrade_image, shift_landmarks
 from onelook.data.image_cache import ImageCache
 from onelook.data.label_arrays import read_teacher_embeddings
 from onelook.data.loader import DEFAULT_LOADER, LoaderOptions, load_batches
@@ -189,7 +190,10 @@ class FaceDataset:
         noise = rng.standard_normal(face.landmarks.shape, np.float32) * np.float32(self._augment.landmark_jitter)
         sizes = box_sizes(face.boxes)
         landmarks = (face.landmarks + noise * sizes[:, None, None]).astype(np.float32)
-        sample = Sample(face.image, face.boxes, landmarks, face.identities, photometric=photometric)
+        image = degrade_image(face.image, face.landmarks[0], float(sizes[0]), self._settings.degrade, rng)
+        if rng.random() < self._settings.degrade.off_center:
+            landmarks = shift_landmarks(landmarks, float(sizes[0]), rng)
+        sample = Sample(image, face.boxes, landmarks, face.identities, photometric=photometric)
         return sample if self._loader.defer_photometric else apply_photometric(sample)
 
 
@@ -204,16 +208,20 @@ def crop_face(sample: Sample, settings: FaceBatchSettings, rng: np.random.Genera
     """Rotate and scale an image about its only face and crop a square around it.
 
     - The square has `settings.crop_size` pixels a side; pixels outside the image are mirrored.
-    - A face larger than in ArcFace's aligned crop of 112 pixels is scaled down to that size, a smaller one keeps its
-      size; rotation, scale and shift are random around that.
+    - The face gets a size drawn from `settings.size`. Without that range, a face larger than in ArcFace's aligned crop
+      of 112 pixels is scaled down to that size, and a smaller one keeps its size, up to a random scaling.
+    - Rotation and shift are random.
     - A rotated face keeps the size of its box, with its center rotated.
     """
     template = REFERENCE_LANDMARKS.astype(np.float64)
     upright = similarity_transform(template, sample.landmarks[0].astype(np.float64))
-    native = np.hypot(upright[0, 0], upright[1, 0])  # image pixels per pixel of the aligned crop
-    scale = min(1.0, native) / native * np.exp(rng.normal(0, settings.scale_std))
-    if rng.random() < settings.downscale_prob:
-        scale *= rng.uniform(_MIN_DOWNSCALE, 1)
+    if settings.size is None:
+        native = np.hypot(upright[0, 0], upright[1, 0])  # image pixels per pixel of the aligned crop
+        scale = min(1.0, native) / native * np.exp(rng.normal(0, settings.scale_std))
+        if rng.random() < settings.downscale_prob:
+            scale *= rng.uniform(_MIN_DOWNSCALE, 1)
+    else:
+        scale = np.exp(rng.uniform(*np.log(settings.size))) / float(box_sizes(sample.boxes)[0])
     angle = np.radians(rng.normal(0, settings.rotation_std))
     linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     center = apply_transform(upright, np.array([[CROP_SIZE / 2, CROP_SIZE / 2]]))[0]

@@ -3,6 +3,7 @@
 from onelook.settings.anchor_matching import CascadeThresholds, MatchingSettings, MatchThresholds
 from onelook.settings.base import BaseSettings, Precision
 from onelook.settings.evaluate import DetectSettings, EvaluateSettings, IndexSettings
+from onelook.settings.face_batches import DegradeSettings, FaceBatchSettings
 from onelook.settings.identity import IdentitySettings
 from onelook.settings.loading import load_settings, parse_settings
 from onelook.settings.model import (
@@ -30,7 +31,7 @@ from onelook.settings.readers import (
     WiderSettings,
 )
 from onelook.settings.schema import Settings
-from onelook.settings.train import AugmentSettings, FaceBatchSettings, StepSchedule, TaskWeightSettings, TrainSettings
+from onelook.settings.train import AugmentSettings, StepSchedule, TaskWeightSettings, TrainSettings
 
 __all__ = [
     "AnnotateSettings",
@@ -41,6 +42,7 @@ __all__ = [
     "CelebaSettings",
     "ComposeSettings",
     "ConvSampling",
+    "DegradeSettings",
     "DetectSettings",
     "EmbeddingSettings",
     "EvaluateSettings",

@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from onelook.settings.anchor_matching import MatchingSettings
 from onelook.settings.base import Precision
+from onelook.settings.face_batches import FaceBatchSettings
 from onelook.settings.identity import IdentitySettings
 from onelook.settings.section import Section
 
@@ -81,24 +82,6 @@ class AugmentSettings(Section):
         if self.short_edge is not None and not 0 < self.short_edge[0] <= self.short_edge[1] <= 1:
             raise ValueError("short_edge: needs 0 < smallest <= largest <= 1")
         return self
-
-
-class FaceBatchSettings(Section):
-    """Batches of single face crops: many more faces per second than whole scenes."""
-
-    batch_size: NonNegativeInt = Field(0, description="faces in a batch; 0: identity is trained on the scenes alone")
-    crop_size: int = Field(144, ge=64, le=512, multiple_of=16, description="side of the square around a face, pixels")
-    labeled_fraction: float = Field(0.5, ge=0, le=1, description="fraction of the faces that have an identity")
-    images_per_identity: PositiveInt = Field(
-        1,
-        description="1: every labeled face is seen once an epoch; more: identity-balanced batches, in which identities "
-        "are drawn alike, however many photos they have, this many faces of each",
-    )
-    rotation_std: NonNegativeFloat = Field(7, description="standard deviation of a random rotation, in degrees")
-    scale_std: NonNegativeFloat = Field(0.12, description="standard deviation of the logarithm of a random scaling")
-    downscale_prob: float = Field(
-        0.2, ge=0, le=1, description="probability that a face is shrunk, to as little as 0.3 of its size"
-    )
 
 
 class TrainSettings(Section):
