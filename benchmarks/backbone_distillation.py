@@ -32,7 +32,7 @@ from onelook.model.retinaface import NetworkOutput
 from onelook.model.serialization import load_model
 from onelook.reproducibility import seed_everything
 from onelook.settings import BaseSettings, JsonAnnotationsSettings, LfwSettings, load_settings
-from onelook.training.loop import one_cycle_factor
+from onelook.training.learning_rates import one_cycle_factor
 
 SEED = 2026
 BATCH, SIDE = 8, 256

@@ -107,7 +107,9 @@ def build_trainer(manifest: Manifest, settings: Settings, device: torch.device) 
         init_tail_from_teacher(network.embedding, settings.teacher, read_aligned_crops(manifest, CALIBRATION_FACES))
     sections = (settings.base, settings.teacher, settings.model, settings.train)
     # Any number of processes can resume a checkpoint, on any device.
-    trees = [section.model_dump(mode="json", exclude={"processes", "device"}) for section in sections]
+    trees = [
+        section.model_dump(mode="json", exclude={"processes", "device", "checkpoint_steps"}) for section in sections
+    ]
     files = [manifest.root / name for name in (MANIFEST, TEACHER_EMBEDDINGS, MESHES, MORPHABLE_MODEL)]
     digests = [sha256(path) for path in files if path.exists()]
     return Trainer(network, scenes, settings, faces, device), training_key(*trees, *digests)

@@ -57,6 +57,7 @@ def train(
     key: str = "key",
     selection_metrics: Iterable[float] = (),
     stop_after: int | None = None,
+    stop_in: tuple[int, int] | None = None,
     init_seed: int = 7,
     data_seed: int = 7,
 ) -> Trained:
@@ -69,6 +70,7 @@ def train(
         key: of the checkpoint.
         selection_metrics: per epoch that is trained; 0 for all others.
         stop_after: number of an epoch; training is interrupted once its checkpoint is saved.
+        stop_in: an epoch and a step in it, counted from 1; training is interrupted before the checkpoint of that step.
         init_seed: of the weights.
         data_seed: of order and augmentation.
     """
@@ -82,7 +84,11 @@ def train(
         if epoch == stop_after:
             raise KeyboardInterrupt
 
-    state = trainer.run(checkpoints, key, Callbacks(validate, on_epoch_end=stop))
+    def stop_in_epoch(*step: int) -> None:
+        if step == stop_in:
+            raise KeyboardInterrupt
+
+    state = trainer.run(checkpoints, key, Callbacks(validate, stop, stop_in_epoch))
     return Trained(state, trainer.network)
 
 

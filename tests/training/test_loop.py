@@ -14,6 +14,7 @@ import torch
 from helpers.painted_scenes import without_identity, write_painted_scenes
 from helpers.training_settings import (
     EMBEDDING_DIM,
+    FACE_CROPS,
     changed,
     face_crop_settings,
     full_network_settings,
@@ -32,7 +33,8 @@ from onelook.model.pretrained import build_pretrained
 from onelook.settings import Settings, StepSchedule
 from onelook.training.callbacks import Callbacks
 from onelook.training.checkpoint import CHECKPOINT
-from onelook.training.loop import Trainer, one_cycle_factor, step_decay_factor
+from onelook.training.learning_rates import one_cycle_factor, step_decay_factor
+from onelook.training.loop import Trainer
 
 RETINAFACE_STEPS = StepSchedule(warmup_epochs=5, warmup_start_factor=0.1, milestones=(55, 68))
 
@@ -118,6 +120,30 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes_to_the_same_bits(
     assert have_equal_weights(resumed.network, uninterrupted.network)
 
 
+FACES_AND_SCENES = face_crop_settings(
+    batch_size=2, backbone_lr_mult=0.1, epochs=3, faces=FACE_CROPS | {"batch_size": 2, "labeled_fraction": 1.0}
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "step"),
+    [(tiny_settings(), 2), (tiny_settings(accumulation_steps=2, batch_size=1), 3), (FACES_AND_SCENES, 2)],
+    ids=["scenes", "accumulated", "faces and scenes"],
+)
+def test_a_run_interrupted_within_an_epoch_resumes_to_the_same_bits(
+    scenes: Path, tmp_path: Path, settings: Settings, step: int
+) -> None:
+    expected = train(scenes, tmp_path / "full", settings)
+    often = settings.model_copy(update={"train": settings.train.model_copy(update={"checkpoint_steps": 1})})
+    with pytest.raises(KeyboardInterrupt):
+        train(scenes, tmp_path / "parts", often, stop_in=(2, step))
+    saved = torch.load(tmp_path / "parts" / CHECKPOINT, weights_only=True)["state"]
+    assert (len(saved["history"]), saved["steps"]) == (1, step - 1)
+    resumed = train(scenes, tmp_path / "parts", settings)
+    assert resumed.history == expected.history
+    assert have_equal_weights(resumed.network, expected.network)
+
+
 def test_a_checkpoint_of_another_key_is_not_resumed(scenes: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(scenes, tmp_path, tiny_settings(epochs=2), stop_after=1)
@@ -143,10 +169,10 @@ class RecordingDataset(SceneDataset):
 
     second_epoch: Event
 
-    def batches(self, epoch: int, size: int, shard: Shard = FULL_BATCH) -> Iterator[SceneBatch]:
+    def batches(self, epoch: int, size: int, shard: Shard = FULL_BATCH, first: int = 0) -> Iterator[SceneBatch]:
         if epoch == 1:
             self.second_epoch.set()
-        return super().batches(epoch, size, shard)
+        return super().batches(epoch, size, shard, first)
 
 
 def test_batches_of_the_next_epoch_are_prefetched_during_validation(scenes: Path, tmp_path: Path) -> None:

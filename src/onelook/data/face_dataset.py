@@ -117,12 +117,13 @@ class FaceDataset:
         """Return the number of batches in an epoch, at least one."""
         return max(1, (len(self._labeled) + self._num_unlabeled()) // self._settings.batch_size)
 
-    def batches(self, epoch: int, shard: Shard = FULL_BATCH) -> Iterator[FaceBatch]:
+    def batches(self, epoch: int, shard: Shard = FULL_BATCH, first: int = 0) -> Iterator[FaceBatch]:
         """Yield the batches of an epoch in its random order, without a last, smaller one.
 
         Args:
             epoch: number of the epoch; it seeds the selection, the order and the augmentation.
             shard: part of every batch to return.
+            first: number of the first batch to return; those before are not loaded.
 
         Raises:
             DataError: a batch has fewer faces than there are shards.
@@ -134,7 +135,7 @@ class FaceDataset:
         order = _shuffle_runs(len(labeled), len(unlabeled), rng, run_length=self._settings.images_per_identity)
         entries = [self._labeled[i] for i in labeled] + unlabeled
         size = self._settings.batch_size
-        starts = range(0, self.num_batches() * size, size)
+        starts = range(first * size, self.num_batches() * size, size)
         batches = [shard_batch(order[start : start + size], shard) for start in starts]
 
         def load(index: int) -> Sample:

@@ -117,19 +117,20 @@ class SceneDataset:
         """Return the length of the teacher's embeddings; None without a teacher."""
         return None if self._teacher_embeddings is None else self._teacher_embeddings.shape[1]
 
-    def batches(self, epoch: int, size: int, shard: Shard = FULL_BATCH) -> Iterator[SceneBatch]:
+    def batches(self, epoch: int, size: int, shard: Shard = FULL_BATCH, first: int = 0) -> Iterator[SceneBatch]:
         """Yield the batches of an epoch in its random order, without a last, smaller one.
 
         Args:
             epoch: number of the epoch; it seeds the order and the augmentation.
             size: scenes in a batch of all processes.
             shard: part of every batch to return.
+            first: number of the first batch to return; those before are not loaded.
 
         Raises:
             DataError: a batch has fewer scenes than there are shards.
         """
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self.scenes))
-        starts = range(0, self.num_batches(size) * size, size)
+        starts = range(first * size, self.num_batches(size) * size, size)
         batches = [shard_batch(order[start : start + size], shard) for start in starts]
         with closing(load_batches(partial(self._sample, epoch), batches, self._loader.threads)) as loaded:
             for batch in loaded:

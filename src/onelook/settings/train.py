@@ -98,6 +98,9 @@ class TrainSettings(Section):
     epochs: PositiveInt = 4
     batch_size: NonNegativeInt = Field(12, description="scenes in a batch; 0: batches of faces alone")
     accumulation_steps: PositiveInt = Field(1, description="batches whose gradients are averaged before a step")
+    checkpoint_steps: NonNegativeInt = Field(
+        500, description="steps between checkpoints within an epoch; 0: only at its end"
+    )
     processes: PositiveInt = Field(
         1,
         description="processes of this machine that divide each batch, with base.threads each; the result is the same "

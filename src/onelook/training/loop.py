@@ -1,4 +1,4 @@
-"""The training loop: optimizer, learning-rate schedule, mixed precision, validation and checkpoints.
+"""The training loop: optimizer, mixed precision, validation and checkpoints.
 
 stages/train.py -> Trainer.run (here) -> TaskLosses (training/task_losses.py) -> losses/
 """
@@ -7,9 +7,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice, repeat
-from math import ceil, cos, isfinite, pi
+from math import ceil, isfinite
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,22 +22,18 @@ from onelook.distributed import all_reduce_mean, rank, world_size
 from onelook.errors import ModelError, OnelookError
 from onelook.losses.identity import build_identity_loss
 from onelook.losses.task_weights import TaskWeights
-from onelook.model.deformable import OFFSET_LR_MULT
 from onelook.model.joint_network import JointNetwork
-from onelook.settings import Settings, StepSchedule, TrainSettings
+from onelook.settings import Settings
 from onelook.training.callbacks import Callbacks, Metrics
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 from onelook.training.data_checks import check_training_data, require_morphable_model
+from onelook.training.learning_rates import one_cycle_factor, parameter_groups, step_decay_factor
 from onelook.training.sharding import clip_gradients, gather_state, load_state, maybe_no_sync, wrap_ddp
 from onelook.training.sync_batch_norm import convert_sync_batch_norm
 from onelook.training.task_losses import TaskLosses
 
-# One-cycle schedule: fraction of the steps that warm up, and factors of the learning rate at both ends.
-_WARMUP_FRACTION = 0.15
-_INITIAL_FACTOR = 0.04
-_FINAL_FACTOR = 0.001
-
 _CPU = torch.device("cpu")
+Batch = TypeVar("Batch")
 BatchPair = tuple[SceneBatch | None, FaceBatch | None]
 """Scenes and face crops of a batch; None for what is not trained on."""
 
@@ -50,11 +46,15 @@ class TrainState:
         history: epoch, losses and metrics of each finished epoch.
         best: the row of the best epoch.
         best_state: the network's state dict of that epoch.
+        steps: finished steps of the unfinished epoch.
+        loss_sums: what their losses contribute to the means of the epoch, by name.
     """
 
     history: list[Metrics] = field(default_factory=list)
     best: Metrics = field(default_factory=dict)
     best_state: dict[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
+    loss_sums: Metrics = field(default_factory=dict)
 
 
 class Trainer:
@@ -138,9 +138,11 @@ class Trainer:
         """
         state = self._resume(checkpoints, key)
         epochs = range(len(state.history), self.settings.epochs)
-        with closing(self.batches(epochs)) as batches:
+        with closing(self.batches(epochs, state.steps)) as batches:
             for epoch in epochs:
-                metrics = self.train_epoch(epoch, batches, callbacks.on_step_end)
+                metrics = self.train_epoch(
+                    epoch, batches, callbacks.on_step_end, state, lambda: self._save(checkpoints, key, state)
+                )
                 metrics |= callbacks.validate(self.network)
                 row = {"epoch": epoch + 1, **metrics}
                 state.history.append(row)
@@ -155,16 +157,31 @@ class Trainer:
         self.network.load_state_dict(state.best_state)
         return state
 
-    def train_epoch(self, epoch: int, batches: Iterator[BatchPair], on_step_end: Callable[[int, int], None]) -> Metrics:
-        """Train an epoch, counted from 0.
+    def train_epoch(
+        self,
+        epoch: int,
+        batches: Iterator[BatchPair],
+        on_step_end: Callable[[int, int], None],
+        state: TrainState | None = None,
+        save: Callable[[], None] = lambda: None,
+    ) -> Metrics:
+        """Train an epoch, counted from 0, or what is left of it.
+
+        Args:
+            epoch: counted from 0.
+            batches: those of the epoch that are not trained on yet, on the CPU.
+            on_step_end: called with the epoch, counted from 1, and the number of finished steps in it.
+            state: steps and losses of the unfinished epoch, which are updated and cleared in the end; None for none.
+            save: called after every `train.checkpoint_steps` steps, except the last.
 
         Returns:
             The mean losses as `loss.NAME`, and the task weights as `weight.NAME`.
         """
+        state = state or TrainState()
         self.network.train()
         steps, accumulation = self.steps_per_epoch(), self.settings.accumulation_steps
-        metrics: Metrics = {}
-        for number, (scenes, faces) in enumerate(islice(batches, steps * accumulation)):
+        first = state.steps * accumulation
+        for number, (scenes, faces) in enumerate(islice(batches, steps * accumulation - first), first):
             step, micro_step = divmod(number, accumulation)
             if micro_step == 0:
                 self.set_learning_rates(epoch * steps + step, steps)
@@ -174,10 +191,20 @@ class Trainer:
             if not isfinite(values["total"]):
                 raise OnelookError(_not_finite_message(epoch, step, values))
             for name, value in values.items():
-                metrics[f"loss.{name}"] = metrics.get(f"loss.{name}", 0.0) + value / (steps * accumulation)
+                state.loss_sums[name] = state.loss_sums.get(name, 0.0) + value / (steps * accumulation)
             if micro_step == accumulation - 1:
+                state.steps = step + 1
                 on_step_end(epoch + 1, step + 1)
+                if self._is_checkpoint_due(step + 1):
+                    save()
+        metrics = {f"loss.{name}": value for name, value in state.loss_sums.items()}
+        state.steps, state.loss_sums = 0, {}
         return metrics | {f"weight.{name}": value for name, value in self.task_weights.weights().items()}
+
+    def _is_checkpoint_due(self, steps: int) -> bool:
+        """Return whether a checkpoint follows a number of finished steps within an epoch."""
+        interval = self.settings.checkpoint_steps
+        return interval > 0 and steps % interval == 0 and steps < self.steps_per_epoch()
 
     def train_step(
         self, scenes: SceneBatch | None, faces: FaceBatch | None, epoch: int, number: int
@@ -226,27 +253,39 @@ class Trainer:
         batches = self.scenes.num_batches(self.settings.batch_size) if self.faces is None else self.faces.num_batches()
         return max(1, batches // self.settings.accumulation_steps)
 
-    def batches(self, epochs: Iterable[int]) -> Generator[BatchPair]:
-        """Yield the batches of epochs on the CPU, counted from 0, prefetched in a thread also during validation."""
-        batches = chain.from_iterable(map(self._epoch_batches, epochs))
+    def batches(self, epochs: Iterable[int], finished_steps: int = 0) -> Generator[BatchPair]:
+        """Yield the batches of epochs on the CPU, prefetched in a thread also during validation.
+
+        Args:
+            epochs: counted from 0.
+            finished_steps: of the first epoch; their batches are left out.
+        """
+        skipped = chain([finished_steps * self.settings.accumulation_steps], repeat(0))
+        batches = chain.from_iterable(map(self._epoch_batches, epochs, skipped))
         return prefetch(map(pin_memory, batches) if self.device.type == "cuda" else batches)
 
-    def _epoch_batches(self, epoch: int) -> Iterator[BatchPair]:
+    def _epoch_batches(self, epoch: int, skipped: int) -> Iterator[BatchPair]:
+        """Yield the batches of an epoch but for the first `skipped`, which are not loaded."""
         count = self.steps_per_epoch() * self.settings.accumulation_steps
-        scenes = repeat(None) if self.settings.batch_size == 0 else self._scene_batches(epoch, count)
-        faces = repeat(None) if self.faces is None else self._face_batches(epoch, count)
-        return islice(zip(scenes, faces, strict=False), count)
-
-    def _scene_batches(self, epoch: int, count: int) -> Iterator[SceneBatch]:
-        passes = ceil(count / self.scenes.num_batches(self.settings.batch_size))
-        for number in range(epoch * passes, (epoch + 1) * passes):
-            yield from self.scenes.batches(number, self.settings.batch_size, (rank(), world_size()))
-
-    def _face_batches(self, epoch: int, count: int) -> Iterator[FaceBatch]:
-        assert self.faces is not None
-        passes = ceil(count / self.faces.num_batches())
-        for number in range(epoch * passes, (epoch + 1) * passes):
-            yield from self.faces.batches(number, (rank(), world_size()))
+        shard = rank(), world_size()
+        scenes: Iterator[SceneBatch | None] = repeat(None)
+        faces: Iterator[FaceBatch | None] = repeat(None)
+        if self.settings.batch_size > 0:
+            size = self.settings.batch_size
+            pass_length = self.scenes.num_batches(size)
+            scenes = _repeat_passes(
+                lambda number, first: self.scenes.batches(number, size, shard, first),
+                pass_length,
+                epoch,
+                count,
+                skipped,
+            )
+        if self.faces is not None:
+            crops = self.faces
+            faces = _repeat_passes(
+                lambda number, first: crops.batches(number, shard, first), crops.num_batches(), epoch, count, skipped
+            )
+        return islice(zip(scenes, faces, strict=False), count - skipped)
 
     def _save(self, folder: Path, key: str, state: TrainState) -> None:
         modules, optimizer = gather_state(self.modules, self.optimizer)
@@ -263,47 +302,25 @@ class Trainer:
             return TrainState()
         load_state(self.modules, self.optimizer, saved["modules"], saved["optimizer"])
         self.scaler.load_state_dict(saved.get("scaler", {}))
-        return TrainState(saved["history"], saved["best"], saved["best_state"])
+        return TrainState(**{name: saved[name] for name in vars(TrainState()) if name in saved})
 
 
-def parameter_groups(modules: nn.ModuleDict, init: str, settings: TrainSettings) -> list[dict[str, Any]]:
-    """Group the parameters by learning-rate factor (`lr_mult`) and weight decay.
+def _repeat_passes(
+    load: Callable[[int, int], Iterator[Batch]], pass_length: int, epoch: int, count: int, skipped: int
+) -> Iterator[Batch]:
+    """Yield the batches of the passes over a data set that make an epoch, but for the first `skipped`.
 
-    - The pretrained part (the detector, or the backbone from ImageNet) has the factor `backbone_lr_mult`.
-    - Offsets of deformable convolutions have a factor of their own.
-    - Norms and biases have no weight decay.
+    Args:
+        load: yields the batches of a pass, by its number from the start of training, from one of them on.
+        pass_length: number of batches in a pass.
+        epoch: counted from 0.
+        count: number of batches that the epoch needs at least.
+        skipped: number of batches that are not loaded.
     """
-    pretrained = {"random": None, "imagenet": "network.detector.backbone."}.get(init, "network.detector.")
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in modules.named_parameters():
-        if parameter.requires_grad:
-            lr_mult = settings.backbone_lr_mult if pretrained is not None and name.startswith(pretrained) else 1.0
-            lr_mult *= OFFSET_LR_MULT if ".offsets." in name else 1.0
-            weight_decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((lr_mult, weight_decay), []).append(parameter)
-    return [
-        {"params": parameters, "weight_decay": weight_decay, "lr_mult": lr_mult}
-        for (lr_mult, weight_decay), parameters in groups.items()
-    ]
-
-
-def one_cycle_factor(step: int, steps: int) -> float:
-    """Compute the learning-rate factor of the one-cycle schedule (Smith and Topin 2018), with cosine annealing."""
-    warmup = max(1, round(_WARMUP_FRACTION * steps))
-    if step < warmup:
-        return _cosine(_INITIAL_FACTOR, 1, step / warmup)
-    return _cosine(1, _FINAL_FACTOR, (step - warmup) / max(1, steps - warmup))
-
-
-def step_decay_factor(epoch: float, settings: StepSchedule) -> float:
-    """Compute the learning-rate factor at a fractional epoch: linear warmup, then 0.1 at each milestone."""
-    if epoch < settings.warmup_epochs:
-        return settings.warmup_start_factor + (1 - settings.warmup_start_factor) * epoch / settings.warmup_epochs
-    return 0.1 ** sum(epoch >= milestone for milestone in settings.milestones)
-
-
-def _cosine(start: float, end: float, fraction: float) -> float:
-    return end + (start - end) * (1 + cos(pi * fraction)) / 2
+    passes = ceil(count / pass_length)
+    finished, first = divmod(skipped, pass_length)
+    for number in range(finished, passes):
+        yield from load(epoch * passes + number, first if number == finished else 0)
 
 
 def _not_finite_message(epoch: int, step: int, losses: Metrics) -> str:

@@ -22,6 +22,7 @@ class ProgressDisplay:
             console=Console(stderr=True),
         )
         self._task = self._progress.add_task("training", total=epochs * steps_per_epoch)
+        self._counts = False
 
     def __enter__(self) -> "ProgressDisplay":
         self._progress.start()
@@ -34,9 +35,13 @@ class ProgressDisplay:
 
     def on_step_end(self, epoch: int, step: int) -> None:
         """Advance the bar to `step` finished steps of `epoch`, counted from 1."""
+        completed = (epoch - 1) * self._steps_per_epoch + step
+        if not self._counts:  # a resumed run has not just done all steps before: they say nothing about the time left
+            self._progress.reset(self._task, completed=completed - 1)
+            self._counts = True
         self._progress.update(
             self._task,
-            completed=(epoch - 1) * self._steps_per_epoch + step,
+            completed=completed,
             description=f"epoch {epoch}/{self._epochs}",
         )
 

@@ -1,0 +1,54 @@
+"""Learning rates: groups of parameters, and factors of the schedules."""
+
+from math import cos, pi
+from typing import Any
+
+from torch import nn
+
+from onelook.model.deformable import OFFSET_LR_MULT
+from onelook.settings import StepSchedule, TrainSettings
+
+# One-cycle schedule: fraction of the steps that warm up, and factors of the learning rate at both ends.
+_WARMUP_FRACTION = 0.15
+_INITIAL_FACTOR = 0.04
+_FINAL_FACTOR = 0.001
+
+
+def parameter_groups(modules: nn.ModuleDict, init: str, settings: TrainSettings) -> list[dict[str, Any]]:
+    """Group the parameters by learning-rate factor (`lr_mult`) and weight decay.
+
+    - The pretrained part (the detector, or the backbone from ImageNet) has the factor `backbone_lr_mult`.
+    - Offsets of deformable convolutions have a factor of their own.
+    - Norms and biases have no weight decay.
+    """
+    pretrained = {"random": None, "imagenet": "network.detector.backbone."}.get(init, "network.detector.")
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in modules.named_parameters():
+        if parameter.requires_grad:
+            lr_mult = settings.backbone_lr_mult if pretrained is not None and name.startswith(pretrained) else 1.0
+            lr_mult *= OFFSET_LR_MULT if ".offsets." in name else 1.0
+            weight_decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((lr_mult, weight_decay), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": weight_decay, "lr_mult": lr_mult}
+        for (lr_mult, weight_decay), parameters in groups.items()
+    ]
+
+
+def one_cycle_factor(step: int, steps: int) -> float:
+    """Compute the learning-rate factor of the one-cycle schedule (Smith and Topin 2018), with cosine annealing."""
+    warmup = max(1, round(_WARMUP_FRACTION * steps))
+    if step < warmup:
+        return _cosine(_INITIAL_FACTOR, 1, step / warmup)
+    return _cosine(1, _FINAL_FACTOR, (step - warmup) / max(1, steps - warmup))
+
+
+def step_decay_factor(epoch: float, settings: StepSchedule) -> float:
+    """Compute the learning-rate factor at a fractional epoch: linear warmup, then 0.1 at each milestone."""
+    if epoch < settings.warmup_epochs:
+        return settings.warmup_start_factor + (1 - settings.warmup_start_factor) * epoch / settings.warmup_epochs
+    return 0.1 ** sum(epoch >= milestone for milestone in settings.milestones)
+
+
+def _cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * (1 + cos(pi * fraction)) / 2
