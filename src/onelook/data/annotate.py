@@ -104,15 +104,20 @@ def annotate(
     landmarks = view.to_original(detected.landmarks)
     faces = [Face(box, points) for box, points in zip(boxes, landmarks, strict=True)]
     height, width = image.shape[:2]
-    if label is not None:
-        index = _match_label(label, faces)
-    else:
-        index = int(np.argmax(_prominence(boxes, width, height))) if faces else None
+    index = _match_label(label, faces) if label is not None else most_prominent(boxes, width, height)
     detection = None if index is None else faces.pop(index)
     person = _fill_label(label, detection)
     if person is None or (label is not None and not _is_plausible(person, width, height)):
         return ()
     return (replace(person, identity=identity), *faces)
+
+
+def most_prominent(boxes: np.ndarray, width: int, height: int) -> int | None:
+    """Return the index of the most prominent of boxes (n, 4) in an image of this size; None without a box.
+
+    It has the greatest area x (1 - d), see `annotate`.
+    """
+    return int(np.argmax(_prominence(boxes, width, height))) if len(boxes) else None
 
 
 def _match_label(label: Face, faces: Sequence[Face]) -> int | None:

@@ -21,6 +21,8 @@ _BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 _LANDMARK_COLUMNS = [
     f"{point}_{axis}" for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth") for axis in "xy"
 ]
+COLUMNS = ("file", *_BOX_COLUMNS, *_LANDMARK_COLUMNS)
+"""Columns of `faces.csv`."""
 
 
 def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Scene]:

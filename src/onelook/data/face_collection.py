@@ -1,0 +1,237 @@
+"""Collection of training faces: folders of photographs become sets of `prepare.extra_faces`.
+
+A set is a directory with `images/` and `faces.csv` (`readers/face_crops.py`). A photo gives one crop, of its most
+prominent face. Faces of people in evaluation photos are left out. `journal.jsonl` has a line per
+photo, from which an interrupted collection continues, and `counts.json` beside the sets has the numbers for a model
+card.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from onelook.data.annotate import FaceDetector, most_prominent
+from onelook.data.image_io import read_image, write_image
+from onelook.data.label_arrays import FaceEmbedder
+from onelook.data.readers.face_crops import COLUMNS
+from onelook.errors import DataError, PhotoError
+from onelook.files import write_json, write_text
+from onelook.geometry.boxes import box_sizes
+from onelook.progress import track
+
+CROP_SIZE = 192
+"""Side of a crop, in pixels."""
+FACE_SIZE = 110.0
+"""Largest face in a crop, square root of its box area in pixels; larger ones are scaled down."""
+MAX_SIMILARITY = 0.4
+"""Largest cosine similarity of a training face to any face of the evaluation photos."""
+COUNTS = "counts.json"
+
+_OUTCOMES = ("taken", "excluded", "small", "no_face", "damaged")
+_MIN_SIZE = 20.0
+_MIN_SCORE = 0.5
+# The detector gets a view in which a face that fills the photo has surroundings and a usual size.
+_VIEW_SIZE = 288
+_BORDER_FRACTION = 0.2
+_JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class FaceSource:
+    """A folder of photographs.
+
+    Attributes:
+        name: of the set.
+        folder: that holds the photos.
+        pattern: glob pattern of the photos below the folder.
+        terms: of their use, for the model card.
+    """
+
+    name: str
+    folder: Path
+    pattern: str
+    terms: str
+
+
+@dataclass(frozen=True, eq=False)
+class FoundFace:
+    """A face of a photo.
+
+    Attributes:
+        box: (4,) float32 in pixels of the photo.
+        landmarks: (5, 2) float32 in pixels of the photo.
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray
+
+    @property
+    def size(self) -> float:
+        """Return the square root of the box area, in pixels."""
+        return float(box_sizes(self.box))
+
+
+def collect_faces(
+    source: FaceSource, out: Path, detect_faces: FaceDetector, embed_faces: FaceEmbedder, excluded: np.ndarray
+) -> dict[str, int]:
+    """Write the set of a source, or what is left of it, and its counts.
+
+    Args:
+        source: photos to collect from.
+        out: folder of the sets.
+        detect_faces: the detector.
+        embed_faces: the recognizer that compares faces with those of the evaluation photos.
+        excluded: (n, d) float32, L2-normalized embeddings of the evaluation photos.
+
+    Returns:
+        The number of photos by outcome: `taken`, `excluded` (too similar to an evaluation photo), `small`, `no_face`
+        and `damaged`.
+
+    Raises:
+        DataError: no photo fits the pattern.
+        OnelookError: the folder cannot be written.
+    """
+    photos = sorted(path for path in source.folder.glob(source.pattern) if path.is_file())
+    if not photos:
+        raise DataError(f"{source.folder}: no file fits {source.pattern!r}; correct the folder or the pattern")
+    folder = out / source.name
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    rows = _read_journal(folder / _JOURNAL)
+    collected = {row["file"] for row in rows}
+    remaining = [(number, path) for number, path in enumerate(photos) if _relative_name(source, path) not in collected]
+    with (folder / _JOURNAL).open("a", encoding="utf-8") as journal:
+        for number, path in track(remaining, f"collecting {source.name}"):
+            crop = folder / "images" / f"{number:06d}.jpg"
+            row = {"file": _relative_name(source, path), **_collect(path, crop, detect_faces, embed_faces, excluded)}
+            journal.write(json.dumps(row) + "\n")
+            journal.flush()
+            rows.append(row)
+    _write_faces(folder / "faces.csv", rows)
+    outcomes = Counter(row["outcome"] for row in rows)
+    counts = {outcome: outcomes[outcome] for outcome in _OUTCOMES}
+    entry = {"pattern": source.pattern, "terms": source.terms, "photos": len(rows), **counts}
+    all_counts = json.loads((out / COUNTS).read_text(encoding="utf-8")) if (out / COUNTS).exists() else {}
+    write_json(out / COUNTS, all_counts | {source.name: entry})
+    return counts
+
+
+def embed_photos(photos: Sequence[Path], detect_faces: FaceDetector, embed_faces: FaceEmbedder) -> np.ndarray:
+    """Embed the most prominent face of each photo that shows one.
+
+    Returns:
+        (n, d) float32, L2-normalized.
+
+    Raises:
+        DataError: no photo shows a face.
+        PhotoError: a photo cannot be read.
+    """
+    rows = []
+    for path in track(photos, "embedding the evaluation photos"):
+        image = read_image(path)
+        face = find_face(image, detect_faces)
+        if face is not None:
+            rows.append(embed_faces([image], face.landmarks[None])[0])
+    if not rows:
+        raise DataError("the evaluation photos show no face; name the folders of photos to keep out")
+    return np.stack(rows)
+
+
+def find_face(image: np.ndarray, detect_faces: FaceDetector) -> FoundFace | None:
+    """Find the most prominent face of an image (H, W, 3) uint8 of any size; None without a face."""
+    height, width = image.shape[:2]
+    border = round(_BORDER_FRACTION * max(height, width))
+    scale = _VIEW_SIZE / (max(height, width) + 2 * border)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    edge = round(border * scale)
+    view = cv2.copyMakeBorder(small, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=(127, 127, 127))
+    detected = detect_faces(view).above(_MIN_SCORE)
+    factors = np.array([width, height]) / size
+    boxes = ((detected.boxes.reshape(-1, 2, 2) - edge) * factors).reshape(-1, 4).astype(np.float32)
+    landmarks = ((detected.landmarks - edge) * factors).astype(np.float32)
+    index = most_prominent(boxes, width, height)
+    return None if index is None else FoundFace(boxes[index], landmarks[index])
+
+
+def cut_face(image: np.ndarray, face: FoundFace) -> tuple[np.ndarray, FoundFace]:
+    """Cut the square around a face out of an image, scaled down to a face of `FACE_SIZE` pixels.
+
+    Pixels outside the image are mirrored.
+
+    Returns:
+        (CROP_SIZE, CROP_SIZE, 3) uint8, and the face in pixels of the crop.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, FACE_SIZE / face.size)
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    factors = np.array(image.shape[1::-1]) / (width, height)
+    box, landmarks = face.box.reshape(2, 2) * factors, face.landmarks * factors
+    corner = np.round(box.mean(0) - CROP_SIZE / 2).astype(int)
+    # The detector may place a box far outside: the crop then shows what is nearest to it.
+    corner = corner.clip(1 - CROP_SIZE, np.array(image.shape[1::-1]) - 1)
+    before, after = (-corner).clip(0), (corner + CROP_SIZE - image.shape[1::-1]).clip(0)
+    (left, top), (right, bottom) = corner.clip(0), corner + CROP_SIZE
+    part = image[top : max(bottom, 0), left : max(right, 0)]
+    crop = cv2.copyMakeBorder(part, before[1], after[1], before[0], after[0], cv2.BORDER_REFLECT_101)
+    moved = FoundFace((box - corner).reshape(4).astype(np.float32), (landmarks - corner).astype(np.float32))
+    return crop, moved
+
+
+def _collect(
+    path: Path, crop_path: Path, detect_faces: FaceDetector, embed_faces: FaceEmbedder, excluded: np.ndarray
+) -> dict[str, Any]:
+    """Write the crop of a photo, and return the outcome, with the crop's file and labels where one is taken."""
+    try:
+        image = read_image(path)
+    except PhotoError:
+        return {"outcome": "damaged"}
+    face = find_face(image, detect_faces)
+    if face is None:
+        return {"outcome": "no_face"}
+    if face.size < _MIN_SIZE:
+        return {"outcome": "small"}
+    embedding = embed_faces([image], face.landmarks[None])[0]
+    if len(excluded) and float((excluded @ embedding).max()) > MAX_SIMILARITY:
+        return {"outcome": "excluded"}
+    crop, moved = cut_face(image, face)
+    write_image(crop_path, crop)
+    labels = np.concatenate([moved.box, moved.landmarks.ravel()])
+    return {"outcome": "taken", "crop": crop_path.name, "labels": [round(float(value), 2) for value in labels]}
+
+
+def _relative_name(source: FaceSource, path: Path) -> str:
+    return path.relative_to(source.folder).as_posix()
+
+
+def _read_journal(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a journal, without a last line that a kill has torn, which is cut off."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+        write_text(path, b"".join(lines).decode())
+    return [json.loads(line) for line in lines]
+
+
+def _write_faces(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_face_rows(rows))
+    write_text(path, table.getvalue())
+
+
+def _face_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[Any]]:
+    for row in sorted((row for row in rows if row["outcome"] == "taken"), key=lambda row: row["crop"]):
+        yield [row["crop"], *row["labels"]]
