@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # an ex
 
 import torch
 
+from onelook.data.face_crops import FACE_CROP_LABELS
 from onelook.data.face_dataset import FaceDataset, read_aligned_crops
 from onelook.data.label_arrays import MESHES, TEACHER_EMBEDDINGS
 from onelook.data.loader import choose_loader_options
@@ -110,7 +111,7 @@ def build_trainer(manifest: Manifest, settings: Settings, device: torch.device) 
     trees = [
         section.model_dump(mode="json", exclude={"processes", "device", "checkpoint_steps"}) for section in sections
     ]
-    files = [manifest.root / name for name in (MANIFEST, TEACHER_EMBEDDINGS, MESHES, MORPHABLE_MODEL)]
+    files = [manifest.root / name for name in (MANIFEST, TEACHER_EMBEDDINGS, FACE_CROP_LABELS, MESHES, MORPHABLE_MODEL)]
     digests = [sha256(path) for path in files if path.exists()]
     return Trainer(network, scenes, settings, faces, device), training_key(*trees, *digests)
 

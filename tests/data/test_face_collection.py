@@ -9,11 +9,8 @@ import pytest
 from onelook.data.face_collection import (
     COUNTS,
     CROP_SIZE,
-    FACE_SIZE,
     FaceSource,
-    FoundFace,
     collect_faces,
-    cut_face,
     embed_photos,
     find_face,
 )
@@ -84,7 +81,7 @@ def test_the_set_is_one_of_the_extra_faces(tmp_path: Path, source: FaceSource) -
     (tmp_path / "scenes").mkdir()
     scenes = list(write_extra_faces(tmp_path / "scenes", ExtraFacesSettings(path=str(tmp_path / "out"))))
     assert [scene.source for scene in scenes] == [f"painted, 00000{number}.jpg" for number in (0, 1, 4)]
-    for scene, size in zip(scenes, (60, FACE_SIZE, FACE_SIZE), strict=True):
+    for scene, size in zip(scenes, (60, 110, 110), strict=True):
         assert (scene.width, scene.height) == (CROP_SIZE, CROP_SIZE)
         assert scene.faces[0].size == pytest.approx(size, rel=0.05)
         image = cv2.imread(str(tmp_path / "scenes" / scene.image), cv2.IMREAD_COLOR_RGB)
@@ -119,21 +116,6 @@ def test_an_interrupted_collection_continues_to_the_same_files(tmp_path: Path, s
     for file in files[0]:
         one, other = tmp_path / "full" / file, tmp_path / "parts" / file
         assert one.is_dir() or one.read_bytes() == other.read_bytes()
-
-
-@pytest.mark.parametrize("center", [(100, 100), (5, 190), (-30, 250)])
-@pytest.mark.parametrize("side", [40.0, 300.0])
-def test_labels_of_a_crop_lie_on_its_face(center: tuple[float, float], side: float) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    x, y = center
-    box = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2], np.float32)
-    crop, face = cut_face(image, FoundFace(box, REFERENCE_LANDMARKS.copy()))
-    assert crop.shape == (CROP_SIZE, CROP_SIZE, 3)
-    assert face.size == pytest.approx(min(side, FACE_SIZE), rel=0.01)
-    if side < FACE_SIZE:  # not scaled: pixels are those of the image
-        px, py = np.array(center) + (face.box.reshape(2, 2).mean(0) - center)
-        if 0 <= x < 200 and 0 <= y < 200:
-            np.testing.assert_array_equal(crop[int(py), int(px)], image[int(y), int(x)])
 
 
 def test_a_face_is_found_at_the_place_where_it_is(tmp_path: Path) -> None:

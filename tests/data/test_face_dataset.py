@@ -13,6 +13,7 @@ from helpers.aligned_crops import embed_aligned
 from onelook.data import face_dataset
 from onelook.data.augment import Sample
 from onelook.data.batched_photometric import distort_images
+from onelook.data.face_crops import write_face_crops
 from onelook.data.face_dataset import FaceDataset, crop_face
 from onelook.data.label_arrays import TEACHER_EMBEDDINGS, write_teacher_embeddings
 from onelook.data.loader import DEFAULT_LOADER, LoaderOptions
@@ -205,6 +206,21 @@ def test_degraded_faces_keep_their_teacher_embedding(manifest: Manifest) -> None
         assert batch.teacher_embeddings is not None and clean.teacher_embeddings is not None
         assert batch.teacher_embeddings.equal(clean.teacher_embeddings) and batch.identities.equal(clean.identities)
         assert not batch.images.equal(clean.images) and not batch.landmarks.equal(clean.landmarks)
+
+
+def test_faces_are_read_from_the_array_of_crops(manifest: Manifest) -> None:
+    scenes = select_training_scenes(manifest.scenes)
+    write_face_crops(manifest.root, scenes, sum(len(scene.faces) for scene in scenes), 128)
+    expected = make_dataset(manifest)
+    for path in manifest.root.glob("*.png"):
+        path.unlink()
+    for batch in expected.batches(0):
+        assert batch.teacher_embeddings is not None
+        torch.testing.assert_close(batch.teacher_embeddings[:, 0], batch.images[:, 0, 48, 48].float())
+        spread = (batch.landmarks - batch.landmarks.mean(1, keepdim=True)).norm(dim=2).mean(1)
+        assert (spread > 10).all() and ((batch.landmarks.mean(1) - 48).abs() < 25).all()
+    identities = torch.cat([batch.identities for batch in expected.batches(0)])
+    assert sorted(identities.tolist()) == [-1] * 6 + [0, 0, 1, 1, 2, 2]
 
 
 def test_without_a_teacher_batches_have_labeled_faces_only(manifest: Manifest) -> None:

@@ -19,18 +19,17 @@ import cv2
 import numpy as np
 
 from onelook.data.annotate import FaceDetector, most_prominent
+from onelook.data.face_crops import cut_face
 from onelook.data.image_io import read_image, write_image
 from onelook.data.label_arrays import FaceEmbedder
+from onelook.data.manifest import Face
 from onelook.data.readers.face_crops import COLUMNS
 from onelook.errors import DataError, PhotoError
 from onelook.files import write_json, write_text
-from onelook.geometry.boxes import box_sizes
 from onelook.progress import track
 
 CROP_SIZE = 192
 """Side of a crop, in pixels."""
-FACE_SIZE = 110.0
-"""Largest face in a crop, square root of its box area in pixels; larger ones are scaled down."""
 MAX_SIMILARITY = 0.4
 """Largest cosine similarity of a training face to any face of the evaluation photos."""
 COUNTS = "counts.json"
@@ -59,24 +58,6 @@ class FaceSource:
     folder: Path
     pattern: str
     terms: str
-
-
-@dataclass(frozen=True, eq=False)
-class FoundFace:
-    """A face of a photo.
-
-    Attributes:
-        box: (4,) float32 in pixels of the photo.
-        landmarks: (5, 2) float32 in pixels of the photo.
-    """
-
-    box: np.ndarray
-    landmarks: np.ndarray
-
-    @property
-    def size(self) -> float:
-        """Return the square root of the box area, in pixels."""
-        return float(box_sizes(self.box))
 
 
 def collect_faces(
@@ -144,7 +125,7 @@ def embed_photos(photos: Sequence[Path], detect_faces: FaceDetector, embed_faces
     return np.stack(rows)
 
 
-def find_face(image: np.ndarray, detect_faces: FaceDetector) -> FoundFace | None:
+def find_face(image: np.ndarray, detect_faces: FaceDetector) -> Face | None:
     """Find the most prominent face of an image (H, W, 3) uint8 of any size; None without a face."""
     height, width = image.shape[:2]
     border = round(_BORDER_FRACTION * max(height, width))
@@ -158,33 +139,7 @@ def find_face(image: np.ndarray, detect_faces: FaceDetector) -> FoundFace | None
     boxes = ((detected.boxes.reshape(-1, 2, 2) - edge) * factors).reshape(-1, 4).astype(np.float32)
     landmarks = ((detected.landmarks - edge) * factors).astype(np.float32)
     index = most_prominent(boxes, width, height)
-    return None if index is None else FoundFace(boxes[index], landmarks[index])
-
-
-def cut_face(image: np.ndarray, face: FoundFace) -> tuple[np.ndarray, FoundFace]:
-    """Cut the square around a face out of an image, scaled down to a face of `FACE_SIZE` pixels.
-
-    Pixels outside the image are mirrored.
-
-    Returns:
-        (CROP_SIZE, CROP_SIZE, 3) uint8, and the face in pixels of the crop.
-    """
-    height, width = image.shape[:2]
-    scale = min(1.0, FACE_SIZE / face.size)
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    factors = np.array(image.shape[1::-1]) / (width, height)
-    box, landmarks = face.box.reshape(2, 2) * factors, face.landmarks * factors
-    corner = np.round(box.mean(0) - CROP_SIZE / 2).astype(int)
-    # The detector may place a box far outside: the crop then shows what is nearest to it.
-    corner = corner.clip(1 - CROP_SIZE, np.array(image.shape[1::-1]) - 1)
-    before, after = (-corner).clip(0), (corner + CROP_SIZE - image.shape[1::-1]).clip(0)
-    (left, top), (right, bottom) = corner.clip(0), corner + CROP_SIZE
-    part = image[top : max(bottom, 0), left : max(right, 0)]
-    crop = cv2.copyMakeBorder(part, before[1], after[1], before[0], after[0], cv2.BORDER_REFLECT_101)
-    moved = FoundFace((box - corner).reshape(4).astype(np.float32), (landmarks - corner).astype(np.float32))
-    return crop, moved
+    return None if index is None else Face(boxes[index], landmarks[index])
 
 
 def _collect(
@@ -203,7 +158,7 @@ def _collect(
     embedding = embed_faces([image], face.landmarks[None])[0]
     if len(excluded) and float((excluded @ embedding).max()) > MAX_SIMILARITY:
         return {"outcome": "excluded"}
-    crop, moved = cut_face(image, face)
+    crop, moved = cut_face(image, face, CROP_SIZE)
     write_image(crop_path, crop)
     labels = np.concatenate([moved.box, moved.landmarks.ravel()])
     return {"outcome": "taken", "crop": crop_path.name, "labels": [round(float(value), 2) for value in labels]}

@@ -12,6 +12,7 @@ from torch import Tensor
 from onelook.data.augment import Sample, apply_photometric, horizontal_flip, warp_image
 from onelook.data.batched_photometric import PhotometricBatch, stack_photometric
 from onelook.data.degradation import degrade_image, shift_landmarks
+from onelook.data.face_crops import read_face_crops
 from onelook.data.image_cache import ImageCache
 from onelook.data.label_arrays import read_teacher_embeddings
 from onelook.data.loader import DEFAULT_LOADER, LoaderOptions, load_batches
@@ -65,7 +66,8 @@ class FaceDataset:
     - An epoch has every labeled face once. With `images_per_identity` above 1 it has as many labeled faces, but
       the same number of runs for every identity.
     - With a teacher it also has a random sample of unlabeled faces, so that `labeled_fraction` of all are labeled.
-    - Decoded images are kept in memory, up to a bound.
+    - Faces are read from the array of crops where `prepare` wrote one. Else photos are decoded, and decoded images are
+      kept in memory, up to a bound.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class FaceDataset:
         self._seed = seed
         self._loader = loader
         self._images = ImageCache(read_training_image, _CACHE_BYTES)
+        self._crops = read_face_crops(manifest)
         self._teacher_embeddings = read_teacher_embeddings(manifest)
         self._labeled: list[_Entry] = []
         self._unlabeled: list[_Entry] = []
@@ -180,11 +183,20 @@ class FaceDataset:
             photometric=stack_photometric(photometric) if photometric else None,
         )
 
+    def _read_face(self, entry: _Entry) -> Sample:
+        """Return the photo or the stored crop of a face, with this face alone."""
+        if self._crops is None:
+            scene = read_sample(self.manifest, entry.scene, self._index, self._images.read)
+            own = slice(entry.face, entry.face + 1)
+            return Sample(scene.image, scene.boxes[own], scene.landmarks[own], scene.identities[own])
+        own = slice(entry.row, entry.row + 1)
+        identity = self._index.get(entry.scene.faces[entry.face].identity or "", -1)
+        return Sample(
+            self._crops.images[entry.row], self._crops.boxes[own], self._crops.landmarks[own], np.array([identity])
+        )
+
     def _sample(self, entry: _Entry, rng: np.random.Generator) -> Sample:
-        scene = read_sample(self.manifest, entry.scene, self._index, self._images.read)
-        own = slice(entry.face, entry.face + 1)
-        face = Sample(scene.image, scene.boxes[own], scene.landmarks[own], scene.identities[own])
-        face = crop_face(face, self._settings, rng)
+        face = crop_face(self._read_face(entry), self._settings, rng)
         if rng.random() < 0.5:
             face = horizontal_flip(face)
         photometric = draw_photometric(self._augment.photometric, rng)

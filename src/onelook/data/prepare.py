@@ -6,6 +6,7 @@ from pathlib import Path
 
 from onelook.data.annotate import FaceDetector
 from onelook.data.detection_scenes import DetectionDataset, write_detection_scenes
+from onelook.data.face_crops import write_face_crops
 from onelook.data.identity_scenes import write_identity_scenes
 from onelook.data.label_arrays import FaceEmbedder, MeshPredictor, read_meshes, write_meshes, write_teacher_embeddings
 from onelook.data.manifest import Manifest, Scene, select_training_scenes, write_manifest
@@ -72,15 +73,17 @@ def prepare(
             scenes, skipped = write_identity_scenes(folder, dataset, settings, seed, detect_faces)
         if settings.extra_faces.path:
             scenes += write_extra_faces(folder, settings.extra_faces)
+        training_scenes = select_training_scenes(scenes)
+        if settings.face_crops > 0:
+            count = sum(len(scene.faces) for scene in training_scenes)
+            write_face_crops(folder, track(training_scenes, "cropping faces"), count, settings.face_crops)
         if embed_faces is not None:
-            write_teacher_embeddings(
-                folder, track(select_training_scenes(scenes), "computing teacher embeddings"), embed_faces
-            )
+            write_teacher_embeddings(folder, track(training_scenes, "computing teacher embeddings"), embed_faces)
         if predict_mesh is not None:
             write_meshes(folder, track(scenes, "labeling meshes"), predict_mesh)
             if settings.morphable_model:
                 meshes = read_meshes(Manifest(folder, tuple(scenes))) or {}
-                faces = select_faces(select_training_scenes(scenes), meshes)
+                faces = select_faces(training_scenes, meshes)
                 write_morphable_model(folder, track(faces, "fitting the morphable model"))
         write_manifest(folder, scenes)
     return PreparedData(tuple(scenes), skipped, counts)

@@ -86,6 +86,13 @@ class PrepareSettings(Section):
         5, description="photos per validation and test person kept for enrollment, at most half"
     )
     annotate: AnnotateSettings = AnnotateSettings()
+    face_crops: int = Field(
+        0,
+        ge=0,
+        le=512,
+        description="side in pixels of crops of all training faces, in one array that batches of faces are read from; "
+        "0: they are read from the photos",
+    )
     mesh_labels: bool = Field(
         False, description="true: every face gets a mesh of 468 vertices as a label; needs onelook[mesh] and a wheel"
     )
