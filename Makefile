@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PORT ?= 5000
 DATA ?= ../shared/data
+FACES ?= ../shared/data/faces
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 COMMA := ,
@@ -71,20 +72,37 @@ RELEASED := -S prepare.reader=lfw \
 	-S prepare.split.train=0.7 \
 	-S prepare.split.validation=0.04 \
 	-S prepare.split.test=0.26 \
-	-S prepare.extra_faces.path=../shared/data/faces \
-	-S teacher.path=../shared/data/weights/mobilefacenet.onnx \
+	-S prepare.extra_faces.path=$(FACES) \
+	-S prepare.face_crops=192 \
+	-S teacher.path=../shared/data/weights/edgeface_xs_gamma06.tflite \
+	-S 'teacher.mean=[127.5,127.5,127.5]' \
+	-S 'teacher.std=[127.5,127.5,127.5]' \
+	-S teacher.init_tail=false \
 	-S model.init=wheel \
+	-S model.embedding.dim=512 \
 	-S train.batch_size=0 \
 	-S train.backbone_lr_mult=0 \
-	-S train.epochs=20 \
-	-S train.learning_rate=0.002 \
-	-S train.faces.batch_size=64 \
-	-S train.faces.labeled_fraction=0.6 \
-	-S train.weights.identity=0.02 \
-	-S train.weights.distillation=10 \
+	-S train.epochs=45 \
+	-S train.learning_rate=0.0015 \
+	-S train.faces.batch_size=128 \
+	-S train.faces.crop_size=160 \
+	-S train.faces.labeled_fraction=0 \
+	-S 'train.faces.size=[20,128]' \
+	-S train.faces.degrade.mask=0.05 \
+	-S train.faces.degrade.glasses=0.05 \
+	-S train.faces.degrade.low_light=0.1 \
+	-S train.faces.degrade.blur=0.1 \
+	-S train.faces.degrade.motion_blur=0.05 \
+	-S train.faces.degrade.low_resolution=0.15 \
+	-S train.faces.degrade.gray=0.1 \
+	-S train.faces.degrade.jpeg=0.2 \
+	-S train.faces.degrade.off_center=0.2 \
+	-S train.weights.identity=0 \
+	-S train.weights.distillation=1 \
+	-S train.weights.similarity=10 \
 	-S train.augment.landmark_jitter=0.01
 
-released: $(INSTALLED) ## train the released weights anew, into build/model; needs ../shared/data
+released: $(INSTALLED) ## train the released weights anew, into build/model; needs ../shared/data; FACES=... (docs/released.md)
 	dvc exp run --name released $(RELEASED)
 
 ui: $(INSTALLED) ## compare runs in the browser: http://127.0.0.1:5000, another port with PORT=...
