@@ -18,6 +18,7 @@ from helpers.training_settings import face_crop_settings, identity_loss_settings
 from helpers.trainings import build_trainer, train
 from onelook.data.label_arrays import write_teacher_embeddings
 from onelook.data.manifest import read_manifest, select_training_scenes, write_manifest
+from onelook.errors import DataError
 from onelook.model.pretrained import build_pretrained
 from onelook.settings import IdentitySettings
 from onelook.training.callbacks import Callbacks
@@ -69,7 +70,12 @@ def test_relational_distillation_alone_separates_two_people(scenes: Path, tmp_pa
     weights = {"identity": 0, "distillation": 1e-9, "similarity": 1}
     history = build_trainer(scenes, face_crop_settings(weights=weights)).run(tmp_path, "key", CALLBACKS).history
     assert history[-1]["loss.similarity"] < 0.3 * history[0]["loss.similarity"]
-    assert "weight.identity" not in history[0]
+    assert not {"weight.identity", "loss.identity"} & history[0].keys()
+
+
+def test_without_names_and_without_a_teacher_nothing_would_be_trained(scenes: Path) -> None:
+    with pytest.raises(DataError, match=r"set teacher\.path"):
+        build_trainer(scenes, face_crop_settings(weights={"identity": 0}))
 
 
 def test_scenes_and_face_crops_are_trained_in_the_same_steps(scenes: Path, tmp_path: Path) -> None:

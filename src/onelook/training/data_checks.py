@@ -14,8 +14,8 @@ def check_training_data(
     """Check that the data fit the network and the trained tasks.
 
     Raises:
-        DataError: recognition is trained without identities, a mesh head without meshes, or the embeddings of the
-            teacher have another dimension than those of the network.
+        DataError: recognition is trained without identities or without any loss, a mesh head without meshes, or the
+            embeddings of the teacher have another dimension than those of the network.
     """
     if settings.tasks != "detection" and not scenes.identities:
         raise DataError(
@@ -28,6 +28,8 @@ def check_training_data(
             "model.mesh: true needs meshes to train on; set prepare.mesh_labels: true, train.batch_size above 0 and "
             "train.tasks: both or detection"
         )
+    if settings.weights.identity == 0 and faces is not None and faces.embedding_dim is None:
+        raise DataError("train.weights.identity is 0, so a teacher must train recognition; set teacher.path")
     dim = network.settings.embedding.dim
     for teacher_dim in (scenes.embedding_dim, None if faces is None else faces.embedding_dim):
         if teacher_dim not in (None, dim):

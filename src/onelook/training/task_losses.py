@@ -111,7 +111,9 @@ class TaskLosses:
         classes = self._sample_classes(identities, epoch, number)
         batch = self._upload(batch)
         embeddings = all_gather(self.network.embed(self._feature_maps(batch.images), batch.landmarks.split(1)))
-        losses = {"identity": self._identity_loss(embeddings, identities, classes)}
+        losses = {}
+        if self.settings.weights.identity > 0:
+            losses["identity"] = self._identity_loss(embeddings, identities, classes)
         if batch.teacher_embeddings is not None:
             losses |= self._distillation_losses(embeddings, all_gather(batch.teacher_embeddings))
         return losses
