@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from onelook.data.annotate import FaceDetector, annotate
+from onelook.data.face_crops import FACE_FRACTION, read_face_crops
 from onelook.data.face_dataset import FaceDataset
 from onelook.data.image_io import encode_image, read_image, write_image
+from onelook.data.label_arrays import read_teacher_embeddings
 from onelook.data.manifest import MANIFEST, Face, Manifest, read_manifest, select_training_scenes
 from onelook.data.prepare import prepare
 from onelook.data.readers.orl import read_orl
@@ -469,3 +471,20 @@ def test_the_error_for_an_absent_folder_names_its_key(
     with pytest.raises(DataError, match=rf"absent.*: no such .*prepare\.{reader}\.path") as caught:
         prepare(small(reader=reader, **keys), 1, find, tmp_path / "scenes")
     assert "\n" not in str(caught.value)
+
+
+def test_arrays_of_crops_and_teacher_embeddings_have_a_row_per_training_face(
+    small: Callable[..., PrepareSettings], find: FaceDetector, tmp_path: Path
+) -> None:
+    def embed_faces(images: Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
+        return np.stack([points.mean(0) for points in landmarks])
+
+    prepare(small(face_crops=64), 1, find, tmp_path / "scenes", embed_faces)
+    manifest = read_manifest(tmp_path / "scenes")
+    faces = [face for scene in select_training_scenes(manifest.scenes) for face in scene.faces]
+    crops, embeddings = read_face_crops(manifest), read_teacher_embeddings(manifest)
+    assert crops is not None and embeddings is not None
+    assert len(crops.images) == len(embeddings) == len(faces) > 0
+    np.testing.assert_allclose(embeddings, [face.landmarks.mean(0) for face in faces], atol=0.01)
+    sizes = np.sqrt(np.prod(crops.boxes[:, 2:] - crops.boxes[:, :2], axis=1))
+    np.testing.assert_allclose(sizes, [min(face.size, FACE_FRACTION * 64) for face in faces], rtol=0.05)
