@@ -16,6 +16,7 @@ class Stream(IntEnum):
     SUBJECTS = 3
     SCENE = 4
     BLENDS = 5
+    TURNS = 6
 
 
 def make_rng(seed: int, stream: Stream, *index: int) -> np.random.Generator:

@@ -17,8 +17,8 @@ from onelook.errors import DataError
 from onelook.files import resolve_inside
 from onelook.settings import ExtraFacesSettings
 
-_BOX_COLUMNS = ("x1", "y1", "x2", "y2")
-_LANDMARK_COLUMNS = [
+BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+LANDMARK_COLUMNS = [
     f"{point}_{axis}" for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth") for axis in "xy"
 ]
 COLUMNS = ("file", *_BOX_COLUMNS, *_LANDMARK_COLUMNS)
@@ -48,7 +48,7 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
         name = path.parent.name
         target = folder / "images" / "train" / f"crops-{name}"
         target.mkdir(parents=True)
-        for number, (file, face) in enumerate(_read_faces(path)):
+        for number, (file, face) in enumerate(read_face_list(path)):
             source = resolve_inside(path.parent / "images", file)
             image = cv2.imread(str(source), cv2.IMREAD_COLOR)
             if image is None:
@@ -60,12 +60,17 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
             yield Scene(name_in_folder, width, height, "train", "crop", (face,), f"{name}, {file}", "research use")
 
 
-def _read_faces(path: Path) -> Iterator[tuple[str, Face]]:
+def read_face_list(path: Path) -> Iterator[tuple[str, Face]]:
+    """Yield file and face of each line of a set's `faces.csv`.
+
+    Raises:
+        DataError: a column is missing, or a line is damaged.
+    """
     with path.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             try:
-                box = np.array([float(row[key]) for key in _BOX_COLUMNS], np.float32)
-                landmarks = np.array([float(row[key]) for key in _LANDMARK_COLUMNS], np.float32)
+                box = np.array([float(row[key]) for key in BOX_COLUMNS], np.float32)
+                landmarks = np.array([float(row[key]) for key in LANDMARK_COLUMNS], np.float32)
                 yield row["file"], Face(box, landmarks.reshape(5, 2))
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{path}: a line is damaged ({error}); the columns are file, box and points") from error
