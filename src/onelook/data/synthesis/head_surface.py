@@ -12,10 +12,11 @@ import numpy as np
 from onelook.geometry.mesh import FACE_CONTOUR, NUM_VERTICES, mirror_permutation, triangles
 
 _CONTOUR = np.array(FACE_CONTOUR)
-# Lengths are in half face widths.
-_REACH_BESIDE, _REACH_ABOVE, _REACH_BELOW = 0.35, 0.6, 0.5  # from the contour to the outer ring, in the image
-# Depth of the outer ring behind the ears: of the crown and the back of the head, of the neck's front and its sides.
-_CROWN_DEPTH, _BACK_DEPTH, _NECK_DEPTH, _NAPE_DEPTH = 0.2, 0.9, 0.1, 0.9
+# The outer ring by the direction from the center of the face: neck, jaw, ears, temples, crown. Its distance from the
+# contour in the image and its depth behind the ears are in half face widths, chosen by eye on portraits.
+_ELEVATIONS = (-90, -45, 0, 30, 60, 90)  # degrees
+_REACH = (0.5, 0.3, 0.35, 0.18, 0.32, 0.5)
+_DEPTH = (0.1, 0.3, 0.4, 0.85, 0.65, 0.1)
 _RINGS = ((0.35, 0.3), (0.7, 0.65), (1.0, 1.0))  # fraction of the reach and of the depth
 _BACKGROUND_DEPTH = 4.0  # behind the center of the face, so behind every turned anchor
 
@@ -33,13 +34,9 @@ def head_anchors(head: np.ndarray) -> np.ndarray:
     unit = half_width(head)
     outwards = contour[:, :2] - (contour[:, :2].max(0) + contour[:, :2].min(0)) / 2
     outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
-    x, y = np.abs(outwards.T)
-    is_above = outwards[:, 1] < 0
-    # The outer ring is an ellipse above and another below; the back of the head is wide, the neck narrow.
-    reach = unit / np.hypot(x / _REACH_BESIDE, y / np.where(is_above, _REACH_ABOVE, _REACH_BELOW))
-    crown = _CROWN_DEPTH + (_BACK_DEPTH - _CROWN_DEPTH) * np.sqrt(x)
-    neck = _NECK_DEPTH + (_NAPE_DEPTH - _NECK_DEPTH) * x**2
-    depth = contour[:, 2].max() + unit * np.where(is_above, crown, neck) - contour[:, 2]
+    elevations = np.degrees(np.arctan2(-outwards[:, 1], np.abs(outwards[:, 0])))
+    reach = unit * np.interp(elevations, _ELEVATIONS, _REACH)
+    depth = contour[:, 2].max() + unit * np.interp(elevations, _ELEVATIONS, _DEPTH) - contour[:, 2]
     step = np.column_stack([outwards * reach[:, None], depth])
     return np.concatenate([contour + step * (distance, distance, behind) for distance, behind in _RINGS])
 

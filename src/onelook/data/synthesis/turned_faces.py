@@ -1,7 +1,7 @@
 """Turned versions of face crops, for distillation on large poses.
 
-The target of a turned crop is the teacher's embedding of the crop that it was made of: recognizers are weaker on
-profiles.
+A turned crop keeps the name of the crop that it was made of, so that the teacher's embedding of that one can be its
+target: recognizers are weaker on profiles.
 """
 
 import csv
