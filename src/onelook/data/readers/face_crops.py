@@ -21,7 +21,7 @@ BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 LANDMARK_COLUMNS = [
     f"{point}_{axis}" for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth") for axis in "xy"
 ]
-COLUMNS = ("file", *_BOX_COLUMNS, *_LANDMARK_COLUMNS)
+COLUMNS = ("file", *BOX_COLUMNS, *LANDMARK_COLUMNS)
 """Columns of `faces.csv`."""
 
 
