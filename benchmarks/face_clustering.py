@@ -11,15 +11,16 @@ peers get the setting that is best for them on these labels; ours has none. Then
 """
 
 import argparse
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 from identify_folder import peak
+from peer_process import run_in_process
 from rich.console import Console
 from rich.progress import track
 from scipy.sparse import coo_matrix
@@ -38,7 +39,6 @@ PASS = 8
 TRIED = np.arange(0.30, 0.66, 0.025)
 SIZES = (10_000, 50_000)
 ROUNDS = 3  # that are timed
-SPAWN = multiprocessing.get_context("spawn")
 
 Way = tuple[str, Callable[[], np.ndarray]]
 
@@ -63,11 +63,8 @@ def main() -> None:
         show(method, owners, ways)
     print("\n| random faces, ten a person | s | B-cubed F | memory grows by, MB |\n|---|---|---|---|")
     for count in SIZES:
-        results = SPAWN.SimpleQueue()
-        process = SPAWN.Process(target=cluster_synthetic, args=(count, terms.model_dump_json(), results))
-        process.start()  # one of its own, so that its peak memory is its own
-        spent, score, grown = results.get()
-        process.join()
+        # A process of its own, so that its peak memory is its own.
+        spent, score, grown = run_in_process(f"{count:,} faces", cluster_synthetic, count, terms.model_dump_json())
         print(f"| {count:,} | {spent:.1f} | {score:.3f} | {grown:.0f} |", flush=True)
 
 
@@ -98,7 +95,7 @@ def peers(rows: np.ndarray) -> dict[str, list[Way]]:
     }
 
 
-def cluster_synthetic(count: int, terms: str, results: "multiprocessing.SimpleQueue") -> None:
+def cluster_synthetic(count: int, terms: str, connection: Connection) -> None:
     """Cluster synthetic people and send the cost and the quality.
 
     Sent: seconds, B-cubed F, and the growth of peak memory in megabytes.
@@ -108,7 +105,7 @@ def cluster_synthetic(count: int, terms: str, results: "multiprocessing.SimpleQu
     start = time.perf_counter()
     groups = cluster_faces(many, np.ones(count), GalleryMetadata.model_validate_json(terms))
     spent = time.perf_counter() - start
-    results.put((spent, b_cubed(groups, labels)[2], peak() - before))
+    connection.send((spent, b_cubed(groups, labels)[2], peak() - before))
 
 
 def embed(predictor, terms: GalleryMetadata, root: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

@@ -10,12 +10,13 @@ loaded. Prints a Markdown table: medians of the rounds.
 """
 
 import argparse
-import multiprocessing
 import statistics
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+from peer_process import run_in_process
 from rich.console import Console
 from rich.progress import track
 
@@ -26,7 +27,6 @@ from onelook.media.identify_all import identify_all
 
 COUNTS = (200, 1000)
 ROUNDS = 7
-SPAWN = multiprocessing.get_context("spawn")
 
 
 def main() -> None:
@@ -63,14 +63,11 @@ def main() -> None:
 
 def measure(how: str, gallery: Path, photos: list[Path], out: Path) -> tuple[float, float]:
     """Return photos per second and peak megabytes of a run in a process of its own."""
-    results = SPAWN.SimpleQueue()
-    process = SPAWN.Process(target=work, args=(how, gallery, photos, out, results))
-    process.start()
-    process.join()
-    return results.get()
+    rate, memory = run_in_process(how, work, how, gallery, photos, out)
+    return rate, memory
 
 
-def work(how: str, folder: Path, photos: list[Path], out: Path, results: "multiprocessing.SimpleQueue") -> None:
+def work(how: str, folder: Path, photos: list[Path], out: Path, connection: Connection) -> None:
     """Identify the photos and send photos per second and peak megabytes."""
     gallery = open_gallery(folder)
     gallery.identify(photos[0])  # the first look warms up
@@ -80,7 +77,7 @@ def work(how: str, folder: Path, photos: list[Path], out: Path, results: "multip
     else:
         one_by_one(gallery, photos)
     spent = time.perf_counter() - start
-    results.put((len(photos) / spent, peak()))
+    connection.send((len(photos) / spent, peak()))
 
 
 def peak() -> float:

