@@ -1,7 +1,4 @@
-"""Face quality of an enrollment photo, and the template weight it gives.
-
-Quality is the detection score, the face size and the sharpness.
-"""
+"""Face quality: detection score, face size, sharpness and profile; the template weight and the limits it gives."""
 
 from collections.abc import Sequence
 
@@ -32,6 +29,9 @@ class Quality(BaseModel):
     score: float = Field(ge=0, le=1, description="detection score")
     size: float = Field(ge=0, description="square root of the box area, in pixels of the network's input")
     sharpness: float = Field(ge=0, description="see `face_quality.measure_sharpness`")
+    profile: float | None = Field(
+        default=None, ge=0, description="see `face_quality.measure_profile`; None: not measured by an earlier version"
+    )
 
     @property
     def weight(self) -> float:
@@ -40,12 +40,40 @@ class Quality(BaseModel):
         return self.score * min(1.0, max(_MIN_FACTOR, size_factor)) * min(1.0, max(_MIN_FACTOR, sharpness_factor))
 
 
-def quality_problem(quality: Quality) -> str | None:
+class QualityLimits(BaseModel):
+    """Limits of face quality, measured when the model's threshold is calibrated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    size: float = Field(ge=0, description="smallest face size, in pixels as in `Quality`")
+    sharpness: float = Field(ge=0, description="lowest sharpness")
+    profile: float | None = Field(default=None, ge=0, description="highest profile; null: none was measured")
+
+    def describe_problems(self, quality: Quality) -> str | None:
+        """Describe how a face lies beyond the limits, as in "22 px, blurred"; None where it does not."""
+        problems = [f"{quality.size:.0f} px"] if quality.size < self.size else []
+        if quality.sharpness < self.sharpness:
+            problems.append("blurred")
+        if self.profile is not None and quality.profile is not None and quality.profile > self.profile:
+            problems.append("in profile")
+        return ", ".join(problems) or None
+
+
+DEFAULT_UNUSABLE = QualityLimits(size=MIN_SIZE, sharpness=MIN_SHARPNESS)
+"""Limits of enrollment where the calibration has none."""
+
+
+def quality_problem(quality: Quality, limits: QualityLimits = DEFAULT_UNUSABLE) -> str | None:
     """Return why a photo is refused for enrollment; None where it is accepted."""
-    if quality.size < MIN_SIZE:
-        return f"the face is {quality.size:.0f} pixels large, {MIN_SIZE:.0f} are needed; use a larger one, or crop it"
-    if quality.sharpness < MIN_SHARPNESS:
-        return f"the face is blurred (sharpness {quality.sharpness:.2f}, {MIN_SHARPNESS} is needed); use a sharp one"
+    if quality.size < limits.size:
+        return (
+            f"the face is {quality.size:.0f} pixels large, {limits.size:.0f} are needed; use a larger one, or crop it"
+        )
+    if quality.sharpness < limits.sharpness:
+        needed = f"{limits.sharpness:.2g} is needed"
+        return f"the face is blurred (sharpness {quality.sharpness:.2f}, {needed}); use a sharp one"
+    if limits.describe_problems(quality) is not None:
+        return "the face is in profile; use a photo from the front"
     return None
 
 
@@ -84,6 +112,26 @@ def measure_sharpness(faces: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[fl
     return (detail / np.maximum(variance, _MIN_VARIANCE)).tolist()
 
 
+def measure_profile(landmarks: np.ndarray) -> float:
+    """Measure how far a face is turned: the offset of the nose from the midline, in lengths of the midline.
+
+    The midline joins the center of the eyes and the center of the mouth. A frontal face has 0, a full profile about
+    0.4 with the released weights. Roll, size and the foreshortened distance of the eyes do not change the value.
+
+    Args:
+        landmarks: (5, 2), left eye, right eye, nose, left and right mouth corner.
+
+    Returns:
+        0 where the midline has no length.
+    """
+    points = np.asarray(landmarks, np.float64)
+    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+    midline, nose = mouth - eyes, points[2] - eyes
+    squared_length = float(midline @ midline)
+    cross = float(midline[0] * nose[1] - midline[1] * nose[0])
+    return abs(cross) / squared_length if squared_length > 0 else 0.0
+
+
 def measure_face(image: np.ndarray, box: np.ndarray, landmarks: np.ndarray, score: float, longest_side: int) -> Quality:
     """Measure the quality of one face.
 
@@ -107,6 +155,7 @@ def measure_faces(
             score=float(score),
             size=float(box_sizes(np.asarray(box, np.float64)[None])[0]) * min(1.0, longest_side / max(image.shape[:2])),
             sharpness=sharpness,
+            profile=measure_profile(landmarks),
         )
-        for (image, box, _, score), sharpness in zip(faces, values, strict=True)
+        for (image, box, landmarks, score), sharpness in zip(faces, values, strict=True)
     ]

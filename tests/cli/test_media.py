@@ -20,7 +20,7 @@ def test_unknown_faces_are_grouped_named_and_enrolled(run_released: Run) -> None
     Path("in/broken.jpg").write_bytes(b"broken")
     code, out, err = run_released("identify-all", "in", "--out", "found", "--pictures")
     assert code == 1
-    assert out == "found: 6 photos, 0 videos; 2 named, 8 unknown (a track of a video is one); 1 left out\n"
+    assert out == "found: 6 photos, 0 videos; 2 named, 0 not sure, 8 unknown (a track of a video is one); 1 left out\n"
     assert err == (
         "warning: left out: in/broken.jpg: not a photo, or a damaged one; use JPEG, PNG, WebP, TIFF, BMP, GIF or PGM\n"
     )
@@ -44,7 +44,7 @@ def test_unknown_faces_are_grouped_named_and_enrolled(run_released: Run) -> None
     code, _, err = run_released("identify-all", "in", "--out", "found", "--pictures")
     assert code == 1 and "was begun with a gallery that held something else" in err
     out = run_released("identify-all", "in", "--out", "again")[1]
-    assert out == "again: 6 photos, 0 videos; 7 named, 3 unknown (a track of a video is one); 1 left out\n"
+    assert out == "again: 6 photos, 0 videos; 7 named, 0 not sure, 3 unknown (a track of a video is one); 1 left out\n"
 
 
 def test_small_groups_and_blurred_faces_are_left_out(run_released: Run) -> None:

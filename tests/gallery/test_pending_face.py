@@ -30,10 +30,7 @@ def gallery(tmp_path: Path, metadata: GalleryMetadata, predictor) -> Gallery:
 
 def see(gallery: Gallery, path: Path) -> list[PendingFace]:
     image = read_image(path)
-    return [
-        make_pending_face(image, face, gallery.metadata.detect.longest_side, path.name)
-        for face in gallery.identify(image)
-    ]
+    return [make_pending_face(image, face, path.name) for face in gallery.identify(image)]
 
 
 def test_one_face_of_a_group_is_enrolled_and_identified(gallery: Gallery, photo: Photo) -> None:

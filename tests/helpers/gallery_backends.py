@@ -70,6 +70,9 @@ def assert_equal_results(one: GalleryBackend, other: GalleryBackend) -> None:
     if people:
         assert names == names2
         np.testing.assert_allclose(similarities, similarities2, atol=1e-6)
+        mine, theirs = (backend.search(probes).others for backend in (one, other))
+        np.testing.assert_allclose(mine.mean, theirs.mean, atol=1e-6)
+        np.testing.assert_allclose(mine.variance, theirs.variance, atol=1e-6)
     assert one.people() == other.people()
     assert list(one.people()) == list(other.people())
     assert one.faces_by_person() == other.faces_by_person()

@@ -9,13 +9,14 @@ def make_face(name: str | None) -> dict:
 
 
 def test_table_has_a_row_per_face_and_per_error(tmp_path: Path) -> None:
-    photo = {"what": "photo", "source": "a.jpg", "faces": [make_face("Anna"), make_face(None)], "error": None}
+    unsure = make_face(None) | {"reason": "22 px, blurred"}
+    photo = {"what": "photo", "source": "a.jpg", "faces": [make_face("Anna"), make_face(None), unsure], "error": None}
     broken = {"what": "photo", "source": "b\n.jpg", "faces": [], "error": "b\n.jpg: not a photo"}
     frame = {"what": "frame", "source": "c.mp4", "frame": 3, "time": 0.5, "faces": [make_face("Bob") | {"track": 1}]}
     track = {"what": "track", "source": "c.mp4", "track": 1, "name": "Bob"}
     video = {"what": "video", "source": "c.mp4", "error": None}
     totals = write_results_table(tmp_path / "faces.csv", [photo, broken, frame, track, video])
-    assert totals == {"photos": 2, "videos": 1, "failed": 1, "named": 2, "unknown": 1}
+    assert totals == {"photos": 2, "videos": 1, "failed": 1, "named": 2, "unknown": 1, "unsure": 1}
     with (tmp_path / "faces.csv").open(encoding="utf-8", newline="") as stream:
         table = csv.DictReader(stream)
         assert tuple(table.fieldnames or ()) == COLUMNS
@@ -23,7 +24,9 @@ def test_table_has_a_row_per_face_and_per_error(tmp_path: Path) -> None:
     assert [(row["name"], row["frame"], row["track"], row["x2"]) for row in rows] == [
         ("Anna", "", "", "3.0"),
         ("", "", "", "3.0"),
+        ("", "", "", "3.0"),
         ("", "", "", ""),
         ("Bob", "3", "1", "3.0"),
     ]
-    assert "not a photo" in rows[2]["error"] and "\n" not in rows[2]["source"] + rows[2]["error"]
+    assert "not a photo" in rows[3]["error"] and "\n" not in rows[3]["source"] + rows[3]["error"]
+    assert [row["reason"] for row in rows] == ["", "", "22 px, blurred", "", ""]

@@ -7,7 +7,7 @@ import pytest
 from helpers.painted import COLORS, SIDE, paint
 from onelook.data.image_io import read_image, write_image
 from onelook.errors import OnelookError
-from onelook.face_quality import Quality
+from onelook.face_quality import DEFAULT_UNUSABLE, Quality
 from onelook.media.unknown_faces import MIN_SCORE, UnknownFace, crop_face, crop_faces
 
 GOOD_QUALITY = Quality(score=1, size=100, sharpness=1)
@@ -53,10 +53,10 @@ def test_margin_excludes_neighbors(neighbor_left: int, crop_right: int) -> None:
 
 def test_low_quality_faces_are_not_usable() -> None:
     face = make_face(Path("a.jpg"))
-    assert face.is_usable
+    assert face.is_usable(DEFAULT_UNUSABLE)
     for change in ({"score": MIN_SCORE - 0.01}, {"size": 31.0}, {"sharpness": 0.1}):
         quality = GOOD_QUALITY.model_copy(update=change)
-        assert not UnknownFace(0, face.source, None, face.box, NO_BOXES, quality).is_usable
+        assert not UnknownFace(0, face.source, None, face.box, NO_BOXES, quality).is_usable(DEFAULT_UNUSABLE)
 
 
 def test_faces_are_cropped_from_photos_and_video_frames(tmp_path: Path, make_video: Callable[..., Path]) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("nicegui", reason="the page needs NiceGUI (onelook[page])")
 
+from onelook.face_quality import Quality
 from onelook.gallery.identification import IdentifiedFace
 from onelook.page.components import box_style, describe_match, filter_people
 from onelook.page.controller import Person
@@ -13,7 +14,12 @@ from onelook.page.controller import Person
 def make_face(**changes: Any) -> IdentifiedFace:
     unknown = {"name": None, "similarity": None, "nearest": None}
     return IdentifiedFace(
-        box=np.zeros(4), landmarks=np.zeros((5, 2)), score=0.9, embedding=np.zeros(4), **(unknown | changes)
+        box=np.zeros(4),
+        landmarks=np.zeros((5, 2)),
+        score=0.9,
+        embedding=np.zeros(4),
+        quality=Quality(score=0.9, size=100, sharpness=1, profile=0),
+        **(unknown | changes),
     )
 
 

@@ -47,6 +47,7 @@ def enroll(
     The first enrollment creates the gallery, with the released weights unless --model names another model.
     """
     enrollment = _open_or_create(gallery, model, calibration, device).enroll(name, photos)
+    _warn_of_quality(enrollment.warnings)
     added = pluralize(enrollment.added, "photo")
     print(f"{enrollment.name}: {added} enrolled, {enrollment.total} in all, in {gallery}")
     if enrollment.already_enrolled:
@@ -89,6 +90,7 @@ def enroll_all(
     report = _open_or_create(gallery, model, calibration, device).enroll_all(
         track(items, "photos") if sys.stderr.isatty() and not workers else items, workers=workers
     )
+    _warn_of_quality(report.warnings)
     for photo in report.skipped:
         logger.warning("left out: %s: %s", photo.name, photo.reason)
     for name in report.missing_people:
@@ -114,7 +116,8 @@ def list_people(gallery: GalleryOption = None) -> None:
     ]
     metadata = backend.metadata
     title = (
-        f"{location}: {pluralize(len(rows), 'person', 'people')}, threshold {metadata.threshold_for(len(rows)):.3f} "
+        f"{location}: {pluralize(len(rows), 'person', 'people')}, "
+        f"threshold {metadata.typical_threshold(len(rows)):.3f} "
         f"(false-positive identification rate {metadata.target_fpir:.2g}), model {metadata.fingerprint[:12]}"
     )
     print_rows(title, ("name", "photos", "from"), rows)
@@ -230,6 +233,11 @@ def _open_or_create(location: "Location", model: Path | None, calibration: Path 
     if is_gallery(location):
         return open_gallery(location, model=model, device=device)
     return create_gallery(location, model=model, calibration=calibration, device=device)
+
+
+def _warn_of_quality(warnings: "Iterable[str]") -> None:
+    for warning in warnings:
+        logger.warning("%s: this face is hard to recognize; add a better photo", warning)
 
 
 def _warn_of_duplicates(pairs: "Iterable[DuplicatePair]") -> None:

@@ -51,9 +51,9 @@ def identify(
 ) -> None:
     """Identify the people in photos.
 
-    Prints for each face the box (x1 y1 x2 y2 in pixels), the name or "unknown", the cosine similarity and the detection
-    score. On a terminal this is a table; in a pipe or a file it is a line of tab-separated values, with the photo in
-    front.
+    Prints for each face the box (x1 y1 x2 y2 in pixels), the name, "unknown" or "not sure" with the reason, the cosine
+    similarity and the detection score. On a terminal this is a table; in a pipe or a file it is a line of tab-separated
+    values, with the photo in front.
 
     Exit code 1: at least one photo cannot be read or shows no face. The other photos are identified all the same.
     """
@@ -102,7 +102,7 @@ def _print_faces(photo: str, image: "np.ndarray", faces: "list[IdentifiedFace]")
     for face in faces:
         box = face.box.clip(0, [width, height, width, height]).round().astype(int)
         similarity = "-" if face.similarity is None else f"{face.similarity:.3f}"
-        rows.append((" ".join(map(str, box)), face.name or "unknown", similarity, f"{face.score:.3f}"))
+        rows.append((" ".join(map(str, box)), face.label, similarity, f"{face.score:.3f}"))
     print_rows(photo, ("box", "name", "similarity", "score"), rows, prefix=photo)
 
 

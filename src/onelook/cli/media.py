@@ -68,7 +68,8 @@ def identify_all(
         )
     print(
         f"{out}: {pluralize(totals['photos'], 'photo')}, {pluralize(totals['videos'], 'video')}; "
-        f"{totals['named']} named, {totals['unknown']} unknown (a track of a video is one); {totals['failed']} left out"
+        f"{totals['named']} named, {totals['unsure']} not sure, {totals['unknown']} unknown "
+        f"(a track of a video is one); {totals['failed']} left out"
     )
     if totals["failed"]:
         raise typer.Exit(1)

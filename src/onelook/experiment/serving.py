@@ -32,8 +32,8 @@ class FaceIdentifier(PythonModel):
             params: unused.
 
         Returns:
-            Per photo a list of faces, by descending detection score: box, landmarks, score, name (None: unknown),
-            similarity and nearest, as in `IdentifiedFace`.
+            Per photo a list of faces, by descending detection score: box, landmarks, score, name (None: unknown, or
+            not sure where there is a reason), similarity and nearest, as in `IdentifiedFace`.
 
         Raises:
             PhotoError: a photo cannot be read.

@@ -12,6 +12,7 @@ from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import Deduplication, EnrollmentBatch
 from onelook.gallery.faiss_index import Ranking
 from onelook.gallery.location import Location
+from onelook.score_normalization import SimilarityMoments
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +23,13 @@ class SearchResult:
         ranking: two neighbors per probe, as positions in `names`.
         names: the people the ranking refers to; not necessarily all of the gallery.
         people_count: number of people in the gallery.
+        others: moments of the similarities of each probe to the people other than the most similar one.
     """
 
     ranking: Ranking
     names: Sequence[str]
     people_count: int
+    others: SimilarityMoments
 
 
 class GalleryBackend(Protocol):

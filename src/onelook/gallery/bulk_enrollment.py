@@ -10,14 +10,13 @@ import numpy as np
 from onelook.errors import PhotoError
 from onelook.files import sha256
 from onelook.gallery.backend import GalleryBackend
-from onelook.gallery.data import EnrolledFace
+from onelook.gallery.data import EnrolledFace, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
-from onelook.gallery.enrollment import BATCH_SIZE, batch_size, embed_single_faces, make_batch
+from onelook.gallery.enrollment import BATCH_SIZE, batch_size, embed_single_faces, make_batch, quality_warnings
 from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.gallery.names import escape_path, normalize_name
 from onelook.inference.parallel import batched, parallel_map
 from onelook.inference.predictor import Predictor
-from onelook.settings import DetectSettings
 
 # Photos between two saves: at least MIN_SAVE_INTERVAL, and 1/SAVE_INTERVAL_DIVISOR of the gallery. A save rewrites the
 # whole folder (0.6 s with ten thousand faces, `benchmarks/thumbnails.py`), so a fixed interval would make enrollment
@@ -49,6 +48,7 @@ class EnrollmentReport:
         added: number of photos enrolled.
         already_enrolled: number of photos that the person had already.
         skipped: the photos not enrolled for another reason, sorted by name and photo.
+        warnings: one line for each enrolled photo whose face is hard to recognize.
         missing_people: people of the list without any photo in the gallery, sorted.
         duplicates: pairs of an enrolled person of this run and somebody who may be the same person.
     """
@@ -56,6 +56,7 @@ class EnrollmentReport:
     added: int
     already_enrolled: int
     skipped: tuple[SkippedPhoto, ...]
+    warnings: tuple[str, ...]
     missing_people: tuple[str, ...]
     duplicates: tuple[DuplicatePair, ...]
 
@@ -67,7 +68,7 @@ EmbedPhotos = Callable[[Iterator[EnrollmentItem]], Iterator[PhotoResult]]
 
 
 def embed_in_batches(
-    predictor: Predictor, detect: DetectSettings, items: Iterator[EnrollmentItem]
+    predictor: Predictor, metadata: GalleryMetadata, items: Iterator[EnrollmentItem]
 ) -> Iterator[PhotoResult]:
     """Embed photos that each show one person alone, batch by batch in parallel threads.
 
@@ -75,7 +76,7 @@ def embed_in_batches(
     """
 
     def embed(batch: list[EnrollmentItem]) -> list[PhotoResult]:
-        results = embed_single_faces(predictor, detect, [(item.name, item.photo) for item in batch])
+        results = embed_single_faces(predictor, metadata, [(item.name, item.photo) for item in batch])
         return list(zip(batch, results, strict=True))
 
     with closing(parallel_map(embed, batched(items, batch_size(predictor)))) as batches:
@@ -95,6 +96,7 @@ class BulkEnrollment:
         self._listed_people: set[str] = set()
         self._changed_people: set[str] = set()
         self._skipped: list[SkippedPhoto] = []
+        self._warnings: list[str] = []
 
     def run(self, items: Iterable[EnrollmentItem]) -> EnrollmentReport:
         """Embed and enroll photos; photos that are enrolled already are skipped by their SHA-256.
@@ -118,6 +120,7 @@ class BulkEnrollment:
             added=self._added,
             already_enrolled=self._already_enrolled,
             skipped=tuple(sorted(self._skipped, key=lambda photo: (photo.name, photo.photo))),
+            warnings=tuple(sorted(self._warnings)),
             missing_people=tuple(sorted(self._listed_people - enrolled)),
             duplicates=self._backend.find_duplicates(self._changed_people),
         )
@@ -147,6 +150,7 @@ class BulkEnrollment:
         result = self._backend.add(batch, all_or_nothing=False)
         self._added += len(result.new)
         self._already_enrolled += len(result.already_enrolled)
+        self._warnings.extend(quality_warnings((batch.faces[i] for i in result.new), self._backend.metadata))
         self._changed_people.update(batch.faces[i].person for i in result.new)
         for i, person in result.conflicts:
             face = batch.faces[i]

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from onelook.errors import GalleryError
 from onelook.gallery.data import GalleryMetadata
-from onelook.open_set import ImpostorModel
+from onelook.open_set import ImpostorModel, OpenSetModel
 from onelook.settings import DetectSettings
 
 
@@ -21,6 +21,9 @@ class Calibration(BaseModel):
     detect: DetectSettings
     impostor_model: ImpostorModel | None = Field(
         default=None, alias="unknown", description="threshold by gallery size; null: too few non-mated probes"
+    )
+    open_set: OpenSetModel | None = Field(
+        default=None, description="written by stages/calibrate.py; null: one threshold holds for every face"
     )
 
 
@@ -68,5 +71,6 @@ def read_calibrated_metadata(path: Path, fingerprint: str, embedding_size: int, 
         target_fpir=calibration.target_fpir,
         detect=calibration.detect,
         impostor_model=calibration.impostor_model,
+        open_set=calibration.open_set,
         managed=managed,
     )

@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from onelook.errors import GalleryError
-from onelook.face_quality import Quality
-from onelook.open_set import ImpostorModel
+from onelook.face_quality import DEFAULT_UNUSABLE, Quality, QualityLimits
+from onelook.open_set import ImpostorModel, OpenSetModel
 from onelook.settings import DetectSettings
 
 
@@ -30,9 +30,27 @@ class GalleryMetadata(StrictModel):
     impostor_model: ImpostorModel | None = Field(
         default=None, alias="unknown", description="model of the threshold by gallery size; null: `threshold` holds"
     )
+    open_set: OpenSetModel | None = Field(
+        default=None, description="model of the decision by face; null: one threshold holds for every face"
+    )
+
+    @property
+    def unusable(self) -> QualityLimits:
+        """Return the limits of face quality beyond which a photo is not enrolled."""
+        return DEFAULT_UNUSABLE if self.open_set is None else self.open_set.unusable
+
+    def typical_threshold(self, people: int) -> float:
+        """Return the identification threshold of a typical face in a gallery with `people` people."""
+        if self.open_set is None:
+            return self.threshold_for(people)
+        return self.open_set.typical_threshold(self.target_fpir, people)
 
     def threshold_for(self, people: int) -> float:
-        """Return the identification threshold of a gallery with `people` people."""
+        """Return the threshold with `people` people, the same for every face.
+
+        It compares templates, such as those of two people or of a track. A face is identified by `open_set`, if there
+        is one.
+        """
         if self.impostor_model is None:
             return self.threshold
         return self.impostor_model.threshold(self.target_fpir, people)

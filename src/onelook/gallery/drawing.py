@@ -6,17 +6,14 @@ import numpy as np
 
 from onelook.drawing import ORANGE, SKY, draw_faces, draw_mesh
 from onelook.gallery.identification import IdentifiedFace
-from onelook.gallery.names import UNKNOWN_NAME
 
 
 def draw_identified(image: np.ndarray, faces: Sequence[IdentifiedFace]) -> np.ndarray:
     """Draw mesh, box, landmarks and name of each face into a copy of an RGB uint8 image (H, W, 3).
 
-    Named faces are blue, unknown ones orange.
+    Named faces are blue, all others orange.
     """
-    labels = [
-        (face.name or UNKNOWN_NAME) + ("" if face.similarity is None else f" {face.similarity:.2f}") for face in faces
-    ]
+    labels = [face.label + ("" if face.similarity is None else f" {face.similarity:.2f}") for face in faces]
     colors = [ORANGE if face.name is None else SKY for face in faces]
     drawn = image
     for face, color in zip(faces, colors, strict=True):

@@ -65,7 +65,9 @@ class FaissBackend:
         """Find the two most similar people of every probe (m, d) float32."""
         if self._index is None:  # built at the first search: a bulk enrollment of many saves needs no index
             self._index = TemplateIndex(self._data.embeddings, self._data.identities, self._data.weights)
-        return SearchResult(self._index.search(probes), self._index.names, len(self._index.names))
+        ranking, people_count = self._index.search(probes), len(self._index.names)
+        others = self._index.moments.of_others(probes, ranking.similarities[:, 0])
+        return SearchResult(ranking, self._index.names, people_count, others)
 
     def find_duplicates(self, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
         """Find people whose templates match those of the given people."""

@@ -23,6 +23,7 @@ import numpy as np
 from onelook.face_templates import make_person_templates
 from onelook.gallery.faiss_library import count_gpus, faiss
 from onelook.gallery.gpu_index import GpuIndex
+from onelook.gallery.template_moments import TemplateMoments
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class TemplateIndex:
 
     Attributes:
         names: the people, sorted.
+        moments: moments of the templates.
     """
 
     def __init__(self, embeddings: np.ndarray, identities: Sequence[str], weights: np.ndarray | None = None) -> None:
@@ -74,6 +76,7 @@ class TemplateIndex:
             weights: (n,) template weight of each row; equal by default.
         """
         self.names, rows = make_person_templates(embeddings, identities, weights)
+        self.moments = TemplateMoments(rows, len(rows))
         self._index = _build_index(rows)
 
     def search(self, probes: np.ndarray, count: int = 2) -> Ranking:

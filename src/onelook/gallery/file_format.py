@@ -21,11 +21,12 @@ from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Str
 from onelook.gallery.faiss_library import faiss
 
 HEADER_FILE = "gallery.json"
-FORMAT = "onelook gallery 3"
+FORMAT = "onelook gallery 4"
 # Older formats are read, and the next change writes FORMAT. Format 1 has no quality and no checksum in gallery.json;
-# formats 1 and 2 have no thumbnails.
+# formats 1 and 2 have no thumbnails; formats 1 to 3 have no profile and no open-set model.
 _FORMAT_1 = "onelook gallery 1"
 _FORMAT_2 = "onelook gallery 2"
+_FORMAT_3 = "onelook gallery 3"
 REPAIR_HINT = (
     "restore it from a backup (`onelook restore`), or move it away and enroll again (`dvc repro index` the pipeline's)"
 )
@@ -34,7 +35,7 @@ REPAIR_HINT = (
 class Header(StrictModel):
     """The content of gallery.json."""
 
-    format: Literal["onelook gallery 1", "onelook gallery 2", "onelook gallery 3"]
+    format: Literal["onelook gallery 1", "onelook gallery 2", "onelook gallery 3", "onelook gallery 4"]
     metadata: GalleryMetadata = Field(alias="terms")
     people: NonNegativeInt
     faces: NonNegativeInt
@@ -88,7 +89,7 @@ def parse_header(path: Path, content: bytes) -> Header:
         raise GalleryError(f"{path}: damaged, not a gallery's description; {REPAIR_HINT}") from error
     if version == _FORMAT_1:
         tree.setdefault("checksum", checksum(tree))
-    elif version not in (_FORMAT_2, FORMAT):
+    elif version not in (_FORMAT_2, _FORMAT_3, FORMAT):
         raise GalleryError(
             f"{path}: its format is {version!r}, this onelook reads {FORMAT!r}; use the one that made it"
         )

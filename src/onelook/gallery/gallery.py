@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,16 @@ import numpy as np
 
 from onelook.data.image_io import read_image
 from onelook.errors import GalleryError
+from onelook.face_quality import Quality, measure_faces
 from onelook.gallery.backend import GalleryBackend, check_model
 from onelook.gallery.backend_factory import create_backend, is_gallery, open_backend
 from onelook.gallery.bulk_enrollment import BulkEnrollment, EnrollmentReport, embed_in_batches
 from onelook.gallery.calibration import read_calibrated_metadata
 from onelook.gallery.data import EnrolledFace, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
-from onelook.gallery.enrollment import EnrollmentBatch, batch_size, embed_person
+from onelook.gallery.enrollment import EnrollmentBatch, batch_size, embed_person, quality_warnings
 from onelook.gallery.enrollment_list import EnrollmentItem
-from onelook.gallery.identification import UNKNOWN_FACE, Identification, IdentifiedFace, identify_ranked
+from onelook.gallery.identification import UNKNOWN_FACE, Identification, IdentifiedFace, identify_faces
 from onelook.gallery.location import Location, parse_location
 from onelook.gallery.names import normalize_name
 from onelook.gallery.ray_workers import embed_with_ray
@@ -42,6 +44,7 @@ class Enrollment:
         added: number of photos enrolled.
         already_enrolled: number of photos that the person had already.
         total: number of photos the person has now.
+        warnings: one line for each new photo whose face is hard to recognize.
         duplicates: people whose templates match this person's at the identification threshold.
     """
 
@@ -49,6 +52,7 @@ class Enrollment:
     added: int
     already_enrolled: int
     total: int
+    warnings: tuple[str, ...]
     duplicates: tuple[DuplicatePair, ...]
 
 
@@ -86,8 +90,8 @@ class Gallery:
 
     @property
     def threshold(self) -> float:
-        """Return the identification threshold for the present number of people."""
-        return self.metadata.threshold_for(self._backend.count_people())
+        """Return the identification threshold of a typical face for the present number of people."""
+        return self.metadata.typical_threshold(self._backend.count_people())
 
     @property
     def has_mesh_head(self) -> bool:
@@ -124,7 +128,8 @@ class Gallery:
 
         A person's similarity is the inner product of the face's embedding with the person's template: the L2-normalized
         mean of the enrolled embeddings, weighted by face quality. A face gets the name of the most similar person,
-        unless that similarity is below the threshold.
+        unless that similarity is below the threshold. A face without a name that is too small, blurred or turned away
+        to be called unknown has a `reason`.
 
         Args:
             photo: a path, or an upright RGB uint8 image (H, W, 3).
@@ -140,7 +145,15 @@ class Gallery:
         if not detections:
             return []
         embeddings = np.concatenate([detected.embeddings for detected in detections])
-        identifications = iter(self.identify_embeddings(embeddings))
+        qualities = measure_faces(
+            [
+                (image, detected.boxes[i], detected.landmarks[i], float(detected.scores[i]))
+                for image, detected in zip(images, detections, strict=True)
+                for i in range(len(detected))
+            ],
+            self.metadata.detect.longest_side,
+        )
+        identified = zip(qualities, self.identify_embeddings(embeddings, qualities), strict=True)
         return [
             [
                 IdentifiedFace(
@@ -148,51 +161,59 @@ class Gallery:
                     landmarks=detected.landmarks[i],
                     score=float(detected.scores[i]),
                     embedding=detected.embeddings[i],
-                    **vars(next(identifications)),
+                    quality=quality,
+                    **vars(identification),
                     mesh=None if detected.meshes is None else detected.meshes[i],
                 )
-                for i in range(len(detected))
+                for i, (quality, identification) in enumerate(islice(identified, len(detected)))
             ]
             for detected in detections
         ]
 
-    def identify_embeddings(self, embeddings: np.ndarray) -> list[Identification]:
-        """Identify faces by their embeddings (n, d) float32, in one search."""
+    def identify_embeddings(
+        self, embeddings: np.ndarray, qualities: Sequence[Quality | None] | None = None
+    ) -> list[Identification]:
+        """Identify faces by their embeddings (n, d) float32, in one search.
+
+        Args:
+            embeddings: L2-normalized.
+            qualities: of the faces; None: they were not measured, and no face is too poor to be named.
+        """
         if not len(embeddings):
             return []
         found = self._backend.search(embeddings)
         if not found.people_count:
             return [UNKNOWN_FACE] * len(embeddings)
-        threshold = self.metadata.threshold_for(found.people_count)
-        return identify_ranked(found.ranking, found.names, found.people_count, threshold, self.metadata.impostor_model)
+        return identify_faces(found, embeddings, qualities or [None] * len(embeddings), self.metadata)
 
     def enroll(self, name: str, photos: Sequence[str | Path]) -> Enrollment:
         """Enroll photos that each show one person alone: all of them, or none if one cannot be used.
 
         Raises:
-            PhotoError: a photo cannot be read, or does not show exactly one face, large and sharp enough.
+            PhotoError: a photo cannot be read, or does not show exactly one face, frontal, large and sharp enough.
             GalleryError: the name cannot be used, a photo is enrolled as another person, or the gallery cannot be
                 changed.
         """
-        batch = embed_person(self._predictor, self.metadata.detect, name, [Path(photo) for photo in photos])
+        batch = embed_person(self._predictor, self.metadata, name, [Path(photo) for photo in photos])
         return self._add(normalize_name(name), batch)
 
     def enroll_face(self, name: str, face: "PendingFace") -> Enrollment:
         """Enroll one face of a photo that may show others; see `make_pending_face`.
 
         Raises:
-            PhotoError: the face is too small or blurred.
+            PhotoError: the face is too small, blurred or in profile.
             GalleryError: the name cannot be used, the face is enrolled as another person, or the gallery cannot be
                 changed.
         """
         normalized = normalize_name(name)
-        return self._add(normalized, face.to_batch(normalized))
+        return self._add(normalized, face.to_batch(normalized, self.metadata.unusable))
 
     def _add(self, name: str, batch: EnrollmentBatch) -> Enrollment:
         result = self._backend.add(batch, all_or_nothing=True)
         total = self._backend.photo_counts([name])[name]
         duplicates = self._backend.find_duplicates([name])
-        return Enrollment(name, len(result.new), len(result.already_enrolled), total, duplicates)
+        warnings = quality_warnings((batch.faces[i] for i in result.new), self.metadata)
+        return Enrollment(name, len(result.new), len(result.already_enrolled), total, warnings, duplicates)
 
     def enroll_all(self, items: Iterable[EnrollmentItem], *, workers: int = 0) -> EnrollmentReport:
         """Enroll photos of many people; photos that cannot be used are skipped and reported.
@@ -207,9 +228,9 @@ class Gallery:
             GalleryError: a name cannot be used, the gallery cannot be changed, or Ray is not installed; earlier saves
                 stay.
         """
-        embed_photos = partial(embed_in_batches, self._predictor, self.metadata.detect)
+        embed_photos = partial(embed_in_batches, self._predictor, self.metadata)
         if workers:
-            embed_photos = partial(embed_with_ray, self._predictor, self.metadata.detect, workers, self._device)
+            embed_photos = partial(embed_with_ray, self._predictor, self.metadata, workers, self._device)
         return BulkEnrollment(self._backend, embed_photos).run(items)
 
     def rename(self, name: str, new: str) -> None:

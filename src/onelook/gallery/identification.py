@@ -1,12 +1,15 @@
-"""Open-set identification: name a face from its ranked neighbors, the threshold and the impostor model."""
+"""Open-set identification: name a face from its ranked neighbors, the calibration and the quality of the face."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from onelook.gallery.faiss_index import Ranking
-from onelook.open_set import ImpostorModel
+from onelook.face_quality import Quality
+from onelook.gallery.backend import SearchResult
+from onelook.gallery.data import GalleryMetadata
+from onelook.gallery.names import format_identity
+from onelook.open_set import OpenSetModel
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Identification:
         margin: difference of the best and the second-best similarity; None with fewer than two people.
         confidence: probability that `nearest` is right, 0..1, if half of the probes are of enrolled people; None in an
             empty gallery, or without an impostor model.
+        reason: why a face without a name may still be of an enrolled person, as in "22 px, blurred"; None: it has a
+            name, or is unknown.
     """
 
     name: str | None
@@ -27,6 +32,12 @@ class Identification:
     nearest: str | None
     margin: float | None = None
     confidence: float | None = None
+    reason: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the text shown as the identity: the name, "unknown", or "not sure" with the reason."""
+        return format_identity(self.name, self.reason)
 
     def to_dict(self) -> dict[str, object]:
         """Convert to a JSON object, numbers rounded to six decimals."""
@@ -36,6 +47,7 @@ class Identification:
             "nearest": self.nearest,
             "margin": _round(self.margin),
             "confidence": _round(self.confidence),
+            "reason": self.reason,
         }
 
 
@@ -48,6 +60,7 @@ class IdentifiedFace(Identification):
         landmarks: (5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the image.
         score: detection score, 0..1.
         embedding: (d,) float32, L2-normalized.
+        quality: detection score, size, sharpness and profile.
         mesh: (468, 3) float32, as in `Detections`; None where the model has no mesh head.
     """
 
@@ -55,6 +68,7 @@ class IdentifiedFace(Identification):
     landmarks: np.ndarray
     score: float
     embedding: np.ndarray
+    quality: Quality
     mesh: np.ndarray | None = None
 
     def to_dict(self) -> dict[str, object]:
@@ -71,33 +85,62 @@ UNKNOWN_FACE = Identification(None, None, None)
 """The identification of any face in an empty gallery."""
 
 
-def identify_ranked(
-    ranking: Ranking, names: Sequence[str], people_count: int, threshold: float, impostor_model: ImpostorModel | None
+def identify_faces(
+    found: SearchResult, embeddings: np.ndarray, qualities: Sequence[Quality | None], metadata: GalleryMetadata
 ) -> list[Identification]:
-    """Name each probe after its most similar person, or as unknown below the threshold.
+    """Name each face after its most similar person, or leave it unknown or not sure.
 
     Args:
-        ranking: the two most similar people of each probe, as positions in `names`.
-        names: the people the ranking refers to.
-        people_count: number of enrolled people, at least one.
-        threshold: lowest similarity at which a face is named.
-        impostor_model: computes the confidence; None: the confidence is None.
+        found: the two most similar people of each face, of at least one person.
+        embeddings: (n, d) float32, L2-normalized, of the faces.
+        qualities: of the faces; None where it was not measured.
+        metadata: calibration of the gallery.
     """
-    best = ranking.similarities[:, 0]
-    confidences = [None] * len(best) if impostor_model is None else impostor_model.confidence(best, people_count)
-    identifications = []
-    for indices, (first, second), confidence in zip(ranking.indices, ranking.similarities, confidences, strict=True):
-        nearest, similarity = names[indices[0]], float(first)  # float64: a threshold in float32 would be rounded
-        identifications.append(
-            Identification(
-                name=nearest if similarity >= threshold else None,
-                similarity=similarity,
-                nearest=nearest,
-                margin=similarity - float(second) if people_count > 1 else None,
-                confidence=None if confidence is None else float(confidence),
-            )
+    best = found.ranking.similarities[:, 0].astype(np.float64)  # a threshold in float32 would be rounded
+    reasons: list[str | None] = [None] * len(best)
+    impostors, scores = metadata.impostor_model, best
+    if metadata.open_set is None:
+        is_match = best >= metadata.threshold_for(found.people_count)
+    else:
+        impostors, scores = metadata.open_set.impostors, metadata.open_set.prior.normalize(best, found.others)
+        is_match, reasons = _decide(metadata.open_set, metadata.target_fpir, found, embeddings, qualities, scores)
+    confidences = [None] * len(best) if impostors is None else impostors.confidence(scores, found.people_count).tolist()
+    return [
+        Identification(
+            name=found.names[indices[0]] if named else None,
+            similarity=float(first),
+            nearest=found.names[indices[0]],
+            margin=float(first) - float(second) if found.people_count > 1 else None,
+            confidence=confidence,
+            reason=reason,
         )
-    return identifications
+        for indices, (first, second), named, confidence, reason in zip(
+            found.ranking.indices, found.ranking.similarities, is_match, confidences, reasons, strict=True
+        )
+    ]
+
+
+def _decide(
+    model: OpenSetModel,
+    target_fpir: float,
+    found: SearchResult,
+    embeddings: np.ndarray,
+    qualities: Sequence[Quality | None],
+    scores: np.ndarray,
+) -> tuple[np.ndarray, list[str | None]]:
+    """Decide which faces are named, (n,) bool, and why others are not sure."""
+    is_match = scores >= model.impostors.threshold(target_fpir, found.people_count)
+    is_young = np.zeros(len(scores), bool)
+    if model.young is not None:
+        threshold = model.young.impostors.threshold(target_fpir, found.people_count)
+        is_young = is_match & model.young.includes(embeddings) & (found.ranking.similarities[:, 0] < threshold)
+    is_usable = np.array([quality is None or not model.unusable.describe_problems(quality) for quality in qualities])
+    is_named = is_match & ~is_young & is_usable
+    reasons: list[str | None] = []
+    for quality, named, young in zip(qualities, is_named, is_young, strict=True):
+        problems = None if quality is None or named else model.poor.describe_problems(quality)
+        reasons.append(", ".join(filter(None, [problems, "young face" if young else None])) or None)
+    return is_named, reasons
 
 
 def _round(value: float | None) -> float | None:

@@ -32,6 +32,13 @@ def normalize_name(name: str) -> str:
     return normalized
 
 
+def format_identity(name: str | None, reason: str | None) -> str:
+    """Return the text shown as an identity: the name, "unknown", or "not sure" with the reason."""
+    if name is not None:
+        return name
+    return UNKNOWN_NAME if reason is None else f"not sure: {reason}"
+
+
 def escape_path(path: Path) -> str:
     """Convert a path to printable text; see `escape_unprintable`."""
     return escape_unprintable(str(path))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onelook.errors import PhotoError
-from onelook.face_quality import Quality, measure_face, quality_problem
+from onelook.face_quality import Quality, QualityLimits, quality_problem
 from onelook.gallery.data import EnrolledFace
 from onelook.gallery.enrollment import EnrollmentBatch
 from onelook.gallery.identification import IdentifiedFace
@@ -30,16 +30,20 @@ class PendingFace:
     quality: Quality
     thumbnail: str
 
-    def to_batch(self, name: str) -> EnrollmentBatch:
+    def to_batch(self, name: str, limits: QualityLimits) -> EnrollmentBatch:
         """Make an enrollment batch of this face for a person of a normalized name.
 
         The digest is that of the thumbnail, not of the photo, which may show several people. So naming a face twice
         enrolls it once, and two people of one photo are two enrolled faces.
 
+        Args:
+            name: normalized name.
+            limits: a face beyond them is refused.
+
         Raises:
-            PhotoError: the face is too small or blurred.
+            PhotoError: the face is too small, blurred or in profile.
         """
-        problem = quality_problem(self.quality)
+        problem = quality_problem(self.quality, limits)
         if problem is not None:
             raise PhotoError(f"{self.photo}: {problem}")
         digest = hashlib.sha256(base64.b64decode(self.thumbnail)).hexdigest()
@@ -49,14 +53,12 @@ class PendingFace:
         return EnrollmentBatch((face,), self.embedding[None])
 
 
-def make_pending_face(image: np.ndarray, face: IdentifiedFace, longest_side: int, photo: str) -> PendingFace:
-    """Measure a face and cut its thumbnail.
+def make_pending_face(image: np.ndarray, face: IdentifiedFace, photo: str) -> PendingFace:
+    """Cut the thumbnail of a face.
 
     Args:
         image: RGB uint8 (H, W, 3).
         face: a face of the image.
-        longest_side: side in pixels to which the detector scales larger images down.
         photo: name of the photo.
     """
-    quality = measure_face(image, face.box, face.landmarks, face.score, longest_side)
-    return PendingFace(photo, face.embedding, quality, make_thumbnail(image, face.box))
+    return PendingFace(photo, face.embedding, face.quality, make_thumbnail(image, face.box))

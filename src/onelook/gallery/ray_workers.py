@@ -19,25 +19,24 @@ from rich.progress import track
 
 from onelook.errors import GalleryError, PhotoError
 from onelook.gallery.bulk_enrollment import PhotoResult
-from onelook.gallery.data import EnrolledFace
+from onelook.gallery.data import EnrolledFace, GalleryMetadata
 from onelook.gallery.enrollment import batch_size, embed_single_faces
 from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.inference.loading import open_predictor
 from onelook.inference.predictor import Predictor
-from onelook.settings import DetectSettings
 
 # Shared memory for the results; a face and its embedding take about a kilobyte, with a thumbnail four.
 _OBJECT_STORE_BYTES = 200 * 2**20
 
 
 def embed_with_ray(
-    predictor: Predictor, detect: DetectSettings, workers: int, device: str, items: Iterator[EnrollmentItem]
+    predictor: Predictor, metadata: GalleryMetadata, workers: int, device: str, items: Iterator[EnrollmentItem]
 ) -> Iterator[PhotoResult]:
     """Embed photos that each show one person alone, with `workers` processes; yield results in the order of the items.
 
     Args:
         predictor: the model, which the workers load again.
-        detect: detection settings.
+        metadata: detection settings and limits of face quality.
         workers: number of worker processes; they share the cards of the cluster evenly.
         device: name of the workers' device.
         items: the photos.
@@ -62,7 +61,7 @@ def embed_with_ray(
         _start_ray(ray, workers)
     try:
         bar = track(todo, "photos", console=Console(stderr=True), disable=not sys.stderr.isatty())
-        results = _map_photos(ray, predictor, predictor.source, detect, workers, device, todo)
+        results = _map_photos(ray, predictor, predictor.source, metadata, workers, device, todo)
         yield from zip(bar, results, strict=True)
     finally:
         if starts_ray:
@@ -72,17 +71,17 @@ def embed_with_ray(
 class _EmbeddingActor:
     """A worker process with its own copy of the model."""
 
-    def __init__(self, model: str, fingerprint: str, detect: str, working_directory: str, device: str) -> None:
+    def __init__(self, model: str, fingerprint: str, metadata: str, working_directory: str, device: str) -> None:
         os.chdir(working_directory)  # photos may have relative paths
         self._predictor = open_predictor(Path(model), device)
         if self._predictor.fingerprint != fingerprint:
             raise GalleryError(f"{model}: another model than the one that enrolls; copy that one to every machine")
-        self._detect = DetectSettings.model_validate_json(detect)
+        self._metadata = GalleryMetadata.model_validate_json(metadata)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         items = [(str(name), Path(os.fsdecode(bytes(photo)))) for name, photo in zip(*batch.values(), strict=True)]
         faces, embeddings, problems = [], [], []
-        for result in embed_single_faces(self._predictor, self._detect, items):
+        for result in embed_single_faces(self._predictor, self._metadata, items):
             if isinstance(result, PhotoError):
                 face, embedding, problem = "", np.zeros(self._predictor.embedding_size, np.float32), str(result)
             else:
@@ -119,7 +118,7 @@ def _map_photos(
     ray: Any,
     predictor: Predictor,
     model: Path,
-    detect: DetectSettings,
+    metadata: GalleryMetadata,
     workers: int,
     device: str,
     items: list[EnrollmentItem],
@@ -132,7 +131,8 @@ def _map_photos(
     actors = min(workers, blocks)
     # A worker has only its own card, which is the first there.
     worker_device = "cuda" if device.startswith("cuda") else device
-    arguments = (str(model.resolve()), predictor.fingerprint, detect.model_dump_json(), str(Path.cwd()), worker_device)
+    encoded_metadata = metadata.model_dump_json(by_alias=True)
+    arguments = (str(model.resolve()), predictor.fingerprint, encoded_metadata, str(Path.cwd()), worker_device)
     context.execution_options.preserve_order = True
     dataset = ray.data.from_items(
         [{"name": item.name, "photo": os.fsencode(item.photo)} for item in items],

@@ -66,7 +66,7 @@ def write_groups(
     if (out / FOLDER_NAME).exists():
         raise OnelookError(f"{out / FOLDER_NAME}: is there already; move or remove it, it may hold people you named")
     faces = list(iter_unknown_faces(read_records(out)))
-    usable = [face for face in faces if face.is_usable]
+    usable = [face for face in faces if face.is_usable(metadata.unusable)]
     embeddings = read_embeddings(out, metadata.fingerprint)[[face.row for face in usable]]
     labels = cluster_faces(embeddings, np.asarray([face.quality.weight for face in usable]), metadata)
     groups = _sort_groups(usable, labels, min_faces)

@@ -1,19 +1,16 @@
 """Identification of the faces in photos, batch by batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from onelook import face_quality
 from onelook.data.image_io import encode_image, read_image
 from onelook.errors import PhotoError
 from onelook.face_quality import Quality
 from onelook.gallery.drawing import draw_identified
 from onelook.gallery.gallery import Gallery
-from onelook.gallery.identification import IdentifiedFace
 from onelook.media.discovery import MediaFile
 from onelook.media.journal import Record
 
@@ -24,12 +21,12 @@ LoadedPhoto = tuple[MediaFile, np.ndarray | PhotoError]
 
 
 class IdentifiedPhoto(NamedTuple):
-    """A photo with its journal record and the embeddings of its unknown faces.
+    """A photo with its journal record and the embeddings of its faces without a name.
 
     Attributes:
         file: the photo.
         record: record of the photo; its faces have no `row` yet.
-        embeddings: (d,) float32 of each unknown face; None for a face with a name.
+        embeddings: (d,) float32 of each face without a name; None for a face with a name.
     """
 
     file: MediaFile
@@ -66,28 +63,10 @@ def batch_photos(photos: Iterable[LoadedPhoto], size: int) -> Iterator[list[Load
         yield batch
 
 
-def measure_identified_faces(
-    images: Sequence[np.ndarray], faces: Sequence[Sequence[IdentifiedFace]], longest_side: int
-) -> list[list[Quality]]:
-    """Measure the quality of the identified faces of each image.
-
-    Args:
-        images: (H, W, 3) uint8 RGB each.
-        faces: faces of each image.
-        longest_side: longest side in pixels of the network's input, to which larger images are resized.
-    """
-    flat = [
-        (image, face.box, face.landmarks, face.score)
-        for image, image_faces in zip(images, faces, strict=True)
-        for face in image_faces
-    ]
-    qualities = iter(face_quality.measure_faces(flat, longest_side))
-    return [list(islice(qualities, len(image_faces))) for image_faces in faces]
-
-
-def quality_to_dict(quality: Quality) -> dict[str, float]:
+def quality_to_dict(quality: Quality) -> dict[str, float | None]:
     """Convert a quality to the rounded JSON values stored beside the detection score."""
-    return {"size": round(quality.size, 3), "sharpness": round(quality.sharpness, 6)}
+    profile = None if quality.profile is None else round(quality.profile, 6)
+    return {"size": round(quality.size, 3), "sharpness": round(quality.sharpness, 6), "profile": profile}
 
 
 def picture_path(picture_folder: Path, file: MediaFile, suffix: str) -> Path:
@@ -105,9 +84,7 @@ def _identify_batch(
     gallery: Gallery, picture_folder: Path | None, photos: Sequence[LoadedPhoto]
 ) -> Iterator[IdentifiedPhoto]:
     images = [image for _, image in photos if isinstance(image, np.ndarray)]
-    identified = gallery.identify_all(images)
-    measured = measure_identified_faces(images, identified, gallery.metadata.detect.longest_side)
-    results = zip(identified, measured, strict=True)
+    results = iter(gallery.identify_all(images))
     for file, image in photos:
         record: Record = {
             "what": "photo",
@@ -123,12 +100,10 @@ def _identify_batch(
             record["error"] = str(image)
             yield IdentifiedPhoto(file, record, [])
             continue
-        faces, qualities = next(results)
+        faces = next(results)
         if not faces:
             record["error"] = f"{file.path}: no face found"
-        record["faces"] = [
-            face.to_dict() | quality_to_dict(quality) for face, quality in zip(faces, qualities, strict=True)
-        ]
+        record["faces"] = [face.to_dict() | quality_to_dict(face.quality) for face in faces]
         if picture_folder is not None:
             path = picture_path(picture_folder, file, ".jpg")
             # No temporary file: a picture that a kill cut off is not in the journal, and is drawn again.

@@ -10,7 +10,7 @@ import numpy as np
 
 from onelook.data.image_io import read_image
 from onelook.errors import OnelookError
-from onelook.face_quality import Quality, quality_problem
+from onelook.face_quality import Quality, QualityLimits
 from onelook.media.journal import Record
 from onelook.media.video_io import VideoReader
 
@@ -46,10 +46,9 @@ class UnknownFace:
     neighbor_boxes: np.ndarray
     quality: Quality
 
-    @property
-    def is_usable(self) -> bool:
+    def is_usable(self, limits: QualityLimits) -> bool:
         """Return whether the face is good enough to be clustered and enrolled."""
-        return self.quality.score >= MIN_SCORE and quality_problem(self.quality) is None
+        return self.quality.score >= MIN_SCORE and limits.describe_problems(self.quality) is None
 
 
 CropResult = tuple[UnknownFace, np.ndarray | OnelookError]
@@ -136,5 +135,5 @@ def _expand_box(box: np.ndarray, margin: float) -> np.ndarray:
 def _parse_face(
     record: Record, row: int, frame: int | None, face: dict[str, Any], neighbor_boxes: np.ndarray
 ) -> UnknownFace:
-    quality = Quality(score=face["score"], size=face["size"], sharpness=face["sharpness"])
+    quality = Quality(score=face["score"], size=face["size"], sharpness=face["sharpness"], profile=face.get("profile"))
     return UnknownFace(row, Path(record["source"]), frame, np.asarray(face["box"], np.float64), neighbor_boxes, quality)

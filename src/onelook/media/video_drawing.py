@@ -8,6 +8,7 @@ import numpy as np
 
 from onelook.drawing import ORANGE, SKY, draw_faces
 from onelook.errors import VideoError
+from onelook.gallery.names import format_identity
 from onelook.media.journal import Record
 from onelook.media.video_io import VideoReader, VideoWriter
 
@@ -51,9 +52,10 @@ def _check_frame_count(path: Path, frame_count: int) -> None:
 
 
 def _draw_frame(image: np.ndarray, faces: list[Record]) -> np.ndarray:
-    """Draw the boxes and names of faces on a copy; unknown faces show the id of their track."""
+    """Draw the boxes and names of faces on a copy; faces without a name show the id of their track."""
     labels = [
-        f"unknown, track {face['track']}" if face["name"] is None else f"{face['name']} {face['similarity']:.2f}"
+        format_identity(face["name"], face.get("reason"))
+        + (f", track {face['track']}" if face["name"] is None else f" {face['similarity']:.2f}")
         for face in faces
     ]
     return draw_faces(

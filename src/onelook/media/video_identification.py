@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from onelook.errors import VideoError
+from onelook.face_quality import Quality
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.identification import Identification, IdentifiedFace
 from onelook.media.discovery import MediaFile
 from onelook.media.journal import Record
 from onelook.media.photo_identification import (
     MAX_BATCH_BYTES,
-    measure_identified_faces,
     picture_path,
     quality_to_dict,
 )
@@ -54,7 +54,7 @@ def identify_video(
         file: the video.
         every: frame step.
         frames_file: temporary file for the faces of the frames; overwritten.
-        add_embedding: called with the template of each unknown track.
+        add_embedding: called with the template of each track without a name.
         picture_folder: folder for copies of the videos with the faces drawn in; None to draw none.
         on_frames: called after each batch of frames.
     """
@@ -101,7 +101,7 @@ def _track_faces(
             on_frames(reader.frames_read, reader.frame_count)
             for frame, faces in zip(frames, batch_faces, strict=True):
                 seconds = round(frame.seconds, 6)
-                face_records, observations = _observe_faces(frame, faces, metadata.detect.longest_side)
+                face_records, observations = _observe_faces(frame, faces)
                 track_ids, ended = tracker.update(frame.number, seconds, observations)
                 tracks |= {track.track_id: _identify_track(gallery, track, add_embedding) for track in ended}
                 tracked = [
@@ -120,18 +120,15 @@ def _batch_frames(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
         yield [first, *islice(frames, count - 1)]
 
 
-def _observe_faces(
-    frame: Frame, faces: list[IdentifiedFace], longest_side: int
-) -> tuple[list[Record], list[FaceObservation]]:
+def _observe_faces(frame: Frame, faces: list[IdentifiedFace]) -> tuple[list[Record], list[FaceObservation]]:
     """Convert the faces of a frame to journal records and tracker input."""
-    (qualities,) = measure_identified_faces([frame.image], [faces], longest_side)
     records = [
-        {key: record[key] for key in ("box", "landmarks", "score")} | quality_to_dict(quality)
-        for record, quality in zip([face.to_dict() for face in faces], qualities, strict=True)
+        {key: record[key] for key in ("box", "landmarks", "score")} | quality_to_dict(face.quality)
+        for record, face in zip([face.to_dict() for face in faces], faces, strict=True)
     ]
     observations = [
-        FaceObservation(face.box, face.embedding, quality.weight, _crop_record(frame.number, records, i))
-        for i, (face, quality) in enumerate(zip(faces, qualities, strict=True))
+        FaceObservation(face.box, face.embedding, face.quality.weight, _crop_record(frame.number, records, i))
+        for i, face in enumerate(faces)
     ]
     return records, observations
 
@@ -144,7 +141,8 @@ def _crop_record(frame_number: int, records: list[Record], face_index: int) -> R
 
 def _identify_track(gallery: Gallery, track: Track, add_embedding: AddEmbedding) -> Record:
     """Search the gallery for the template of an ended track and return the track's record."""
-    identification = gallery.identify_embeddings(track.template[None])[0]
+    quality = Quality(**{key: track.best.record[key] for key in ("score", "size", "sharpness", "profile")})
+    identification = gallery.identify_embeddings(track.template[None], [quality])[0]
     return {
         "track": track.track_id,
         "faces": track.face_count,

@@ -6,7 +6,6 @@ import numpy as np
 from nicegui import ui
 
 from onelook.gallery.identification import IdentifiedFace
-from onelook.gallery.names import UNKNOWN_NAME
 from onelook.page.controller import DisplayedPhoto, Face, Person
 
 NameFace = Callable[[Face, str], Awaitable[None]]
@@ -76,7 +75,7 @@ def show_faces(photo: DisplayedPhoto, names: Sequence[str], name_face: NameFace 
         with ui.element("div").classes("face"):
             _show_thumbnail(photo.name, face.pending.thumbnail)
             with ui.element("div").classes("summary"):
-                ui.label(face.identified.name or UNKNOWN_NAME).classes("name")
+                ui.label(face.identified.label).classes("name")
                 ui.label(describe_match(face.identified)).classes("details")
             if name_face is not None:
                 _show_name_field(face, names, name_face)
@@ -118,7 +117,8 @@ def describe_match(face: IdentifiedFace) -> str:
         return "nobody is enrolled to compare with"
     text = f"similarity {face.similarity:z.2f}"
     if face.name is None:
-        return f"{text} with {face.nearest}, the nearest person: below the threshold"
+        verdict = "below the threshold" if face.reason is None else f"too little to tell ({face.reason})"
+        return f"{text} with {face.nearest}, the nearest person: {verdict}"
     if face.confidence is None:
         return text
     # No calibration supports a claim of 100 %.
@@ -126,7 +126,7 @@ def describe_match(face: IdentifiedFace) -> str:
 
 
 def _tag_text(face: IdentifiedFace) -> str:
-    return UNKNOWN_NAME if face.name is None else f"{face.name} {face.similarity:z.2f}"
+    return face.label if face.name is None else f"{face.name} {face.similarity:z.2f}"
 
 
 def _show_name_field(face: Face, names: Sequence[str], name_face: NameFace) -> None:

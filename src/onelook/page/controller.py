@@ -115,8 +115,7 @@ class PageController:
         with self._lock:  # includes decoding: several large photos at once could exhaust the memory
             image = decode_image(data, name)
             identified = self._refreshed().identify(image)
-            longest_side = self._gallery.metadata.detect.longest_side
-            faces = [Face(face, make_pending_face(image, face, longest_side, name)) for face in identified]
+            faces = [Face(face, make_pending_face(image, face, name)) for face in identified]
             faces.sort(key=lambda face: float(face.identified.box[0]))
             return DisplayedPhoto(name, image.shape[1], image.shape[0], _encode_display(image), tuple(faces))
 
@@ -129,7 +128,8 @@ class PageController:
             if not photo.faces:
                 return photo
             embeddings = np.stack([face.pending.embedding for face in photo.faces])
-            identifications = self._refreshed().identify_embeddings(embeddings)
+            qualities = [face.pending.quality for face in photo.faces]
+            identifications = self._refreshed().identify_embeddings(embeddings, qualities)
         faces = [
             Face(replace(face.identified, **vars(identification)), face.pending)
             for face, identification in zip(photo.faces, identifications, strict=True)
@@ -140,7 +140,7 @@ class PageController:
         """Enroll a face of a displayed photo under a name.
 
         Raises:
-            PhotoError: the face is too small or blurred.
+            PhotoError: the face is too small, blurred or in profile.
             GalleryError: the name cannot be used, or the gallery cannot be changed.
         """
         with self._lock:

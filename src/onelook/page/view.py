@@ -185,9 +185,11 @@ class View:
 
 
 def _enrollment_message(enrollment: Enrollment) -> str:
-    """Describe an enrollment, and its possible duplicates, in one line."""
+    """Describe an enrollment, its warnings and possible duplicates, in one line."""
     photos = f"{enrollment.total} photo" if enrollment.total == 1 else f"{enrollment.total} photos"
     text = f"{enrollment.name}: {'enrolled' if enrollment.added else 'this face was enrolled before'}, with {photos}"
+    for warning in enrollment.warnings:
+        text += f"; {warning}: this face is hard to recognize; add a better photo"
     for pair in enrollment.duplicates:
         text += f"; {pair.name} and {pair.other} match (similarity {pair.similarity:.2f}): if they are one person, "
         text += "join them with `onelook merge`"

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,13 @@ from onelook.gallery.milvus_backend.transactions import (
     parse_photo_record,
     transaction,
 )
+from onelook.gallery.template_moments import TemplateMoments
+from onelook.score_normalization import SimilarityMoments
 
 _COUNT_FIELDS = ("name", "photos")
+# Templates read for the mean and the variance of a face's similarities: of larger galleries these are a sample, in the
+# order of the random ids. The standard error of the mean is 3 % of the standard deviation.
+_MAX_MOMENT_PEOPLE = 1000
 
 
 class MilvusBackend:
@@ -43,6 +49,7 @@ class MilvusBackend:
         self.location = address
         self._collections = Collections(address, create=metadata is not None)
         self._loaded_version = ""
+        self._moments: tuple[tuple[str, int, int], TemplateMoments] | None = None
         header = self._collections.read_header()
         if header is not None:
             self.metadata = header[1]
@@ -93,9 +100,11 @@ class MilvusBackend:
         version = self._current_version()
         people_count = 0 if version is None else self._collections.count(version, "people")
         if version is None or not people_count:
-            return SearchResult(Ranking(np.empty((0, 2), np.int64), np.empty((0, 2), np.float32)), [], 0)
+            nobody = SimilarityMoments(0, np.zeros(len(probes)), np.zeros(len(probes)))
+            return SearchResult(Ranking(np.empty((0, 2), np.int64), np.empty((0, 2), np.float32)), [], 0, nobody)
         ranking, names = search_people(self._collections, version, probes)
-        return SearchResult(ranking, names, people_count)
+        moments = self._read_moments(version, people_count)
+        return SearchResult(ranking, names, people_count, moments.of_others(probes, ranking.similarities[:, 0]))
 
     def find_duplicates(self, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
         """Find people whose templates match those of the given people."""
@@ -192,6 +201,16 @@ class MilvusBackend:
         photos = [record for record in self._collections.scan(version, "photos", fields) if record["person"] in names]
         photos.sort(key=lambda record: (record["number"], record["id"]))
         return [(record, names[record["person"]]) for record in photos]
+
+    def _read_moments(self, version: str, people_count: int) -> TemplateMoments:
+        """Compute the moments of up to _MAX_MOMENT_PEOPLE templates, again after people or photos came or went."""
+        key = (version, people_count, self._collections.count(version, "photos"))
+        if self._moments is None or self._moments[0] != key:
+            records = islice(self._collections.scan(version, "people", ("template",)), _MAX_MOMENT_PEOPLE)
+            templates = np.asarray([record["template"] for record in records], np.float32)
+            moments = TemplateMoments(templates.reshape(-1, self.metadata.embedding_size), people_count)
+            self._moments = key, moments
+        return self._moments[1]
 
     def _current_version(self) -> str | None:
         """Read and load the current version; return None if the gallery is not created yet."""
