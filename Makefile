@@ -28,7 +28,7 @@ export DO_NOT_TRACK := true
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test bench gpu-check check docs format released ui $(if $(CHANGES_BUILD),$(INSTALLED))
+.PHONY: help install repro test bench gpu-check check docs format released calibration ui $(if $(CHANGES_BUILD),$(INSTALLED))
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -104,6 +104,14 @@ RELEASED := -S prepare.reader=lfw \
 
 released: $(INSTALLED) ## train the released weights anew, into build/model; needs ../shared/data; FACES=... (docs/released.md)
 	dvc exp run --name released $(RELEASED)
+
+# UTKFace is not in DATA in full: ../shared/data/sources.md names where it is.
+UTKFACE ?= $(DATA)/faces/utk
+
+calibration: $(INSTALLED) ## fit the threshold of build/model over several sets of people, into build/calibration.json; UTKFACE=...
+	python stages/calibrate.py --model build/model --calibration build/evaluation/calibration.json \
+		--lfw $(DATA)/lfw --named $(DATA)/faces/celeba/images \
+		--faces $(DATA)/faces/aaf $(DATA)/faces/scut $(DATA)/faces/twfy --ages $(UTKFACE) --out build/calibration.json
 
 ui: $(INSTALLED) ## compare runs in the browser: http://127.0.0.1:5000, another port with PORT=...
 	@mkdir -p mlflow

@@ -11,8 +11,10 @@ from onelook.face_quality import (
     MIN_SHARPNESS,
     MIN_SIZE,
     Quality,
+    QualityLimits,
     measure_face,
     measure_faces,
+    measure_profile,
     measure_sharpness,
     quality_problem,
 )
@@ -49,6 +51,28 @@ def test_sharpness_of_stripes_by_hand() -> None:
     stripes = 128 + 100 * np.sin(2 * np.pi * np.arange(28) / 8)
     image = np.repeat(np.repeat(stripes[None, :, None], 28, axis=0), 3, axis=2).round().astype(np.uint8)
     assert sharpness(image, landmarks_at(28)) == pytest.approx(0.343, rel=0.01)
+
+
+@pytest.mark.parametrize("angle", [0, 35, 180])
+@pytest.mark.parametrize(("offset", "expected"), [(0, 0), (0.2, 0.2), (-0.5, 0.5)])
+def test_profile_is_the_offset_of_the_nose_from_the_midline(angle: float, offset: float, expected: float) -> None:
+    # Midline of length 40 from (30, 30) to (30, 70); a foreshortened distance of the eyes does not matter.
+    points = np.array([[25, 30], [35, 30], [30 + 40 * offset, 50], [26, 70], [34, 70]], np.float64)
+    turn = np.radians(angle)
+    rotated = points @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * 1.7 + 5
+    assert measure_profile(rotated) == pytest.approx(expected)
+    assert measure_profile(np.full((5, 2), 3.0)) == 0
+
+
+def test_problems_beyond_limits_are_described() -> None:
+    limits = QualityLimits(size=24, sharpness=0.3, profile=0.25)
+    good = Quality(score=1, size=24, sharpness=0.3, profile=0.25)
+    assert limits.describe_problems(good) is None
+    assert limits.describe_problems(Quality(score=1, size=22.4, sharpness=0.2, profile=0.3)) == (
+        "22 px, blurred, in profile"
+    )
+    assert limits.describe_problems(good.model_copy(update={"profile": None})) is None
+    assert "from the front" in (quality_problem(good.model_copy(update={"profile": 0.3}), limits) or "")
 
 
 def test_blur_lowers_sharpness_and_contrast_and_image_size_do_not() -> None:

@@ -98,6 +98,15 @@ class OpenSetModel(BaseModel):
     poor: QualityLimits = Field(description="a face beyond them without a name is not sure; enrolling it warns")
     unusable: QualityLimits = Field(description="a face beyond them is not named and not enrolled")
 
+    @property
+    def nameable(self) -> QualityLimits:
+        """Return the limits beyond which a face is not named.
+
+        Of the profile, the weaker limit holds: some frontal templates attract faces in profile, so that their scores
+        exceed the fitted tail (`benchmarks/unknown.py`).
+        """
+        return self.unusable.model_copy(update={"profile": self.poor.profile})
+
     def typical_threshold(self, target_fpir: float, people: int) -> float:
         """Compute the similarity threshold of a face whose impostors are those of the prior."""
         others = SimilarityMoments(max(people - 1, 0), self.prior.mean, self.prior.std**2)

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from helpers.cli_workspace import (
     truncate_model,
 )
 from helpers.command_line import Run
+from helpers.open_set import make_open_set_model
 from onelook.data.image_io import read_image
 from onelook.gallery import storage
 from onelook.gallery.data import empty_gallery
@@ -41,6 +43,20 @@ def test_a_photo_is_identified_until_the_person_is_forgotten(run: Run, workspace
     assert run("forget", "Çağla")[0] == 0
     assert run("gallery")[1] == "Bob\t1\ts2.png\n"
     assert run("identify", "s1.png")[1].split("\t")[2] == "unknown"
+
+
+def test_a_poor_face_is_enrolled_with_a_warning_and_not_sure(run: Run, workspace: Path) -> None:
+    path = workspace / "build/evaluation/calibration.json"
+    model = make_open_set_model().model_dump(mode="json")
+    model["poor"]["size"] = 1000
+    model["impostors"]["mean"] = 100  # no face is named
+    model["unusable"] = {"size": 0, "sharpness": 0, "profile": None}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"open_set": model}))
+    code, _, err = run("enroll", "Anna", "s1.png")
+    assert code == 0
+    assert re.fullmatch(r"warning: s1.png: 1\d\d px: this face is hard to recognize; add a better photo\n", err)
+    answers = [line.split("\t")[2] for line in run("identify", "s3.png", "s2.png")[1].splitlines()]
+    assert all(re.fullmatch(r"not sure: 1\d\d px", answer) for answer in answers)
 
 
 def test_json_holds_every_face_of_a_photo(run: Run) -> None:

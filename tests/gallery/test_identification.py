@@ -86,6 +86,8 @@ def test_a_poor_face_without_a_name_is_not_sure(
 def test_a_poor_face_may_be_named_and_an_unusable_one_not(calibrated: GalleryMetadata) -> None:
     assert identify(calibrated, probe(0.95), GOOD.model_copy(update={"size": 30.0})).label == "p3"
     assert identify(calibrated, probe(0.95), GOOD.model_copy(update={"size": 20.0})).label == "not sure: 20 px"
+    turned = GOOD.model_copy(update={"profile": 0.3})
+    assert identify(calibrated, probe(0.95), turned).label == "not sure: in profile"
     assert identify(calibrated, probe(0.95), None).label == "p3"  # not measured
 
 

@@ -36,6 +36,10 @@ def test_box_style_is_in_percent_and_clipped_to_the_photo() -> None:
             {"similarity": 0.204, "nearest": "Ada"},
             "similarity 0.20 with Ada, the nearest person: below the threshold",
         ),
+        (
+            {"similarity": 0.4, "nearest": "Ada", "reason": "22 px, blurred"},
+            "similarity 0.40 with Ada, the nearest person: too little to tell (22 px, blurred)",
+        ),
         ({"similarity": -0.001, "nearest": "A"}, "similarity 0.00 with A, the nearest person: below the threshold"),
         ({"name": "Ada", "nearest": "Ada", "similarity": 0.5}, "similarity 0.50"),
         ({"name": "A", "nearest": "A", "similarity": 0.5, "confidence": 0.876}, "similarity 0.50, confidence 88%"),

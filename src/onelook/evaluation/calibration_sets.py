@@ -197,15 +197,17 @@ def _name_probes(
     impostors: ImpostorModel,
     target_fpir: float,
 ) -> tuple[list[Quality], np.ndarray]:
-    """Enroll each person's first photo; return the qualities of the other photos, and which get the right name."""
+    """Enroll each person's most frontal photo; return the qualities of the others, and which get the right name."""
     assert faces.identities is not None
-    names, first = np.unique(faces.identities, return_index=True)
+    by_profile = np.argsort([quality.profile or 0.0 for quality in portraits.qualities], kind="stable")
+    names, first = np.unique(faces.identities[by_profile], return_index=True)
+    most_frontal = by_profile[first]
     person_of = dict(zip(portraits.paths, faces.identities, strict=True))
-    enrolled = {portraits.paths[row] for row in first}
+    enrolled = {portraits.paths[row] for row in most_frontal}
     paths, qualities = portraits.paths + degraded.paths, portraits.qualities + degraded.qualities
     probes = [row for row, path in enumerate(paths) if path not in enrolled]
     embeddings = np.concatenate([portraits.embeddings, degraded.embeddings])[probes].astype(np.float64)
-    similarities = embeddings @ portraits.embeddings[first].T
+    similarities = embeddings @ portraits.embeddings[most_frontal].T
     scores = prior.normalize(similarities, leave_one_out_moments(similarities))
     is_right = names[scores.argmax(axis=1)] == np.array([person_of[paths[row]] for row in probes])
     is_match = scores.max(axis=1) >= impostors.threshold(target_fpir, len(names))
