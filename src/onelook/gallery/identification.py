@@ -134,8 +134,8 @@ def _decide(
     if model.young is not None:
         threshold = model.young.impostors.threshold(target_fpir, found.people_count)
         is_young = is_match & model.young.includes(embeddings) & (found.ranking.similarities[:, 0] < threshold)
-    is_usable = np.array([quality is None or not model.nameable.describe_problems(quality) for quality in qualities])
-    is_named = is_match & ~is_young & is_usable
+    is_usable = [quality is None or not model.nameable.describe_problems(quality) for quality in qualities]
+    is_named = is_match & ~is_young & np.array(is_usable, bool)
     reasons: list[str | None] = []
     for quality, named, young in zip(qualities, is_named, is_young, strict=True):
         problems = None if quality is None or named else model.poor.describe_problems(quality)
