@@ -1,6 +1,7 @@
 """Check the promised false-positive identification rate (FPIR) on several sets, at the gallery's own decision.
 
     python benchmarks/unknown.py --data ../shared/data [--utkface FOLDER] [--model build/model] [--cache FOLDER]
+        [--out FOLDER]
 
 Galleries of one photo per person are drawn anew `DRAWS` times. Every other photo is a probe: of a stranger, or of an
 enrolled person. Where few photos of strangers are left, the photos of each enrolled person are also probes of the
@@ -13,8 +14,9 @@ gallery without that person. Sets, none of which was trained or fitted on:
   as a stranger, so that these rates are upper bounds.
 
 Each row has two lines: the calibration without `open_set`, that is one threshold for every face, and with it. "Not
-sure" is the fraction of strangers with that answer. Prints a Markdown table; intervals are of 95 %, over people. With
---cache the embeddings are stored in the folder and read from it the next time.
+sure" is the fraction of strangers with that answer. The calibration error is that of the confidence. Prints a Markdown
+table; intervals are of 95 %, over people. With --cache the embeddings are stored in the folder and read from it the
+next time; with --out the reliability diagrams of LFW are drawn.
 """
 
 import argparse
@@ -30,6 +32,8 @@ from rich.progress import track
 from onelook.data.image_io import read_image
 from onelook.data.readers.lfw import read_lfw
 from onelook.evaluation.calibration_sets import embed_photos, find_photos, parse_ages, resize_face
+from onelook.evaluation.open_set_calibration import ReliabilityDiagram, bin_by_confidence
+from onelook.evaluation.plots import plot_reliability, save_figure
 from onelook.face_quality import Quality
 from onelook.gallery.backend import SearchResult
 from onelook.gallery.calibration import read_calibrated_metadata
@@ -65,12 +69,14 @@ class Faces:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Answers (n,) bool by person: a name; the right one; not sure."""
+    """Answers (n,) by person: a name, the right one, not sure, nearest person right: bool; confidence: float."""
 
     people: np.ndarray
     named: np.ndarray
     right: np.ndarray
     unsure: np.ndarray
+    is_nearest: np.ndarray
+    confidence: np.ndarray
 
 
 def main() -> None:
@@ -80,6 +86,7 @@ def main() -> None:
     parser.add_argument("--utkface", type=Path, help="folder of UTKFace photos; by default faces/utk of --data")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     parser.add_argument("--cache", type=Path, help="folder that caches the embeddings")
+    parser.add_argument("--out", type=Path, help="folder for the reliability diagrams of LFW")
     add_device_option(parser)
     arguments = parser.parse_args()
     predictor = load_predictor(arguments.model, arguments.device)
@@ -92,12 +99,19 @@ def main() -> None:
         for name, photos in list_photos(arguments.data, utkface).items()
     }
     models = {"one threshold": metadata.model_copy(update={"open_set": None}), "by face": metadata}
-    print("| probes | gallery | threshold | FPIR, 1 % promised | not sure | DIR |\n|---|---|---|---|---|---|")
+    print("| probes | gallery | threshold | FPIR, 1 % promised | not sure | DIR | calibration error |")
+    print("|---|---|---|---|---|---|---|")
     for label, size, probes, enrolled, others in list_rows(sets):
         for name, model in models.items():
             strangers, mates = run(model, size, probes, enrolled, others)
             cells = [interval(strangers, strangers.named), f"{strangers.unsure.mean():.3f}"]
-            cells.append(interval(mates, mates.right) if len(mates.people) else "")
+            cells += ["", ""]
+            if len(mates.people):
+                diagram = bin_confidences(strangers, mates)
+                cells[2:] = interval(mates, mates.right), f"{diagram.expected_calibration_error():.3f}"
+                if arguments.out is not None and label == "LFW" and model is metadata:
+                    arguments.out.mkdir(parents=True, exist_ok=True)
+                    save_figure(arguments.out / f"reliability_{size}.png", plot_reliability(diagram, f"{size} people"))
             people = size if others is None else f"{size} and {len(others.people)} of LFW"
             print(f"| {label} | {people} | {name} | {' | '.join(cells)} |", flush=True)
 
@@ -105,7 +119,8 @@ def main() -> None:
 def list_photos(data: Path, utkface: Path) -> dict[str, list[tuple[str, Path, float | None]]]:
     """Return person, photo and face size (None: as it is) of each set."""
     reading = read_lfw(LfwSettings(path=str(data / "lfw")))
-    test = [(each.identity, each.path) for each in reading.images if reading.official_splits[each.identity] == "test"]
+    splits = reading.official_splits or {}
+    test = [(each.identity, each.path) for each in reading.images if splits[each.identity] == "test"]
     cfp = sorted((data / "cfp_folds_1_2" / "images").glob("*/*/*.jpg"))
     return {
         "lfw": [(*each, None) for each in test],
@@ -178,7 +193,8 @@ def list_rows(sets: dict[str, Faces]) -> Iterator[tuple[str, int, Faces, Faces, 
                     yield f"UTKFace, {band}, {SEXES[sex]}, {ORIGINS[origin]}", GROUP_GALLERY, chosen, chosen, None
     grown, children = utkface.select(ages >= 20), utkface.select((ages >= 3) & (ages <= 12))
     yield "UTKFace, adults", 100, grown, grown, None
-    yield "UTKFace, children", 10, children, children, adults.select(np.arange(90))
+    if len(children.people) >= MIN_GROUP:
+        yield "UTKFace, children", 10, children, children, adults.select(np.arange(90))
 
 
 def run(
@@ -219,7 +235,18 @@ def answer(metadata: GalleryMetadata, probes: Faces, enrolled: Faces, others: Fa
         np.array([face.name is not None for face in faces], bool),
         np.array([face.name == who for face, who in zip(faces, probes.people, strict=True)], bool),
         np.array([face.reason is not None for face in faces], bool),
+        np.array([face.nearest == who for face, who in zip(faces, probes.people, strict=True)], bool),
+        np.array([face.confidence for face in faces], np.float64),
     )
+
+
+def bin_confidences(strangers: Outcomes, mates: Outcomes) -> ReliabilityDiagram:
+    """Bin the confidence that the nearest person is right; strangers and enrolled people have the same weight."""
+    weights = np.repeat(
+        [0.5 / len(strangers.people), 0.5 / len(mates.people)], [len(strangers.people), len(mates.people)]
+    )
+    confidence = np.concatenate([strangers.confidence, mates.confidence])
+    return bin_by_confidence(confidence, np.concatenate([strangers.is_nearest, mates.is_nearest]), weights)
 
 
 def merge(outcomes: list[Outcomes]) -> Outcomes:
