@@ -30,7 +30,7 @@ from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.embedding_head import EmbeddingHead
 from onelook.model.grid_detector import GridDetector
 from onelook.model.joint_network import JointNetwork
-from onelook.model.pretrained import build_pretrained, init_tail_from_teacher
+from onelook.model.pretrained import build_pretrained, init_tail
 from onelook.model.serialization import save_model
 from onelook.reproducibility import seed_everything
 from onelook.settings import Settings, load_settings
@@ -103,9 +103,10 @@ def build_trainer(manifest: Manifest, settings: Settings, device: torch.device) 
     if isinstance(network.detector, GridDetector):
         fit_anchor_sizes(network.detector, scenes, settings.base.seed)
     # The released weights include a trained tail.
-    if settings.teacher.path and settings.teacher.init_tail and settings.model.init != "released":
+    tail_source = settings.teacher.tail_source
+    if tail_source is not None and settings.model.init != "released":
         assert isinstance(network.embedding, EmbeddingHead)  # the settings refuse a grid with init_tail
-        init_tail_from_teacher(network.embedding, settings.teacher, read_aligned_crops(manifest, CALIBRATION_FACES))
+        init_tail(network.embedding, tail_source, read_aligned_crops(manifest, CALIBRATION_FACES))
     sections = (settings.base, settings.teacher, settings.model, settings.train)
     # Any number of processes can resume a checkpoint, on any device.
     trees = [

@@ -19,7 +19,7 @@ from helpers.recognizer import (
 )
 from onelook.errors import ModelError
 from onelook.model.embedding_head import EmbeddingHead
-from onelook.model.pretrained import init_tail_from_teacher
+from onelook.model.pretrained import init_tail
 from onelook.settings import TeacherSettings
 
 EMBEDDING = tiny_embedding(8, channels=16, grid_size=28, widths=(24, 24), depths=(1, 0), gdc_channels=40)
@@ -55,7 +55,7 @@ def test_tail_of_the_same_shape_equals_the_recognizer(
 ) -> None:
     """On the map that the recognizer's own blocks read, the tail computes the recognizer's embedding."""
     head = make_head()
-    init_tail_from_teacher(head, teacher, crops)
+    init_tail(head, teacher, crops)
     weight, bias = (torch.from_numpy(each) for each in weights[0])
     first = functional.conv2d(normalize_crops(crops), weight, bias, 4, 1).clip(0, 6)
     embeddings = run_tail(head, first)
@@ -76,21 +76,39 @@ def test_narrower_block_has_channels_of_the_recognizer(teacher: TeacherSettings,
     body[2].norm = nn.BatchNorm2d(20)
     body[4].conv = nn.Conv2d(20, 24, 1, bias=False)
     head.tail[2].inner_channels = 20
-    init_tail_from_teacher(head, teacher, crops)
+    init_tail(head, teacher, crops)
     teacher_rows = {row.tobytes() for row in tensors["w7"]}
     rows = {row.tobytes() for row in body[0].conv.weight.detach().numpy()}
     assert len(rows) == 20 and rows <= teacher_rows
 
 
-@pytest.mark.parametrize("changes", [{"widths": (16, 24)}, {"gdc_channels": 32}, {"dim": 16}, {"depths": (3, 0)}])
+def test_more_residual_blocks_start_as_identities(teacher: TeacherSettings, crops: np.ndarray) -> None:
+    head, deeper = make_head(), make_head(depths=(3, 1))
+    for each in (head, deeper):
+        init_tail(each, teacher, crops)
+    x = torch.randn(2, 16, 28, 28)
+    torch.testing.assert_close(run_tail(deeper, x), run_tail(head, x))
+    # They learn: the gradient of their last batch norm is not 0.
+    deeper.tail(x).square().sum().backward()
+    assert deeper.tail[2].body[4].norm.weight.grad.abs().max() > 0
+
+
+def test_projection_to_another_length_stays_random(teacher: TeacherSettings, crops: np.ndarray) -> None:
+    head, untouched = make_head(dim=16), make_head(dim=16)
+    init_tail(head, teacher, crops)
+    assert head.projection[0].weight.equal(untouched.projection[0].weight)
+    assert not head.gdc[0].weight.equal(untouched.gdc[0].weight)
+
+
+@pytest.mark.parametrize("changes", [{"widths": (16, 24)}, {"gdc_channels": 32}])
 def test_tail_of_another_shape_is_refused_in_one_line(
     teacher: TeacherSettings, crops: np.ndarray, changes: dict
 ) -> None:
     with pytest.raises(ModelError, match=r"do not fit model\.embedding") as caught:
-        init_tail_from_teacher(make_head(**changes), teacher, crops)
+        init_tail(make_head(**changes), teacher, crops)
     assert "\n" not in str(caught.value)
 
 
 def test_a_tflite_recognizer_is_refused_with_the_setting_to_change(crops: np.ndarray) -> None:
     with pytest.raises(ModelError, match=r"set teacher\.init_tail: false"):
-        init_tail_from_teacher(make_head(), TeacherSettings(path="recognizer.tflite"), crops)
+        init_tail(make_head(), TeacherSettings(path="recognizer.tflite"), crops)

@@ -8,7 +8,7 @@
 | `imagenet` | `load_imagenet` | a ResNet backbone, from public ImageNet weights |
 | `random` | | nothing |
 
-With `teacher.init_tail`, `init_tail_from_teacher` then fills the tail of the embedding head.
+With `teacher.init_tail`, `init_tail` then fills the tail of the embedding head.
 """
 
 import ast
@@ -31,7 +31,7 @@ from onelook.model.model_folder import RELEASED
 from onelook.model.recognizer import normalize_crops, open_recognizer, read_onnx
 from onelook.model.retinaface import PIXEL_MEAN, ConvNorm, MobileNetV1, RetinaFace
 from onelook.model.serialization import load_model
-from onelook.settings import ModelSettings, TeacherSettings
+from onelook.settings import ModelSettings, RecognizerSettings
 
 
 def build_pretrained(settings: ModelSettings) -> JointNetwork:
@@ -280,17 +280,19 @@ class _Convolution(NamedTuple):
     variance: Tensor
 
 
-def init_tail_from_teacher(head: EmbeddingHead, settings: TeacherSettings, crops: np.ndarray) -> None:
+def init_tail(head: EmbeddingHead, settings: RecognizerSettings, crops: np.ndarray) -> None:
     """Initialize the tail of an embedding head from the last layers of a recognizer of MobileFaceNet's shape.
 
     - The recognizer's blocks at 1/4 and 1/8 of its 112 pixels become the tail's blocks at 1/2 and 1/4 of the grid.
     - Of each stage, the downsampling block and as many of the last residual blocks are used as the tail has.
+    - Where a stage of the tail has more residual blocks, its last ones start as identities.
     - Where a block of the tail has fewer inner channels, those with the largest contribution are used.
-    - The fusion of the feature maps, which comes before, stays random.
+    - The fusion of the feature maps, which comes before, stays random. So does the projection to an embedding of
+      another length.
 
     Args:
         head: the embedding head.
-        settings: names the recognizer, the first of the teacher.
+        settings: names the recognizer.
         crops: (n, 112, 112, 3) uint8, aligned. The recognizer's batch norms are folded, so the statistics of the
             tail's batch norms are measured on these.
 
@@ -301,16 +303,17 @@ def init_tail_from_teacher(head: EmbeddingHead, settings: TeacherSettings, crops
     try:
         with torch.no_grad():
             expand, gdc, projection = convolutions[-3:]
-            _set_conv_norm(head.projection[0], head.projection[1], projection)
+            projection_conv = head.projection[0]
+            assert isinstance(projection_conv, nn.Conv2d)
+            if projection_conv.out_channels == len(projection.weight):
+                _set_conv_norm(projection_conv, head.projection[1], projection)
             _set_conv_norm(head.gdc[0], head.gdc[1], gdc)
             expand_conv = head.expand[0]
             assert isinstance(expand_conv, ConvNorm)
             _set_conv_norm(expand_conv.conv, expand_conv.norm, expand)
-            teacher_stages = _group_blocks(convolutions[:-3])[-2:]
-            for stage, teacher_stage in zip(_tail_stages(head), teacher_stages, strict=True):
-                teacher_blocks = [teacher_stage[0], *teacher_stage[len(teacher_stage) - len(stage) + 1 :]]
-                for block, teacher_block in zip(stage, teacher_blocks, strict=True):
-                    _set_block(block, teacher_block)
+            source_stages = _group_blocks(convolutions[:-3])[-2:]
+            for stage, source_stage in zip(_tail_stages(head), source_stages, strict=True):
+                _set_stage(stage, source_stage)
     except (IndexError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"{settings.path}: its last blocks do not fit model.embedding ({error}); set teacher.init_tail: false"
@@ -344,9 +347,23 @@ def _group_blocks(convolutions: Sequence[_Convolution]) -> list[list[Sequence[_C
     return stages[1:]
 
 
-def _set_block(block: InvertedResidual, teacher_block: Sequence[_Convolution]) -> None:
+def _set_stage(stage: Sequence[InvertedResidual], source_stage: Sequence[Sequence[_Convolution]]) -> None:
+    """Set the weights of a downsampling block and its residual blocks; those without a source become identities."""
+    _set_block(stage[0], source_stage[0])
+    residuals = stage[1:]
+    count = min(len(residuals), len(source_stage) - 1)
+    for block, source_block in zip(residuals[:count], source_stage[len(source_stage) - count :], strict=True):
+        _set_block(block, source_block)
+    for block in residuals[count:]:
+        project = block.body[-1]
+        assert isinstance(project, ConvNorm)
+        nn.init.zeros_(project.norm.weight)
+        nn.init.zeros_(project.norm.bias)
+
+
+def _set_block(block: InvertedResidual, source_block: Sequence[_Convolution]) -> None:
     """Set the weights of an inverted residual."""
-    expand, depthwise, project = teacher_block
+    expand, depthwise, project = source_block
     inner = block.inner_channels
     # Contribution of an inner channel to the output: its standard deviation times the norm of its projection weights.
     contribution = project.weight.flatten(1).norm(dim=0) * depthwise.variance.sqrt()
@@ -373,7 +390,7 @@ def _set_conv_norm(conv: Any, norm: Any, convolution: _Convolution) -> None:
     norm.bias.copy_(convolution.mean + convolution.bias)
 
 
-def _read_convolutions(settings: TeacherSettings, crops: np.ndarray) -> list[_Convolution]:
+def _read_convolutions(settings: RecognizerSettings, crops: np.ndarray) -> list[_Convolution]:
     """Read every convolution of the recognizer, in order, and measure its output on crops."""
     if settings.path.endswith(".tflite"):
         raise ModelError(f"{settings.path}: the tail starts from ONNX networks alone; set teacher.init_tail: false")

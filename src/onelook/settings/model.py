@@ -1,6 +1,6 @@
 """Settings of the network (`model`) and of its recognition teacher (`teacher`)."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -176,10 +176,11 @@ class TeacherSettings(RecognizerSettings):
 
     path: str = Field("", description="the first recognizer, an .onnx or .tflite network; empty: no teacher")
     others: tuple[RecognizerSettings, ...] = Field((), description="further recognizers, with the same keys each")
-    init_tail: bool = Field(
+    init_tail: bool | Annotated[str, Field(min_length=1)] = Field(
         True,
-        description="whether the embedding head's tail starts from the last blocks of the first recognizer, an ONNX "
-        "network of MobileFaceNet's shape",
+        description="true: the embedding head's tail starts from the last blocks of the first recognizer, an ONNX "
+        "network of MobileFaceNet's shape; a path: from those of another such network, with the default mean and std; "
+        "false: from random weights. Where model.init is released, the tail is that of the released weights",
     )
 
     @model_validator(mode="after")
@@ -192,3 +193,10 @@ class TeacherSettings(RecognizerSettings):
     def recognizers(self) -> tuple[RecognizerSettings, ...]:
         """Return the recognizers in the order of their concatenation; none without a teacher."""
         return (self, *self.others) if self.path else ()
+
+    @property
+    def tail_source(self) -> RecognizerSettings | None:
+        """Return the recognizer that the tail starts from; None for a random tail."""
+        if isinstance(self.init_tail, str):
+            return RecognizerSettings(path=self.init_tail)
+        return self if self.init_tail and self.path else None
