@@ -132,3 +132,18 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read an append-only file of JSON objects, one a line; a last line that a kill has torn is cut off.
+
+    Returns:
+        The objects; none without a file.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+        write_text(path, b"".join(lines).decode())
+    return [json.loads(line) for line in lines]

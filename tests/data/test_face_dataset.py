@@ -1,3 +1,5 @@
+from collections import Counter
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +20,7 @@ from onelook.data.face_dataset import FaceDataset, crop_face
 from onelook.data.label_arrays import TEACHER_EMBEDDINGS, write_teacher_embeddings
 from onelook.data.loader import DEFAULT_LOADER, LoaderOptions
 from onelook.data.manifest import Face, Manifest, Role, Scene, Split, missing_landmarks, select_training_scenes
+from onelook.errors import DataError
 from onelook.geometry.alignment import REFERENCE_LANDMARKS, similarity_transform
 from onelook.geometry.boxes import box_sizes
 from onelook.settings import AugmentSettings, DegradeSettings, FaceBatchSettings
@@ -221,6 +224,30 @@ def test_faces_are_read_from_the_array_of_crops(manifest: Manifest) -> None:
         assert (spread > 10).all() and ((batch.landmarks.mean(1) - 48).abs() < 25).all()
     identities = torch.cat([batch.identities for batch in expected.batches(0)])
     assert sorted(identities.tolist()) == [-1] * 6 + [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("from_array", [False, True])
+def test_faces_of_a_set_come_as_often_as_it_repeats(manifest: Manifest, from_array: bool) -> None:
+    number = 6  # of the first crop
+    scene = manifest.scenes[number]
+    (manifest.root / "crops-profiles").mkdir()
+    (manifest.root / scene.image).rename(manifest.root / "crops-profiles" / scene.image)
+    moved = replace(scene, image=f"crops-profiles/{scene.image}")
+    scenes = (*manifest.scenes[:number], moved, *manifest.scenes[number + 1 :])
+    repeated = Manifest(manifest.root, scenes)
+    if from_array:
+        training = select_training_scenes(scenes)
+        write_face_crops(manifest.root, training, sum(len(each.faces) for each in training), 128)
+    faces = make_dataset(repeated, labeled_fraction=0, batch_size=1, repeats={"profiles": 3})
+    shades = Counter(int(batch.images[0, 0, 48, 48]) for batch in faces.batches(0))
+    named_twice = dict.fromkeys(range(1, 7), 2)  # an identity and another face in each photo
+    assert shades == {**named_twice, 7: 3, 8: 1, 9: 1}
+
+
+def test_a_repeated_set_that_is_missing_is_refused_in_one_line(manifest: Manifest) -> None:
+    with pytest.raises(DataError, match=r"train\.faces\.repeats: no set 'profiles'") as caught:
+        make_dataset(manifest, repeats={"profiles": 3})
+    assert "\n" not in str(caught.value)
 
 
 def test_without_a_teacher_batches_have_labeled_faces_only(manifest: Manifest) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -45,6 +46,17 @@ def test_exactly_the_training_faces_have_rows(manifest: Manifest) -> None:
     teacher_embeddings = read_teacher_embeddings(manifest)
     assert teacher_embeddings is not None
     np.testing.assert_allclose(teacher_embeddings, [[10, 1], [200, 1], [np.nan, np.nan], [120, 1]], atol=1)
+
+
+def test_a_turned_face_has_the_embedding_of_the_unturned_one(tmp_path: Path) -> None:
+    unturned, turned = scene(tmp_path, "unturned", "train", 60), scene(tmp_path, "turned", "train", 200)
+    # A turned face may come first, and a face without landmarks gives its turned one no target.
+    hidden = scene(tmp_path, "hidden", "train", 30, hidden=True)
+    of_hidden = replace(scene(tmp_path, "of_hidden", "train", 40), unturned=hidden.image)
+    scenes = [replace(turned, unturned=unturned.image), unturned, hidden, of_hidden]
+    write_teacher_embeddings(tmp_path, scenes, embed_aligned(shade_and_count))
+    embeddings = read_teacher_embeddings(Manifest(tmp_path, tuple(scenes)))
+    np.testing.assert_allclose(embeddings, [[60, 1], [60, 1], [np.nan, np.nan], [np.nan, np.nan]], atol=1)
 
 
 def test_without_a_teacher_there_are_no_embeddings(manifest: Manifest) -> None:

@@ -25,7 +25,7 @@ from onelook.data.label_arrays import FaceEmbedder
 from onelook.data.manifest import Face
 from onelook.data.readers.face_crops import COLUMNS
 from onelook.errors import DataError, PhotoError
-from onelook.files import write_json, write_text
+from onelook.files import read_json_lines, write_json, write_text
 from onelook.progress import track
 
 CROP_SIZE = 192
@@ -85,7 +85,7 @@ def collect_faces(
         raise DataError(f"{source.folder}: no file fits {source.pattern!r}; correct the folder or the pattern")
     folder = out / source.name
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    rows = _read_journal(folder / _JOURNAL)
+    rows = read_json_lines(folder / _JOURNAL)
     collected = {row["file"] for row in rows}
     remaining = [(number, path) for number, path in enumerate(photos) if _relative_name(source, path) not in collected]
     with (folder / _JOURNAL).open("a", encoding="utf-8") as journal:
@@ -166,17 +166,6 @@ def _collect(
 
 def _relative_name(source: FaceSource, path: Path) -> str:
     return path.relative_to(source.folder).as_posix()
-
-
-def _read_journal(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a journal, without a last line that a kill has torn, which is cut off."""
-    if not path.exists():
-        return []
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        lines.pop()
-        write_text(path, b"".join(lines).decode())
-    return [json.loads(line) for line in lines]
 
 
 def _write_faces(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -1,6 +1,6 @@
 """Batches of single training faces, each cropped with its surroundings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from onelook.data.loader import DEFAULT_LOADER, LoaderOptions, load_batches
 from onelook.data.manifest import Manifest, Scene, select_training_scenes
 from onelook.data.photometric import draw_photometric
 from onelook.data.scene_dataset import FULL_BATCH, Shard, read_sample, read_training_image, shard_batch, stack_images
+from onelook.errors import DataError
 from onelook.geometry.alignment import CROP_SIZE, REFERENCE_LANDMARKS, align_crop, apply_transform, similarity_transform
 from onelook.geometry.boxes import box_sizes
 from onelook.settings import AugmentSettings, FaceBatchSettings
@@ -66,6 +67,7 @@ class FaceDataset:
     - An epoch has every labeled face once. With `images_per_identity` above 1 it has as many labeled faces, but
       the same number of runs for every identity.
     - With a teacher it also has a random sample of unlabeled faces, so that `labeled_fraction` of all are labeled.
+      Those of a set with `repeats` count as many times.
     - Faces are read from the array of crops where `prepare` wrote one. Else photos are decoded, and decoded images are
       kept in memory, up to a bound.
     """
@@ -90,7 +92,7 @@ class FaceDataset:
             loader: threads, and what is left to the device.
 
         Raises:
-            DataError: the teacher's embeddings are damaged.
+            DataError: the teacher's embeddings are damaged, or a set of `repeats` is missing.
         """
         self.manifest = manifest
         self._index = index
@@ -104,11 +106,15 @@ class FaceDataset:
         self._labeled: list[_Entry] = []
         self._unlabeled: list[_Entry] = []
         row = 0
-        for scene in select_training_scenes(manifest.scenes):
+        scenes = select_training_scenes(manifest.scenes)
+        _check_sets(scenes, settings.repeats)
+        for scene in scenes:
+            repeats = settings.repeats.get(scene.face_set, 1)
             for number, face in enumerate(scene.faces):
                 is_labeled = face.identity is not None and face.size >= augment.min_identity_size
                 if np.isfinite(face.landmarks).all() and (is_labeled or self._teacher_embeddings is not None):
-                    (self._labeled if is_labeled else self._unlabeled).append(_Entry(scene, number, row))
+                    entries = self._labeled if is_labeled else self._unlabeled
+                    entries += [_Entry(scene, number, row)] * repeats
                 row += 1
 
     @property
@@ -208,6 +214,14 @@ class FaceDataset:
             landmarks = shift_landmarks(landmarks, float(sizes[0]), rng)
         sample = Sample(image, face.boxes, landmarks, face.identities, photometric=photometric)
         return sample if self._loader.defer_photometric else apply_photometric(sample)
+
+
+def _check_sets(scenes: Sequence[Scene], names: Iterable[str]) -> None:
+    """Raise a DataError if the scenes lack a set of extra faces."""
+    sets = {scene.face_set for scene in scenes} - {""}
+    for name in names:
+        if name not in sets:
+            raise DataError(f"train.faces.repeats: no set {name!r}; prepared are: {', '.join(sorted(sets)) or 'none'}")
 
 
 def _shuffle_runs(labeled: int, unlabeled: int, rng: np.random.Generator, *, run_length: int) -> np.ndarray:

@@ -106,6 +106,9 @@ TEACHER_EMBEDDINGS = "teacher_embeddings.npy"
 FaceEmbedder = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
 """Maps n images and the landmarks (n, 5, 2) of one face in each to embeddings (n, d)."""
 
+FaceKey = tuple[str, int]
+"""Image of a scene, and number of a face in it."""
+
 _FACES_PER_BATCH = 32
 """Faces that the teacher embeds at once; their images are in memory together."""
 
@@ -113,35 +116,46 @@ _FACES_PER_BATCH = 32
 def write_teacher_embeddings(folder: Path, scenes: Iterable[Scene], embed_faces: FaceEmbedder) -> None:
     """Write the teacher's embeddings (faces, d) float32 of the training faces.
 
+    A face that was turned in 3D gets the embedding of the unturned one, as recognizers are weaker on profiles.
+
     Args:
         folder: data folder.
         scenes: training scenes (`select_training_scenes`), in manifest order.
         embed_faces: the teacher; a face without all five landmarks gets a row of NaN.
     """
-    labeled: list[bool] = []
+    targets: list[FaceKey] = []
+    embedded: dict[FaceKey, int] = {}
     batches: list[np.ndarray] = []
-    faces = _read_labeled_faces(folder, scenes, labeled)
+    faces = _read_labeled_faces(folder, scenes, targets, embedded)
     while batch := list(islice(faces, _FACES_PER_BATCH)):
         images, landmarks = zip(*batch, strict=True)
         batches.append(embed_faces(images, np.stack(landmarks)).astype(np.float32))
     dim = batches[0].shape[1] if batches else 0
-    embeddings = np.full((len(labeled), dim), np.nan, np.float32)
-    if batches:
-        embeddings[labeled] = np.concatenate(batches)
-    np.save(folder / TEACHER_EMBEDDINGS, embeddings)
+    rows = np.concatenate([*batches, np.full((1, dim), np.nan, np.float32)])
+    np.save(folder / TEACHER_EMBEDDINGS, rows[[embedded.get(target, -1) for target in targets]])
 
 
 def _read_labeled_faces(
-    folder: Path, scenes: Iterable[Scene], labeled: list[bool]
+    folder: Path, scenes: Iterable[Scene], targets: list[FaceKey], embedded: dict[FaceKey, int]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield image and landmarks (5, 2) of each face that has all of them; append to `labeled` whether one has."""
+    """Yield image and landmarks (5, 2) of each unturned face that has all of them.
+
+    Args:
+        folder: data folder.
+        scenes: training scenes.
+        targets: gets, for every face, the face whose embedding is its target.
+        embedded: gets the number of each face that is yielded.
+    """
     from onelook.data.image_io import read_image  # with Pillow, which training does not need
 
     for scene in scenes:
+        targets += [(scene.unturned or scene.image, number) for number in range(len(scene.faces))]
+        if scene.unturned:
+            continue
         image = read_image(folder / scene.image)
-        for face in scene.faces:
-            labeled.append(bool(np.isfinite(face.landmarks).all()))
-            if labeled[-1]:
+        for number, face in enumerate(scene.faces):
+            if np.isfinite(face.landmarks).all():
+                embedded[scene.image, number] = len(embedded)
                 yield image, face.landmarks
 
 

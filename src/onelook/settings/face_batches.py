@@ -37,6 +37,10 @@ class FaceBatchSettings(Section):
         description="1: every labeled face is seen once an epoch; more: identity-balanced batches, in which identities "
         "are drawn alike, however many photos they have, this many faces of each",
     )
+    repeats: dict[str, PositiveInt] = Field(
+        {},
+        description="how often an epoch has each face of a set of prepare.extra_faces, by the set's name; absent: once",
+    )
     size: tuple[PositiveFloat, PositiveFloat] | None = Field(
         None,
         description="range of the size of a face in the crop, the square root of the box area in pixels, drawn "

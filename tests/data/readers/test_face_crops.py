@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from onelook.data.manifest import read_manifest, write_manifest
 from onelook.data.readers.face_crops import write_extra_faces
 from onelook.errors import DataError, OnelookError
 from onelook.settings import ExtraFacesSettings
@@ -44,6 +45,30 @@ def test_crop_is_copied_byte_for_byte_and_has_no_identity(sets: Path, tmp_path: 
 def test_invalid_line_raises_data_error(sets: Path, tmp_path: Path, line: str, message: str) -> None:
     (sets / "films/faces.csv").write_text(f"{HEADER}\n{line}\n")
     with pytest.raises(OnelookError, match=message) as caught:
+        list(write_extra_faces(tmp_path / "out", ExtraFacesSettings(path=str(sets))))
+    assert "\n" not in str(caught.value)
+
+
+def write_turned(sets: Path, unturned: str) -> None:
+    """Write a set of one turned face; its name is before that of the other set."""
+    (sets / "a_turned/images").mkdir(parents=True)
+    cv2.imwrite(str(sets / "a_turned/images/0.jpg"), np.full((48, 40, 3), 70, np.uint8))
+    (sets / "a_turned/faces.csv").write_text(f"{HEADER},unturned\n0.jpg,{ROW},{unturned}\n")
+
+
+def test_a_turned_face_names_the_scene_of_the_unturned_one(sets: Path, tmp_path: Path) -> None:
+    write_turned(sets, "films/7/a.jpg")
+    turned, unturned = write_extra_faces(tmp_path / "out", ExtraFacesSettings(path=str(sets)))
+    assert (turned.face_set, unturned.face_set) == ("a_turned", "films")
+    assert turned.unturned == unturned.image and unturned.unturned == ""
+    write_manifest(tmp_path / "out", [turned, unturned])
+    assert [scene.unturned for scene in read_manifest(tmp_path / "out").scenes] == [unturned.image, ""]
+
+
+@pytest.mark.parametrize("unturned", ["films/7/b.jpg", "shows/7/a.jpg", "a_turned/0.jpg"])
+def test_a_turned_face_without_its_source_is_refused_in_one_line(sets: Path, tmp_path: Path, unturned: str) -> None:
+    write_turned(sets, unturned)
+    with pytest.raises(DataError, match=f"0.jpg was made of {unturned}, which is not in") as caught:
         list(write_extra_faces(tmp_path / "out", ExtraFacesSettings(path=str(sets))))
     assert "\n" not in str(caught.value)
 

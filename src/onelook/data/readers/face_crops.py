@@ -1,18 +1,20 @@
 """Reader of extra training crops, one unnamed face each.
 
 A set is a directory with `images/` and `faces.csv`, whose columns are the file, a box and five points in pixels of the
-crop. Identities are dropped even if a set has them, as the same person may be in a test split under another name.
+crop. The optional column `unturned` names set and file, SET/FILE, of the crop that a face turned in 3D was made of.
+Identities are dropped even if a set has them, as the same person may be in a test split under another name.
 """
 
 import csv
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from onelook.data.manifest import Face, Scene
+from onelook.data.manifest import CROPS_PREFIX, Face, Scene
 from onelook.errors import DataError
 from onelook.files import resolve_inside
 from onelook.settings import ExtraFacesSettings
@@ -23,6 +25,16 @@ LANDMARK_COLUMNS = [
 ]
 COLUMNS = ("file", *BOX_COLUMNS, *LANDMARK_COLUMNS)
 """Columns of `faces.csv`."""
+UNTURNED = "unturned"
+"""Optional last column."""
+
+
+class FaceRow(NamedTuple):
+    """A line of `faces.csv`: the file, the face in it, and SET/FILE of the unturned crop or an empty string."""
+
+    file: str
+    face: Face
+    unturned: str = ""
 
 
 def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Scene]:
@@ -36,7 +48,7 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
         One scene per crop, of the split "train" and the role "crop".
 
     Raises:
-        DataError: a set, a file or a column is missing, or a crop is damaged.
+        DataError: a set, a file, a column or the source of a turned face is missing, or a crop is damaged.
     """
     root = Path(settings.path)
     csv_paths = sorted(root.glob("*/faces.csv"))
@@ -44,24 +56,49 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
         raise DataError(
             f"{root}: contains no set (<set>/faces.csv); correct prepare.extra_faces.path, or leave it empty"
         )
-    for path in csv_paths:
+    sets = {path: list(read_face_list(path)) for path in csv_paths}
+    copies = {
+        f"{path.parent.name}/{row.file}": _copy_name(path.parent.name, number, row.file)
+        for path, rows in sets.items()
+        for number, row in enumerate(rows)
+        if not row.unturned
+    }
+    for path, rows in sets.items():
         name = path.parent.name
-        target = folder / "images" / "train" / f"crops-{name}"
-        target.mkdir(parents=True)
-        for number, (file, face) in enumerate(read_face_list(path)):
-            source = resolve_inside(path.parent / "images", file)
+        (folder / _copy_name(name, 0, "")).parent.mkdir(parents=True)
+        for number, row in enumerate(rows):
+            if row.unturned and row.unturned not in copies:
+                raise DataError(
+                    f"{path}: {row.file} was made of {row.unturned}, which is not in {root}; add that set beside it, "
+                    f"or remove {name}"
+                )
+            source = resolve_inside(path.parent / "images", row.file)
             image = cv2.imread(str(source), cv2.IMREAD_COLOR)
             if image is None:
                 raise DataError(f"{source}: missing or damaged; remove its line from {path}")
-            copy = target / f"{number:05d}{source.suffix}"
-            shutil.copyfile(source, copy)
+            copy = _copy_name(name, number, row.file)
+            shutil.copyfile(source, folder / copy)
             height, width = image.shape[:2]
-            name_in_folder = copy.relative_to(folder).as_posix()
-            yield Scene(name_in_folder, width, height, "train", "crop", (face,), f"{name}, {file}", "research use")
+            yield Scene(
+                copy,
+                width,
+                height,
+                "train",
+                "crop",
+                (row.face,),
+                f"{name}, {row.file}",
+                "research use",
+                unturned=copies.get(row.unturned, ""),
+            )
 
 
-def read_face_list(path: Path) -> Iterator[tuple[str, Face]]:
-    """Yield file and face of each line of a set's `faces.csv`.
+def _copy_name(face_set: str, number: int, file: str) -> str:
+    """Return the name in the data folder of a crop with a number in its set."""
+    return f"images/train/{CROPS_PREFIX}{face_set}/{number:05d}{Path(file).suffix}"
+
+
+def read_face_list(path: Path) -> Iterator[FaceRow]:
+    """Yield the lines of a set's `faces.csv`.
 
     Raises:
         DataError: a column is missing, or a line is damaged.
@@ -71,6 +108,6 @@ def read_face_list(path: Path) -> Iterator[tuple[str, Face]]:
             try:
                 box = np.array([float(row[key]) for key in BOX_COLUMNS], np.float32)
                 landmarks = np.array([float(row[key]) for key in LANDMARK_COLUMNS], np.float32)
-                yield row["file"], Face(box, landmarks.reshape(5, 2))
+                yield FaceRow(row["file"], Face(box, landmarks.reshape(5, 2)), row.get(UNTURNED) or "")
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{path}: a line is damaged ({error}); the columns are file, box and points") from error

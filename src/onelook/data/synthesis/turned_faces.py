@@ -5,80 +5,169 @@ target: recognizers are weaker on profiles.
 """
 
 import csv
-from collections.abc import Callable, Iterator
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 import numpy as np
 
+from onelook.data.annotate import MIN_IOU, FaceDetector
+from onelook.data.face_collection import find_face
 from onelook.data.image_io import read_image, write_image
-from onelook.data.readers.face_crops import BOX_COLUMNS, LANDMARK_COLUMNS, read_face_list
+from onelook.data.manifest import Face
+from onelook.data.readers.face_crops import COLUMNS, UNTURNED, FaceRow, read_face_list
 from onelook.data.rng import Stream, make_rng
 from onelook.data.synthesis.face_turning import TurnedFace, turn_face
-from onelook.files import resolve_inside
+from onelook.errors import DataError
+from onelook.files import read_json_lines, resolve_inside, write_text
+from onelook.geometry.boxes import pairwise_iou
 from onelook.geometry.head_pose import head_yaw
+from onelook.progress import track
 
-MIN_YAW, MAX_YAW = 20.0, 80.0
-"""Range of the absolute yaw of a turned face, in degrees."""
 _STD_PITCH = 8.0  # of the change of pitch, in degrees
 # A face that is turned further than this, in degrees, is turned on to the same side: its other side is hidden.
 _MAX_FRONTAL_YAW = 10.0
+_JOURNAL = "journal.jsonl"
 
 MeshPredictor = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray | None]
 """Maps an RGB image, a box (4,) and landmarks (5, 2) to a mesh (468, 3), or None, as `MeshTeacher.predict`."""
 
 
-def sample_turns(image: np.ndarray, vertices: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[TurnedFace]:
-    """Turn a face to random poses.
+@dataclass(frozen=True)
+class TurnOptions:
+    """Number and range of the poses.
 
-    The absolute yaw is uniform from 20, or from the face's own yaw where that is larger, to 80 degrees. The change of
-    pitch is normal with a standard deviation of 8 degrees.
+    Attributes:
+        count: turned versions of each face.
+        min_yaw, max_yaw: range of the absolute yaw of a turned face, in degrees.
+        seed: of the poses.
+    """
+
+    count: int
+    min_yaw: float
+    max_yaw: float
+    seed: int
+
+
+def sample_turns(
+    image: np.ndarray, vertices: np.ndarray, options: TurnOptions, rng: np.random.Generator
+) -> Iterator[TurnedFace]:
+    """Turn a face to random poses; one whose yaw exceeds the largest to none.
+
+    The absolute yaw is uniform from the smallest, or from the face's own where that is larger, to the largest. The
+    change of pitch is normal with a standard deviation of 8 degrees.
 
     Args:
         image: RGB (H, W, 3) uint8.
         vertices: (468, 3) mesh in pixels of the image.
-        count: number of poses; none for a face whose yaw exceeds 80 degrees.
+        options: number and range of the poses.
         rng: random generator.
     """
     yaw = head_yaw(vertices)
-    for _ in range(count if abs(yaw) < MAX_YAW else 0):
+    for _ in range(options.count if abs(yaw) < options.max_yaw else 0):
         is_frontal = abs(yaw) <= _MAX_FRONTAL_YAW
         side = rng.choice((-1.0, 1.0)) if is_frontal else np.sign(yaw)
-        target = side * rng.uniform(max(MIN_YAW, abs(yaw)), MAX_YAW)
+        target = side * rng.uniform(max(options.min_yaw, abs(yaw)), options.max_yaw)
         yield turn_face(image, vertices, target - yaw, rng.normal(0, _STD_PITCH))
 
 
-def write_turned_faces(source: Path, target: Path, predict_mesh: MeshPredictor, count: int, seed: int) -> int:
-    """Write a set of turned faces, in the layout of `extra_faces`.
+def write_turned_faces(
+    sources: Sequence[Path], target: Path, predict_mesh: MeshPredictor, detect_faces: FaceDetector, options: TurnOptions
+) -> int:
+    """Write a set of turned faces, or what is left of it, in the layout of `extra_faces`.
 
-    The column `unturned` of its `faces.csv` names the source's file that a crop was made of.
+    - The column `unturned` of its `faces.csv` names set and file of the crop that a face was made of.
+    - Box and landmarks are the detector's where it finds the turned face, since a mesh has hidden points elsewhere.
+      Else they are the mesh's.
+    - A face without a mesh is dropped.
 
     Args:
-        source: set of face crops, a directory with `images/` and `faces.csv`.
-        target: directory of the new set; it must not exist.
-        predict_mesh: predicts the mesh of a face; a face without one is dropped.
-        count: turned versions of each face.
-        seed: of the poses.
+        sources: sets of face crops, directories with `images/` and `faces.csv`.
+        target: directory of the set.
+        predict_mesh: predicts the mesh of a face.
+        detect_faces: the detector.
+        options: number and range of the poses.
 
     Returns:
         Number of turned faces.
 
     Raises:
-        DataError: `faces.csv` or an image of the source is missing or damaged.
+        DataError: `faces.csv` or an image of a source is missing or damaged, or the set was begun with other options.
     """
-    (target / "images").mkdir(parents=True)
-    written = 0
-    with (target / "faces.csv").open("w", encoding="utf-8", newline="") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(["file", *BOX_COLUMNS, *LANDMARK_COLUMNS, "unturned"])
-        for number, (file, face) in enumerate(read_face_list(source / "faces.csv")):
-            image = read_image(resolve_inside(source / "images", file))
-            vertices = predict_mesh(image, face.box, face.landmarks)
-            if vertices is None:
-                continue
-            for turned in sample_turns(image, vertices, count, make_rng(seed, Stream.TURNS, number)):
-                name = f"{written:06d}.jpg"
-                write_image(target / "images" / name, turned.image)
-                values = np.concatenate([turned.box, turned.landmarks.ravel()])
-                rows.writerow([name, *(f"{value:.2f}" for value in values), file])
-                written += 1
-    return written
+    crops = [(source, row) for source in sources for row in _read_set(source)]
+    (target / "images").mkdir(parents=True, exist_ok=True)
+    header, *entries = read_json_lines(target / _JOURNAL) or [asdict(options)]
+    if header != asdict(options):
+        raise DataError(f"{target}: begun with {header}; continue with the same options, or name another folder")
+    finished = {entry[UNTURNED] for entry in entries}
+    remaining = [(source, row) for source, row in crops if f"{source.name}/{row.file}" not in finished]
+    with (target / _JOURNAL).open("a", encoding="utf-8") as journal:
+        if not entries and journal.tell() == 0:
+            journal.write(json.dumps(header) + "\n")
+        for source, row in track(remaining, "turning faces"):
+            key = f"{source.name}/{row.file}"
+            faces = _write_turns(source, row, key, target / "images", predict_mesh, detect_faces, options)
+            entries.append({UNTURNED: key, "faces": faces})
+            journal.write(json.dumps(entries[-1]) + "\n")
+            journal.flush()
+    return _write_faces(target / "faces.csv", entries)
+
+
+def _read_set(folder: Path) -> Iterator[FaceRow]:
+    path = folder / "faces.csv"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; name sets of faces, as `onelook collect-faces` writes them")
+    for row in read_face_list(path):
+        if row.unturned:
+            raise DataError(f"{folder}: its faces are turned already; name the sets that they were made of")
+        yield row
+
+
+def _write_turns(
+    source: Path,
+    row: FaceRow,
+    key: str,
+    images: Path,
+    predict_mesh: MeshPredictor,
+    detect_faces: FaceDetector,
+    options: TurnOptions,
+) -> list[list[Any]]:
+    """Write the turned versions of a crop, and return the file and the labels of each."""
+    image = read_image(resolve_inside(source / "images", row.file))
+    vertices = predict_mesh(image, row.face.box, row.face.landmarks)
+    if vertices is None:
+        return []
+    faces = []
+    # Poses depend on the name of the crop alone, so that further sets do not change them.
+    rng = make_rng(options.seed, Stream.TURNS, crc32(key.encode()))
+    for number, turned in enumerate(sample_turns(image, vertices, options, rng)):
+        name = f"{key}_{number}.jpg"
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(images / name, turned.image)
+        face = _label(turned, detect_faces)
+        values = np.concatenate([face.box, face.landmarks.ravel()])
+        faces.append([name, *(round(float(value), 2) for value in values)])
+    return faces
+
+
+def _label(turned: TurnedFace, detect_faces: FaceDetector) -> Face:
+    """Return the detected face if it is the turned one, else that of the mesh."""
+    face = find_face(turned.image, detect_faces)
+    if face is None or pairwise_iou(turned.box[None], face.box[None])[0, 0] < MIN_IOU:
+        return Face(turned.box, turned.landmarks)
+    return face
+
+
+def _write_faces(path: Path, entries: Sequence[dict[str, Any]]) -> int:
+    """Write `faces.csv`, and return the number of its faces."""
+    rows = sorted([*face, entry[UNTURNED]] for entry in entries for face in entry["faces"])
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow([*COLUMNS, UNTURNED])
+    writer.writerows(rows)
+    write_text(path, table.getvalue())
+    return len(rows)
