@@ -65,6 +65,10 @@ format: $(INSTALLED) ## fix what ruff can fix
 	ruff check --fix
 	ruff format
 
+# Sets of faces in large pose, of which there are few; those at hand count three times an epoch.
+POSE_SETS := aflw2000 mtfl_aflw mtfl_net pointing
+HAS_POSE_SETS := $(foreach set,$(POSE_SETS),$(if $(wildcard $(FACES)/$(set)/faces.csv),$(set)))
+
 # How the released weights were made: everything that differs from params.yaml.
 RELEASED := -S prepare.reader=lfw \
 	-S prepare.compose_scenes=false \
@@ -77,9 +81,11 @@ RELEASED := -S prepare.reader=lfw \
 	-S teacher.path=../shared/data/weights/edgeface_xs_gamma06.tflite \
 	-S 'teacher.mean=[127.5,127.5,127.5]' \
 	-S 'teacher.std=[127.5,127.5,127.5]' \
-	-S teacher.init_tail=false \
+	-S teacher.init_tail=../shared/data/weights/mobilefacenet.onnx \
 	-S model.init=wheel \
 	-S model.embedding.dim=512 \
+	-S 'model.embedding.strides=[1,4,8,16]' \
+	-S 'model.embedding.depths=[3,2]' \
 	-S train.batch_size=0 \
 	-S train.backbone_lr_mult=0 \
 	-S train.epochs=45 \
@@ -100,7 +106,8 @@ RELEASED := -S prepare.reader=lfw \
 	-S train.weights.identity=0 \
 	-S train.weights.distillation=1 \
 	-S train.weights.similarity=10 \
-	-S train.augment.landmark_jitter=0.01
+	-S train.augment.landmark_jitter=0.01 \
+	$(foreach set,$(HAS_POSE_SETS),-S +train.faces.repeats.$(set)=3)
 
 released: $(INSTALLED) ## train the released weights anew, into build/model; needs ../shared/data; FACES=... (docs/released.md)
 	dvc exp run --name released $(RELEASED)
