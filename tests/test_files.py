@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from onelook.errors import OnelookError
-from onelook.files import atomic_file, atomic_folder, recover_folder, resolve_inside, sha256, write_json
+from onelook.files import (
+    atomic_file,
+    atomic_folder,
+    read_json_lines,
+    recover_folder,
+    resolve_inside,
+    sha256,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -109,3 +117,11 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> Non
     for replace in (atomic_file, atomic_folder):
         with pytest.raises(OnelookError, match="cannot be written"), replace(tmp_path / "file" / "out"):
             pass
+
+
+def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    assert read_json_lines(path) == []
+    path.write_text('{"a": 1}\n{"a": 2}\n{"a"')
+    assert read_json_lines(path) == [{"a": 1}, {"a": 2}]
+    assert path.read_text() == '{"a": 1}\n{"a": 2}\n'
