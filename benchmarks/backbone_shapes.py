@@ -112,7 +112,10 @@ def evaluate_network(predictor: TorchPredictor, bench: Bench, points: np.ndarray
     precisions = {f"wider_{side}": wider_ap(predictor, bench.wider, side) for side in SIDES}
     _, _, embeddings = embed_center_faces(predictor, bench.photos)
     given = np.array(
-        [predictor.embed(read_image(path), each[None])[0] for path, each in zip(bench.photos, points, strict=True)]
+        [
+            predictor.embed(read_image(path), each[None], DETECT)[0]
+            for path, each in zip(bench.photos, points, strict=True)
+        ]
     )
     at_points = {"accuracy_at_points": bench.verify(given)["accuracy"]}
     return {**precisions, **bench.verify(embeddings), **at_points}

@@ -46,7 +46,7 @@ class TwoPasses(TorchPredictor):
         found = self.detector.predict(photos, detect, embed=False)
         if not embed:
             return found
-        rows = [self.embed(photo, each.landmarks) for photo, each in zip(photos, found, strict=True)]
+        rows = [self.embed(photo, each.landmarks, detect) for photo, each in zip(photos, found, strict=True)]
         return [replace(each, embeddings=row) for each, row in zip(found, rows, strict=True)]
 
 

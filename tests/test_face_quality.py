@@ -101,8 +101,8 @@ def test_measuring_many_faces_equals_measuring_each() -> None:
     assert measure_faces([], 40) == []
 
 
-@pytest.mark.parametrize(("longest_side", "size"), [(1280, 50.0), (400, 50.0), (200, 25.0)])
-def test_the_size_is_in_pixels_of_the_network_input(longest_side: int, size: float) -> None:
+@pytest.mark.parametrize(("longest_side", "size"), [(1280, 50.0), (400, 50.0), (300, 37.5), (200, 50.0)])
+def test_the_size_is_in_pixels_of_the_pass_that_embeds_the_face(longest_side: int, size: float) -> None:
     image = np.zeros((300, 400, 3), np.uint8)
     box = np.asarray([[10, 20, 10 + 25, 20 + 100]], np.float32)
     detected = Detections(box, np.asarray([0.75], np.float32), landmarks_at(50)[None], np.zeros((1, 4), np.float32))

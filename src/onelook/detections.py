@@ -1,5 +1,6 @@
 """Detections: the faces that a predictor finds in one image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,19 @@ class Detections:
 
     def above(self, score: float) -> "Detections":
         """Select the detections with at least this score."""
-        keep = self.scores >= score
-        meshes = None if self.meshes is None else self.meshes[keep]
-        return Detections(self.boxes[keep], self.scores[keep], self.landmarks[keep], self.embeddings[keep], meshes)
+        return self.take(self.scores >= score)
+
+    def take(self, rows: np.ndarray) -> "Detections":
+        """Select detections by indices (k,) or by a mask (n,)."""
+        meshes = None if self.meshes is None else self.meshes[rows]
+        return Detections(self.boxes[rows], self.scores[rows], self.landmarks[rows], self.embeddings[rows], meshes)
+
+
+def concatenate(parts: Sequence[Detections]) -> Detections:
+    """Concatenate the detections of at least one part, all by the same model."""
+    boxes, scores, landmarks, embeddings = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("boxes", "scores", "landmarks", "embeddings")
+    )
+    meshes = [part.meshes for part in parts if part.meshes is not None]
+    return Detections(boxes, scores, landmarks, embeddings, np.concatenate(meshes) if meshes else None)

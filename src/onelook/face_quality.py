@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from onelook.geometry.alignment import align_crop
 from onelook.geometry.boxes import box_sizes
+from onelook.inference.tiles import SMALL_FACE
 
 # Face sizes in pixels. Two photos of a person match in 85 % of pairs. With one face of 56 pixels it is three quarters,
 # with 36 pixels half, with 30 a third, with 24 a tenth (benchmarks/enrollment_quality.py).
@@ -27,7 +28,7 @@ class Quality(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     score: float = Field(ge=0, le=1, description="detection score")
-    size: float = Field(ge=0, description="square root of the box area, in pixels of the network's input")
+    size: float = Field(ge=0, description="square root of the box area, in pixels of the pass that embeds it")
     sharpness: float = Field(ge=0, description="see `face_quality.measure_sharpness`")
     profile: float | None = Field(
         default=None, ge=0, description="see `face_quality.measure_profile`; None: not measured by an earlier version"
@@ -140,7 +141,7 @@ def measure_face(image: np.ndarray, box: np.ndarray, landmarks: np.ndarray, scor
         box: (4,) x1 y1 x2 y2 in pixels of the image.
         landmarks: (5, 2) in pixels of the image.
         score: detection score.
-        longest_side: of the network's input, in pixels; larger images are shrunk to it.
+        longest_side: of the first pass, in pixels; larger images are shrunk to it.
     """
     return measure_faces([(image, box, landmarks, score)], longest_side)[0]
 
@@ -153,9 +154,18 @@ def measure_faces(
     return [
         Quality(
             score=float(score),
-            size=float(box_sizes(np.asarray(box, np.float64)[None])[0]) * min(1.0, longest_side / max(image.shape[:2])),
+            size=_embedded_size(float(box_sizes(np.asarray(box, np.float64)[None])[0]), image, longest_side),
             sharpness=sharpness,
             profile=measure_profile(landmarks),
         )
         for (image, box, landmarks, score), sharpness in zip(faces, values, strict=True)
     ]
+
+
+def _embedded_size(size: float, image: np.ndarray, longest_side: int) -> float:
+    """Return the size at which a face of `size` pixels of the image is embedded, in pixels.
+
+    Sizes above `FULL_WEIGHT_SIZE` are those of the first pass: the octave that embeds such a face is not asked for.
+    """
+    in_first_pass = size * min(1.0, longest_side / max(image.shape[:2]))
+    return in_first_pass if in_first_pass >= SMALL_FACE else min(size, 2.0 * SMALL_FACE)

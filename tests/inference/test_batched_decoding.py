@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from onelook.geometry.anchors import LIGHT_LEVELS, AnchorOutputs, make_anchors
 from onelook.inference.batched_decoding import nms_batch, postprocess_batch
-from onelook.inference.decoding import nms, postprocess_detections
+from onelook.inference.decoding import postprocess_detections
+from onelook.inference.nms import nms
 
 
 @pytest.mark.parametrize("score", [0.02, 0.5, 0.9, 0.9999999])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from onelook.detections import Detections
-from onelook.inference.resize import predict_by_size
+from onelook.inference.resize import predict_by_shape
 
 
 def detect_brightness(batch: np.ndarray) -> list[Detections]:
@@ -30,6 +30,6 @@ def test_a_batch_has_at_most_max_pixels(max_pixels: int | None, shapes: list[tup
         batches.append(batch.shape[:3])
         return detect_brightness(batch)
 
-    found = predict_by_size(images, 100, predict_batch, max_pixels)
+    found = predict_by_shape(images, predict_batch, max_pixels)
     assert [float(each.scores[0]) for each in found] == list(range(7))
     assert batches == shapes

@@ -63,7 +63,7 @@ def test_boxes_of_a_downscaled_image_are_in_its_own_pixels(predictor: TorchPredi
 
 def test_embed_at_predicted_landmarks_equals_predict(predictor: TorchPredictor, image: np.ndarray) -> None:
     found = predictor.predict([image], DETECT)[0]
-    np.testing.assert_allclose(predictor.embed(image, found.landmarks), found.embeddings, atol=1e-4)
+    np.testing.assert_allclose(predictor.embed(image, found.landmarks, DETECT), found.embeddings, atol=1e-4)
 
 
 def test_embeddings_are_empty_without_embed_or_faces(predictor: TorchPredictor, image: np.ndarray) -> None:

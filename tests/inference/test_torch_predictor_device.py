@@ -90,7 +90,7 @@ def test_embeddings_at_given_landmarks_equal_those_on_the_cpu(form: str, device:
     on_cpu, on_device = make_predictors(form, device)
     (image,) = noise((64, 96))
     faces = upright_faces((10, 10, 40), (50, 5, 30)).numpy()
-    np.testing.assert_allclose(on_device.embed(image, faces), on_cpu.embed(image, faces), atol=1e-5)
+    np.testing.assert_allclose(on_device.embed(image, faces, DETECT), on_cpu.embed(image, faces, DETECT), atol=1e-5)
 
 
 @pytest.mark.parametrize("device", DEVICES)

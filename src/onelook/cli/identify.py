@@ -14,6 +14,7 @@ from onelook.cli.common import (
     PhotosArgument,
     RegisteredModelOption,
     open_with_model,
+    pluralize,
     print_rows,
 )
 from onelook.errors import ModelError, OnelookError, PhotoError
@@ -77,6 +78,7 @@ def identify(
             result["faces"] = [face.to_dict() for face in faces]
             if not as_json:
                 _print_faces(escape_path(photo), image, faces)
+            _warn_of_small_faces(escape_path(photo), faces)
             if pictures is not None:
                 result["picture"] = escape_path(_write_picture(pictures, photo, image, faces))
             if meshes is not None:
@@ -104,6 +106,17 @@ def _print_faces(photo: str, image: "np.ndarray", faces: "list[IdentifiedFace]")
         similarity = "-" if face.similarity is None else f"{face.similarity:.3f}"
         rows.append((" ".join(map(str, box)), face.label, similarity, f"{face.score:.3f}"))
     print_rows(photo, ("box", "name", "similarity", "score"), rows, prefix=photo)
+
+
+def _warn_of_small_faces(photo: str, faces: "list[IdentifiedFace]") -> None:
+    """Log how many faces are too small in the photo itself to be named reliably."""
+    from onelook.face_quality import MIN_SIZE
+    from onelook.geometry.boxes import box_sizes
+
+    small = sum(bool(box_sizes(face.box) < MIN_SIZE) for face in faces)
+    if small:
+        count = pluralize(small, "face")
+        logger.warning("%s: %s smaller than %.0f pixels; their names are uncertain", photo, count, MIN_SIZE)
 
 
 def _write_picture(folder: Path, photo: Path, image: "np.ndarray", faces: "list[IdentifiedFace]") -> Path:

@@ -131,10 +131,12 @@ def embed_labeled(
     """Embed the faces of a split at their labeled landmarks: recognition without detection."""
     iou = settings.evaluate.iou
     scenes, enrollments = manifest.select(split), manifest.select(split, "enroll")
-    probes = match_probes(scenes, [_embed_at_labels(predictor, manifest, scene)[0] for scene in scenes], iou)
+    probes = match_probes(
+        scenes, [_embed_at_labels(predictor, manifest, scene, settings.detect)[0] for scene in scenes], iou
+    )
     detections, qualities = [], []
     for scene in enrollments:
-        labeled, image = _embed_at_labels(predictor, manifest, scene)
+        labeled, image = _embed_at_labels(predictor, manifest, scene, settings.detect)
         detections.append(labeled)
         qualities.append(_measure_qualities(image, labeled, settings.detect))
     return probes, match_enrollment(enrollments, detections, qualities, iou)
@@ -157,14 +159,16 @@ def detect_faces(
     return detections
 
 
-def _embed_at_labels(predictor: TorchPredictor, manifest: Manifest, scene: Scene) -> tuple[Detections, np.ndarray]:
+def _embed_at_labels(
+    predictor: TorchPredictor, manifest: Manifest, scene: Scene, detect: DetectSettings
+) -> tuple[Detections, np.ndarray]:
     """Return the labeled faces of a scene as detections of score 1, and its image."""
     image = read_image(manifest.path(scene))
     faces = [face for face in scene.faces if np.isfinite(face.landmarks).all()]
     boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
     landmarks = np.array([face.landmarks for face in faces], np.float32).reshape(-1, 5, 2)
     scores = np.ones(len(faces), np.float32)
-    return Detections(boxes, scores, landmarks, predictor.embed(image, landmarks)), image
+    return Detections(boxes, scores, landmarks, predictor.embed(image, landmarks, detect)), image
 
 
 def _measure_qualities(image: np.ndarray, detected: Detections, detect: DetectSettings) -> list[Quality]:

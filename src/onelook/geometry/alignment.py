@@ -18,6 +18,18 @@ REFERENCE_LANDMARKS = np.array(
 )
 """The five landmarks in an aligned crop of 112 pixels (ArcFace, Deng et al. 2019, as in its public code)."""
 
+SIZE_PER_LANDMARK_SPREAD = 4.05
+"""Face size as a multiple of the RMS distance of the landmarks from their mean.
+
+Median of the embedded data's training scenes, where nine in ten lie between 3.8 and 4.3."""
+
+
+def face_sizes(landmarks: np.ndarray) -> np.ndarray:
+    """Estimate the sizes (n,) of faces, as of their boxes, from landmarks (n, 5, 2), in pixels."""
+    spreads = landmarks - landmarks.mean(1, keepdims=True)
+    sizes: np.ndarray = SIZE_PER_LANDMARK_SPREAD * np.sqrt((spreads**2).sum(-1).mean(-1))
+    return sizes
+
 
 def similarity_transform(source: Array, target: Array) -> Array:
     """Fit the similarity transform that maps source points to target points.

@@ -8,8 +8,8 @@ import numpy as np
 
 from onelook.detections import Detections
 from onelook.errors import ModelError
+from onelook.inference.photo_prediction import predict_photos
 from onelook.inference.predictor import DEVICE_BATCH_SIZE
-from onelook.inference.resize import predict_by_size
 from onelook.onnx_session import CUDA, open_session
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class OnnxPredictor:
 
         Args:
             images: RGB uint8 (H, W, 3), of any sizes; images of equal size form one batch.
-            detect: score threshold, NMS threshold, and the longest side of the network's input.
+            detect: score threshold, NMS threshold, and sizes of the passes (`inference.photo_prediction`).
 
         Returns:
             Detections per image, in pixels of the image as given.
@@ -70,4 +70,4 @@ class OnnxPredictor:
             image_indices, *faces = self._session.run(None, {"photos": batch, **thresholds})
             return [Detections(*(values[image_indices == image] for values in faces)) for image in range(len(batch))]
 
-        return predict_by_size(images, detect.longest_side, predict_batch)
+        return predict_photos(images, detect, predict_batch)

@@ -12,7 +12,7 @@ import numpy as np
 from onelook.detections import Detections
 from onelook.geometry.alignment import mirror_landmarks
 from onelook.geometry.boxes import pairwise_iou
-from onelook.inference.decoding import nms
+from onelook.inference.nms import nms
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import DetectSettings
 

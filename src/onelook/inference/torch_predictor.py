@@ -13,12 +13,16 @@ from torch import Tensor
 from onelook.detections import Detections
 from onelook.device import check_precision, to_device
 from onelook.errors import ModelError
+from onelook.geometry.alignment import face_sizes
 from onelook.geometry.mesh import NUM_VERTICES, decode_mesh
 from onelook.inference.batched_decoding import postprocess_batch
 from onelook.inference.decoding import postprocess_detections
+from onelook.inference.octaves import assign_octaves, count_octaves, halve_image
+from onelook.inference.photo_prediction import predict_photos, predict_single_pass
 from onelook.inference.predictor import DEVICE_BATCH_SIZE
-from onelook.inference.resize import predict_by_size, resize_to_longest_side
+from onelook.inference.resize import resize_to_longest_side
 from onelook.model.dense_head import DenseFaces
+from onelook.model.grid_detector import GridDetector
 from onelook.model.joint_network import JointNetwork
 from onelook.model.pretrained import build_pretrained
 from onelook.model.retinaface import NetworkOutput
@@ -90,7 +94,7 @@ class TorchPredictor:
 
         Args:
             images: RGB uint8 (H, W, 3), of any sizes; images of equal size form one batch.
-            detect: score threshold, NMS threshold, and the longest side of the network's input.
+            detect: score threshold, NMS threshold, and sizes of the passes (`inference.photo_prediction`).
             embed: False returns embeddings of length 0.
 
         Returns:
@@ -103,16 +107,35 @@ class TorchPredictor:
             with self._lock:
                 return self._predict_batch(batch, detect, embed)
 
-        return predict_by_size(images, detect.longest_side, predict_batch, self._max_pixels)
+        if isinstance(self.network.detector, GridDetector):  # it resizes every image to the same square itself
+            return predict_single_pass(images, detect, predict_batch, self._max_pixels)
+        return predict_photos(images, detect, predict_batch, self._max_pixels)
 
     @torch.inference_mode()
-    def embed(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Embed the faces of an image (H, W, 3) at landmarks (n, 5, 2); returns (n, d) float32."""
+    def embed(self, image: np.ndarray, landmarks: np.ndarray, detect: DetectSettings) -> np.ndarray:
+        """Embed the faces of an image at given landmarks, each in its octave.
+
+        Args:
+            image: RGB uint8 (H, W, 3), not larger than `detect.longest_side`.
+            landmarks: (n, 5, 2) in pixels of the image.
+            detect: as in `predict`.
+
+        Returns:
+            (n, d) float32, L2-normalized.
+        """
         self.network.eval()
-        with self._autocast_context():
-            maps = self.network.detector.extract_feature_maps(self._upload(image[None]))
-        points = to_device(torch.from_numpy(np.asarray(landmarks, np.float32)), self.device)
-        embeddings: np.ndarray = self.network.embed(self._to_embedding_dtype(maps), [points]).cpu().numpy()
+        embeddings = np.zeros((len(landmarks), self.embedding_size), np.float32)
+        height, width = image.shape[:2]
+        count = 1 if isinstance(self.network.detector, GridDetector) else count_octaves(height, width, detect.face_size)
+        octaves = assign_octaves(face_sizes(landmarks), detect.face_size, count)
+        at_octave = image
+        for octave in range(count):
+            if octave > 0:
+                at_octave = halve_image(at_octave)
+            rows = np.flatnonzero(octaves == octave)
+            if len(rows):
+                ratio = np.array([at_octave.shape[1] / width, at_octave.shape[0] / height])
+                embeddings[rows] = self._embed_at(at_octave, landmarks[rows] * ratio)
         return embeddings
 
     @torch.inference_mode()
@@ -146,6 +169,14 @@ class TorchPredictor:
         boxes, dense_faces = to_device((boxes, dense_faces), torch.device("cpu"))
         ratio = torch.tensor([image.shape[1] / resized.shape[1], image.shape[0] / resized.shape[0], 1])
         return boxes * ratio[[0, 1, 0, 1]], dense_faces._replace(vertices=dense_faces.vertices * ratio)
+
+    def _embed_at(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Embed the faces of an image (H, W, 3) at landmarks (n, 5, 2) in one pass; returns (n, d) float32."""
+        with self._autocast_context():
+            maps = self.network.detector.extract_feature_maps(self._upload(image[None]))
+        points = to_device(torch.from_numpy(np.asarray(landmarks, np.float32)), self.device)
+        embeddings: np.ndarray = self.network.embed(self._to_embedding_dtype(maps), [points]).cpu().numpy()
+        return embeddings
 
     def _predict_batch(self, images: np.ndarray, detect: DetectSettings, embed: bool) -> list[Detections]:
         outputs, references = self._forward(images)

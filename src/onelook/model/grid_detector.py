@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onelook.device import to_device
+from onelook.geometry.alignment import SIZE_PER_LANDMARK_SPREAD
 from onelook.geometry.anchors import AnchorOutputs
 from onelook.geometry.grid_anchors import (
     ANCHORS_PER_CELL,
@@ -42,9 +43,6 @@ from onelook.settings import ModelSettings
 _IMAGE_SIZES = (160, 320, 640, 1280)
 # Kernel and padding of the decoder's transposed convolutions, from 5 to 11 cells and from 11 to 19.
 _UPSAMPLING = {11: (3, 0), 19: (5, 3)}
-# Side of a face's box, the square root of its area, as a multiple of the RMS distance of its landmarks from their mean.
-# Median of the embedded data's training scenes, where nine in ten lie between 3.8 and 4.3.
-_SIDE_PER_LANDMARK_SPREAD = 4.05
 
 
 class GridDetector(nn.Module):
@@ -198,6 +196,6 @@ def assign_cells(landmarks: Tensor, anchors: Tensor) -> Tensor:
     spreads = (landmarks - centers[:, None]).square().sum(-1).mean(-1).sqrt()
     cells = anchors.unflatten(0, (-1, ANCHORS_PER_CELL))
     sides = cells[..., 2:].prod(-1).sqrt()
-    mismatch = ((spreads * _SIDE_PER_LANDMARK_SPREAD).clip(1e-3)[:, None, None] / sides).log().abs().amin(-1)
+    mismatch = ((spreads * SIZE_PER_LANDMARK_SPREAD).clip(1e-3)[:, None, None] / sides).log().abs().amin(-1)
     distances = (centers[:, None] - cells[:, 0, :2]).square().sum(-1)
     return distances.masked_fill(mismatch > mismatch.amin(1, keepdim=True), torch.inf).argmin(1)

@@ -12,7 +12,13 @@ class DetectSettings(Section):
 
     score: float = Field(0.5, ge=0.02, lt=1, description="lowest score of a face that is shown and identified")
     nms: float = Field(0.4, gt=0, lt=1, description="IoU above which the lower-scored of two boxes is dropped")
-    longest_side: int = Field(1280, ge=64, le=8192, description="larger photos are scaled down to this, in pixels")
+    longest_side: int = Field(1280, ge=64, le=8192, description="pixels to which a larger photo is shrunk first")
+    face_size: int = Field(
+        128,
+        ge=32,
+        le=8192,
+        description="largest face that an octave answers for, in its pixels",
+    )
 
 
 class EvaluateSettings(Section):
