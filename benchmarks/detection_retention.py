@@ -21,7 +21,9 @@ from onelook.detections import Detections
 from onelook.evaluation.average_precision import evaluate_detections
 from onelook.files import resolve_inside
 from onelook.geometry.boxes import pairwise_iou
+from onelook.inference.detection_transforms import scale_detections
 from onelook.inference.loading import load_torch_predictor
+from onelook.inference.resize import resize_to_longest_side
 from onelook.inference.torch_predictor import TorchPredictor, public_detector
 from onelook.model.model_folder import RELEASED
 from onelook.settings import DetectSettings
@@ -78,7 +80,9 @@ def wider_ap(predictor: TorchPredictor, photos: list[tuple[Path, np.ndarray]], l
     ignored = []
     for path, boxes in track(photos, description=f"WIDER {longest_side}", transient=True, console=Console(stderr=True)):
         photo = read_image(path)
-        detections += predictor.predict([photo], detect, embed=False)
+        scaled = resize_to_longest_side(photo, longest_side)
+        found = predictor.predict([scaled], detect, embed=False)[0]
+        detections.append(scale_detections(found, scaled.shape, photo.shape))
         scale = min(1.0, longest_side / max(photo.shape[:2]))
         ignored.append((boxes[:, 2:] - boxes[:, :2]).min(axis=1) * scale < SMALLEST)
     outcomes = evaluate_detections(

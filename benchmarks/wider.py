@@ -25,7 +25,9 @@ from onelook.evaluation.wider import evaluate_wider
 from onelook.evaluation.wider_ground_truth import SETTINGS, WiderPhoto, read_wider_ground_truth
 from onelook.evaluation.wider_predictions import write_predictions
 from onelook.files import resolve_inside
+from onelook.inference.detection_transforms import scale_detections
 from onelook.inference.loading import load_torch_predictor
+from onelook.inference.resize import resize_to_longest_side
 from onelook.inference.test_time_augmentation import predict_multiscale
 from onelook.inference.torch_predictor import TorchPredictor, public_detector
 from onelook.model.model_folder import RELEASED
@@ -83,12 +85,17 @@ def image_path(images: Path, photo: WiderPhoto) -> Path:
 def detection_modes(predictor: TorchPredictor) -> Iterator[tuple[str, Look]]:
     """Return the detection modes, each with its name for the table."""
     for scale, side in SCALES.items():
-        at_this_scale = DETECT.model_copy(update={"longest_side": side})
-        yield scale, lambda photo, detect=at_this_scale: predictor.predict([photo], detect, embed=False)[0]
+        yield scale, lambda photo, side=side: predict_at_scale(predictor, photo, side)
     yield (
         f"{' + '.join(map(str, SIDES))}, mirrored, voted",
         lambda photo: predict_multiscale(predictor, photo, DETECT, SIDES, VOTING),
     )
+
+
+def predict_at_scale(predictor: TorchPredictor, photo: np.ndarray, side: int) -> Detections:
+    """Detect in a photo scaled down to a longest side, without the finer tiles of the photo as given."""
+    scaled = resize_to_longest_side(photo, side)
+    return scale_detections(predictor.predict([scaled], DETECT, embed=False)[0], scaled.shape, photo.shape)
 
 
 if __name__ == "__main__":

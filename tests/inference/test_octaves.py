@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from helpers.portraits import portrait
 from onelook.detections import Detections, concatenate
@@ -12,7 +13,7 @@ from onelook.geometry.boxes import box_sizes, pairwise_iou
 from onelook.inference.detection_transforms import scale_detections
 from onelook.inference.nms import nms
 from onelook.inference.octaves import assign_octaves, count_octaves, halve_image, predict_octaves
-from onelook.inference.photo_prediction import predict_single_pass
+from onelook.inference.resize import ALL_SIZES, SizeRange, predict_by_shape
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import DetectSettings
 
@@ -27,11 +28,12 @@ class SinglePass:
         self.predictor = predictor
         self.shapes: list[tuple[int, int]] = []
 
-    def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
+    def __call__(self, images: Sequence[np.ndarray], sizes: SizeRange = ALL_SIZES) -> list[Detections]:
         self.shapes += [image.shape[:2] for image in images]
-        return predict_single_pass(
-            images, DETECT, lambda batch: self.predictor._predict_batch(batch, DETECT, embed=True)
-        )
+        with torch.inference_mode():
+            return predict_by_shape(
+                images, lambda batch, sizes: self.predictor._predict_batch(batch, DETECT, sizes), sizes=sizes
+            )
 
 
 @pytest.fixture

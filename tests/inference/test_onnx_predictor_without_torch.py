@@ -34,7 +34,7 @@ from types import SimpleNamespace
 import cv2
 from onelook.inference.onnx_predictor import OnnxPredictor
 photo = cv2.cvtColor(cv2.imread(sys.argv[2]), cv2.COLOR_BGR2RGB)
-detect = SimpleNamespace(score=0.5, nms=0.4, longest_side=1280, face_size=128)
+detect = SimpleNamespace(score=0.5, nms=0.4, longest_side=1280, face_size=160)
 found = OnnxPredictor(Path(sys.argv[1])).predict([photo], detect)[0]
 faces = [[found.scores * 0, found.boxes, found.scores, found.landmarks, found.embeddings]]
 """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from onelook.detections import Detections
-from onelook.inference.resize import predict_by_shape
+from onelook.inference.resize import ALL_SIZES, SizeRange, predict_by_shape
 
 
 def detect_brightness(batch: np.ndarray) -> list[Detections]:
@@ -26,7 +26,8 @@ def test_a_batch_has_at_most_max_pixels(max_pixels: int | None, shapes: list[tup
     images = [np.full((10, 2, 3) if i in (1, 4) else (4, 6, 3), i, np.uint8) for i in range(7)]
     batches: list[tuple[int, ...]] = []
 
-    def predict_batch(batch: np.ndarray) -> list[Detections]:
+    def predict_batch(batch: np.ndarray, sizes: SizeRange) -> list[Detections]:
+        assert sizes == ALL_SIZES
         batches.append(batch.shape[:3])
         return detect_brightness(batch)
 

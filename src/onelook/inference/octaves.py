@@ -17,9 +17,10 @@ from onelook.detections import Detections, concatenate
 from onelook.geometry.boxes import box_sizes
 from onelook.inference.detection_transforms import scale_detections
 from onelook.inference.nms import nms
+from onelook.inference.resize import SizeRange
 
-PredictImages = Callable[[Sequence[np.ndarray]], list[Detections]]
-"""Detects and embeds the faces of images, RGB uint8 (H, W, 3), by one forward pass each."""
+PredictImages = Callable[[Sequence[np.ndarray], SizeRange], list[Detections]]
+"""Detects the faces of images, RGB uint8 (H, W, 3), by one forward pass each, and embeds those of a range of sizes."""
 
 LARGEST_ANCHOR = 512
 """Side of the detector's largest anchor, in pixels: a larger face may be found only in a coarser octave."""
@@ -48,9 +49,13 @@ def predict_octaves(
     """
     pyramids = [_Pyramid(image, face_size) for image in images]
     while todo := [(pyramid, octave) for pyramid in pyramids for octave in sorted(pyramid.required)]:
-        predicted = predict_images([pyramid.image(octave) for pyramid, octave in todo])
-        for (pyramid, octave), detections in zip(todo, predicted, strict=True):
-            pyramid.add(octave, detections)
+        by_range: dict[SizeRange, list[tuple[_Pyramid, int]]] = {}
+        for pyramid, octave in todo:
+            by_range.setdefault(pyramid.embedded_sizes(octave), []).append((pyramid, octave))
+        for sizes, some in by_range.items():
+            predicted = predict_images([pyramid.image(octave) for pyramid, octave in some], sizes)
+            for (pyramid, octave), detections in zip(some, predicted, strict=True):
+                pyramid.add(octave, detections)
     return [pyramid.merge(nms_thresh) for pyramid in pyramids]
 
 
@@ -93,13 +98,22 @@ class _Pyramid:
             self._images.append(halve_image(self._images[-1]))
         return self._images[octave]
 
+    def embedded_sizes(self, octave: int) -> SizeRange:
+        """Return the sizes of the faces to embed in an octave, in its pixels."""
+        lowest, highest = self._range(octave)
+        return lowest / _TOLERANCE**2, highest * _TOLERANCE**2  # squared, as sizes are rounded in other units
+
+    def _range(self, octave: int) -> SizeRange:
+        """Return the sizes that an octave answers for, in its pixels."""
+        lowest = 0.0 if octave == 0 else self._face_size / 2
+        return lowest, np.inf if octave == self._count - 1 else self._face_size
+
     def add(self, octave: int, detections: Detections) -> None:
         """Keep the detections of an octave, and require the octaves that answer for their sizes."""
         found = scale_detections(detections, self.image(octave).shape, self._images[0].shape)
         sizes = box_sizes(found.boxes)
         wanted = set(assign_octaves(sizes, self._face_size, self._count).tolist())
-        lowest = 0 if octave == 0 else 2 ** (octave - 1) * self._face_size
-        highest = np.inf if octave == self._count - 1 else 2**octave * self._face_size
+        lowest, highest = (2**octave * size for size in self._range(octave))
         is_taken = (sizes > lowest / _TOLERANCE) & (sizes <= highest * _TOLERANCE)
         self._found[octave] = found.take(is_taken)
         self._fits[octave] = ((sizes > lowest) & (sizes <= highest))[is_taken]

@@ -10,6 +10,7 @@ from onelook.detections import Detections
 from onelook.errors import ModelError
 from onelook.inference.photo_prediction import predict_photos
 from onelook.inference.predictor import DEVICE_BATCH_SIZE
+from onelook.inference.resize import SizeRange
 from onelook.onnx_session import CUDA, open_session
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class OnnxPredictor:
         """
         thresholds = {"score": np.array([detect.score], np.float32), "nms": np.array([detect.nms], np.float32)}
 
-        def predict_batch(batch: np.ndarray) -> list[Detections]:
+        def predict_batch(batch: np.ndarray, _: SizeRange) -> list[Detections]:  # the graph embeds every face
             image_indices, *faces = self._session.run(None, {"photos": batch, **thresholds})
             return [Detections(*(values[image_indices == image] for values in faces)) for image in range(len(batch))]
 

@@ -4,7 +4,7 @@ A detector finds sideways faces of about 100 pixels, but their embeddings are no
 landmarks, the network aligns only its sampling, not the features that it samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,10 +19,14 @@ from onelook.inference.resize import resize_to_longest_side
 _CERTAIN_SCORE = 0.8
 # Longest side of the turned copies of an image without certain faces, in pixels; at most half of the image's.
 _PREVIEW_SIDE = 640
+_NO_SIZES = (0.0, 0.0)  # faces of the copies are not embedded
 
 
 def predict_orientations(
-    images: Sequence[np.ndarray], nms_thresh: float, predict_once: PredictImages, predict_upright: PredictImages
+    images: Sequence[np.ndarray],
+    nms_thresh: float,
+    predict_once: PredictImages,
+    predict_upright: Callable[[Sequence[np.ndarray]], list[Detections]],
 ) -> list[Detections]:
     """Predict images, and turned copies of those whose faces lie on their side.
 
@@ -45,7 +49,7 @@ def predict_orientations(
     certain = [_certain_turns(detections) for detections in found]
     turns = [sorted(each - {0}) for each in certain]
     uncertain = [(index, turn) for index, each in enumerate(certain) if not each for turn in (1, 3)]
-    previews = predict_once([_make_preview(images[index], turn) for index, turn in uncertain])
+    previews = predict_once([_make_preview(images[index], turn) for index, turn in uncertain], _NO_SIZES)
     for (index, turn), preview in zip(uncertain, previews, strict=True):
         if 0 in _certain_turns(preview):
             turns[index].append(turn)

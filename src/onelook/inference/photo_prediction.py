@@ -17,7 +17,7 @@ from onelook.detections import Detections
 from onelook.inference.detection_transforms import scale_detections
 from onelook.inference.octaves import predict_octaves
 from onelook.inference.orientation import predict_orientations
-from onelook.inference.resize import PredictBatch, predict_by_shape, resize_to_longest_side
+from onelook.inference.resize import PredictBatch, SizeRange, predict_by_shape, resize_to_longest_side
 from onelook.inference.tiles import predict_tiles
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def predict_photos(
         Detections per image, best score first, in pixels of the image as given.
     """
 
-    def predict_once(images: Sequence[np.ndarray]) -> list[Detections]:
-        return predict_by_shape(images, predict_batch, max_pixels)
+    def predict_once(images: Sequence[np.ndarray], sizes: SizeRange) -> list[Detections]:
+        return predict_by_shape(images, predict_batch, max_pixels, sizes)
 
     def predict_upright(images: Sequence[np.ndarray]) -> list[Detections]:
         resized = [resize_to_longest_side(image, detect.longest_side) for image in images]

@@ -8,12 +8,21 @@ import numpy as np
 
 from onelook.detections import Detections
 
-PredictBatch = Callable[[np.ndarray], list[Detections]]
-"""Maps a batch (B, H, W, 3), RGB uint8, to the detections of each image, in pixels of the batch."""
+SizeRange = tuple[float, float]
+"""Face sizes above the first and up to the second value, in pixels of the image."""
+ALL_SIZES: SizeRange = (0.0, float("inf"))
+
+PredictBatch = Callable[[np.ndarray, SizeRange], list[Detections]]
+"""Maps a batch (B, H, W, 3), RGB uint8, to the detections of each image, in pixels of the batch.
+
+Faces of sizes outside the range are detected, but need not be embedded."""
 
 
 def predict_by_shape(
-    images: Sequence[np.ndarray], predict_batch: PredictBatch, max_pixels: int | None = None
+    images: Sequence[np.ndarray],
+    predict_batch: PredictBatch,
+    max_pixels: int | None = None,
+    sizes: SizeRange = ALL_SIZES,
 ) -> list[Detections]:
     """Predict images of any sizes, in batches of one image shape.
 
@@ -21,6 +30,7 @@ def predict_by_shape(
         images: RGB uint8 (H, W, 3).
         predict_batch: the forward pass.
         max_pixels: largest B H W of a batch of more than one image; None: all images of a shape are one batch.
+        sizes: of the faces to embed.
 
     Returns:
         Detections per image, in pixels of the image.
@@ -32,7 +42,7 @@ def predict_by_shape(
     for indices in _split_batches(indices_by_shape, max_pixels):
         # A single image becomes a batch without a copy.
         batch = images[indices[0]][None] if len(indices) == 1 else np.stack([images[index] for index in indices])
-        detections.update(zip(indices, predict_batch(batch), strict=True))
+        detections.update(zip(indices, predict_batch(batch, sizes), strict=True))
     return [detections[index] for index in range(len(images))]
 
 

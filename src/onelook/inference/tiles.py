@@ -119,12 +119,14 @@ def _predict_level(
     image: np.ndarray, tiles: Sequence[Tile], detect: "DetectSettings", predict_images: PredictImages
 ) -> Detections:
     """Return the faces that the tiles of an image answer for, in pixels of the image."""
+    sizes = (0.0, float(detect.face_size))
     parts = []
     for some in batched(tiles, TILES_AT_ONCE):
-        predicted = predict_images([np.ascontiguousarray(image[tile.rows, tile.columns]) for tile in some])
+        predicted = predict_images([np.ascontiguousarray(image[tile.rows, tile.columns]) for tile in some], sizes)
         for detections, tile in zip(predicted, some, strict=True):
-            moved = shift_detections(detections, tile.columns.start, tile.rows.start)
-            parts.append(moved.take(tile.contains(moved.boxes) & (box_sizes(moved.boxes) <= detect.face_size)))
+            small = detections.take(box_sizes(detections.boxes) <= detect.face_size)
+            moved = shift_detections(small, tile.columns.start, tile.rows.start)
+            parts.append(moved.take(tile.contains(moved.boxes)))
     return concatenate(parts)
 
 

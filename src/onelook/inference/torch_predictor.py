@@ -14,13 +14,14 @@ from onelook.detections import Detections
 from onelook.device import check_precision, to_device
 from onelook.errors import ModelError
 from onelook.geometry.alignment import face_sizes
+from onelook.geometry.boxes import box_sizes
 from onelook.geometry.mesh import NUM_VERTICES, decode_mesh
 from onelook.inference.batched_decoding import postprocess_batch
 from onelook.inference.decoding import postprocess_detections
 from onelook.inference.octaves import assign_octaves, count_octaves, halve_image
 from onelook.inference.photo_prediction import predict_photos, predict_single_pass
 from onelook.inference.predictor import DEVICE_BATCH_SIZE
-from onelook.inference.resize import resize_to_longest_side
+from onelook.inference.resize import SizeRange, resize_to_longest_side
 from onelook.model.dense_head import DenseFaces
 from onelook.model.grid_detector import GridDetector
 from onelook.model.joint_network import JointNetwork
@@ -103,9 +104,9 @@ class TorchPredictor:
         if self.network.training:  # eval() visits every module even when none is in training mode
             self.network.eval()
 
-        def predict_batch(batch: np.ndarray) -> list[Detections]:
+        def predict_batch(batch: np.ndarray, sizes: SizeRange) -> list[Detections]:
             with self._lock:
-                return self._predict_batch(batch, detect, embed)
+                return self._predict_batch(batch, detect, sizes if embed else None)
 
         if isinstance(self.network.detector, GridDetector):  # it resizes every image to the same square itself
             return predict_single_pass(images, detect, predict_batch, self._max_pixels)
@@ -178,20 +179,33 @@ class TorchPredictor:
         embeddings: np.ndarray = self.network.embed(self._to_embedding_dtype(maps), [points]).cpu().numpy()
         return embeddings
 
-    def _predict_batch(self, images: np.ndarray, detect: DetectSettings, embed: bool) -> list[Detections]:
+    def _predict_batch(
+        self, images: np.ndarray, detect: DetectSettings, embedded_sizes: SizeRange | None
+    ) -> list[Detections]:
+        """Predict a batch (B, H, W, 3).
+
+        Args:
+            images: RGB uint8.
+            detect: score threshold and NMS threshold.
+            embedded_sizes: on the CPU, other faces have embeddings of zeros. None embeds no face: length 0.
+        """
         outputs, references = self._forward(images)
         if self.device.type != "cpu":
-            return self._decode_on_device(outputs, references, detect, embed)
+            return self._decode_on_device(outputs, references, detect, embedded_sizes is not None)
         faces = [
             postprocess_detections(outputs.anchor_outputs, i, references[i], detect.score, detect.nms)
             for i in range(len(images))
         ]
-        landmarks = [torch.from_numpy(each.landmarks) for each in faces]
         counts = [len(each.landmarks) for each in faces]
-        if embed and any(counts):
-            embeddings = self.network.embed(outputs.feature_maps, landmarks)
-        else:
-            embeddings = torch.zeros(sum(counts), self.embedding_size if embed else 0)
+        embeddings = torch.zeros(sum(counts), 0 if embedded_sizes is None else self.embedding_size)
+        if embedded_sizes is not None:
+            lowest, highest = embedded_sizes
+            sizes = [box_sizes(each.boxes) for each in faces]
+            is_embedded = [(each > lowest) & (each <= highest) for each in sizes]
+            if any(each.any() for each in is_embedded):
+                landmarks = [torch.from_numpy(f.landmarks[rows]) for f, rows in zip(faces, is_embedded, strict=True)]
+                rows = torch.from_numpy(np.concatenate(is_embedded))
+                embeddings[rows] = self.network.embed(outputs.feature_maps, landmarks).to(embeddings.dtype)
         anchors = torch.cat([torch.from_numpy(each.anchor_indices) for each in faces])
         image_indices = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
         meshes = self._predict_meshes(outputs, references, image_indices, anchors)

@@ -14,7 +14,7 @@ class DetectSettings(Section):
     nms: float = Field(0.4, gt=0, lt=1, description="IoU above which the lower-scored of two boxes is dropped")
     longest_side: int = Field(1280, ge=64, le=8192, description="pixels to which a larger photo is shrunk first")
     face_size: int = Field(
-        128,
+        160,
         ge=32,
         le=8192,
         description="largest face that an octave answers for, in its pixels",
