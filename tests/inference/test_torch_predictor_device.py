@@ -14,7 +14,7 @@ from helpers.pretend import kinds, watch
 from onelook.detections import Detections
 from onelook.errors import OnelookError
 from onelook.gpu_check.inference_check import without_tf32
-from onelook.inference import torch_predictor
+from onelook.inference import orientation, torch_predictor
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.joint_network import JointNetwork
 from onelook.settings import DetectSettings, Precision
@@ -46,6 +46,12 @@ def full_float32() -> Iterator[None]:
     """Turn TF32 off, in which cards since Ampere convolve."""
     with without_tf32():
         yield
+
+
+@pytest.fixture(autouse=True)
+def without_turned_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trust no landmarks: those of a random network lie on all sides, and merging the copies amplifies rounding."""
+    monkeypatch.setattr(orientation, "_CERTAIN_SCORE", 2.0)
 
 
 def noise(*shapes: tuple[int, int]) -> list[np.ndarray]:
@@ -136,5 +142,5 @@ def test_the_number_of_waits_does_not_depend_on_the_number_of_images() -> None:
         assert "mixed" not in kinds(events) and "upload" not in kinds(events), events
         waits.append(Counter({kind: kinds(events).get(kind, 0) for kind in ("host", "shape")}))
     assert waits[0] == waits[1]
-    # The number of candidates, the number of faces and the faces.
-    assert waits[0] == Counter(host=3, shape=0)
+    # The number of candidates, the number of faces and the faces; again for the turned previews, as no face is certain.
+    assert waits[0] == Counter(host=6, shape=0)
