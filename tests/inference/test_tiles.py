@@ -53,6 +53,12 @@ def test_a_small_face_is_embedded_at_a_finer_level(released: TorchPredictor) -> 
     assert found.embeddings[0] @ near.embeddings[0] > 0.95
 
 
+def test_tiles_cover_the_photo_where_faces_may_be_larger_than_a_tile(released: TorchPredictor) -> None:
+    detect = DETECT.model_copy(update={"face_size": 8192})
+    found = released.predict([wide_photo(1280, 96, [40, 1150])], detect)[0]
+    np.testing.assert_allclose(np.sort(found.boxes[:, [0, 2]].mean(1)), [88, 1198], atol=6)
+
+
 def test_a_photo_of_the_size_of_a_tile_is_not_tiled() -> None:
     (tile,) = make_tiles(300, 400, 400, 100)
     assert (tile.rows, tile.columns) == (slice(0, 300), slice(0, 400))

@@ -97,7 +97,8 @@ def predict_tiles(
         if not is_whole and not is_wanted.any():
             continue
         at_level = resize_to_longest_side(image, round(max(image.shape[:2]) * scales[level]))
-        tiles = make_tiles(at_level.shape[0], at_level.shape[1], detect.longest_side, 2 * detect.face_size)
+        overlap = min(2 * detect.face_size, detect.longest_side // 2)
+        tiles = make_tiles(at_level.shape[0], at_level.shape[1], detect.longest_side, overlap)
         if not is_whole:
             wanted = scale_detections(found.take(is_wanted), image.shape, at_level.shape)
             tiles = [tile for tile in tiles if tile.contains(wanted.boxes).any()]
