@@ -174,7 +174,7 @@ class Systems:
         }
         if not len(detections[ONELOOK]):
             return Face(detections, {})
-        return Face(detections, {ONELOOK: self.predictor.embed(image, detections[ONELOOK].landmarks)[0]})
+        return Face(detections, {ONELOOK: self.predictor.embed(image, detections[ONELOOK].landmarks, self.detect)[0]})
 
     def _detect_again(self, image: np.ndarray) -> Detections:
         """Detect with SCRFD, and at half the size where it finds nothing."""
