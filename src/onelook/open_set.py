@@ -117,4 +117,6 @@ class OpenSetModel(BaseModel):
 
 def round_up(threshold: float) -> float:
     """Round up to the next number of four decimals that is above a threshold."""
-    return round((math.floor(threshold * 1e4) + 1) / 1e4, 4)
+    above = math.floor(threshold * 1e4) + 1
+    # The product may be rounded down, as that of 0.57 is.
+    return round((above if round(above / 1e4, 4) > threshold else above + 1) / 1e4, 4)

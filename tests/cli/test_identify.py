@@ -177,4 +177,4 @@ def test_a_terminal_gets_a_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     out = run("identify", "s1.png")[1]
     assert "similarity" in out
     assert "[bold]Anna[/]" in out, "a name is not interpreted as markup"
-    assert "1 person, threshold 0.999" in run("gallery")[1]
+    assert f"1 person, threshold {THRESHOLD}" in run("gallery")[1]

@@ -38,7 +38,7 @@ def test_content_of_calibration_json() -> None:
         "unknown": {"mean": 0.02, "std": 0.1, "intercept": -2.0, "slope": 0.8},
         "target_fpir": 0.01,
         "fingerprint": "abc",
-        "detect": {"score": 0.5, "nms": 0.4, "longest_side": 640},
+        "detect": {"score": 0.5, "nms": 0.4, "longest_side": 640, "face_size": 160},
         "people": 2,
         "probes": 2,
     }

@@ -25,7 +25,7 @@ def test_opencv_matches_torch(
     net.setInput(np.array([0.5], np.float32), "score")
     net.setInput(np.array([0.4], np.float32), "nms")
     image_indices, *faces = net.forward(OUTPUTS)
-    expected = released.predict([photo], DetectSettings(score=0.5, nms=0.4, longest_side=1280))[0]
+    expected = released.predict([photo], DetectSettings(score=0.5, nms=0.4, longest_side=1280, face_size=8192))[0]
     assert len(expected) == len(people)
     assert image_indices.tolist() == sorted([*range(copies)] * len(people))
     for name, values in zip(OUTPUTS[1:], faces, strict=True):

@@ -12,7 +12,7 @@ from onelook.model.serialization import save_model
 from onelook.settings import DetectSettings, ModelSettings
 
 # The embedding head is untrained, but separates the same photo from another photo by this similarity.
-THRESHOLD = 0.999
+THRESHOLD = 0.995
 EMBEDDING_SIZE = 32
 DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=640)
 

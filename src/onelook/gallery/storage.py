@@ -42,7 +42,8 @@ def read(folder: Path) -> GalleryData:
             return deserialize(folder, parse_header(folder / HEADER_FILE, header), lambda name: _read(folder / name))
         except FileNotFoundError as error:
             # A change since gallery.json was read has removed the old files: retry with the new ones.
-            if _read_file(folder, HEADER_FILE) == header:
+            # The same header and files come back where two changes undo each other.
+            if _read_file(folder, HEADER_FILE) == header and not Path(error.filename).exists():
                 raise GalleryError(f"{error.filename}: missing, the gallery is damaged; {REPAIR_HINT}") from error
 
 
