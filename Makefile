@@ -69,6 +69,10 @@ format: $(INSTALLED) ## fix what ruff can fix
 POSE_SETS := aflw2000 mtfl_aflw mtfl_net pointing
 HAS_POSE_SETS := $(foreach set,$(POSE_SETS),$(if $(wildcard $(FACES)/$(set)/faces.csv),$(set)))
 
+# Eighths of sets that do not train, so that they can calibrate and measure.
+HELD_OUT := utk=4 aaf=1 scut=1 twfy=1 celeba=8
+HAS_HELD_OUT := $(foreach set,$(HELD_OUT),$(if $(wildcard $(FACES)/$(firstword $(subst =, ,$(set)))/faces.csv),$(set)))
+
 # How the released weights were made: everything that differs from params.yaml.
 RELEASED := -S prepare.reader=lfw \
 	-S prepare.compose_scenes=false \
@@ -107,6 +111,7 @@ RELEASED := -S prepare.reader=lfw \
 	-S train.weights.distillation=1 \
 	-S train.weights.similarity=10 \
 	-S train.augment.landmark_jitter=0.01 \
+	$(foreach set,$(HAS_HELD_OUT),-S +prepare.extra_faces.held_out.$(set)) \
 	$(foreach set,$(HAS_POSE_SETS),-S +train.faces.repeats.$(set)=3)
 
 released: $(INSTALLED) ## train the released weights anew, into build/model; needs ../shared/data; FACES=... (docs/released.md)

@@ -9,7 +9,7 @@ gallery without that person. Sets, none of which was trained or fitted on:
 
 - LFW, `peopleDevTest.txt`, as it is and with probes reduced to 32 and 24 pixels;
 - CFP, folds 1 and 2: frontal photos enroll; frontal and profile probes; also among people of LFW;
-- UTKFace without the photos that calibrate (`evaluation/calibration_sets.py`): galleries of one age, sex and origin,
+- UTKFace, the photos that neither train nor calibrate (`onelook.data.held_out`): galleries of one age, sex and origin,
   all adults together, and ten children among adults of LFW. Its photos have no names: a second photo of a person counts
   as a stranger, so that these rates are upper bounds.
 
@@ -126,7 +126,7 @@ def list_photos(data: Path, utkface: Path) -> dict[str, list[tuple[str, Path, fl
         "lfw": [(*each, None) for each in test],
         **{f"lfw_{size:.0f}": [(*each, size) for each in test[::LOW_RESOLUTION_STEP]] for size in LOW_RESOLUTION},
         "cfp": [(path.parent.parent.name, path, None) for path in cfp],
-        "utkface": [(path.name, path, None) for path in find_photos(utkface, calibrates=False)],
+        "utkface": [(path.name, path, None) for path in find_photos(utkface, "measure")],
     }
 
 

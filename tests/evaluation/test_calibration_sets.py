@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.coded_faces import SIZE, make_embedding
+from onelook.data.held_out import eighth_of
 from onelook.data.image_io import write_image
 from onelook.detections import Detections
 from onelook.errors import DataError
@@ -67,7 +68,7 @@ def test_the_calibration_is_fitted_and_read_back(tmp_path: Path) -> None:
         ColorPredictor(), DETECT, {"named": find_named_photos(tmp_path / "named")}, [tmp_path / "faces"], None, 0.01, 1
     )
     assert counts["named"] == 120
-    assert 20 < counts["faces"] < 40  # the half that calibrates
+    assert counts["faces"] == sum(eighth_of(f"{person}.png") == 0 for person in range(20, 80)) > 2
     assert model.prior.std == pytest.approx(1 / np.sqrt(SIZE), rel=0.2)
     assert model.young is None
     content = {"threshold": 0.5, "target_fpir": 0.01, "fingerprint": "a", "detect": DETECT.model_dump()}
@@ -77,15 +78,15 @@ def test_the_calibration_is_fitted_and_read_back(tmp_path: Path) -> None:
 
 
 def test_photos_calibrate_or_measure(tmp_path: Path) -> None:
-    for number in range(20):
+    for number in range(40):
         write_photo(tmp_path / f"{number}.png", 1, number)
-    calibrating, measuring = (find_photos(tmp_path, calibrates=half) for half in (True, False))
-    assert len(calibrating) + len(measuring) == 20
-    assert not set(calibrating) & set(measuring)
-    assert min(len(calibrating), len(measuring)) > 3
+    assert {path.name for path in find_photos(tmp_path, "calibrate")} == {
+        path.name for path in tmp_path.iterdir() if eighth_of(path.name) == 0
+    }
+    assert {eighth_of(path.name) for path in find_photos(tmp_path, "measure")} == {1, 2, 3}
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no photo"):
-        find_photos(tmp_path / "empty", calibrates=True)
+        find_photos(tmp_path / "empty", "calibrate")
 
 
 def test_ages_and_groups_come_from_utkfaces_names() -> None:

@@ -23,7 +23,7 @@ from onelook.data.face_crops import cut_face
 from onelook.data.image_io import read_image, write_image
 from onelook.data.label_arrays import FaceEmbedder
 from onelook.data.manifest import Face
-from onelook.data.readers.face_crops import COLUMNS
+from onelook.data.readers.face_crops import COLUMNS, SOURCE
 from onelook.errors import DataError, PhotoError
 from onelook.files import read_json_lines, write_json, write_text
 from onelook.progress import track
@@ -171,11 +171,11 @@ def _relative_name(source: FaceSource, path: Path) -> str:
 def _write_faces(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, SOURCE])
     writer.writerows(_face_rows(rows))
     write_text(path, table.getvalue())
 
 
 def _face_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[Any]]:
     for row in sorted((row for row in rows if row["outcome"] == "taken"), key=lambda row: row["crop"]):
-        yield [row["crop"], *row["labels"]]
+        yield [row["crop"], *row["labels"], row["file"]]

@@ -1,10 +1,9 @@
 """Photos of held-out people for the calibration of the open-set decision, and the whole calibration on them.
 
-One face counts in each photo: the one nearest the center. Photos of people without names are divided by the CRC-32 of
-their file names: even numbers calibrate, so that `benchmarks/unknown.py` can measure on odd ones.
+One face counts in each photo: the one nearest the center. Of the photos of people without names, an eighth calibrates
+(`onelook.data.held_out`).
 """
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from onelook.data.held_out import Use, has_use
 from onelook.data.image_io import read_image
 from onelook.errors import DataError
 from onelook.evaluation.open_set_fit import FaceSet, fit_impostors, fit_young_faces
@@ -43,13 +43,13 @@ class EmbeddedPhotos:
     qualities: tuple[Quality, ...]
 
 
-def find_photos(folder: Path, *, calibrates: bool) -> list[Path]:
-    """Find the photos below a folder that calibrate, or those that are left for measuring, sorted.
+def find_photos(folder: Path, use: Use) -> list[Path]:
+    """Find the photos below a folder that calibrate, or those that measure, sorted.
 
     Raises:
         DataError: there is none.
     """
-    photos = [path for path in _find_images(folder) if (zlib.crc32(path.name.encode()) % 2 == 0) == calibrates]
+    photos = [path for path in _find_images(folder) if has_use(path.name, use)]
     if not photos:
         raise DataError(f"{folder}: contains no photo; name a folder of photos with one face each")
     return photos
@@ -158,7 +158,7 @@ def fit_open_set_model(
         for name, each in zip(named, portraits, strict=True)
     ]
     folders = [*nameless, *([] if aged is None else [aged])]
-    embedded = [embed_photos(predictor, detect, _read(find_photos(folder, calibrates=True))) for folder in folders]
+    embedded = [embed_photos(predictor, detect, _read(find_photos(folder, "calibrate"))) for folder in folders]
     sets += [FaceSet(folder.name, each.embeddings) for folder, each in zip(folders, embedded, strict=True)]
     prior, impostors = fit_impostors(sets, rng)
     qualities, is_named = [], []

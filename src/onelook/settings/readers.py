@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from onelook.settings.section import Section
 
@@ -69,3 +69,16 @@ class ExtraFacesSettings(Section):
     path: str = Field(
         "", description="the folder that holds a directory per set, each with images/ and faces.csv; empty: none"
     )
+    held_out: dict[str, int] = Field(
+        {},
+        description="number of eighths of a set, by its name, that do not train: the first calibrates, the next three "
+        "measure (onelook.data.held_out); absent: 0",
+    )
+
+    @field_validator("held_out")
+    @classmethod
+    def _check_held_out(cls, value: dict[str, int]) -> dict[str, int]:
+        for name, eighths in value.items():
+            if not 0 <= eighths <= 8:
+                raise ValueError(f"{name}: {eighths} eighths; use 0 to 8")
+        return value

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from onelook.data.held_out import eighth_of
 from onelook.data.manifest import read_manifest, write_manifest
 from onelook.data.readers.face_crops import write_extra_faces
 from onelook.errors import DataError, OnelookError
@@ -70,6 +71,43 @@ def test_a_turned_face_without_its_source_is_refused_in_one_line(sets: Path, tmp
     write_turned(sets, unturned)
     with pytest.raises(DataError, match=f"0.jpg was made of {unturned}, which is not in") as caught:
         list(write_extra_faces(tmp_path / "out", ExtraFacesSettings(path=str(sets))))
+    assert "\n" not in str(caught.value)
+
+
+def write_eight(sets: Path, *, source: bool) -> list[str]:
+    """Write a set of crops, one of each eighth; return the names that decide, in order of the eighths."""
+    names = {eighth_of(name): name for name in (f"{number}.jpg" for number in range(200))}
+    ordered = [names[eighth] for eighth in range(8)]
+    (sets / "eight/images").mkdir(parents=True)
+    rows = []
+    for number, name in enumerate(ordered):
+        file = f"crop_{number}.jpg" if source else name
+        cv2.imwrite(str(sets / "eight/images" / file), np.full((48, 40, 3), number, np.uint8))
+        rows.append(f"{file},{ROW}" + (f",some/{name}" if source else ""))
+    header = f"{HEADER},source" if source else HEADER
+    (sets / "eight/faces.csv").write_text("\n".join([header, *rows]) + "\n")
+    return ordered
+
+
+@pytest.mark.parametrize("source", [False, True], ids=["by the crop's name", "by the photo's name"])
+def test_held_out_crops_and_faces_turned_from_them_do_not_train(sets: Path, tmp_path: Path, source: bool) -> None:
+    ordered = write_eight(sets, source=source)
+    files = [f"crop_{number}.jpg" for number in range(8)] if source else ordered
+    (sets / "turned/images").mkdir(parents=True)
+    for name in ("0.jpg", "1.jpg"):
+        cv2.imwrite(str(sets / "turned/images" / name), np.full((48, 40, 3), 70, np.uint8))
+    turned = f"0.jpg,{ROW},eight/{files[2]}\n1.jpg,{ROW},eight/{files[3]}\n"
+    (sets / "turned/faces.csv").write_text(f"{HEADER},unturned\n{turned}")
+    settings = ExtraFacesSettings(path=str(sets), held_out={"eight": 3})
+    scenes = list(write_extra_faces(tmp_path / "out", settings))
+    assert [scene.source for scene in scenes if scene.face_set == "eight"] == [f"eight, {file}" for file in files[3:]]
+    assert [scene.source for scene in scenes if scene.face_set == "turned"] == ["turned, 1.jpg"]
+    assert sum(scene.face_set == "films" for scene in scenes) == 1
+
+
+def test_an_unknown_held_out_set_is_refused_in_one_line(sets: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="held_out: no set 'utk'") as caught:
+        list(write_extra_faces(tmp_path / "out", ExtraFacesSettings(path=str(sets), held_out={"utk": 4})))
     assert "\n" not in str(caught.value)
 
 

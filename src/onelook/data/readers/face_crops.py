@@ -1,19 +1,21 @@
 """Reader of extra training crops, one unnamed face each.
 
 A set is a directory with `images/` and `faces.csv`, whose columns are the file, a box and five points in pixels of the
-crop. The optional column `unturned` names set and file, SET/FILE, of the crop that a face turned in 3D was made of.
+crop. The optional column `unturned` names set and file, SET/FILE, of the crop that a face turned in 3D was made of;
+the optional column `source` names the photo of a crop.
 Identities are dropped even if a set has them, as the same person may be in a test split under another name.
 """
 
 import csv
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from onelook.data.held_out import is_held_out
 from onelook.data.manifest import CROPS_PREFIX, Face, Scene
 from onelook.errors import DataError
 from onelook.files import resolve_inside
@@ -25,20 +27,28 @@ LANDMARK_COLUMNS = [
 ]
 COLUMNS = ("file", *BOX_COLUMNS, *LANDMARK_COLUMNS)
 """Columns of `faces.csv`."""
-UNTURNED = "unturned"
-"""Optional last column."""
+UNTURNED, SOURCE = "unturned", "source"
+"""Optional columns."""
 
 
 class FaceRow(NamedTuple):
-    """A line of `faces.csv`: the file, the face in it, and SET/FILE of the unturned crop or an empty string."""
+    """A line of `faces.csv`.
+
+    Attributes:
+        file: of the crop, below `images`.
+        face: in pixels of the crop.
+        unturned: SET/FILE of the unturned crop; empty for a face that was not turned.
+        source: photo of the crop; empty where the crop has its name.
+    """
 
     file: str
     face: Face
     unturned: str = ""
+    source: str = ""
 
 
 def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Scene]:
-    """Copy every crop of every set into the data folder.
+    """Copy the crops of every set into the data folder, except those that are held out or were made of one.
 
     Args:
         folder: the data folder.
@@ -48,7 +58,7 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
         One scene per crop, of the split "train" and the role "crop".
 
     Raises:
-        DataError: a set, a file, a column or the source of a turned face is missing, or a crop is damaged.
+        DataError: a set, a file, a column or the unturned crop is missing, or a crop is damaged.
     """
     root = Path(settings.path)
     csv_paths = sorted(root.glob("*/faces.csv"))
@@ -63,10 +73,13 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
         for number, row in enumerate(rows)
         if not row.unturned
     }
+    held_out = _find_held_out(sets, settings)
     for path, rows in sets.items():
         name = path.parent.name
         (folder / _copy_name(name, 0, "")).parent.mkdir(parents=True)
         for number, row in enumerate(rows):
+            if row.unturned in held_out or f"{name}/{row.file}" in held_out:
+                continue
             if row.unturned and row.unturned not in copies:
                 raise DataError(
                     f"{path}: {row.file} was made of {row.unturned}, which is not in {root}; add that set beside it, "
@@ -92,6 +105,22 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
             )
 
 
+def _find_held_out(sets: Mapping[Path, Sequence[FaceRow]], settings: ExtraFacesSettings) -> set[str]:
+    """Return SET/FILE of the crops that do not train.
+
+    Raises:
+        DataError: `held_out` names a set that is not there.
+    """
+    for name in settings.held_out.keys() - {path.parent.name for path in sets}:
+        raise DataError(f"prepare.extra_faces.held_out: no set {name!r} in {settings.path}; correct or remove it")
+    return {
+        f"{path.parent.name}/{row.file}"
+        for path, rows in sets.items()
+        for row in rows
+        if is_held_out(row.source or row.file, settings.held_out.get(path.parent.name, 0))
+    }
+
+
 def _copy_name(face_set: str, number: int, file: str) -> str:
     """Return the name in the data folder of a crop with a number in its set."""
     return f"images/train/{CROPS_PREFIX}{face_set}/{number:05d}{Path(file).suffix}"
@@ -108,6 +137,8 @@ def read_face_list(path: Path) -> Iterator[FaceRow]:
             try:
                 box = np.array([float(row[key]) for key in BOX_COLUMNS], np.float32)
                 landmarks = np.array([float(row[key]) for key in LANDMARK_COLUMNS], np.float32)
-                yield FaceRow(row["file"], Face(box, landmarks.reshape(5, 2)), row.get(UNTURNED) or "")
+                yield FaceRow(
+                    row["file"], Face(box, landmarks.reshape(5, 2)), row.get(UNTURNED) or "", row.get(SOURCE) or ""
+                )
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{path}: a line is damaged ({error}); the columns are file, box and points") from error
