@@ -28,12 +28,15 @@ from onelook.data.label_arrays import write_teacher_embeddings
 from onelook.data.manifest import read_manifest, select_training_scenes, write_manifest
 from onelook.data.scene_dataset import FULL_BATCH, SceneBatch, SceneDataset, Shard
 from onelook.errors import DataError, ModelError, OnelookError
+from onelook.inference.fast.sampling import FastSampler
+from onelook.model.embedding_head import EmbeddingHead
+from onelook.model.feature_sampler import FeatureSampler
 from onelook.model.joint_network import JointNetwork
 from onelook.model.pretrained import build_pretrained
 from onelook.settings import Settings, StepSchedule
 from onelook.training.callbacks import Callbacks
 from onelook.training.checkpoint import CHECKPOINT
-from onelook.training.learning_rates import one_cycle_factor, step_decay_factor
+from onelook.training.learning_rates import one_cycle_factor, stable_decay_factor, step_decay_factor
 from onelook.training.loop import Trainer
 
 RETINAFACE_STEPS = StepSchedule(warmup_epochs=5, warmup_start_factor=0.1, milestones=(55, 68))
@@ -201,6 +204,15 @@ def test_a_detector_with_learning_rate_zero_is_frozen(scenes: Path) -> None:
     assert moved and not any(name.startswith("detector.") for name in moved)
 
 
+def test_a_frozen_detector_is_sampled_by_the_fast_sampler_with_the_same_losses(scenes: Path) -> None:
+    settings = face_crop_settings(backbone_lr_mult=0.0)
+    trainer, plain = build_trainer(scenes, settings), build_trainer(scenes, settings)
+    assert isinstance(plain.network.embedding, EmbeddingHead)
+    plain.network.embedding.sampler = FeatureSampler(plain.network.settings.embedding)
+    assert type(trainer.network.embedding.sampler) is FastSampler
+    assert train_one_epoch(trainer) == pytest.approx(train_one_epoch(plain), rel=1e-4)
+
+
 def test_offsets_of_deformable_convolutions_have_a_tenth_of_the_learning_rate(scenes: Path) -> None:
     model = {"context": "deformable", "cascade": False}
     trainer = build_trainer(scenes, full_network_settings(model, epochs=1, tasks="detection"))
@@ -309,6 +321,15 @@ def test_the_one_cycle_factor_rises_to_one_and_falls_to_almost_zero() -> None:
     assert all(a < b for a, b in pairwise(factors[:31]))
     assert all(a > b for a, b in pairwise(factors[30:]))
     assert factors[-1] < 0.002
+
+
+def test_the_stable_decay_factor_is_one_between_warmup_and_decay_whatever_the_number_of_steps() -> None:
+    short, long = ([stable_decay_factor(step, steps) for step in range(steps)] for steps in (5000, 9000))
+    assert short[0] == pytest.approx(1 / 500) and short[249] == pytest.approx(0.5)
+    assert set(short[499:4001]) == {1.0} and short[:4001] == long[:4001]
+    assert short[4500] == pytest.approx(0.5) and short[-1] == pytest.approx(1 / 1000)
+    assert all(after <= before for before, after in pairwise(short[4000:]))
+    assert 0 < stable_decay_factor(0, 1) <= 1
 
 
 def test_the_one_cycle_factor_of_a_single_step_is_positive() -> None:

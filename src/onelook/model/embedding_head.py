@@ -28,7 +28,9 @@ from math import ceil
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onelook.model.depthwise import Float32DepthwiseConv2d
 from onelook.model.feature_sampler import PIXEL_DENSITY, FeatureSampler
+from onelook.model.precision import to_float32
 from onelook.model.retinaface import ConvNorm
 from onelook.settings import EmbeddingSettings
 
@@ -63,9 +65,7 @@ class EmbeddingHead(nn.Module):
             ConvNorm(settings.widths[1], gdc, kernel=1, negative_slope=None), nn.ReLU6(inplace=True)
         )
         # Unlike average pooling, the GDC has a weight per cell: the center of a face matters more than its rim.
-        self.gdc = nn.Sequential(
-            nn.Conv2d(gdc, gdc, ceil(settings.grid_size / 4), groups=gdc, bias=False), nn.BatchNorm2d(gdc)
-        )
+        self.gdc = nn.Sequential(Float32DepthwiseConv2d(gdc, ceil(settings.grid_size / 4)), nn.BatchNorm2d(gdc))
         self.projection = nn.Sequential(nn.Conv2d(gdc, settings.dim, 1, bias=False), nn.BatchNorm2d(settings.dim))
 
     def forward(self, feature_maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> Tensor:
@@ -83,7 +83,7 @@ class EmbeddingHead(nn.Module):
         x = x.expand(-1, -1, self.grid_size, self.grid_size)  # a single point is repeated over the grid
         x = self.expand(self.tail(x))  # (n, gdc_channels, s / 4, s / 4)
         x = self.projection(self.gdc(x)).flatten(1)  # (n, dim)
-        embeddings = functional.normalize(x)
+        embeddings = functional.normalize(to_float32(x))
         return embeddings if order is None else embeddings.index_select(0, order.argsort())
 
     def sample(self, feature_maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
@@ -128,7 +128,9 @@ class FactoredConv1x1(nn.Conv2d):
         x = functional.conv2d(samples[0], finest, self.bias).permute(0, 2, 3, 1)  # (n, s, s, outputs)
         rows = x.flatten(0, 2)
         for sampled, kernel in zip(samples[1:], others, strict=True):
-            rows.addmm_(sampled.permute(0, 2, 3, 1).flatten(0, 2), kernel.flatten(1).T)
+            # Autocast does not cast the arguments of an operation in place.
+            inputs = sampled.permute(0, 2, 3, 1).flatten(0, 2)
+            rows.addmm_(inputs.to(rows.dtype), kernel.flatten(1).T.to(rows.dtype))
         return rows.view(x.shape).permute(0, 3, 1, 2)
 
 

@@ -35,6 +35,7 @@ from torch.nn import functional
 from onelook.geometry.anchors import ANCHOR_LEVELS, AnchorLevel, AnchorOutputs, make_anchors
 from onelook.geometry.boxes import refine_anchors
 from onelook.model.deformable import DeformableConv
+from onelook.model.depthwise import Float32DepthwiseConv2d
 from onelook.model.resnet import ResNet
 from onelook.settings import ConvSampling, ModelSettings
 
@@ -183,7 +184,10 @@ class ConvNorm(nn.Sequential):
         sampling: ConvSampling = "plain",
     ) -> None:
         super().__init__()
-        if sampling == "plain":
+        self.conv: nn.Conv2d
+        if stride > 1 and groups == inputs == outputs:
+            self.conv = Float32DepthwiseConv2d(inputs, kernel, stride=stride, padding=kernel // 2)
+        elif sampling == "plain":
             self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         else:
             self.conv = DeformableConv(inputs, outputs, modulated=sampling == "modulated")

@@ -113,8 +113,10 @@ class TrainSettings(Section):
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="sgd: with momentum")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     learning_rate: PositiveFloat = Field(0.001, description="peak of the schedule, for the embedding head")
-    schedule: Literal["one_cycle", "steps"] = Field(
-        "one_cycle", description="one_cycle: up and down over all epochs; steps: warmup, then divided by ten at times"
+    schedule: Literal["one_cycle", "stable_decay", "steps"] = Field(
+        "one_cycle",
+        description="one_cycle: up and down over all epochs; stable_decay: constant, and down in the last fifth of the "
+        "epochs; steps: warmup, then divided by ten at times",
     )
     steps: StepSchedule = StepSchedule()
     backbone_lr_mult: float = Field(

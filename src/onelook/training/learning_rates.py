@@ -12,6 +12,9 @@ from onelook.settings import StepSchedule, TrainSettings
 _WARMUP_FRACTION = 0.15
 _INITIAL_FACTOR = 0.04
 _FINAL_FACTOR = 0.001
+# Warmup-stable-decay schedule.
+_WARMUP_STEPS = 500
+_DECAY_FRACTION = 0.2
 
 
 def parameter_groups(modules: nn.ModuleDict, init: str, settings: TrainSettings) -> list[dict[str, Any]]:
@@ -41,6 +44,17 @@ def one_cycle_factor(step: int, steps: int) -> float:
     if step < warmup:
         return _cosine(_INITIAL_FACTOR, 1, step / warmup)
     return _cosine(1, _FINAL_FACTOR, (step - warmup) / max(1, steps - warmup))
+
+
+def stable_decay_factor(step: int, steps: int) -> float:
+    """Compute the learning-rate factor of the warmup-stable-decay schedule (Hu et al. 2024, MiniCPM, section 4).
+
+    A linear warmup of `_WARMUP_STEPS` steps, then 1, and in the last fifth of the steps a linear decay to zero. Up to
+    the decay nothing depends on the number of steps, so a longer training continues from a checkpoint before it.
+    """
+    stable = round((1 - _DECAY_FRACTION) * steps)
+    warmup = min(1.0, (step + 1) / _WARMUP_STEPS)
+    return warmup * min(1.0, (steps - step) / max(1, steps - stable))
 
 
 def step_decay_factor(epoch: float, settings: StepSchedule) -> float:

@@ -20,6 +20,7 @@ from onelook.data.scene_dataset import SceneBatch, SceneDataset
 from onelook.device import check_precision, pin_memory, to_device
 from onelook.distributed import all_reduce_mean, rank, world_size
 from onelook.errors import ModelError, OnelookError
+from onelook.inference.fast.sampling import use_fast_sampler
 from onelook.losses.identity import build_identity_loss
 from onelook.losses.task_weights import TaskWeights
 from onelook.model.joint_network import JointNetwork
@@ -27,7 +28,7 @@ from onelook.settings import Settings
 from onelook.training.callbacks import Callbacks, Metrics
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 from onelook.training.data_checks import check_training_data, require_morphable_model
-from onelook.training.learning_rates import one_cycle_factor, parameter_groups, step_decay_factor
+from onelook.training.learning_rates import one_cycle_factor, parameter_groups, stable_decay_factor, step_decay_factor
 from onelook.training.sharding import clip_gradients, gather_state, load_state, maybe_no_sync, wrap_ddp
 from onelook.training.sync_batch_norm import convert_sync_batch_norm
 from onelook.training.task_losses import TaskLosses
@@ -116,6 +117,9 @@ class Trainer:
             network, identity_loss, self.task_weights, settings, autocast=autocast, embed_scenes=faces is None
         )
         network.detector.requires_grad_(not self.losses.detector_frozen)
+        if self.losses.detector_frozen and device.type == "cpu":
+            # Without gradients of the maps: 0.25 instead of 1.2 ms for a face of four maps (one thread, crops of 160).
+            use_fast_sampler(network)
         groups = parameter_groups(self.modules, network.settings.init, self.settings)
         self.optimizer: torch.optim.Optimizer = (
             torch.optim.AdamW(groups, lr=0.0)
@@ -241,8 +245,11 @@ class Trainer:
 
     def set_learning_rates(self, step: int, steps_per_epoch: int) -> None:
         """Set the learning rates of a step, counted from the start of training."""
+        steps = steps_per_epoch * self.settings.epochs
         if self.settings.schedule == "one_cycle":
-            factor = one_cycle_factor(step, steps_per_epoch * self.settings.epochs)
+            factor = one_cycle_factor(step, steps)
+        elif self.settings.schedule == "stable_decay":
+            factor = stable_decay_factor(step, steps)
         else:
             factor = step_decay_factor(step / steps_per_epoch, self.settings.steps)
         for group in self.optimizer.param_groups:

@@ -1,7 +1,7 @@
 """Losses of a training batch, by task: detection, LwF, mesh, rendered faces, identity and distillation."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
@@ -19,9 +19,9 @@ from onelook.losses.detection import CascadeStage, Matches, cascade_losses
 from onelook.losses.distillation import distillation_loss, similarity_loss
 from onelook.losses.margin import CombinedMarginLoss, sample_classes
 from onelook.losses.mesh import encode_mesh_targets, mask_labeled, mesh_and_landmarks_loss
-from onelook.losses.precision import to_float32
 from onelook.losses.task_weights import TaskWeights
 from onelook.model.joint_network import JointNetwork
+from onelook.model.precision import to_float32
 from onelook.model.retinaface import NetworkOutput
 from onelook.settings import Settings
 from onelook.training.anchor_sampling import sample_anchors
@@ -72,7 +72,7 @@ class TaskLosses:
             identity_loss: maps embeddings and identities to a scalar.
             task_weights: maps the losses to their weighted sum.
             settings: what is trained, and the seed.
-            autocast: precision of the detector's forward pass.
+            autocast: precision of the network's forward pass.
             embed_scenes: True where the faces of scenes are embedded; False where face crops train recognition.
         """
         self.network = network
@@ -110,7 +110,7 @@ class TaskLosses:
         identities = all_gather(batch.identities)  # on the CPU, where the losses need them
         classes = self._sample_classes(identities, epoch, number)
         batch = self._upload(batch)
-        embeddings = all_gather(self.network.embed(self._feature_maps(batch.images), batch.landmarks.split(1)))
+        embeddings = all_gather(self._embed(self._feature_maps(batch.images), batch.landmarks.split(1)))
         losses = {}
         if self.settings.weights.identity > 0:
             losses["identity"] = self._identity_loss(embeddings, identities, classes)
@@ -191,6 +191,12 @@ class TaskLosses:
             maps = self.network.detector.extract_feature_maps(images.contiguous(memory_format=torch.channels_last))
         return _to_float32(maps)
 
+    def _embed(self, maps: list[Tensor], points: Sequence[Tensor]) -> Tensor:
+        """Embed faces: maps as float32, points (n_i, 5, 2) of each image -> (n, d) float32."""
+        with self.autocast:
+            embeddings: Tensor = self.network.embed(maps, points)
+        return to_float32(embeddings)
+
     def _cascade_stages(self, outputs: NetworkOutput, anchors: Tensor) -> list[CascadeStage]:
         """Pair the outputs of one or two stages with their anchors and thresholds."""
         matching = self.settings.matching
@@ -238,7 +244,7 @@ class TaskLosses:
         points = landmarks[images, rows].split(counts)  # (n_i, 5, 2) per image
         if len(sample.identities) < 2:  # batch norm needs two faces
             return {"identity": maps[0].sum() * 0}
-        embeddings = all_gather(self.network.embed(maps, points))
+        embeddings = all_gather(self._embed(maps, points))
         losses = {"identity": self._identity_loss(embeddings, sample.identities, sample.classes)}
         if batch.teacher_embeddings is not None:
             target = batch.teacher_embeddings[images, rows]

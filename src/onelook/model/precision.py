@@ -1,4 +1,4 @@
-"""Precision of the losses: float32 at least."""
+"""Precision of embeddings and losses: float32 at least."""
 
 import torch
 from torch import Tensor
