@@ -11,7 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from onelook.data.manifest import Face, Manifest, Scene, select_training_scenes
+from onelook.data.label_arrays import map_rows
+from onelook.data.manifest import Face, Manifest, Scene
 from onelook.errors import DataError
 
 FACE_CROPS = "face_crops.npy"
@@ -100,15 +101,9 @@ def read_face_crops(manifest: Manifest) -> FaceCrops | None:
     Raises:
         DataError: a file is damaged or was written for other faces.
     """
-    path = manifest.root / FACE_CROPS
-    if not path.is_file():
+    images, labels = (map_rows(manifest, name) for name in (FACE_CROPS, FACE_CROP_LABELS))
+    if images is None:
         return None
-    try:
-        images = np.load(path, mmap_mode="r")
-        labels = np.load(manifest.root / FACE_CROP_LABELS)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: damaged; run `dvc repro -f prepare`") from error
-    faces = sum(len(scene.faces) for scene in select_training_scenes(manifest.scenes))
-    if not len(images) == len(labels) == faces:
-        raise DataError(f"{path}: {len(images)} rows, the manifest has {faces} faces; run `dvc repro -f prepare`")
+    if labels is None:
+        raise DataError(f"{manifest.root / FACE_CROP_LABELS}: missing; run `dvc repro -f prepare`")
     return FaceCrops(images, labels[:, :4], labels[:, 4:].reshape(-1, 5, 2))

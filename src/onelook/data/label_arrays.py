@@ -169,13 +169,21 @@ def read_teacher_embeddings(manifest: Manifest) -> np.ndarray | None:
     Raises:
         DataError: the file is damaged or was written for other faces.
     """
-    path = manifest.root / TEACHER_EMBEDDINGS
+    return map_rows(manifest, TEACHER_EMBEDDINGS)
+
+
+def map_rows(manifest: Manifest, name: str) -> np.ndarray | None:
+    """Map a `.npy` file with a row for each training face into memory; None where there is no such file.
+
+    Raises:
+        DataError: the file is damaged or was written for other faces.
+    """
+    path = manifest.root / name
     if not path.is_file():
         return None
     try:
-        embeddings: np.ndarray = np.load(path, mmap_mode="r")
+        rows: np.ndarray = np.load(path, mmap_mode="r")
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path}: damaged; run `dvc repro -f prepare`") from error
-    faces = sum(len(scene.faces) for scene in select_training_scenes(manifest.scenes))
-    _check_rows(path, len(embeddings), faces)
-    return embeddings
+    _check_rows(path, len(rows), sum(len(scene.faces) for scene in select_training_scenes(manifest.scenes)))
+    return rows
