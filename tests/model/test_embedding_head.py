@@ -5,6 +5,7 @@ from torch.nn import functional
 from helpers.networks import tiny_embedding, upright_faces
 from onelook.inference.fast.sampling import FastSampler
 from onelook.model.embedding_head import EmbeddingHead, InvertedResidual
+from onelook.settings import EmbeddingSettings
 
 CHANNELS = {2: 16, 4: 32, 8: 64, 16: 64}
 EMBEDDING = tiny_embedding(16, channels=24, grid_size=28, widths=(24, 32), depths=(0, 1), gdc_channels=48)
@@ -168,3 +169,29 @@ def test_inverted_residual_adds_its_input_only_where_shapes_agree() -> None:
         block.body[-1].conv.weight.zero_()
     torch.testing.assert_close(block(x), x)
     assert not InvertedResidual(8, 16).residual and not InvertedResidual(8, 8, stride=2).residual
+
+
+@pytest.mark.parametrize("strides", [(2, 4, 8, 16), (1, 4, 8, 16)])
+def test_embeddings_and_gradients_in_bfloat16_are_close_and_embeddings_are_float32(strides: tuple[int, ...]) -> None:
+    torch.manual_seed(3)
+    channels = {2: 16, 4: 32, 8: 64, 16: 64} if strides[0] == 2 else {1: 3, 4: 32, 8: 64, 16: 64}
+    # In training, the norms of untrained layers would amplify the rounding.
+    head = EmbeddingHead(channels, EmbeddingSettings(strides=strides, dim=32)).eval()
+    maps = [torch.randn(1, c, 160 // s, 160 // s) for s, c in channels.items()]
+    points = [torch.rand(8, 5, 2) * 60 + 50]
+    with torch.autocast("cpu", torch.bfloat16):
+        samples, _ = head.sample(maps, points)
+    for sampled, expected in zip(samples, head.sample(maps, points)[0], strict=True):
+        torch.testing.assert_close(sampled, expected, rtol=0, atol=0)
+    target = functional.normalize(torch.randn(8, 32))
+    results = []
+    for enabled in (False, True):
+        head.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            embeddings = head(maps, points)
+        assert embeddings.dtype == torch.float32
+        (1 - (embeddings * target).sum(1)).mean().backward()
+        results.append((embeddings.detach(), head.fusion[0].weight.grad.clone()))
+    (exact, exact_gradient), (rounded, gradient) = results
+    assert (exact * rounded).sum(1).min() > 0.99
+    assert functional.cosine_similarity(exact_gradient.flatten(), gradient.flatten(), dim=0) > 0.8

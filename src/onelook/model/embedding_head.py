@@ -25,6 +25,7 @@ Examples:
 from collections.abc import Mapping, Sequence
 from math import ceil
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -88,9 +89,10 @@ class EmbeddingHead(nn.Module):
 
     def sample(self, feature_maps: Sequence[Tensor], landmarks: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
         """Sample the maps named in the settings; arguments as in `forward`, result as in `FeatureSampler`."""
-        samples: tuple[list[Tensor], Tensor | None] = self.sampler(
-            [feature_maps[i] for i in self.map_indices], landmarks
-        )
+        maps = [feature_maps[i] for i in self.map_indices]
+        # Eight bits are too few for the positions of a grid in pixels.
+        with torch.autocast(maps[0].device.type, enabled=False):
+            samples: tuple[list[Tensor], Tensor | None] = self.sampler(maps, landmarks)
         return samples
 
 
