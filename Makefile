@@ -95,9 +95,12 @@ RELEASED := -S prepare.reader=lfw \
 	-S train.epochs=45 \
 	-S train.schedule=stable_decay \
 	-S train.precision=bfloat16 \
+	-S base.threads=1 \
+	-S train.processes=2 \
+	-S train.sync_batch_norm=false \
 	-S train.weight_decay=0.02 \
-	-S train.learning_rate=0.0015 \
-	-S train.faces.batch_size=64 \
+	-S train.learning_rate=0.002 \
+	-S train.faces.batch_size=128 \
 	-S train.faces.crop_size=160 \
 	-S train.faces.labeled_fraction=0 \
 	-S 'train.faces.size=[20,128]' \

@@ -53,6 +53,15 @@ def test_two_processes_have_the_losses_of_one(results: dict[int, Results], name:
         assert any(key.startswith("loss.") and value > 0.01 for key, value in row.items())
 
 
+def test_processes_that_normalize_their_own_shards_have_similar_losses(results: dict[int, Results]) -> None:
+    one, two = (results[processes]["histories"][program.UNSYNCED] for processes in (1, 2))
+    assert one == results[1]["histories"]["faces and scenes"]
+    for row, distributed_row in zip(one, two, strict=True):
+        assert distributed_row != pytest.approx(row, rel=1e-4, abs=1e-4)
+        # Each process normalizes over one or two faces, so the losses agree only in size.
+        assert 0.5 < distributed_row["loss.identity"] / row["loss.identity"] < 2
+
+
 def test_two_processes_resume_to_the_same_bits(results: dict[int, Results]) -> None:
     assert results[2]["histories"]["interrupted"] == results[2]["histories"]["scenes"]
 

@@ -36,6 +36,11 @@ def random_cascade_settings() -> Settings:
     return changed(settings, model={"init": "random", "cascade": True})
 
 
+def unsynced_settings() -> Settings:
+    """Return the training "faces and scenes" without synchronized batch norm."""
+    return face_crop_settings(batch_size=3, backbone_lr_mult=0.1, sync_batch_norm=False, **SHORT)
+
+
 def sampled_classes_settings() -> Settings:
     """Return CosFace with a softmax over a fraction of the identities."""
     return changed(identity_loss_settings("cosface", **SHORT, batch_size=3), identity={"sampled_class_fraction": 0.7})
@@ -54,6 +59,8 @@ SETTINGS: dict[str, Callable[[], Settings]] = {
     "triplet": lambda: identity_loss_settings("triplet", **SHORT, batch_size=5),
     "oim": lambda: identity_loss_settings("oim", **SHORT, batch_size=5),
 }
+UNSYNCED = "unsynchronized batch norm"
+"""The training "faces and scenes" in which each process normalizes its own shard."""
 SHARDED = "sampled classes"
 """A training with sharded class centers, on the scenes of five people in the folder `people`."""
 
@@ -61,7 +68,8 @@ SHARDED = "sampled classes"
 def train(scenes: Path, out: Path, name: str, *, stop_after: int | None = None) -> list[dict[str, float]]:
     """Train from the checkpoint in `out`, if there is one, and return the history."""
     folder = scenes.with_name("people") if name == SHARDED else scenes
-    return trainings.train(folder, out / name, SETTINGS[name](), stop_after=stop_after).history
+    settings = unsynced_settings() if name == UNSYNCED else SETTINGS[name]()
+    return trainings.train(folder, out / name, settings, stop_after=stop_after).history
 
 
 def interrupt(scenes: Path, out: Path, name: str) -> None:
@@ -130,7 +138,7 @@ def run(scenes: Path, out: Path) -> dict[str, dict[str, Any]]:
         The history of every training, and the results of batch norm and classifier. A training that was interrupted in
         OUT/taken is resumed; one is interrupted in OUT/left.
     """
-    histories = {name: train(scenes, out, name) for name in SETTINGS}
+    histories = {name: train(scenes, out, name) for name in (*SETTINGS, UNSYNCED)}
     interrupt(scenes, out / "interrupted", "scenes")
     histories["interrupted"] = train(scenes, out / "interrupted", "scenes")
     interrupt(scenes, out / "left", SHARDED)

@@ -104,10 +104,13 @@ class TrainSettings(Section):
     processes: PositiveInt = Field(
         1,
         description="processes of this machine that divide each batch, with base.threads each; the result is the same "
-        "but for rounding",
+        "but for rounding, unless sync_batch_norm is false",
+    )
+    sync_batch_norm: bool = Field(
+        True, description="false: each process normalizes its part of the batch by itself, which is faster on a CPU"
     )
     precision: Precision = Field(
-        "float32", description="of the detector's pass in training; weights, embedding head and losses are float32"
+        "float32", description="of the network's pass in training; weights and losses are float32"
     )
     faces: FaceBatchSettings = FaceBatchSettings()
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="sgd: with momentum")

@@ -90,7 +90,7 @@ class Trainer:
         """
         check_precision(settings.train.precision, device)
         check_training_data(network, scenes, faces, settings.train)
-        if world_size() > 1:
+        if world_size() > 1 and settings.train.sync_batch_norm:
             convert_sync_batch_norm(network)
         if network.dense is not None:
             arrays = require_morphable_model(scenes, settings.train)
