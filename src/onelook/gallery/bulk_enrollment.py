@@ -14,7 +14,7 @@ from onelook.gallery.data import EnrolledFace, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import BATCH_SIZE, batch_size, embed_single_faces, make_batch, quality_warnings
 from onelook.gallery.enrollment_list import EnrollmentItem
-from onelook.gallery.names import escape_path, normalize_name
+from onelook.gallery.names import escape_invisible, escape_path, normalize_name
 from onelook.inference.parallel import batched, parallel_map
 from onelook.inference.predictor import Predictor
 
@@ -101,8 +101,10 @@ class BulkEnrollment:
     def run(self, items: Iterable[EnrollmentItem]) -> EnrollmentReport:
         """Embed and enroll photos; photos that are enrolled already are skipped by their SHA-256.
 
+        A person whose name cannot be used is skipped, too.
+
         Raises:
-            GalleryError: a name cannot be used, or the gallery cannot be changed; earlier saves stay.
+            GalleryError: the gallery cannot be changed; earlier saves stay.
         """
         embedded: list[tuple[EnrolledFace, np.ndarray]] = []
         interval = self._save_interval()
@@ -129,7 +131,11 @@ class BulkEnrollment:
         return max(MIN_SAVE_INTERVAL, self._backend.count_photos() // SAVE_INTERVAL_DIVISOR)
 
     def _drop_enrolled(self, items: Iterable[EnrollmentItem]) -> Iterator[EnrollmentItem]:
-        for batch in batched(items, BATCH_SIZE):
+        for listed in batched(items, BATCH_SIZE):
+            for item in listed:
+                if item.problem:
+                    self._skip(escape_invisible(item.name), escape_path(item.photo), item.problem)
+            batch = [item for item in listed if not item.problem]
             digests = [_digest_or_empty(item.photo) for item in batch]
             enrolled = self._backend.find_enrolled(digests)  # one call per batch: with Milvus it is a network request
             for item, digest in zip(batch, digests, strict=True):

@@ -13,10 +13,17 @@ COLUMNS = ("name", "photo")
 
 @dataclass(frozen=True)
 class EnrollmentItem:
-    """A photo and the name of the person it shows."""
+    """A photo and the name of the person it shows.
+
+    Attributes:
+        name: of the person, normalized; as it is in the list where it cannot be used.
+        photo: path of the photo.
+        problem: why the name cannot be used; empty otherwise.
+    """
 
     name: str
     photo: Path
+    problem: str = ""
 
 
 def read_enrollment_list(source: str | Path) -> list[EnrollmentItem]:
@@ -28,7 +35,7 @@ def read_enrollment_list(source: str | Path) -> list[EnrollmentItem]:
       Semicolons are accepted as separators, as some spreadsheets write them.
 
     Raises:
-        GalleryError: the source is missing or empty, or has a line or a name that cannot be used.
+        GalleryError: the source is missing or empty, or has a line that cannot be read.
     """
     source = Path(source)
     try:
@@ -42,7 +49,7 @@ def read_enrollment_list(source: str | Path) -> list[EnrollmentItem]:
 
 def _read_folder(root: Path) -> list[EnrollmentItem]:
     return [
-        EnrollmentItem(_normalize_name(directory.name, str(directory)), photo)
+        _make_item(directory.name, photo, str(directory))
         for directory in _list_visible(root)
         if directory.is_dir()
         for photo in _list_visible(directory)
@@ -67,14 +74,14 @@ def _read_csv(path: Path) -> list[EnrollmentItem]:
                 where = f"{path} line {lines.line_num}"
                 if not line["photo"] or "\0" in line["photo"]:
                     raise GalleryError(f"{where}: no photo; give its path from the folder of this file")
-                items.append(EnrollmentItem(_normalize_name(line["name"] or "", where), path.parent / line["photo"]))
+                items.append(_make_item(line["name"] or "", path.parent / line["photo"], where))
         except (csv.Error, UnicodeDecodeError) as error:
             raise GalleryError(f"{path}: not a CSV file in UTF-8 ({error}); save it as one") from error
     return items
 
 
-def _normalize_name(name: str, where: str) -> str:
+def _make_item(name: str, photo: Path, where: str) -> EnrollmentItem:
     try:
-        return normalize_name(name)
+        return EnrollmentItem(normalize_name(name), photo)
     except GalleryError as error:
-        raise GalleryError(f"{where}: {error}") from error
+        return EnrollmentItem(name, photo, f"{where}: {error}")
