@@ -26,6 +26,7 @@ from onelook.evaluation.model_selection import validation_metrics
 from onelook.experiment.stage_main import stage_main
 from onelook.experiment.stage_run import stage_run
 from onelook.files import sha256
+from onelook.inference.fast.sampling import use_fast_sampler
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.embedding_head import EmbeddingHead
 from onelook.model.grid_detector import GridDetector
@@ -114,7 +115,11 @@ def build_trainer(manifest: Manifest, settings: Settings, device: torch.device) 
     ]
     files = [manifest.root / name for name in (MANIFEST, TEACHER_EMBEDDINGS, FACE_CROP_LABELS, MESHES, MORPHABLE_MODEL)]
     digests = [sha256(path) for path in files if path.exists()]
-    return Trainer(network, scenes, settings, faces, device), training_key(*trees, *digests)
+    trainer = Trainer(network, scenes, settings, faces, device)
+    if trainer.losses.detector_frozen and device.type == "cpu":
+        # Without gradients of the maps 0.25 instead of 1.2 ms for a face (four maps, one thread, crops of 160 pixels).
+        use_fast_sampler(network)
+    return trainer, training_key(*trees, *digests)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from onelook.distributed import loss_divisor
 from onelook.geometry.anchors import AnchorOutputs
-from onelook.model.precision import to_float32
+from onelook.precision import to_float32
 
 # Background anchors far outnumber faces: LwF leaves out anchors that both networks score below this.
 _MIN_FACE_PROBABILITY = 0.01

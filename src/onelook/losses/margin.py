@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from onelook.device import to_device
 from onelook.distributed import all_reduce_max, all_reduce_sum, shard, world_size
-from onelook.model.precision import to_float32
+from onelook.precision import to_float32
 
 NO_IDENTITY = -1
 """Identity index of an unlabeled face in a batch."""

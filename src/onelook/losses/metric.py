@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from onelook.device import to_device
 from onelook.losses.margin import NO_IDENTITY, SoftmaxLoss, select_labeled
-from onelook.model.precision import to_float32
+from onelook.precision import to_float32
 
 
 def triplet_loss(embeddings: Tensor, identities: Tensor, margin: float) -> Tensor:

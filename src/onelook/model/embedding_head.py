@@ -31,8 +31,8 @@ from torch.nn import functional
 
 from onelook.model.depthwise import Float32DepthwiseConv2d
 from onelook.model.feature_sampler import PIXEL_DENSITY, FeatureSampler
-from onelook.model.precision import to_float32
 from onelook.model.retinaface import ConvNorm
+from onelook.precision import to_float32
 from onelook.settings import EmbeddingSettings
 
 PIXEL_SCALE = 1 / 64

@@ -21,8 +21,8 @@ from onelook.losses.margin import CombinedMarginLoss, sample_classes
 from onelook.losses.mesh import encode_mesh_targets, mask_labeled, mesh_and_landmarks_loss
 from onelook.losses.task_weights import TaskWeights
 from onelook.model.joint_network import JointNetwork
-from onelook.model.precision import to_float32
 from onelook.model.retinaface import NetworkOutput
+from onelook.precision import to_float32
 from onelook.settings import Settings
 from onelook.training.anchor_sampling import sample_anchors
 from onelook.training.face_sampling import EmbeddedFaces, LandmarkDraws, draw_landmarks, sample_landmarks, select_faces
