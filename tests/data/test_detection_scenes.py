@@ -7,6 +7,7 @@ import pytest
 from onelook.data.detection_scenes import LABEL_ISSUES, DetectionDataset, DetectionImage, write_detection_scenes
 from onelook.data.image_io import read_image, write_image
 from onelook.data.manifest import Face
+from onelook.data.scene_dataset import read_training_image
 from onelook.errors import DataError
 
 
@@ -42,6 +43,16 @@ def test_a_jpeg_is_copied_byte_for_byte_and_other_formats_are_encoded(image: Pat
     assert [scene.image for scene in scenes] == ["images/test/scene-00000.jpg", "images/test/scene-00001.jpg"]
     assert (tmp_path / "out" / scenes[0].image).read_bytes() == image.read_bytes()
     assert np.abs(read_image(tmp_path / "out" / scenes[1].image).astype(int) - (200, 120, 10)).max() <= 2
+
+
+def test_training_reads_a_transparent_png_as_read_image_does(tmp_path: Path) -> None:
+    pixels = np.full((20, 20, 4), 90, np.uint8)
+    pixels[:10, :, 3], pixels[10:, :, 3] = 0, 255
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    (scene,), _, _ = write_detection_scenes(tmp_path / "out", DetectionDataset((photo(tmp_path / "a.png"),)))
+    read = read_training_image(tmp_path / "out" / scene.image)
+    np.testing.assert_array_equal(read, read_image(tmp_path / "a.png"))
+    assert read[0, 0].tolist() == [255, 255, 255] and read[19, 0].tolist() == [90, 90, 90]
 
 
 def test_unusable_photos_are_skipped_with_a_message_each(image: Path, tmp_path: Path) -> None:

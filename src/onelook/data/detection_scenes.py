@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from onelook.data.image_io import encode_image, read_image
@@ -63,7 +64,8 @@ def write_detection_scenes(
 ) -> tuple[list[Scene], tuple[str, ...], dict[str, int]]:
     """Write one scene per photo into the data folder.
 
-    A JPEG or PNG file is copied byte for byte; another format is encoded as JPEG.
+    A JPEG or PNG file is copied byte for byte; another format is encoded as JPEG, and a transparent PNG without its
+    transparency.
 
     Returns:
         The scenes, a message for each skipped photo, and the counts of `LABEL_ISSUES`.
@@ -90,18 +92,27 @@ def _write_scene(folder: Path, photo: DetectionImage, number: int, counts: Count
     if photo.size not in (None, (width, height)):
         raise PhotoError(f"{photo.path}: is {width}x{height}, its label has {photo.size[0]}x{photo.size[1]}")
     suffix = photo.path.suffix.lower()
-    name = f"images/{photo.split}/scene-{number:05d}{suffix if suffix in _COPIED_SUFFIXES else '.jpg'}"
+    is_copied = suffix in _COPIED_SUFFIXES and not (suffix == ".png" and _is_transparent(photo.path, image))
+    if suffix not in _COPIED_SUFFIXES:
+        suffix = ".jpg"
+    name = f"images/{photo.split}/scene-{number:05d}{suffix}"
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    if suffix in _COPIED_SUFFIXES:
+    if is_copied:
         shutil.copyfile(photo.path, path)
     else:
-        path.write_bytes(encode_image(image, ".jpg"))
+        path.write_bytes(encode_image(image, suffix))
     clipped = [_clip_box(face.box, width, height, counts) for face in photo.faces]
     faces = tuple(replace(face, box=box) for face, box in zip(photo.faces, clipped, strict=True) if box is not None)
     ignored = [inside for box in photo.ignored if (inside := _clip_box(box, width, height, counts)) is not None]
     boxes = np.array(ignored, np.float32).reshape(-1, 4) if ignored else empty_boxes()
     return Scene(name, width, height, photo.split, "scene", faces, photo.source, photo.license, boxes)
+
+
+def _is_transparent(path: Path, image: np.ndarray) -> bool:
+    """Return whether training would read a PNG with other pixels than `read_image`, which lays it over white."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    return pixels is None or not np.array_equal(pixels, image)
 
 
 def _clip_box(box: np.ndarray, width: int, height: int, counts: Counter[str]) -> np.ndarray | None:

@@ -11,7 +11,7 @@ import numpy as np
 from onelook.data.annotate import FaceDetector, annotate, upscale_image
 from onelook.data.image_io import encode_image
 from onelook.data.manifest import Role, Scene, Split
-from onelook.data.readers.folder import check_count
+from onelook.data.readers.folder import check_counts
 from onelook.data.readers.identity_images import IdentityDataset
 from onelook.data.rng import Stream, make_rng
 from onelook.data.splits import SPLITS, check_splits, hold_out_validation, split_enrollment, split_people
@@ -71,7 +71,7 @@ def annotate_images(
         The annotated photos, and a message for each photo that is unreadable or without a face.
 
     Raises:
-        DataError: with the reader "folder", a person has fewer usable photos than `min_images`.
+        DataError: with the reader "folder", people have fewer usable photos than `min_images`.
     """
     annotated, skipped = [], []
     usable = {photo.identity: 0 for photo in dataset.images}
@@ -95,8 +95,7 @@ def annotate_images(
         annotated.append(AnnotatedImage(photo, tuple(replace(face, source=photo.source) for face in faces)))
         usable[photo.identity] += 1
     if settings.reader == "folder":  # a public data set may lose people
-        for identity, count in usable.items():
-            check_count(identity, count, settings.folder.min_images)
+        check_counts(usable, settings.folder.min_images)
     return annotated, tuple(skipped)
 
 

@@ -48,6 +48,15 @@ def read_image(path: Path) -> np.ndarray:
     return _decode(path, _read_header(path), str(path))
 
 
+def is_photo(path: Path) -> bool:
+    """Return whether a file begins like a photo that can be read; its pixels are not decoded."""
+    try:
+        with _open(path, b"", str(path)):
+            return True
+    except PhotoError:
+        return False
+
+
 def decode_image(data: bytes, name: str) -> np.ndarray:
     """Decode the bytes of a photo as `read_image` does a file.
 

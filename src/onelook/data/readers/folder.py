@@ -2,15 +2,17 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from onelook.data.image_io import is_photo
 from onelook.data.readers.identity_images import IdentityDataset, IdentityImage
 from onelook.errors import DataError
 from onelook.files import sha256
 from onelook.settings import FolderSettings
 
 LICENSE = "the user's own"
+_NAMED_PEOPLE = 10  # in a message
 
 
 def read_folder(settings: FolderSettings) -> IdentityDataset:
@@ -32,10 +34,10 @@ def read_folder(settings: FolderSettings) -> IdentityDataset:
     files = {directory: _photo_paths(root, directory) for directory in directories}
     duplicates = _find_duplicates(path for paths in files.values() for path in paths)
     skipped = [f"{path}: skipped, a duplicate of {first}" for path, first in sorted(duplicates.items())]
+    usable = {directory: [path for path in paths if path not in duplicates] for directory, paths in files.items()}
+    check_counts({str(directory): len(paths) for directory, paths in usable.items()}, settings.min_images)
     images: list[IdentityImage] = []
-    for directory, paths in files.items():
-        unique = [path for path in paths if path not in duplicates]
-        check_count(str(directory), len(unique), settings.min_images)
+    for directory, unique in usable.items():
         # A file system may store "é" as two code points. The normalized name matches a typed one.
         name = unicodedata.normalize("NFC", directory.name)
         images += [
@@ -45,15 +47,22 @@ def read_folder(settings: FolderSettings) -> IdentityDataset:
     return IdentityDataset(tuple(images), tuple(skipped))
 
 
-def check_count(person: str, photos: int, minimum: int) -> None:
-    """Raise DataError if a person has fewer photos than the minimum."""
-    if photos == 0:
-        raise DataError(f"{person}: no usable photo; add photos, or remove this person")
-    if photos < minimum:
-        raise DataError(
-            f"{person}: {photos} usable {'photo' if photos == 1 else 'photos'}, fewer than "
-            f"prepare.folder.min_images = {minimum}; add photos, remove this person, or lower the minimum"
-        )
+def check_counts(photos: Mapping[str, int], minimum: int) -> None:
+    """Raise DataError if people have fewer photos than the minimum; the message names the first of them.
+
+    Args:
+        photos: number of usable photos by person.
+        minimum: least number of a person.
+    """
+    few = {person: count for person, count in photos.items() if count < max(minimum, 1)}
+    if not few:
+        return
+    named = ", ".join(f"{person} ({count})" for person, count in list(few.items())[:_NAMED_PEOPLE])
+    more = f" and {len(few) - _NAMED_PEOPLE} more" if len(few) > _NAMED_PEOPLE else ""
+    raise DataError(
+        f"{'1 person has' if len(few) == 1 else f'{len(few)} people have'} fewer usable photos than "
+        f"prepare.folder.min_images = {minimum}: {named}{more}; add photos, remove these people, or lower the minimum"
+    )
 
 
 def _visible_entries(directory: Path) -> list[Path]:
@@ -88,6 +97,8 @@ def _find_duplicates(paths: Iterable[Path]) -> dict[Path, Path]:
             if first == path:
                 continue
             if first.parent != path.parent:
+                if not is_photo(path):  # Windows writes the same desktop.ini into many folders
+                    continue
                 raise DataError(f"{path}: the same photo as {first}, of another person; remove it from one of the two")
             duplicates[path] = first
     return duplicates
