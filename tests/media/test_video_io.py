@@ -88,3 +88,19 @@ def test_truncated_video_has_a_truncation_error(tmp_path: Path) -> None:
     with VideoReader(path) as reader:
         assert 0 < len(list(reader.frames())) < 36
         assert reader.truncation_error is not None and "breaks off" in reader.truncation_error
+
+
+def test_a_matroska_file_is_truncated_by_its_length_not_by_a_guessed_number_of_frames(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.mkv"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(40):
+        writer.write(rng.integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
+    data = path.read_bytes()
+    for size, expected in ((len(data), None), (len(data) // 2, f"after {len(data) // 2} of {len(data)} bytes")):
+        path.write_bytes(data[:size])
+        with VideoReader(path) as reader:
+            assert sum(1 for _ in reader.frames()) > 10
+            error = reader.truncation_error
+        assert error is None if expected is None else error is not None and expected in error

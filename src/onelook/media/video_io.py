@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from onelook.errors import VideoError
+from onelook.media.matroska import expected_length, is_matroska
 
 # Some containers only estimate their frame count; below this fraction of it a video counts as truncated.
 _MIN_READ_FRACTION = 0.9
@@ -78,12 +79,15 @@ class VideoReader:
     @property
     def truncation_error(self) -> str | None:
         """Return an error if a video that was read to its end is truncated, or None."""
+        hint = "copy it again from where it came"
+        if is_matroska(self._path):
+            size, expected = self._path.stat().st_size, expected_length(self._path)
+            if expected is None or size >= expected:
+                return None
+            return f"{self._path}: breaks off after {size} of {expected} bytes; {hint}"
         if self.frames_read >= _MIN_READ_FRACTION * self.frame_count:
             return None
-        return (
-            f"{self._path}: breaks off after {self.frames_read} of {self.frame_count} frames; copy it again from where "
-            "it came"
-        )
+        return f"{self._path}: breaks off after {self.frames_read} of {self.frame_count} frames; {hint}"
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """Yield every n-th frame, from the first one.
