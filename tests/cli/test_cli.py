@@ -57,3 +57,13 @@ def test_quiet_suppresses_warnings_and_keeps_results(run: Run) -> None:
     run("enroll", "Anna", "s1.png")
     code, out, err = run("enroll", "Anna", "s1.png", "--quiet")
     assert (code, out, err) == (0, "Anna: 0 photos enrolled, 1 in all, in gallery\n", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device of a full disk")
+@pytest.mark.parametrize("arguments", [["--help"], ["preset"]])
+def test_output_on_a_full_disk_ends_in_one_line(arguments: list[str]) -> None:
+    command = [sys.executable, "-c", "from onelook.cli import main; main()", *arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: the output cannot be written (No space left on device)\n"

@@ -6,6 +6,7 @@ The functions import torch, FAISS and OpenCV inside their bodies, so that `onelo
 import functools
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, TextIO, cast
@@ -63,7 +64,7 @@ for module in (identify, gallery, media, page, registry, copy, preset, export_mo
 
 
 def main() -> None:
-    """Run a command; exit with 1 and a message on an OnelookError, with 130 on Ctrl-C."""
+    """Run a command; exit with 1 and a message on an OnelookError or a failed output, with 130 on Ctrl-C."""
     configure_process()
     configure_logging()
     for stream in (sys.stdout, sys.stderr):
@@ -71,9 +72,29 @@ def main() -> None:
         cast("TextIO", stream).reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
     try:
         with redeliver_interrupts():
-            app()
+            _run_and_flush()
     except OnelookError as error:
         logger.error("%s", error)
         sys.exit(1)
+    except OSError as error:
+        if error.filename is not None:  # not of standard output
+            raise
+        _discard_output()
+        if not isinstance(error, BrokenPipeError):  # the reader, such as `head`, has what it wanted
+            logger.error("the output cannot be written (%s)", error.strerror or error)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _run_and_flush() -> None:
+    """Run the command of the arguments; write what is left in the buffer while an error can still be caught."""
+    try:
+        app()
+    finally:
+        sys.stdout.flush()
+
+
+def _discard_output() -> None:
+    """Point standard output at nothing, so that Python does not fail again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
