@@ -4,6 +4,7 @@ import logging
 from functools import cache
 
 from onelook.errors import OnelookError
+from onelook.forks import compute_alone_after_fork
 
 try:
     import faiss
@@ -15,6 +16,8 @@ except ImportError as error:
 __all__ = ["count_gpus", "faiss"]
 
 logger = logging.getLogger(__name__)
+
+compute_alone_after_fork()
 
 
 @cache

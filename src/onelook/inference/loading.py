@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from onelook.device import check_device_name, resolve_device
 from onelook.errors import ModelError
+from onelook.forks import compute_alone_after_fork
 from onelook.inference.predictor import Predictor
 from onelook.model.model_folder import fingerprint, has_mesh_head, onnx_path
 from onelook.settings import Precision
@@ -44,6 +45,7 @@ def load_torch_predictor(
     from onelook.inference.torch_predictor import TorchPredictor
     from onelook.model.serialization import load_model
 
+    compute_alone_after_fork()
     network = load_model(folder)
     if device is None or device.type == "cpu":
         return TorchPredictor(optimize_for_inference(network, precision), fingerprint(folder), folder)
