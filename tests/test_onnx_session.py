@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +101,17 @@ def test_card_gives_the_outputs_of_the_cpu(model: Path) -> None:
     expected, *found = (session.run(None, {session.get_inputs()[0].name: crop})[0] for session in sessions)
     for each in found:
         np.testing.assert_allclose(each, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_onnxruntime_writes_no_usage_data(model: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    program = (
+        "import sys; from pathlib import Path; from onelook.onnx_session import open_session; "
+        "open_session(Path(sys.argv[1]), source='it', hint='none')"
+    )
+    variables = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    variables |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    subprocess.run([sys.executable, "-c", program, str(model)], env=variables, check=True)
+    # Where telemetry is on, an identifier and a queue of events are written below the home folder.
+    assert list(home.rglob("*")) == []

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -17,6 +18,10 @@ from onelook.device import DEVICE_NAMES, is_device_name
 from onelook.errors import ModelError, OnelookError
 
 logger = logging.getLogger(__name__)
+
+# Read when onnxruntime is first imported: its builds since 1.31 else send usage data to their maker, and write an
+# identifier below the home folder.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
