@@ -87,7 +87,7 @@ def test_a_set_is_written_in_the_layout_of_extra_faces(tmp_path: Path, face: np.
     rows = turn(source, tmp_path / "one", face)
     assert [row.file for row in rows] == [f"frontal/a.png_{number}.jpg" for number in range(3)]
     assert {row.unturned for row in rows} == {"frontal/a.png"}
-    for _, labeled, _ in rows:
+    for labeled in (row.face for row in rows):
         assert (labeled.landmarks > labeled.box[:2] - 0.01).all() and (labeled.landmarks < labeled.box[2:] + 0.01).all()
     assert_same_set(tmp_path / "one", tmp_path / "two", len(turn(source, tmp_path / "two", face)))
 
