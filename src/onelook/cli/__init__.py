@@ -13,6 +13,7 @@ from typing import Annotated, Any, TextIO, cast
 import typer
 
 from onelook.cli import collect_faces, copy, export_model, gallery, identify, media, page, preset, registry, turn_faces
+from onelook.cli.extras import with_extra_named
 from onelook.errors import OnelookError
 from onelook.interrupts import redeliver_interrupts
 from onelook.logs import configure_logging
@@ -59,7 +60,7 @@ app = typer.Typer(
 )
 for module in (identify, gallery, media, page, registry, copy, preset, export_model, collect_faces, turn_faces):
     for name, command in module.COMMANDS.items():
-        app.command(name)(with_verbosity(command))
+        app.command(name)(with_verbosity(with_extra_named(name, command)))
 
 
 def main() -> None:

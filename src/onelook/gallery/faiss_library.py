@@ -8,9 +8,7 @@ from onelook.errors import OnelookError
 try:
     import faiss
 except ImportError as error:
-    raise OnelookError(
-        f"galleries need FAISS ({error}); `pip install 'onelook[cpu]'`, or 'onelook[gpu]' for a CUDA card"
-    ) from error
+    raise OnelookError(f"galleries need FAISS ({error}); `pip install faiss-cpu`") from error
 
 __all__ = ["count_gpus", "faiss"]
 
