@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import onelook
 from helpers.command_line import Run
 
 
@@ -57,3 +58,14 @@ def test_quiet_suppresses_warnings_and_keeps_results(run: Run) -> None:
     run("enroll", "Anna", "s1.png")
     code, out, err = run("enroll", "Anna", "s1.png", "--quiet")
     assert (code, out, err) == (0, "Anna: 0 photos enrolled, 1 in all, in gallery\n", "")
+
+
+def test_the_version_is_printed(run_released: Run) -> None:
+    assert run_released("--version") == (0, f"onelook {onelook.__version__}\n", "")
+
+
+def test_a_shell_completes_commands(run_released: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_ONELOOK_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "onelook enro")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert run_released() == (0, "enroll\nenroll-all\n", "")
