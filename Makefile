@@ -31,7 +31,7 @@ export DO_NOT_TRACK := true
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test bench gpu-check check docs format released calibration ui $(if $(CHANGES_BUILD),$(INSTALLED))
+.PHONY: help install repro test bench gpu-check check docs format wheel released calibration ui $(if $(CHANGES_BUILD),$(INSTALLED))
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -67,6 +67,11 @@ docs: $(INSTALLED) ## build the documentation site into build/site; fails on a b
 format: $(INSTALLED) ## fix what ruff can fix
 	ruff check --fix
 	ruff format
+
+# The packages of .venv export the network; `python -m build` alone would download torch for it.
+wheel: $(INSTALLED) ## build the wheel and the source distribution into build/wheel
+	rm -rf build/wheel
+	python -m build --no-isolation --skip-dependency-check --outdir build/wheel
 
 # Sets of faces in large pose, of which there are few; those at hand count three times an epoch.
 POSE_SETS := aflw2000 mtfl_aflw mtfl_net pointing
