@@ -1,4 +1,4 @@
-"""One line for a command whose packages are in an extra that is not installed."""
+"""Errors that name the extra of a command whose packages are not installed."""
 
 import functools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One-to-one assignment with the largest sum of scores.
+"""Linear assignment: rows to columns, one to one, with the largest sum of scores.
 
 Reference: Jonker and Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems",
 Computing 38, 1987. SciPy's function does the same, but nothing else of SciPy is needed for identification.
