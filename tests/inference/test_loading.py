@@ -62,8 +62,9 @@ def test_exported_file_inside_a_folder_is_used_unless_torch_is_faster(
     predictor = open_predictor(folder)
     assert isinstance(predictor, OnnxPredictor) and predictor.source == folder / ONNX
     (folder / ONNX).unlink()
-    with pytest.raises(ModelError, match=r"model: needs torch; `pip install 'onelook\[train\]'`, or name"):
-        open_predictor(folder)
+    for function in (open_predictor, load_torch_predictor):
+        with pytest.raises(ModelError, match=r"model: needs torch; `pip install 'onelook\[train\]'`, or name"):
+            function(folder)
 
 
 def test_exported_file_of_another_model_is_ignored_with_a_warning(

@@ -36,9 +36,10 @@ def load_torch_predictor(
         device: of the network; None: the CPU.
 
     Raises:
-        ModelError: the folder is missing or damaged.
+        ModelError: the folder is missing or damaged, or torch is not installed.
         OnelookError: the device does not compute in this precision.
     """
+    _check_torch(folder)
     import torch
 
     from onelook.inference.fast.network import optimize_for_inference
@@ -56,8 +57,8 @@ def open_predictor(model: Path, device: str = "auto") -> Predictor:
     """Open a model folder or an exported `.onnx` file with the fastest predictor.
 
     - An exported file is opened in onnxruntime, on the device that `onelook.onnx_session.open_session` chooses.
-    - A folder is opened in onnxruntime, too, if `_find_exported` returns a file of the same model, and `device` names
-      no card or torch is not installed.
+    - A folder is opened in onnxruntime, too, if an exported file of the same model lies beside it, and `device` names
+      no card or torch is not installed. So is a folder with the file inside, as in the wheel, unless torch is faster.
     - Any other folder is opened in torch: on the CPU with its fastest precision, on another device in float32. Cards
       since Ampere then convolve in TF32, whose rounding is finer than bfloat16's.
 
@@ -74,13 +75,10 @@ def open_predictor(model: Path, device: str = "auto") -> Predictor:
         from onelook.inference.onnx_predictor import OnnxPredictor
 
         return OnnxPredictor(model, device)
-    has_torch = find_spec("torch") is not None
-    exported = _open_exported(model, device) if device in ("auto", "cpu") or not has_torch else None
+    exported = _open_exported(model, device) if device in ("auto", "cpu") or not _has_torch() else None
     if exported is not None:
         return exported
-    if not has_torch:
-        read_description(model)
-        raise ModelError(f"{model}: needs torch; `pip install 'onelook[train]'`, or name an exported .onnx file")
+    _check_torch(model)
     resolved = resolve_device(device)
     if resolved.type != "cpu":
         return load_torch_predictor(model, device=resolved)
@@ -124,9 +122,24 @@ def _find_exported(folder: Path) -> Path | None:
     return inside if inside.is_file() and not _has_fast_extra() else None
 
 
+def _check_torch(folder: Path) -> None:
+    """Check that a model folder can be opened in torch.
+
+    Raises:
+        ModelError: torch is not installed, or there is no such folder.
+    """
+    if not _has_torch():
+        read_description(folder)
+        raise ModelError(f"{folder}: needs torch; `pip install 'onelook[train]'`, or name an exported .onnx file")
+
+
+def _has_torch() -> bool:
+    return find_spec("torch") is not None
+
+
 def _has_fast_extra() -> bool:
     try:
         distribution("onednn-cpu-gomp")
     except PackageNotFoundError:
         return False
-    return find_spec("torch") is not None
+    return _has_torch()
