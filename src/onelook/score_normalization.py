@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
-from scipy.special import ndtri, stdtr
+
+from onelook.special_functions import ndtri, stdtr
 
 # Tail probabilities outside are rounded to 0 and 1 in floats; the limits keep the score finite.
 _MIN_PROBABILITY, _MAX_PROBABILITY = 1e-300, 1 - 1e-15

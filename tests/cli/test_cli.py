@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import onelook
 from helpers.command_line import Run
 
 
@@ -67,3 +68,14 @@ def test_output_on_a_full_disk_ends_in_one_line(arguments: list[str]) -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "error: the output cannot be written (No space left on device)\n"
+
+
+def test_the_version_is_printed(run_released: Run) -> None:
+    assert run_released("--version") == (0, f"onelook {onelook.__version__}\n", "")
+
+
+def test_a_shell_completes_commands(run_released: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_ONELOOK_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "onelook enro")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert run_released() == (0, "enroll\nenroll-all\n", "")

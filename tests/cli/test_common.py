@@ -39,3 +39,11 @@ def test_the_processor_is_a_device(run: Run) -> None:
 @pytest.mark.parametrize("command", ["identify", "identify-all", "enroll", "enroll-all", "serve"])
 def test_commands_that_open_a_model_have_the_option(run: Run, command: str) -> None:
     assert "--device" in run(command, "--help")[1]
+
+
+def test_the_environment_names_the_model_to_use(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("enroll", "Anna", "s1.png")
+    Path("build/model").rename("mine")
+    assert run("identify", "s1.png")[0] == 1
+    monkeypatch.setenv("ONELOOK_MODEL", "mine")
+    assert run("identify", "s1.png")[1].split("\t")[2] == "Anna"

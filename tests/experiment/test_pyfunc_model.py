@@ -13,9 +13,12 @@ def test_requirements_and_faiss_are_pinned_and_those_of_other_systems_left_out(
         'scipy>=1.13; platform_machine == "x86_64"',
         'no-package-of-this-system>=1; sys_platform == "elsewhere"',
         'pytest>=8; extra == "dev"',
+        'torch>=2.9; extra == "train"',
+        'onnx>=1; (platform_machine == "x86_64") and extra == "train"',
     ]
     monkeypatch.setattr(pyfunc_model, "requires", lambda package: declared)
     wanted = [f"numpy=={version('numpy')}", f'scipy=={version("scipy")}; platform_machine == "x86_64"']
-    *others, faiss = pyfunc_model.pinned_requirements()
-    assert others == wanted
-    assert faiss in {f"{name}=={version(name)}" for name in packages_distributions()["faiss"]}
+    wanted += [f"torch=={version('torch').partition('+')[0]}"]
+    wanted += [f'onnx=={version("onnx")}; (platform_machine == "x86_64")']
+    gpu_builds = [f"{name}=={version(name)}" for name in packages_distributions()["faiss"] if name == "faiss-gpu"]
+    assert pyfunc_model.pinned_requirements() == wanted + gpu_builds

@@ -10,14 +10,14 @@ from onelook.gallery.faiss_library import count_gpus, faiss
 HAS_GPU_BUILD = "GPU" in faiss.get_compile_options().split()
 
 
-def test_missing_faiss_names_the_extras_to_install(tmp_path: Path) -> None:
+def test_missing_faiss_names_the_package_to_install(tmp_path: Path) -> None:
     program = "import sys; sys.modules['faiss'] = None; from onelook.cli import main; main()"
     command = [sys.executable, "-c", program, "gallery", "--gallery", str(tmp_path / "gallery")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: galleries need FAISS (")
-    assert line.endswith("; `pip install 'onelook[cpu]'`, or 'onelook[gpu]' for a CUDA card")
+    assert line.endswith("; `pip install faiss-cpu`")
 
 
 @pytest.mark.skipif(HAS_GPU_BUILD, reason="needs faiss-cpu")

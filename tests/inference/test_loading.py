@@ -9,11 +9,12 @@ import helpers.pretend  # noqa: F401
 from helpers.networks import light_model, tiny_embedding
 from onelook.errors import ModelError, OnelookError
 from onelook.export.onnx_writer import write_onnx
+from onelook.inference import loading
 from onelook.inference.loading import load_torch_predictor, open_predictor
 from onelook.inference.onnx_predictor import OnnxPredictor
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.joint_network import JointNetwork
-from onelook.model.model_folder import fingerprint, onnx_path
+from onelook.model.model_folder import ONNX, fingerprint, onnx_path
 from onelook.model.serialization import save_model
 from onelook.settings import DetectSettings
 
@@ -49,6 +50,21 @@ def test_exported_file_beside_a_folder_is_used_and_matches_torch(
     assert len(expected) == len(found) > 0
     np.testing.assert_allclose(np.sort(found.scores), np.sort(expected.scores), atol=1e-5)
     assert caplog.messages == []
+
+
+def test_exported_file_inside_a_folder_is_used_unless_torch_is_faster(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx_path(folder).rename(folder / ONNX)
+    monkeypatch.setattr(loading, "distribution", lambda name: name)  # oneDNN is installed
+    assert isinstance(open_predictor(folder), TorchPredictor)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    predictor = open_predictor(folder)
+    assert isinstance(predictor, OnnxPredictor) and predictor.source == folder / ONNX
+    (folder / ONNX).unlink()
+    for function in (open_predictor, load_torch_predictor):
+        with pytest.raises(ModelError, match=r"model: needs torch; `pip install 'onelook\[train\]'`, or name"):
+            function(folder)
 
 
 def test_exported_file_of_another_model_is_ignored_with_a_warning(

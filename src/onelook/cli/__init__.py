@@ -13,7 +13,9 @@ from typing import Annotated, Any, TextIO, cast
 
 import typer
 
+import onelook
 from onelook.cli import collect_faces, copy, export_model, gallery, identify, media, page, preset, registry, turn_faces
+from onelook.cli.extras import with_extra_named
 from onelook.errors import OnelookError
 from onelook.interrupts import redeliver_interrupts
 from onelook.logs import configure_logging
@@ -51,16 +53,32 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
     return configured
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"onelook {onelook.__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     help="Detect the faces in photos and videos, and identify the people.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options before the command, which act by themselves."""
+
+
 for module in (identify, gallery, media, page, registry, copy, preset, export_model, collect_faces, turn_faces):
     for name, command in module.COMMANDS.items():
-        app.command(name)(with_verbosity(command))
+        app.command(name)(with_verbosity(with_extra_named(name, command)))
 
 
 def main() -> None:
@@ -90,7 +108,7 @@ def main() -> None:
 def _run_and_flush() -> None:
     """Run the command of the arguments; write what is left in the buffer while an error can still be caught."""
     try:
-        app()
+        app(prog_name="onelook")
     finally:
         sys.stdout.flush()
 

@@ -26,7 +26,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="MODEL",
-        help="Model folder or exported .onnx file.  [default: the gallery's model, or the released weights]",
+        help="Model folder or exported .onnx file.  "
+        "[default: $ONELOOK_MODEL, else the gallery's model, or the released weights]",
     ),
 ]
 RegisteredModelOption = Annotated[
@@ -35,7 +36,7 @@ RegisteredModelOption = Annotated[
         "--model",
         metavar="MODEL",
         help="Model folder, exported .onnx file, or models:/onelook@ALIAS in MLflow's registry, "
-        "which includes a gallery.  [default: the gallery's model]",
+        "which includes a gallery.  [default: $ONELOOK_MODEL, else the gallery's model]",
     ),
 ]
 DeviceOption = Annotated[

@@ -17,8 +17,9 @@ SERVING_SCRIPT = Path(__file__).with_name("serving.py")
 """The file that defines the logged model."""
 MODEL_NAME = "identifier"
 """Name of the logged model in its run."""
-FAISS_BUILDS = ("faiss-cpu", "faiss-gpu")
-"""The packages of FAISS, of which one is installed by an extra."""
+_EXTRA = re.compile(r"""( and |; *)extra == ["']train["']$""")
+_GPU_BUILD = "faiss-gpu"
+"""The package of FAISS that may be installed instead of faiss-cpu."""
 
 
 def log_pyfunc(store: MlflowStore, run_id: str, script: Path, artifacts: Mapping[str, Path], name: str) -> "ModelInfo":
@@ -52,13 +53,13 @@ def log_pyfunc(store: MlflowStore, run_id: str, script: Path, artifacts: Mapping
 
 
 def pinned_requirements() -> list[str]:
-    """Return the package's requirements, pinned to the installed versions.
+    """Return the package's requirements with the extra `train`, pinned to the installed versions.
 
-    Extras and requirements of other systems are left out, except FAISS, which searches the gallery. A local version
-    label, such as torch's +cpu, is dropped.
+    Other extras and requirements of other systems are left out, except FAISS, which searches the gallery. A local
+    version label, such as torch's +cpu, is dropped.
     """
-    lines = [line for line in requires("onelook") or [] if "extra ==" not in line]
-    lines += FAISS_BUILDS
+    lines = [_EXTRA.sub("", line) for line in requires("onelook") or []]
+    lines = [line for line in lines if "extra ==" not in line] + [_GPU_BUILD]
     return [pinned for line in lines if (pinned := _pin(line)) is not None]
 
 

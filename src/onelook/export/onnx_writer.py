@@ -10,7 +10,6 @@ import onnx
 import torch
 
 from onelook.export.onnx_graph import OnnxGraph, OnnxOutputs
-from onelook.export.quantization import quantize_convolutions
 from onelook.files import atomic_file
 from onelook.model.joint_network import JointNetwork
 
@@ -38,6 +37,8 @@ def write_onnx(
     """
     graph = onnx.load_from_string(_trace(OnnxGraph(network)))
     if calibration_images:
+        from onelook.export.quantization import quantize_convolutions  # a build of the wheel does not need it
+
         graph = quantize_convolutions(graph, calibration_images)
     size = str(network.settings.embedding.dim)
     onnx.helper.set_model_props(graph, {"fingerprint": fingerprint, "embedding_size": size})

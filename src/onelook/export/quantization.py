@@ -59,9 +59,7 @@ def quantize_convolutions(graph: onnx.ModelProto, images: Sequence[np.ndarray]) 
     try:
         from onnxruntime import quantization
     except ImportError as error:
-        raise ModelError(
-            "int8 needs onnxruntime; `pip install 'onelook[cpu]'`, or 'onelook[gpu]' for a CUDA card"
-        ) from error
+        raise ModelError("int8 needs onnxruntime; `pip install onnxruntime`") from error
     logging.disable(logging.WARNING)  # onnxruntime recommends a preprocessing pass that this graph does not need
     try:
         with tempfile.TemporaryDirectory() as folder:

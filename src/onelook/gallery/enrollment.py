@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import logit
 
 from onelook.data.image_io import read_image
 from onelook.data.manifest import Manifest, Scene, Split
@@ -20,6 +19,7 @@ from onelook.geometry.boxes import pairwise_iou
 from onelook.inference.parallel import batched
 from onelook.inference.predictor import Predictor
 from onelook.settings import DetectSettings
+from onelook.special_functions import logit
 
 # A detection with a lower IoU is not the labeled face (the threshold of PASCAL VOC).
 MIN_IOU = 0.5

@@ -9,9 +9,7 @@ from onelook.forks import compute_alone_after_fork
 try:
     import faiss
 except ImportError as error:
-    raise OnelookError(
-        f"galleries need FAISS ({error}); `pip install 'onelook[cpu]'`, or 'onelook[gpu]' for a CUDA card"
-    ) from error
+    raise OnelookError(f"galleries need FAISS ({error}); `pip install faiss-cpu`") from error
 
 __all__ = ["count_gpus", "faiss"]
 

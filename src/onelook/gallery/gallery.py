@@ -1,5 +1,6 @@
 """Gallery: enroll people and identify faces, with one model and one backend."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 PIPELINE_MODEL = Path("build/model")
 PIPELINE_CALIBRATION = Path("build/evaluation/calibration.json")
+MODEL_VARIABLE = "ONELOOK_MODEL"
+"""Environment variable with the model folder or exported file to use where none is named."""
 
 
 @dataclass(frozen=True)
@@ -260,11 +263,12 @@ class Gallery:
 
 
 def open_gallery(location: str | Location, *, model: str | Path | None = None, device: str = "auto") -> Gallery:
-    """Open a gallery with the model it was made with, by default the released or the pipeline's model.
+    """Open a gallery with the model it was made with.
 
     Args:
         location: folder of the gallery, or its Milvus address: `milvus:people.db`, `milvus:http://host:19530`.
-        model: model folder, or a file that `onelook export-model` wrote, which needs no torch.
+        model: model folder, or a file that `onelook export-model` wrote, which needs no torch; None: see
+            `default_model`.
         device: of the model: cpu, cuda, cuda:N or mps; auto: CUDA, else MPS, else the CPU.
 
     Raises:
@@ -288,7 +292,7 @@ def create_gallery(
 
     Args:
         location: folder of the gallery, or its Milvus address.
-        model: model folder or exported file; by default the released weights.
+        model: model folder or exported file; None: the one that ONELOOK_MODEL names, else the released weights.
         calibration: the calibration.json with the threshold. The default is the first of these that exists:
             - the one in the model's folder, or beside the exported file;
             - for the released weights, theirs;
@@ -303,7 +307,7 @@ def create_gallery(
     parsed = parse_location(location)
     if is_gallery(parsed) or (isinstance(parsed, Path) and parsed.exists() and not parsed.is_dir()):
         raise GalleryError(f"{parsed}: already holds something; name another, that does not exist yet")
-    model_path = RELEASED if model is None else Path(model)
+    model_path = Path(model or os.environ.get(MODEL_VARIABLE) or RELEASED)
     predictor = open_predictor(model_path, device)
     if calibration is None:
         calibration = _find_calibration(model_path, predictor.fingerprint)
@@ -314,7 +318,9 @@ def create_gallery(
 
 
 def default_model(metadata: GalleryMetadata) -> Path:
-    """Return the released weights if the gallery was made with them, else the pipeline's model."""
+    """Return the model that ONELOOK_MODEL names, else the released weights or the pipeline's, as the gallery needs."""
+    if os.environ.get(MODEL_VARIABLE):
+        return Path(os.environ[MODEL_VARIABLE])
     return RELEASED if metadata.fingerprint == fingerprint(RELEASED) else PIPELINE_MODEL
 
 

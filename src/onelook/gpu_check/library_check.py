@@ -14,7 +14,7 @@ from onelook.gpu_check.report import CheckFailedError, Skipped
 from onelook.gpu_check.scenes import cut_scenes
 from onelook.model.model_folder import RELEASED, fingerprint
 from onelook.model.serialization import load_model
-from onelook.onnx_session import CUDA
+from onelook.onnx_session import CUDA, INSTALL_GPU_BUILDS
 from onelook.settings import DetectSettings
 
 _CARDS = 2
@@ -60,15 +60,13 @@ def check_faiss(device: torch.device) -> dict[str, Any]:
         CheckFailedError: the neighbors differ.
     """
     if find_spec("faiss") is None:
-        raise Skipped("not installed; `pip install 'onelook[gpu]'`")
+        raise Skipped(f"not installed; {INSTALL_GPU_BUILDS}")
     from onelook.gallery.faiss_index import build_flat_index
     from onelook.gallery.faiss_library import count_gpus
     from onelook.gallery.gpu_index import GpuIndex
 
     if device.type != "cuda" or count_gpus() == 0:
-        raise Skipped(
-            "FAISS is the CPU build, or finds no card; `pip uninstall faiss-cpu`, then install 'onelook[gpu]'"
-        )
+        raise Skipped(f"FAISS is the CPU build, or finds no card; {INSTALL_GPU_BUILDS}")
     rng = np.random.default_rng(0)
     vectors, queries = (rng.standard_normal((count, _DIM), np.float32) for count in (_VECTORS, _QUERIES))
     index = build_flat_index(vectors)
@@ -87,7 +85,7 @@ def check_onnx(picture: Path, device: torch.device) -> dict[str, Any]:
         OnelookError: onnxruntime cannot use the card, or the faces differ.
     """
     if find_spec("onnxruntime") is None or find_spec("onnx") is None:
-        raise Skipped("onnxruntime or onnx is not installed; `pip install 'onelook[gpu]'`")
+        raise Skipped("onnxruntime or onnx is not installed; `pip install onnxruntime onnx`")
     if device.type != "cuda":
         raise Skipped("no CUDA card")
     from onelook.export.onnx_writer import write_onnx

@@ -4,6 +4,7 @@ The heavy imports are inside the functions: an exported file is opened without i
 """
 
 import logging
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from onelook.device import check_device_name, resolve_device
 from onelook.errors import ModelError
 from onelook.forks import compute_alone_after_fork
 from onelook.inference.predictor import Predictor
-from onelook.model.model_folder import fingerprint, has_mesh_head, onnx_path
+from onelook.model.model_folder import ONNX, fingerprint, has_mesh_head, onnx_path, read_description
 from onelook.settings import Precision
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ def load_torch_predictor(
         device: of the network; None: the CPU.
 
     Raises:
-        ModelError: the folder is missing or damaged.
+        ModelError: the folder is missing or damaged, or torch is not installed.
         OnelookError: the device does not compute in this precision.
     """
+    _check_torch(folder)
     import torch
 
     from onelook.inference.fast.network import optimize_for_inference
@@ -57,8 +59,8 @@ def open_predictor(model: Path, device: str = "auto") -> Predictor:
     """Open a model folder or an exported `.onnx` file with the fastest predictor.
 
     - An exported file is opened in onnxruntime, on the device that `onelook.onnx_session.open_session` chooses.
-    - A folder is opened in onnxruntime, too, if an exported file of the same model lies beside it and `device` names no
-      card.
+    - A folder is opened in onnxruntime, too, if an exported file of the same model lies beside it, and `device` names
+      no card or torch is not installed. So is a folder with the file inside, as in the wheel, unless torch is faster.
     - Any other folder is opened in torch: on the CPU with its fastest precision, on another device in float32. Cards
       since Ampere then convolve in TF32, whose rounding is finer than bfloat16's.
 
@@ -67,7 +69,7 @@ def open_predictor(model: Path, device: str = "auto") -> Predictor:
         device: name of the device, see `onelook.device.resolve_device`.
 
     Raises:
-        ModelError: the model is missing or damaged.
+        ModelError: the model is missing or damaged, or needs torch, which is not installed.
         OnelookError: the device is unknown or not available.
     """
     check_device_name(device)
@@ -75,9 +77,10 @@ def open_predictor(model: Path, device: str = "auto") -> Predictor:
         from onelook.inference.onnx_predictor import OnnxPredictor
 
         return OnnxPredictor(model, device)
-    exported = _open_exported_sibling(model, device) if device in ("auto", "cpu") else None
+    exported = _open_exported(model, device) if device in ("auto", "cpu") or not _has_torch() else None
     if exported is not None:
         return exported
+    _check_torch(model)
     resolved = resolve_device(device)
     if resolved.type != "cpu":
         return load_torch_predictor(model, device=resolved)
@@ -86,15 +89,15 @@ def open_predictor(model: Path, device: str = "auto") -> Predictor:
     return load_torch_predictor(model, fastest_precision())
 
 
-def _open_exported_sibling(folder: Path, device: str) -> Predictor | None:
-    """Open the exported file beside a model folder.
+def _open_exported(folder: Path, device: str) -> Predictor | None:
+    """Open the exported file of a model folder.
 
     Returns:
         None if there is no such file, onnxruntime is not installed, or the folder has a mesh head, which the exported
         graph lacks. None with a warning if the file is damaged or of another model.
     """
-    file = onnx_path(folder)
-    if not file.is_file() or find_spec("onnxruntime") is None or has_mesh_head(folder):
+    file = _find_exported(folder)
+    if file is None or find_spec("onnxruntime") is None or has_mesh_head(folder):
         return None
     from onelook.inference.onnx_predictor import OnnxPredictor
 
@@ -108,3 +111,37 @@ def _open_exported_sibling(folder: Path, device: str) -> Predictor | None:
         return exported
     logger.warning("%s; not used until `onelook export-model` writes it again", problem)
     return None
+
+
+def _find_exported(folder: Path) -> Path | None:
+    """Return the exported file of a model folder: beside it, else inside.
+
+    The file inside is that of the wheel. torch with oneDNN, the extra `onelook[fast]`, is faster once it has started.
+    """
+    beside, inside = onnx_path(folder), folder / ONNX
+    if beside.is_file():
+        return beside
+    return inside if inside.is_file() and not _has_fast_extra() else None
+
+
+def _check_torch(folder: Path) -> None:
+    """Check that a model folder can be opened in torch.
+
+    Raises:
+        ModelError: torch is not installed, or there is no such folder.
+    """
+    if not _has_torch():
+        read_description(folder)
+        raise ModelError(f"{folder}: needs torch; `pip install 'onelook[train]'`, or name an exported .onnx file")
+
+
+def _has_torch() -> bool:
+    return find_spec("torch") is not None
+
+
+def _has_fast_extra() -> bool:
+    try:
+        distribution("onednn-cpu-gomp")
+    except PackageNotFoundError:
+        return False
+    return _has_torch()

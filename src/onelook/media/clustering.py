@@ -14,8 +14,6 @@ and HDBSCAN.
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from onelook.face_templates import make_templates
 from onelook.gallery.data import GalleryMetadata
@@ -62,10 +60,28 @@ def label_connected_components(embeddings: np.ndarray, threshold: float) -> np.n
     index = build_flat_index(embeddings)
     components = np.arange(len(embeddings))
     for rows, columns in _similar_pairs(index, embeddings, threshold):
-        edges = (np.ones(len(rows), np.int8), (components[rows], components[columns]))
-        graph = coo_matrix(edges, (len(embeddings), len(embeddings)))
-        components = connected_components(graph, directed=False)[1][components]
+        components = _merge_components(components, rows, columns)
     return np.unique(components, return_inverse=True)[1]
+
+
+def _merge_components(components: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Merge components along edges.
+
+    Args:
+        components: (n,) the lowest node of each node's component.
+        rows, columns: (m,) nodes of each edge.
+
+    Returns:
+        (n,) as `components`.
+    """
+    while True:
+        one, other = components[rows], components[columns]
+        if np.array_equal(one, other):
+            return components
+        # The lowest node of a component points to a lower one of a component beside it, and all others follow.
+        np.minimum.at(components, np.maximum(one, other), np.minimum(one, other))
+        while not np.array_equal(components, lower := components[components]):
+            components = lower
 
 
 def _similar_pairs(

@@ -7,7 +7,7 @@ the weighted sum of its embeddings, so its memory does not grow with its length.
 
 References:
 
-- assignment: Kuhn, "The Hungarian method for the assignment problem", 1955;
+- assignment: `onelook.media.assignment`;
 - tracking by overlap and appearance: Wojke et al., "Simple online and realtime tracking with a deep association metric"
   (DeepSORT), 2017.
 """
@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from onelook.face_templates import normalize_sums
 from onelook.geometry.boxes import pairwise_iou
+from onelook.media.assignment import maximize_assignment
 
 MIN_IOU = 0.1
 """Lowest overlap with the predicted box; below it, a face needs the re-identification similarity."""
@@ -186,7 +186,7 @@ def assign_tracks(
     similarity = np.stack([observation.embedding for observation in observations]) @ templates.T
     admissible = ((iou >= MIN_IOU) & (similarity >= min_similarity)) | (similarity >= reid_similarity)
     scores = np.where(admissible, iou + similarity, 0)
-    rows, columns = linear_sum_assignment(scores, maximize=True)
+    rows, columns = maximize_assignment(scores)
     return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if admissible[row, column]}
 
 

@@ -2,6 +2,7 @@
 
 - `model.safetensors`: all parameters and buffers, the pixel normalization among them.
 - `model.json`: the settings that rebuild the network, and the SHA-256 of the weights.
+- `model.onnx`, only in the wheel: the exported graph of the released weights, for installations without torch.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ from onelook.settings.renamed_keys import translate
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
+ONNX = "model.onnx"
+"""Exported graph inside a folder; the wheel has one in the folder of the released weights."""
 FORMAT = 3
 """Version of the folder that `save_model` writes."""
 RELEASED = Path(__file__).resolve().parent.parent / "released"

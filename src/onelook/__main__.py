@@ -1,0 +1,5 @@
+"""Run the command line as `python -m onelook`."""
+
+from onelook.cli import main
+
+main()
