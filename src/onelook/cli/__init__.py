@@ -12,7 +12,20 @@ from typing import Annotated, Any, TextIO, cast
 
 import typer
 
-from onelook.cli import collect_faces, copy, export_model, gallery, identify, media, page, preset, registry, turn_faces
+from onelook.cli import (
+    collect_faces,
+    copy,
+    detect,
+    export_model,
+    gallery,
+    identify,
+    match,
+    media,
+    page,
+    preset,
+    registry,
+    turn_faces,
+)
 from onelook.errors import OnelookError
 from onelook.interrupts import redeliver_interrupts
 from onelook.logs import configure_logging
@@ -57,7 +70,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (identify, gallery, media, page, registry, copy, preset, export_model, collect_faces, turn_faces):
+for module in (
+    *(detect, match, identify, gallery, media, page),
+    *(registry, copy, preset, export_model, collect_faces, turn_faces),
+):
     for name, command in module.COMMANDS.items():
         app.command(name)(with_verbosity(command))
 
