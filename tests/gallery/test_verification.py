@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from helpers.coded_faces import SIZE
 from helpers.open_set import make_open_set_model
 from onelook.errors import GalleryError
 from onelook.face_quality import Quality
@@ -16,9 +17,10 @@ from onelook.open_set import ImpostorModel
 GOOD = Quality(score=0.9, size=100, sharpness=1, profile=0)
 
 
-def face(similarity: float = 1.0, **quality: float) -> Face:
+def face(similarity: float = 1.0, dimension: int = SIZE, **quality: float) -> Face:
     """Return a face of this similarity to `face()`."""
-    embedding = np.array([similarity, np.sqrt(1 - similarity**2)], np.float32)
+    embedding = np.zeros(dimension, np.float32)
+    embedding[:2] = similarity, np.sqrt(1 - similarity**2)
     return Face(
         box=np.zeros(4),
         landmarks=np.zeros((5, 2)),
@@ -64,7 +66,7 @@ def test_answers_are_same_different_or_not_sure(calibrated: GalleryMetadata) -> 
 
 
 def test_young_faces_need_the_similarity_of_young_faces(metadata: GalleryMetadata) -> None:
-    young = metadata.model_copy(update={"open_set": make_open_set_model((1.0, 0.0))})
+    young = metadata.model_copy(update={"open_set": make_open_set_model((1.0, *[0.0] * (SIZE - 1)))})
     assert verify(young, 0.6).label == "not sure: young face"
     assert verify(young, 0.9).label == "same person"
     assert verify(young, 0.1).label == "different people"
@@ -91,3 +93,8 @@ def test_a_calibration_with_an_impostor_model_is_enough(metadata: GalleryMetadat
 def test_a_rate_that_is_no_fraction_is_refused(calibrated: GalleryMetadata, far: float) -> None:
     with pytest.raises(GalleryError, match="between 0 and 1"):
         verify(calibrated, 0.5, far)
+
+
+def test_a_face_of_another_model_is_refused(calibrated: GalleryMetadata) -> None:
+    with pytest.raises(GalleryError, match="embedding of 8 numbers, the model has 16"):
+        verify_faces(face(), face(dimension=8), calibrated, 0.01)

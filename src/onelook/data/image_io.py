@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 MAX_PIXELS = 64 * 2**20
 """Most pixels of a photo; a larger one is refused by its header, before its pixels are decoded."""
 
-# Decoders inside Pillow only: its EPS decoder, for instance, would run Ghostscript on an untrusted file.
+# Decoders that run in this process: Pillow's EPS decoder, for instance, would run Ghostscript on an untrusted file.
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # The second picture of a JPEG of a phone (MPO) is a preview or a gain map.

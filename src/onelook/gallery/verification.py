@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onelook.errors import GalleryError
 from onelook.face_quality import Quality
 from onelook.faces import Face
 from onelook.gallery.data import GalleryMetadata
@@ -70,8 +71,15 @@ def verify_faces(first: Face, second: Face, metadata: GalleryMetadata, far: floa
         far: false-accept rate.
 
     Raises:
-        GalleryError: the rate is no fraction, or the calibration has a single threshold.
+        GalleryError: the rate is no fraction, the calibration has a single threshold, or the embeddings are of models
+            with other dimensions.
     """
+    for face in (first, second):
+        if face.embedding.shape != (metadata.embedding_size,):
+            raise GalleryError(
+                f"a face has an embedding of {len(face.embedding)} numbers, the model has {metadata.embedding_size}; "
+                "detect both faces with this model"
+            )
     calibration = metadata.with_fpir(far)
     similarity = float(first.embedding.astype(np.float64) @ second.embedding.astype(np.float64))
     threshold = calibration.typical_threshold(1)
