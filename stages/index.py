@@ -20,7 +20,7 @@ from onelook.experiment.stage_run import stage_run
 from onelook.gallery import storage
 from onelook.gallery.calibration import read_calibrated_metadata
 from onelook.gallery.data import empty_gallery
-from onelook.gallery.drawing import draw_identified
+from onelook.gallery.drawing import draw_faces
 from onelook.gallery.enrollment import add_batch, embed_labeled_scenes
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
@@ -70,7 +70,7 @@ def draw_examples(gallery: Gallery, manifest: Manifest, split: Split) -> np.ndar
     """Draw the first scenes of a split with several people, identified, into one RGB picture."""
     scenes = [scene for scene in manifest.select(split) if len(scene.faces) > 1] or manifest.select(split)
     images = [read_image(manifest.path(scene)) for scene in scenes[:EXAMPLE_SCENES]]
-    return tile_images([draw_identified(image, gallery.identify(image)) for image in images], columns=2, width=1280)
+    return tile_images([draw_faces(image, gallery.identify(image)) for image in images], columns=2, width=1280)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from onelook.data.prepare import PreparedData, prepare
 from onelook.data.splits import SPLITS
 from onelook.data.synthesis.blending import is_blend
 from onelook.detections import Detections
-from onelook.drawing import ORANGE, SKY, draw_faces, tile_images
+from onelook.drawing import ORANGE, SKY, draw_boxes, tile_images
 from onelook.experiment.stage_main import stage_main
 from onelook.experiment.stage_run import stage_run
 from onelook.inference.torch_predictor import public_detector
@@ -102,7 +102,7 @@ def _contact_sheet(root: Path) -> np.ndarray:
         landmarks = np.full((len(boxes), 5, 2), np.nan, np.float32)
         landmarks[:faces] = np.array([face.landmarks for face in scene.faces], np.float32).reshape(-1, 5, 2)
         colors = [SKY] * faces + [ORANGE] * len(scene.ignored)
-        images.append(draw_faces(read_image(manifest.path(scene)), boxes, landmarks, colors=colors))
+        images.append(draw_boxes(read_image(manifest.path(scene)), boxes, landmarks, colors=colors))
     return tile_images(images, columns=COLUMNS, width=COLUMNS * 480)
 
 

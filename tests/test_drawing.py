@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onelook.drawing import GREEN, ORANGE, SKY, VERMILLION, draw_faces, draw_mesh, text_mask, tile_images
+from onelook.drawing import GREEN, ORANGE, SKY, VERMILLION, draw_boxes, draw_mesh, text_mask, tile_images
 from onelook.geometry.mesh import NUM_VERTICES, edges
 
 GRAY = 90
@@ -20,7 +20,7 @@ def where(picture: np.ndarray, color: tuple[int, int, int]) -> tuple[int, int, i
 
 def test_a_box_lies_on_its_pixels_and_the_photo_is_not_touched() -> None:
     photo = blank()
-    drawn = draw_faces(photo, np.asarray([[100, 50, 200, 170]], np.float32))
+    drawn = draw_boxes(photo, np.asarray([[100, 50, 200, 170]], np.float32))
     assert (photo == GRAY).all()
     assert (drawn[50, 100:200] == SKY).all()
     assert (drawn[169, 100:200] == SKY).all()
@@ -33,7 +33,7 @@ def test_a_box_lies_on_its_pixels_and_the_photo_is_not_touched() -> None:
 def test_what_reaches_outside_is_cut_off() -> None:
     boxes = np.asarray([[-50, -20, 120, 90], [500, 400, 600, 500], [350, 250, 1e9, np.inf], [5, 5, 5, 5]], np.float32)
     landmarks = np.full((4, 5, 2), 1e9, np.float32)
-    drawn = draw_faces(blank(), boxes, landmarks, ["a", "b", "c", "d"], [SKY, VERMILLION, GREEN, ORANGE])
+    drawn = draw_boxes(blank(), boxes, landmarks, ["a", "b", "c", "d"], [SKY, VERMILLION, GREEN, ORANGE])
     assert drawn.shape == (300, 400, 3)
     assert (drawn[0, :120] == SKY).all()
     assert where(drawn, GREEN)[2:] == (400, 300)
@@ -42,10 +42,10 @@ def test_what_reaches_outside_is_cut_off() -> None:
 def test_absent_landmarks_are_not_drawn() -> None:
     landmarks = np.full((1, 5, 2), np.nan, np.float32)
     box = np.asarray([[10, 10, 12, 12]], np.float32)
-    without = draw_faces(blank(), box)
-    np.testing.assert_array_equal(draw_faces(blank(), box, landmarks), without)
+    without = draw_boxes(blank(), box)
+    np.testing.assert_array_equal(draw_boxes(blank(), box, landmarks), without)
     landmarks[0, 2] = 200, 150
-    drawn = draw_faces(blank(), box, landmarks)
+    drawn = draw_boxes(blank(), box, landmarks)
     changed = np.argwhere((drawn != without).any(axis=2))
     assert (drawn[150, 200] == SKY).all()
     assert np.abs(changed - [150, 200]).max() <= 4
@@ -65,8 +65,8 @@ def test_a_mesh_joins_its_vertices_and_what_is_outside_is_cut_off() -> None:
 @pytest.mark.parametrize("box", [(0, 0, 40, 40), (380, 0, 400, 20), (0, 280, 30, 300), (370, 270, 400, 300)])
 @pytest.mark.parametrize("label", ["Al", "a longer name 0.87", "x" * 200])
 def test_a_label_is_whole_and_inside(box: tuple[int, ...], label: str) -> None:
-    empty = draw_faces(blank(), np.asarray([box], np.float32), None, None, [GREEN])
-    drawn = draw_faces(blank(), np.asarray([box], np.float32), None, [label], [GREEN])
+    empty = draw_boxes(blank(), np.asarray([box], np.float32), None, None, [GREEN])
+    drawn = draw_boxes(blank(), np.asarray([box], np.float32), None, [label], [GREEN])
     changed = (drawn != empty).any(axis=2)
     rows, columns = np.nonzero(changed)
     plate = drawn[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
@@ -75,18 +75,25 @@ def test_a_label_is_whole_and_inside(box: tuple[int, ...], label: str) -> None:
     assert not ink[:, -1].any()  # nothing is cut at the right edge
 
 
-def test_labels_of_neighbors_stay_apart() -> None:
-    boxes = np.asarray([[100, 100, 200, 200], [110, 105, 210, 205]], np.float32)
-    one = draw_faces(blank(), boxes[:1], None, ["Anna"], [GREEN])
-    two = draw_faces(blank(), boxes, None, ["Anna", "Bob"], [GREEN, SKY])
-    plate = (slice(where(one, GREEN)[1], 99), slice(100, 200))
-    np.testing.assert_array_equal(two[plate], one[plate])
-    assert where(two, SKY)[3] > 205  # the second went below its box
+def test_a_label_covers_no_neighbor_and_an_empty_one_is_not_drawn() -> None:
+    boxes = np.asarray([[100, 100, 200, 200], [90, 20, 210, 95], [100, 205, 200, 260]], np.float32)
+    without = draw_boxes(blank(), boxes, None, None, [GREEN, SKY, SKY])
+    drawn = draw_boxes(blank(), boxes, None, ["Anna Karenina", "", ""], [GREEN, SKY, SKY])
+    changed = (drawn != without).any(axis=2)
+    assert changed.sum() > 200
+    for x1, y1, x2, y2 in boxes[1:].astype(int):
+        assert not changed[y1:y2, x1:x2].any()
+
+
+def test_thin_boxes_have_thinner_lines() -> None:
+    box = np.asarray([[100, 100, 600, 600]])
+    thick, thin = (draw_boxes(blank(1200, 1200), box, thin=[is_thin]) for is_thin in (False, True))
+    assert (thin == SKY).all(axis=2).sum() < 0.7 * (thick == SKY).all(axis=2).sum()
 
 
 def test_letters_and_lines_grow_with_the_photo() -> None:
-    small = draw_faces(blank(), np.asarray([[100, 100, 200, 200]]), None, ["Anna"])
-    large = draw_faces(blank(3000, 4000), np.asarray([[1000, 1000, 2000, 2000]]), None, ["Anna"])
+    small = draw_boxes(blank(), np.asarray([[100, 100, 200, 200]]), None, ["Anna"])
+    large = draw_boxes(blank(3000, 4000), np.asarray([[1000, 1000, 2000, 2000]]), None, ["Anna"])
     (_, top_small, _, _), (_, top_large, _, _) = where(small, SKY), where(large, SKY)
     assert 1000 - top_large > 5 * (100 - top_small)
     assert (large[1005, 1000:2000] == SKY).all()

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from onelook.data.image_io import read_image
-from onelook.gallery.drawing import draw_identified
+from onelook.gallery.drawing import draw_faces
 from onelook.gallery.gallery import create_gallery
 from onelook.inference.torch_predictor import public_detector
 from onelook.settings import DetectSettings
@@ -63,7 +63,7 @@ def main() -> None:
         faces = gallery.identify(group)
     for face in faces:
         print(face.name or "unknown", face.similarity, face.box.round().astype(int).tolist())
-    Image.fromarray(draw_identified(group, faces)).save(arguments.out, quality=QUALITY, optimize=True)
+    Image.fromarray(draw_faces(group, faces)).save(arguments.out, quality=QUALITY, optimize=True)
 
 
 def compose(portraits: Path) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Find every face in a photo and say who it is, in one forward pass.
 
 import onelook
+print(onelook.verify("passport.jpg", "selfie.jpg").label)
 gallery = onelook.open_gallery("gallery")
 for face in gallery.identify("photo.jpg"):
     print(face.name, face.similarity, face.box)
@@ -12,16 +13,23 @@ from typing import TYPE_CHECKING, Any
 from onelook.errors import DataError, GalleryError, ModelError, OnelookError, PhotoError, SettingsError
 
 if TYPE_CHECKING:
+    from onelook.api import detect, embed, find, verify
+    from onelook.data.image_input import as_image
     from onelook.data.image_io import read_image
-    from onelook.drawing import draw_faces
+    from onelook.faces import Face, align_face
+    from onelook.gallery.drawing import draw_faces
     from onelook.gallery.gallery import Enrollment, Gallery, create_gallery, open_gallery
     from onelook.gallery.identification import IdentifiedFace
+    from onelook.gallery.verification import Verification
     from onelook.inference.loading import load_torch_predictor
     from onelook.inference.torch_predictor import TorchPredictor
+    from onelook.media.person_search import FoundFace
 
 __all__ = [
     "DataError",
     "Enrollment",
+    "Face",
+    "FoundFace",
     "Gallery",
     "GalleryError",
     "IdentifiedFace",
@@ -30,24 +38,40 @@ __all__ = [
     "PhotoError",
     "SettingsError",
     "TorchPredictor",
+    "Verification",
+    "align_face",
+    "as_image",
     "create_gallery",
+    "detect",
     "draw_faces",
+    "embed",
+    "find",
     "load_torch_predictor",
     "open_gallery",
     "read_image",
+    "verify",
 ]
 
 # Imported when first used: torch takes seconds, and `onelook --help` or reading settings needs none of it.
 _HOMES = {
     "Enrollment": "onelook.gallery.gallery",
+    "Face": "onelook.faces",
+    "FoundFace": "onelook.media.person_search",
     "Gallery": "onelook.gallery.gallery",
     "IdentifiedFace": "onelook.gallery.identification",
     "TorchPredictor": "onelook.inference.torch_predictor",
+    "Verification": "onelook.gallery.verification",
+    "align_face": "onelook.faces",
+    "as_image": "onelook.data.image_input",
     "create_gallery": "onelook.gallery.gallery",
-    "draw_faces": "onelook.drawing",
+    "detect": "onelook.api",
+    "draw_faces": "onelook.gallery.drawing",
+    "embed": "onelook.api",
+    "find": "onelook.api",
     "load_torch_predictor": "onelook.inference.loading",
     "open_gallery": "onelook.gallery.gallery",
     "read_image": "onelook.data.image_io",
+    "verify": "onelook.api",
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from onelook.geometry.mesh import edges
+from onelook.label_layout import place_labels
 
 Color = tuple[int, int, int]
 
@@ -23,50 +24,51 @@ _BLACK: Color = (0, 0, 0)
 _DEJAVU = Path(__file__).with_name("fonts") / "DejaVuSans.ttf"
 
 
-def draw_faces(
+def draw_boxes(
     image: np.ndarray,
     boxes: np.ndarray,
     landmarks: np.ndarray | None = None,
     labels: Sequence[str] | None = None,
     colors: Sequence[Color] | None = None,
+    thin: Sequence[bool] | None = None,
 ) -> np.ndarray:
     """Draw boxes, landmarks and labels into a copy of an image.
 
-    Line widths and letters scale with the image; labels stay inside it.
+    Line widths and letters scale with the image and the boxes. Labels cover neither other boxes nor each other; a label
+    without room is left out (`label_layout`).
 
     Args:
         image: RGB uint8 (H, W, 3); it is not changed.
         boxes: (n, 4) x1 y1 x2 y2 in pixels of the image; clipped at its border.
         landmarks: (n, 5, 2), NaN where absent; None draws none.
-        labels: n lines of text in any script; None draws none.
+        labels: n lines of text in any script, empty for none; None draws none.
         colors: n colors of boxes; None: all `SKY`.
+        thin: which of the n boxes have thin lines; None: none of them.
 
     Returns:
         A new RGB uint8 image (H, W, 3).
     """
     picture = np.ascontiguousarray(image).copy()
     height, width = picture.shape[:2]
-    line = max(1, round((height + width) / 600))
-    letters = max(11, round((height + width) / 90))
     box_colors = colors if colors is not None else [SKY] * len(boxes)
     clipped = np.clip(np.nan_to_num(boxes), 0, [width, height, width, height]).round().astype(int).reshape(-1, 4)
-    for box, color in zip(clipped, box_colors, strict=True):
+    lines = _line_widths(clipped, height, width)
+    for box, color, line, is_thin in zip(clipped, box_colors, lines, thin or [False] * len(boxes), strict=True):
         x1, y1, x2, y2 = (int(c) for c in box)
         if x2 > x1 and y2 > y1:
-            # A dark rim keeps the box visible on a background of its color.
-            cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), _BLACK, line + 2)
+            line = max(1, line // 2) if is_thin else line
+            if line > 1 or not is_thin:
+                # A dark rim keeps the box visible on a background of its color; it would hide a line of one pixel.
+                cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), _BLACK, line + 2)
             cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), color, line)
     if landmarks is not None:
-        for points, color in zip(landmarks, box_colors, strict=True):
+        for points, color, line in zip(landmarks, box_colors, lines, strict=True):
             for x, y in points[np.isfinite(points).all(axis=1)].clip(-width - height, 2 * (width + height)):
                 cv2.circle(picture, (round(float(x)), round(float(y))), line + 1, _BLACK, -1, cv2.LINE_AA)
                 cv2.circle(picture, (round(float(x)), round(float(y))), line, color, -1, cv2.LINE_AA)
     if labels is not None:
         # Last, so that no box of a neighbor crosses a name.
-        occupied = np.zeros((height, width), bool)
-        for box, label, color in zip(clipped, labels, box_colors, strict=True):
-            if label:
-                _put_label(picture, occupied, box, label, letters, color)
+        _draw_labels(picture, clipped, labels, box_colors, lines)
     return picture
 
 
@@ -120,30 +122,58 @@ def _to_width(image: np.ndarray, width: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def _put_label(
-    picture: np.ndarray, occupied: np.ndarray, box: np.ndarray, label: str, letters: int, color: Color
-) -> None:
-    """Draw a label on a plate at its box.
+def _line_widths(boxes: np.ndarray, height: int, width: int) -> list[int]:
+    """Return the line width of each box in pixels: by the size of the image, at most a sixteenth of the box."""
+    sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=width)
+    return np.minimum(round((height + width) / 600), sides // 16).clip(1).tolist()
 
-    The first position inside the picture that overlaps no earlier label is used, if there is one.
+
+def _draw_labels(
+    picture: np.ndarray, boxes: np.ndarray, labels: Sequence[str], colors: Sequence[Color], lines: Sequence[int]
+) -> None:
+    """Draw labels on plates beside their boxes, with a line to the box where a label lies away from it.
+
+    Args:
+        picture: RGB uint8 (H, W, 3), drawn into.
+        boxes: (n, 4) int x1 y1 x2 y2, inside the picture.
+        labels: n lines of text, empty for none.
+        colors: n colors of the plates.
+        lines: n line widths in pixels.
     """
     height, width = picture.shape[:2]
+    plates = [
+        [_make_plate(label, letters, width) for letters in _letter_sizes(box, height, width)] if label else []
+        for box, label in zip(boxes, labels, strict=True)
+    ]
+    placements = place_labels(boxes, [[plate.shape for plate in each] for each in plates], height, width)
+    placed = [(*each, plates[i][each.size], boxes[i], colors[i], lines[i]) for i, each in enumerate(placements) if each]
+    for _, left, top, is_away, plate, box, color, line in placed:
+        if is_away:
+            ends = np.array([[left, top], np.array([left, top]) + plate.shape[::-1]])
+            start, end = np.clip(box.reshape(2, 2).mean(axis=0), *ends), box.reshape(2, 2).mean(axis=0)
+            cv2.line(picture, start.round().astype(int).tolist(), end.round().astype(int).tolist(), color, line)
+    for _, left, top, _, plate, _, color, _ in placed:
+        rows, columns = plate.shape
+        paper = 1 - plate[:, :, None].astype(np.float32) / 255
+        # Black on these colors has a contrast of at least 5 to 1.
+        picture[top : top + rows, left : left + columns] = (np.asarray(color) * paper).round().astype(np.uint8)
+
+
+def _letter_sizes(box: np.ndarray, height: int, width: int) -> list[int]:
+    """Return the heights of letters to try for a box, in pixels, largest first."""
+    smallest, largest = (max(11, round((height + width) / divisor)) for divisor in (200, 90))
+    first = min(max(0.2 * float(box[3] - box[1]), smallest), largest)
+    return sorted({round(first), round((first + smallest) / 2), smallest}, reverse=True)
+
+
+def _make_plate(label: str, letters: int, width: int) -> np.ndarray:
+    """Rasterize a label with a margin, (h, w) uint8 coverage; shortened to fit into `width` pixels."""
     margin = max(2, letters // 5)
     ink = text_mask(label, letters)
     room = width - 2 * margin
     if ink.shape[1] > room:
         ink = text_mask(label[: max(0, len(label) * room // ink.shape[1] - 1)] + "…", letters)
-    plate = np.pad(ink, margin)[:height, :width]
-    rows, columns = plate.shape
-    left = min(max(int(box[0]), 0), width - columns)
-    tops = (int(box[1]) - rows, int(box[3]), int(box[3]) - rows, int(box[1]))
-    inside = [top for top in tops if 0 <= top <= height - rows] or [height - rows]
-    free = (top for top in inside if not occupied[top : top + rows, left : left + columns].any())
-    top = next(free, inside[0])
-    occupied[top : top + rows, left : left + columns] = True
-    paper = 1 - plate[:, :, None].astype(np.float32) / 255
-    # Black on these colors has a contrast of at least 5 to 1.
-    picture[top : top + rows, left : left + columns] = (np.asarray(color) * paper).round().astype(np.uint8)
+    return np.pad(ink, margin)[:, :width]
 
 
 def text_mask(text: str, size: int) -> np.ndarray:

@@ -40,6 +40,11 @@ class Quality(BaseModel):
         size_factor, sharpness_factor = self.size / FULL_WEIGHT_SIZE, self.sharpness / FULL_WEIGHT_SHARPNESS
         return self.score * min(1.0, max(_MIN_FACTOR, size_factor)) * min(1.0, max(_MIN_FACTOR, sharpness_factor))
 
+    def to_dict(self) -> dict[str, float | None]:
+        """Convert to a JSON object without the detection score, pixels rounded to three decimals, others to six."""
+        profile = None if self.profile is None else round(self.profile, 6)
+        return {"size": round(self.size, 3), "sharpness": round(self.sharpness, 6), "profile": profile}
+
 
 class QualityLimits(BaseModel):
     """Limits of face quality, measured when the model's threshold is calibrated."""

@@ -36,7 +36,9 @@ def test_the_processor_is_a_device(run: Run) -> None:
     assert by_default == on_cpu and on_cpu[1].split("\t")[2] == "Anna"
 
 
-@pytest.mark.parametrize("command", ["identify", "identify-all", "enroll", "enroll-all", "serve"])
+@pytest.mark.parametrize(
+    "command", ["detect", "embed", "verify", "find", "identify", "identify-all", "enroll", "enroll-all", "serve"]
+)
 def test_commands_that_open_a_model_have_the_option(run: Run, command: str) -> None:
     assert "--device" in run(command, "--help")[1]
 

@@ -39,9 +39,10 @@ def test_a_photo_is_identified_until_the_person_is_forgotten(run: Run, workspace
     x1, y1, x2, y2 = map(int, enrolled[1].split())
     assert 48 <= x1 < 140 < x2 <= 232
     assert 48 <= y1 < 160 < y2 <= 290
-    assert run("gallery")[1] == "Bob\t1\ts2.png\nÇağla\t1\ts1.png\n"
+    assert run("gallery")[1] == "Bob\t1\nÇağla\t1\n"
+    assert run("gallery", "--photos")[1] == "Bob\t1\ts2.png\nÇağla\t1\ts1.png\n"
     assert run("forget", "Çağla")[0] == 0
-    assert run("gallery")[1] == "Bob\t1\ts2.png\n"
+    assert run("gallery")[1] == "Bob\t1\n"
     assert run("identify", "s1.png")[1].split("\t")[2] == "unknown"
 
 
@@ -174,7 +175,34 @@ def test_pictures_that_cannot_be_written_give_an_error(run: Run, workspace: Path
 def test_a_terminal_gets_a_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("enroll", "[bold]Anna[/]", "s1.png")
     monkeypatch.setenv("FORCE_COLOR", "1")
-    out = run("identify", "s1.png")[1]
-    assert "similarity" in out
-    assert "[bold]Anna[/]" in out, "a name is not interpreted as markup"
+    out = run("identify", "both.png", "s3.png")[1]
+    # A name is not interpreted as markup; of two photos with one unknown face each, only the first has a table.
+    assert out.startswith("both.png: [bold]Anna[/] and 1 not recognized\n")
+    assert out.endswith("s3.png: 1 not recognized\n")
+    assert out.count("similarity") == 1 and "unknown" not in out
+    assert run("identify", "s3.png", "--all")[1].count("unknown") == 1
     assert f"1 person, threshold {THRESHOLD}" in run("gallery")[1]
+
+
+def test_a_folder_is_identified_by_another_command(run: Run, workspace: Path) -> None:
+    code, out, err = run("identify", "build")
+    assert (code, out) == (1, "")
+    assert err == "error: build: a folder; `onelook identify-all build --out found` identifies all in it\n"
+
+
+def test_a_stricter_rate_names_fewer_faces(run: Run, workspace: Path) -> None:
+    path = workspace / "build/evaluation/calibration.json"
+    model = make_open_set_model().model_dump(mode="json")
+    model["unusable"] = {"size": 0, "sharpness": 0, "profile": None}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"open_set": model}))
+    run("enroll", "Anna", "s1.png")
+    assert run("identify", "s1.png")[1].split("\t")[2] == "Anna"
+    assert run("identify", "s1.png", "--fpir", "1e-9")[1].split("\t")[2] == "unknown"
+    assert run("identify-all", "s1.png", "--out", "found", "--fpir", "1e-9")[1].startswith(
+        "found: 1 photo, 0 videos; 0 named"
+    )
+    code, _, err = run("identify-all", "s1.png", "--out", "found")
+    assert code == 1 and "was begun with --fpir 1e-09" in err
+    for rate in ("0", "1.5", "nan"):
+        code, out, err = run("identify", "s1.png", "--fpir", rate)
+        assert (code, out, err) == (1, "", f"error: rate {rate}: must lie between 0 and 1, such as 0.001\n")

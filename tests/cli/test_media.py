@@ -22,7 +22,8 @@ def test_unknown_faces_are_grouped_named_and_enrolled(run_released: Run) -> None
     assert code == 1
     assert out == "found: 6 photos, 0 videos; 2 named, 0 not sure, 8 unknown (a track of a video is one); 1 left out\n"
     assert err == (
-        "warning: left out: in/broken.jpg: not a photo, or a damaged one; use JPEG, PNG, WebP, TIFF, BMP, GIF or PGM\n"
+        "warning: left out: in/broken.jpg: not a photo, or a damaged one; use JPEG, PNG, HEIC, AVIF, WebP, "
+        "TIFF, BMP, GIF or PGM\n"
     )
     table = Path("found/faces.csv").read_text().splitlines()
     assert table[0] == ",".join(COLUMNS) and len(table) == 1 + 10 + 1

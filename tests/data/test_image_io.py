@@ -1,5 +1,6 @@
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from onelook.data import image_io
 from onelook.data.image_io import MAX_PIXELS, decode_image, read_image, write_image
 from onelook.errors import PhotoError
 
@@ -96,6 +98,52 @@ def test_common_formats_are_read_whatever_the_suffix(tmp_path: Path, kind: str) 
     read = read_image(tmp_path / "photo")
     assert read.shape == (37, 53, 3) and read.dtype == np.uint8 and read.flags.c_contiguous
     np.testing.assert_array_equal(decode_image(encoded(kind), "in memory"), read)
+
+
+def frames(kind: str, count: int = 3) -> bytes:
+    stream = io.BytesIO()
+    first, *others = [Image.fromarray(np.full((40, 60, 3), 40 * number, np.uint8)) for number in range(1, count + 1)]
+    first.save(stream, kind, save_all=True, append_images=others)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP", "AVIF", "MPO"])
+def test_the_first_of_several_frames_is_read_with_a_notice(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    read = decode_image(frames(kind), "a.gif")
+    assert np.abs(read.astype(int) - 40).max() <= 3
+    # Phones write JPEG files with a second picture, which is no frame.
+    expected = [] if kind == "MPO" else ["a.gif: has 3 frames; only the first is used"]
+    assert [record.message for record in caplog.records] == expected
+
+
+def test_avif_is_read() -> None:
+    np.testing.assert_allclose(decode_image(encoded_smooth("AVIF"), "a.avif"), smooth_picture(), atol=8)
+
+
+def smooth_picture() -> np.ndarray:
+    return cv2.GaussianBlur(picture(64, 96), (0, 0), 4)
+
+
+def encoded_smooth(kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(smooth_picture()).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def test_heic_is_read_upright(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "a.heic").write_bytes(encoded_smooth("HEIF", quality=95, exif=exif.tobytes()))
+    np.testing.assert_allclose(read_image(tmp_path / "a.heic"), np.rot90(smooth_picture(), -1), atol=12)
+
+
+def test_heic_without_its_package_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    image_io._register_heif.cache_clear()
+    with pytest.raises(PhotoError, match=r"a\.heic: HEIC needs pillow-heif; `pip install pillow-heif`"):
+        decode_image(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "a.heic")
+    image_io._register_heif.cache_clear()
 
 
 def write_float_tiff(path: Path) -> None:

@@ -116,6 +116,10 @@ def test_commands_and_page_work_without_torch(tmp_path: Path, exported: Path) ->
         ["enroll", "person 3", "3.png", *model],
         ["enroll-all", "many", *model],
         ["identify", "photo.png", "--json", "--pictures", "drawn", *model],
+        ["detect", "photo.png", "--crops", "crops", "--pictures", "drawn", *model],
+        ["embed", "3.png", *model],
+        ["verify", "3.png", "many/person 3/5.png", *model],
+        ["find", "3.png", "party", *model],
         ["identify-all", "party", "--out", "out", "--pictures", *model],
         ["group", "out"],
     ]
@@ -138,6 +142,7 @@ print(page.name(view.faces[0], "person 8").total)
     assert (done.returncode, done.stderr) == (0, "")
     first, *_, last = done.stdout.splitlines()
     assert (first, last) == ("person 3: 1 photo enrolled, 1 in all, in gallery", "2")
+    assert "\nsame person\t" in done.stdout and "\nparty/1.png\t" in done.stdout
     assert len(list((tmp_path / "out/groups").iterdir())) == 1  # the unknown person in both party photos
 
     printed = json.loads(done.stdout[done.stdout.index("[\n") : done.stdout.index("\n]") + 2])[0]["faces"]

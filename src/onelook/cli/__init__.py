@@ -14,7 +14,20 @@ from typing import Annotated, Any, TextIO, cast
 import typer
 
 import onelook
-from onelook.cli import collect_faces, copy, export_model, gallery, identify, media, page, preset, registry, turn_faces
+from onelook.cli import (
+    collect_faces,
+    copy,
+    detect,
+    export_model,
+    gallery,
+    identify,
+    match,
+    media,
+    page,
+    preset,
+    registry,
+    turn_faces,
+)
 from onelook.cli.extras import with_extra_named
 from onelook.errors import OnelookError
 from onelook.interrupts import redeliver_interrupts
@@ -76,7 +89,10 @@ def _options(
     """Take the options before the command, which act by themselves."""
 
 
-for module in (identify, gallery, media, page, registry, copy, preset, export_model, collect_faces, turn_faces):
+for module in (
+    *(detect, match, identify, gallery, media, page),
+    *(registry, copy, preset, export_model, collect_faces, turn_faces),
+):
     for name, command in module.COMMANDS.items():
         app.command(name)(with_verbosity(with_extra_named(name, command)))
 

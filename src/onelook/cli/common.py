@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from onelook.errors import OnelookError
 from onelook.gallery.location import ADDRESS_FORMS, Location, parse_location
 
 if TYPE_CHECKING:
+    from onelook.gallery.face_selection import FaceChoice
     from onelook.gallery.gallery import Gallery
 
 DEFAULT_GALLERY = Path("gallery")
@@ -68,6 +70,28 @@ WritableGalleryOption = Annotated[
 ]
 
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+FpirOption = Annotated[
+    float | None,
+    typer.Option(
+        "--fpir",
+        metavar="RATE",
+        help="False-positive identification rate: of the faces of strangers, at most this fraction gets a name.  "
+        "[default: that of the gallery]",
+    ),
+]
+PicturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--pictures",
+        metavar="FOLDER",
+        help="Write PNG copies of the photos with the faces drawn in to this folder.",
+    ),
+]
+PointsOption = Annotated[bool, typer.Option("--points", help="Draw the landmarks into the pictures, too.")]
+LargestOption = Annotated[bool, typer.Option("--largest", help="In a photo with several faces, take the largest one.")]
+
+
 def resolve_gallery(gallery: Location | None) -> Location:
     """Return the location of the gallery to read.
 
@@ -81,30 +105,49 @@ def resolve_gallery(gallery: Location | None) -> Location:
     return PIPELINE_GALLERY if is_gallery(PIPELINE_GALLERY) and not is_gallery(DEFAULT_GALLERY) else DEFAULT_GALLERY
 
 
-def open_with_model(gallery: Location | None, model: Path | None, device: str) -> "Gallery":
+def open_with_model(gallery: Location | None, model: Path | None, device: str, fpir: float | None = None) -> "Gallery":
     """Open a gallery to read, downloading it and its model if the model is a registry URI.
 
     Args:
         gallery: see `resolve_gallery`; with a registry URI, None is the registered gallery.
         model: model folder, exported file or registry URI; None: the gallery's model.
         device: name of the model's device.
+        fpir: false-positive identification rate; None: that of the gallery.
     """
     from onelook.experiment.registry import download_version, is_registry_uri
     from onelook.gallery.gallery import open_gallery
 
     if model is None or not is_registry_uri(model):
-        return open_gallery(resolve_gallery(gallery), model=model, device=device)
+        return open_gallery(resolve_gallery(gallery), model=model, device=device, fpir=fpir)
     version = download_version(str(model))
-    return open_gallery(version.gallery if gallery is None else gallery, model=version.model, device=device)
+    location = version.gallery if gallery is None else gallery
+    return open_gallery(location, model=version.model, device=device, fpir=fpir)
+
+
+def parse_face_choice(largest: bool, face: int | None, box: str | None) -> "FaceChoice":
+    """Convert the options that choose a face of a photo.
+
+    Raises:
+        OnelookError: more than one is given, or the box cannot be read.
+    """
+    if largest + (face is not None) + (box is not None) > 1:
+        raise OnelookError("--largest, --face and --box exclude each other; name one")
+    if box is None:
+        return "largest" if largest else face
+    try:
+        x, y, width, height = (float(part) for part in box.split(","))
+    except ValueError as error:
+        raise OnelookError(f"--box {box}: needs four numbers x,y,width,height in pixels") from error
+    return x, y, width, height
 
 
 def print_rows(
-    title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, prefix: str | None = None
+    title: str | None, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, prefix: str | None = None
 ) -> None:
-    """Print a titled table on a terminal, tab-separated lines elsewhere.
+    """Print a line and a table on a terminal, tab-separated lines elsewhere.
 
     Args:
-        title: title of the table, on a terminal only.
+        title: line above the table, on a terminal only; None: there is none.
         columns: column names, on a terminal only.
         rows: cells of each row.
         prefix: first cell of each tab-separated line.
@@ -114,7 +157,9 @@ def print_rows(
         for row in rows:
             print("\t".join(row if prefix is None else (prefix, *row)))
         return
-    table = Table(title=Text(title), title_justify="left")
+    if title is not None:
+        console.print(Text(title), soft_wrap=True)
+    table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

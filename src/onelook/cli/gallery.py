@@ -1,6 +1,7 @@
 """The commands that fill, change, list, export, back up and restore a gallery."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,14 +14,17 @@ from onelook.cli.common import (
     CalibrationOption,
     DeviceOption,
     GalleryOption,
+    LargestOption,
     ModelOption,
     NameArgument,
     PhotosArgument,
     WritableGalleryOption,
+    parse_face_choice,
     pluralize,
     print_rows,
     resolve_gallery,
 )
+from onelook.errors import OnelookError
 
 if TYPE_CHECKING:
     from onelook.gallery.data import GalleryData
@@ -39,14 +43,27 @@ def enroll(
     model: ModelOption = None,
     calibration: CalibrationOption = None,
     device: DeviceOption = "auto",
+    largest: LargestOption = False,
+    face: Annotated[
+        int | None,
+        typer.Option("--face", metavar="N", help="Take face N of a photo, in the numbers of `onelook detect`."),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option("--box", metavar="X,Y,WIDTH,HEIGHT", help="Take the face in this box of a photo, in pixels."),
+    ] = None,
 ) -> None:
     """Enroll a person with one or more photos.
 
-    Each photo must show that person alone. If one photo cannot be used, none is enrolled.
+    Each photo must show that person alone, or an option says which face is meant. If one photo cannot be used, none is
+    enrolled.
 
     The first enrollment creates the gallery, with the released weights unless --model names another model.
     """
-    enrollment = _open_or_create(gallery, model, calibration, device).enroll(name, photos)
+    choice = parse_face_choice(largest, face, box)
+    if len(photos) > 1 and choice not in (None, "largest"):
+        raise OnelookError("--face and --box choose a face of one photo; name one photo")
+    enrollment = _open_or_create(gallery, model, calibration, device).enroll(name, photos, face=choice)
     _warn_of_quality(enrollment.warnings)
     added = pluralize(enrollment.added, "photo")
     print(f"{enrollment.name}: {added} enrolled, {enrollment.total} in all, in {gallery}")
@@ -95,6 +112,8 @@ def enroll_all(
         logger.warning("left out: %s: %s", photo.name, photo.reason)
     for name in report.missing_people:
         logger.warning("missing: %s: no photo is enrolled", name)
+    for name, other in report.similar_names:
+        _warn_of_similar_names(name, other, report.missing_people)
     _warn_of_duplicates(report.duplicates)
     print(
         f"{gallery}: {pluralize(report.added, 'photo')} enrolled, {report.already_enrolled} enrolled before, "
@@ -104,23 +123,32 @@ def enroll_all(
         raise typer.Exit(1)
 
 
-def list_people(gallery: GalleryOption = None) -> None:
-    """List the enrolled people and their photos."""
+def list_people(
+    gallery: GalleryOption = None,
+    show_photos: Annotated[bool, typer.Option("--photos", help="List the photos of each person, too.")] = False,
+) -> None:
+    """List the enrolled people and the number of their photos."""
     from onelook.gallery.backend_factory import open_backend
 
     location = resolve_gallery(gallery)
     backend = open_backend(location)
-    rows = [
-        (name, str(len(faces)), ", ".join(face.photo for face in faces))
-        for name, faces in backend.faces_by_person().items()
-    ]
+    columns: tuple[str, ...] = ("name", "photos")
+    rows: list[tuple[str, ...]]
+    if show_photos:
+        columns = (*columns, "from")
+        rows = [
+            (name, str(len(faces)), ", ".join(face.photo for face in faces))
+            for name, faces in backend.faces_by_person().items()
+        ]
+    else:
+        rows = [(name, str(count)) for name, count in backend.people().items()]
     metadata = backend.metadata
     title = (
         f"{location}: {pluralize(len(rows), 'person', 'people')}, "
         f"threshold {metadata.typical_threshold(len(rows)):.3f} "
         f"(false-positive identification rate {metadata.target_fpir:.2g}), model {metadata.fingerprint[:12]}"
     )
-    print_rows(title, ("name", "photos", "from"), rows)
+    print_rows(title, columns, rows)
 
 
 def rename(
@@ -153,6 +181,28 @@ def merge(
     backend.merge(source, target)
     total = pluralize(backend.photo_counts([target])[target], "photo")
     print(f"{source}: now {target}, {total} in all, in {gallery}")
+
+
+def remove(
+    name: NameArgument,
+    photo: Annotated[
+        Path, typer.Argument(help="Photo to remove: path or file name.", metavar="PHOTO", show_default=False)
+    ],
+    gallery: WritableGalleryOption = DEFAULT_GALLERY,
+) -> None:
+    """Remove one photo of a person, such as one that shows somebody else.
+
+    The person's other photos stay. `onelook gallery --photos` lists them.
+    """
+    from onelook.gallery.backend_factory import open_backend
+    from onelook.gallery.names import normalize_name
+    from onelook.gallery.photo_removal import remove_photo
+
+    normalized = normalize_name(name)
+    backend = open_backend(gallery)
+    removed = remove_photo(backend, normalized, photo)
+    rest = pluralize(backend.photo_counts([normalized])[normalized], "photo")
+    print(f"{normalized}: {pluralize(removed, 'photo')} removed, {rest} left, in {gallery}")
 
 
 def forget(name: NameArgument, gallery: WritableGalleryOption = DEFAULT_GALLERY) -> None:
@@ -219,6 +269,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "gallery": list_people,
     "rename": rename,
     "merge": merge,
+    "remove": remove,
     "forget": forget,
     "export": export,
     "backup": backup,
@@ -238,6 +289,15 @@ def _open_or_create(location: "Location", model: Path | None, calibration: Path 
 def _warn_of_quality(warnings: "Iterable[str]") -> None:
     for warning in warnings:
         logger.warning("%s: this face is hard to recognize; add a better photo", warning)
+
+
+def _warn_of_similar_names(name: str, other: str, missing_people: "Iterable[str]") -> None:
+    """Suggest to rename the enrolled one of two similar names, or to merge two enrolled ones."""
+    if name in missing_people:
+        command = shlex.join(["onelook", "rename", other, name])
+    else:
+        command = shlex.join(["onelook", "merge", name, other])
+    logger.warning("similar names: %s and %s; if they are one person, run `%s`", name, other, command)
 
 
 def _warn_of_duplicates(pairs: "Iterable[DuplicatePair]") -> None:

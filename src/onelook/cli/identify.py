@@ -1,23 +1,28 @@
 """The command `identify`: identify the people in photos."""
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from onelook.cli.common import (
     DeviceOption,
+    FpirOption,
     GalleryOption,
+    JsonOption,
     PhotosArgument,
+    PicturesOption,
+    PointsOption,
     RegisteredModelOption,
     open_with_model,
     pluralize,
     print_rows,
 )
-from onelook.errors import ModelError, OnelookError, PhotoError
+from onelook.cli.output import Result, format_corners, process_photos, reserve_path, write_picture
+from onelook.errors import ModelError, PhotoError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,15 +37,13 @@ def identify(
     gallery: GalleryOption = None,
     model: RegisteredModelOption = None,
     device: DeviceOption = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(
-            "--pictures",
-            metavar="FOLDER",
-            help="Write PNG copies of the photos with the faces drawn in to this folder.",
-        ),
-    ] = None,
+    fpir: FpirOption = None,
+    as_json: JsonOption = False,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="List the faces that are not recognized, too, on a terminal.")
+    ] = False,
+    pictures: PicturesOption = None,
+    points: PointsOption = False,
     meshes: Annotated[
         Path | None,
         typer.Option(
@@ -52,85 +55,77 @@ def identify(
 ) -> None:
     """Identify the people in photos.
 
-    Prints for each face the box (x1 y1 x2 y2 in pixels), the name, "unknown" or "not sure" with the reason, the cosine
-    similarity and the detection score. On a terminal this is a table; in a pipe or a file it is a line of tab-separated
-    values, with the photo in front.
+    On a terminal, prints who is in each photo, and a table of the named faces and those that are not sure. In a pipe or
+    a file, prints a line of tab-separated values for each face: the photo, the box (x1 y1 x2 y2 in pixels), the name,
+    "unknown" or "not sure" with the reason, the cosine similarity and the detection score.
 
     Exit code 1: at least one photo cannot be read or shows no face. The other photos are identified all the same.
     """
     from onelook.data.image_io import read_image
+    from onelook.gallery.drawing import draw_faces
     from onelook.gallery.names import escape_path
 
-    opened = open_with_model(gallery, model, device)
+    opened = open_with_model(gallery, model, device, fpir)
     if meshes is not None and not opened.has_mesh_head:
         raise ModelError(
             f"{opened.location}: its model has no mesh head; name another by --model, or leave --meshes out"
         )
-    results: list[dict[str, object]] = []
-    has_failed = False
-    for photo in photos:
-        result: dict[str, object] = {"photo": escape_path(photo), "faces": [], "picture": None, "error": None}
-        try:
-            image = read_image(photo)
-            faces = opened.identify(image)
-            if not faces:
-                raise PhotoError(f"{photo}: no face found")
-            result["faces"] = [face.to_dict() for face in faces]
-            if not as_json:
-                _print_faces(escape_path(photo), image, faces)
-            _warn_of_small_faces(escape_path(photo), faces)
-            if pictures is not None:
-                result["picture"] = escape_path(_write_picture(pictures, photo, image, faces))
-            if meshes is not None:
-                _write_meshes(meshes, photo, faces)
-        except OnelookError as error:
-            has_failed = True
-            result["error"] = str(error)
-            logger.error("%s", error)
-        results.append(result)
-    if as_json:
-        # ASCII, because the document must survive a terminal or a pipe of any encoding.
-        print(json.dumps(results, indent=2, allow_nan=False))
-    if has_failed:
-        raise typer.Exit(1)
+
+    def process(photo: Path, result: Result) -> None:
+        result["picture"] = None
+        if photo.is_dir():
+            raise PhotoError(f"{photo}: a folder; `onelook identify-all {photo} --out found` identifies all in it")
+        image = read_image(photo)
+        faces = opened.identify(image)
+        if not faces:
+            raise PhotoError(f"{photo}: no face found")
+        result["faces"] = [face.to_dict() for face in faces]
+        if not as_json:
+            _print_faces(escape_path(photo), image, faces, show_all)
+        _warn_of_small_faces(escape_path(photo), faces)
+        if pictures is not None:
+            picture = draw_faces(image, faces, points=points)
+            result["picture"] = escape_path(write_picture(pictures, photo, picture, "--pictures"))
+        if meshes is not None:
+            _write_meshes(meshes, photo, faces)
+
+    process_photos(photos, process, as_json)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"identify": identify}
 
 
-def _print_faces(photo: str, image: "np.ndarray", faces: "list[IdentifiedFace]") -> None:
-    height, width = image.shape[:2]
-    rows = []
-    for face in faces:
-        box = face.box.clip(0, [width, height, width, height]).round().astype(int)
-        similarity = "-" if face.similarity is None else f"{face.similarity:.3f}"
-        rows.append((" ".join(map(str, box)), face.label, similarity, f"{face.score:.3f}"))
-    print_rows(photo, ("box", "name", "similarity", "score"), rows, prefix=photo)
+def _print_faces(photo: str, image: "np.ndarray", faces: "list[IdentifiedFace]", show_all: bool) -> None:
+    """Print who is in a photo and a table on a terminal, where it lists no unknown faces unless `show_all`."""
+    from onelook.gallery.identification import summarize_faces
+
+    console = Console()
+    listed = faces
+    if console.is_terminal:
+        console.print(f"{photo}: {summarize_faces(faces)}", markup=False, highlight=False, soft_wrap=True)
+        listed = [face for face in faces if show_all or face.name is not None or face.reason is not None]
+    rows = [
+        (
+            format_corners(face.box, image),
+            face.label,
+            "-" if face.similarity is None else f"{face.similarity:.3f}",
+            f"{face.score:.3f}",
+        )
+        for face in listed
+    ]
+    if rows:
+        print_rows(None, ("box", "name", "similarity", "score"), rows, prefix=photo)
 
 
 def _warn_of_small_faces(photo: str, faces: "list[IdentifiedFace]") -> None:
-    """Log how many faces are too small in the photo itself to be named reliably."""
+    """Log how many named faces are too small in the photo itself to be named reliably."""
     from onelook.face_quality import MIN_SIZE
     from onelook.geometry.boxes import box_sizes
 
-    small = sum(bool(box_sizes(face.box) < MIN_SIZE) for face in faces)
+    small = sum(face.name is not None and bool(box_sizes(face.box) < MIN_SIZE) for face in faces)
     if small:
-        count = pluralize(small, "face")
-        logger.warning("%s: %s smaller than %.0f pixels; their names are uncertain", photo, count, MIN_SIZE)
-
-
-def _write_picture(folder: Path, photo: Path, image: "np.ndarray", faces: "list[IdentifiedFace]") -> Path:
-    """Write a copy of the photo with the faces drawn in, under an unused name in `folder`."""
-    from onelook.data.image_io import write_image
-    from onelook.gallery.drawing import draw_identified
-
-    path = _reserve_path(folder, photo.stem, ".png", "--pictures")
-    try:
-        write_image(path, draw_identified(image, faces))
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path
+        count = pluralize(small, "named face")
+        logger.warning("%s: %s smaller than %.0f pixels; the names are uncertain", photo, count, MIN_SIZE)
 
 
 def _write_meshes(folder: Path, photo: Path, faces: "list[IdentifiedFace]") -> None:
@@ -140,30 +135,4 @@ def _write_meshes(folder: Path, photo: Path, faces: "list[IdentifiedFace]") -> N
 
     for face in faces:
         assert face.mesh is not None
-        write_text(_reserve_path(folder, photo.stem, ".obj", "--meshes"), to_obj(face.mesh))
-
-
-def _reserve_path(folder: Path, stem: str, suffix: str, option: str) -> Path:
-    """Create an empty file under the first unused name STEM.SUFFIX, STEM-2.SUFFIX, …, and return its path.
-
-    Neither the photo nor a picture of an earlier run is overwritten.
-
-    Args:
-        folder: folder of the file; created if missing.
-        stem: name without the number and the suffix.
-        suffix: suffix with its dot.
-        option: command-line option that named the folder, for the error message.
-    """
-    number = 1
-    while True:
-        path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.open("x").close()
-            return path
-        except FileExistsError:
-            if not folder.is_dir():
-                raise OnelookError(f"{folder}: is a file; name a folder ({option})") from None
-            number += 1
-        except OSError as error:
-            raise OnelookError(f"{folder}: cannot be written ({error.strerror or error})") from error
+        write_text(reserve_path(folder, photo.stem, ".obj", "--meshes"), to_obj(face.mesh))

@@ -9,6 +9,7 @@ import typer
 
 from onelook.cli.common import (
     DeviceOption,
+    FpirOption,
     GalleryOption,
     RegisteredModelOption,
     open_with_model,
@@ -30,6 +31,7 @@ def identify_all(
     gallery: GalleryOption = None,
     model: RegisteredModelOption = None,
     device: DeviceOption = "auto",
+    fpir: FpirOption = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Write copies of the photos and videos with the faces drawn in.")
     ] = False,
@@ -49,7 +51,7 @@ def identify_all(
     from onelook.media.discovery import MediaFile, find_media_files
     from onelook.media.identify_all import identify_all
 
-    opened = open_with_model(gallery, model, device)
+    opened = open_with_model(gallery, model, device, fpir)
     with progress_bar() as progress:
         file_bar = progress.add_task("photos and videos", total=sum(1 for _ in find_media_files(sources, out)))
         frame_bar = progress.add_task("frames", visible=False)

@@ -1,6 +1,8 @@
 """Image files: reading any photo as upright RGB uint8, writing PNG and JPEG."""
 
+import logging
 import warnings
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -11,12 +13,16 @@ from PIL import Image
 from onelook.errors import PhotoError
 from onelook.files import atomic_file
 
+logger = logging.getLogger(__name__)
+
 MAX_PIXELS = 64 * 2**20
 """Most pixels of a photo; a larger one is refused by its header, before its pixels are decoded."""
 
-# Decoders inside Pillow only: its EPS decoder, for instance, would run Ghostscript on an untrusted file.
-_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
+# Decoders that run in this process: Pillow's EPS decoder, for instance, would run Ghostscript on an untrusted file.
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# The second picture of a JPEG of a phone (MPO) is a preview or a gain map.
+_SINGLE_PHOTO_FORMATS = ("JPEG", "MPO")
 _EMPTY = "empty (0 bytes); copy it again from its source"
 _HEADER_SIZE = 32  # bytes that identify a format
 _EXIF_ORIENTATION = 0x0112
@@ -31,13 +37,13 @@ _UPRIGHT_TRANSPOSE = {
 }
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: str | Path) -> np.ndarray:
     """Read a photo as upright RGB.
 
     - The EXIF orientation is applied.
     - Transparent pixels are composited over white.
     - 16-bit samples are scaled to 8 bits.
-    - The first of several frames is read.
+    - The first of several frames is read, with a warning.
 
     Returns:
         RGB (height, width, 3) uint8.
@@ -45,6 +51,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         PhotoError: the file is missing, empty, truncated, not a photo, in an unsupported format or too large.
     """
+    path = Path(path)
     return _decode(path, _read_header(path), str(path))
 
 
@@ -72,23 +79,57 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
     return _decode(BytesIO(data), data[:_HEADER_SIZE], name)
 
 
+def convert_image(image: Image.Image, name: str) -> np.ndarray:
+    """Convert an image of Pillow to RGB (height, width, 3) uint8, as `read_image` does.
+
+    Args:
+        image: of any mode; its pixels are decoded now if they were not.
+        name: name of the photo in error messages.
+
+    Raises:
+        PhotoError: the image is empty, truncated, too large or of a mode without an RGB equivalent.
+    """
+    check_size(*image.size, name)
+    try:
+        image.load()
+        orientation = _orientation(image)
+        upright = image if orientation is None else image.transpose(orientation)
+    except Exception as error:  # on damaged data Pillow's decoders raise exceptions of many types
+        raise PhotoError(f"{name}: truncated or damaged; copy it again from its source") from error
+    try:
+        return _rgb(upright)
+    except ValueError as error:
+        raise PhotoError(f"{name}: mode {image.mode} has no RGB equivalent; convert it to RGB") from error
+    except PhotoError as error:
+        raise PhotoError(f"{name}: {error}") from error
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Check the size of a photo in pixels.
+
+    Raises:
+        PhotoError: it has no pixels, or more than MAX_PIXELS.
+    """
+    if width * height == 0:
+        raise PhotoError(f"{name}: {width}x{height} pixels; use a photo that is not empty")
+    if width * height > MAX_PIXELS:
+        raise PhotoError(
+            f"{name}: {width}x{height} is {width * height / 2**20:.0f} megapixels, "
+            f"more than {MAX_PIXELS // 2**20}; scale it down"
+        )
+
+
+def scale_16_bit(samples: np.ndarray) -> np.ndarray:
+    """Scale samples of 0 to 65535 to uint8, rounded; others are clipped."""
+    return ((np.clip(samples.astype(np.int64), 0, 65535) + 128) // 257).astype(np.uint8)
+
+
 def _decode(source: Path | BytesIO, header: bytes, name: str) -> np.ndarray:
     # Pillow warns about damaged EXIF data, which is harmless, and about large images, which are refused below.
     with warnings.catch_warnings(action="ignore"), _open(source, header, name) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise PhotoError(
-                f"{name}: {width}x{height} is {width * height / 2**20:.0f} megapixels, "
-                f"more than {MAX_PIXELS // 2**20}; scale it down"
-            )
-        try:
-            image.load()
-            orientation = _orientation(image)
-            return _rgb(image if orientation is None else image.transpose(orientation))
-        except PhotoError as error:
-            raise PhotoError(f"{name}: {error}") from error
-        except Exception as error:  # on damaged data Pillow's decoders raise exceptions of many types
-            raise PhotoError(f"{name}: truncated or damaged; copy it again from its source") from error
+        check_size(*image.size, name)
+        _warn_of_frames(image, name)
+        return convert_image(image, name)
 
 
 def encode_image(image: np.ndarray, suffix: str) -> bytes:
@@ -117,6 +158,9 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 def _open(source: Path | BytesIO, header: bytes, name: str) -> Image.Image:
     """Open a photo and read its header, not its pixels."""
+    is_heif = header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS
+    if is_heif and not _register_heif():
+        raise PhotoError(f"{name}: HEIC needs pillow-heif; `pip install pillow-heif`, or convert the photo to JPEG")
     Image.init()  # registers the formats of this build; Image.open raises KeyError for one that is not registered
     formats = [kind for kind in _FORMATS if kind in Image.OPEN]
     try:
@@ -124,7 +168,30 @@ def _open(source: Path | BytesIO, header: bytes, name: str) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{name}: more than {MAX_PIXELS // 2**20} megapixels; scale it down") from error
     except Exception as error:  # as for the decoders
-        raise PhotoError(f"{name}: {_unsupported_reason(header)}") from error
+        supported = "use JPEG, PNG, HEIC, AVIF, WebP, TIFF, BMP, GIF or PGM"
+        raise PhotoError(f"{name}: not a photo, or a damaged one; {supported}") from error
+
+
+@cache
+def _register_heif() -> bool:
+    """Add HEIF to Pillow's formats; return False where the package for it is not installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return True
+
+
+def _warn_of_frames(image: Image.Image, name: str) -> None:
+    if image.format in _SINGLE_PHOTO_FORMATS:
+        return
+    try:
+        frames = getattr(image, "n_frames", 1)
+    except Exception:  # damaged behind the first frame, which may be whole
+        return
+    if frames > 1:
+        logger.warning("%s: has %d frames; only the first is used", name, frames)
 
 
 def _read_header(path: Path) -> bytes:
@@ -139,15 +206,11 @@ def _read_header(path: Path) -> bytes:
         raise PhotoError(f"{path}: no such photo") from error
     except OSError as error:
         raise PhotoError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:  # a path with a null character
+        raise PhotoError(f"{str(path)!a}: no such photo") from error
     if not header:
         raise PhotoError(f"{path}: {_EMPTY}")
     return header
-
-
-def _unsupported_reason(header: bytes) -> str:
-    if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS:
-        return "HEIC cannot be read; convert it to JPEG or PNG"
-    return "not a photo, or a damaged one; use JPEG, PNG, WebP, TIFF, BMP, GIF or PGM"
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
@@ -161,9 +224,7 @@ def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode == "F":
         raise PhotoError("floating-point samples; convert it to 8 or 16 bits")
     if image.mode.startswith("I"):  # 16-bit gray: Pillow's own conversion would clip the samples
-        samples = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        gray = ((samples + 128) // 257).astype(np.uint8)
-        return np.repeat(gray[:, :, None], 3, axis=2)
+        return np.repeat(scale_16_bit(np.asarray(image))[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         layers = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)

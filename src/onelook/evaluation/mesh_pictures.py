@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 
 from onelook.data.image_io import read_image
 from onelook.data.manifest import Manifest, Scene
-from onelook.drawing import GREEN, SKY, draw_faces, draw_mesh, tile_images
+from onelook.drawing import GREEN, SKY, draw_boxes, draw_mesh, tile_images
 from onelook.evaluation.mesh_error import MeshPairs
 from onelook.geometry.alignment import apply_transform, crop_square
 from onelook.geometry.mesh import triangles
@@ -60,4 +60,4 @@ def _draw_cell(
     crop, transform = crop_square(image, box, _EXTENT, _CELL)
     picture = draw_mesh(crop, apply_transform(transform, vertices[:, :2]), color)
     corner = np.array([[0, 0, _CELL, _CELL]], np.float32)
-    return draw_faces(picture, corner, labels=[label], colors=[color])
+    return draw_boxes(picture, corner, labels=[label], colors=[color])

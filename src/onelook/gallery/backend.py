@@ -1,6 +1,6 @@
 """GalleryBackend: the storage and search protocol that the FAISS folder and Milvus implement."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,13 @@ class GalleryBackend(Protocol):
     def faces_by_person(self) -> dict[str, list[EnrolledFace]]:
         """Return the enrolled faces of every person, sorted by name."""
 
+    def faces_of(self, name: str) -> list[EnrolledFace]:
+        """Return the enrolled faces of one person, in the order of enrollment.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled.
+        """
+
     def photo_counts(self, names: Iterable[str]) -> dict[str, int]:
         """Return the number of photos of these people, without those who are not enrolled."""
 
@@ -90,6 +97,9 @@ class GalleryBackend(Protocol):
 
     def forget(self, name: str) -> None:
         """Remove a person."""
+
+    def remove_photos(self, name: str, digests: Collection[str]) -> None:
+        """Remove the faces of a person that have one of these SHA-256 digests, but not all faces of the person."""
 
     def revision(self) -> str:
         """Return a hash of the gallery's content, which every change changes."""

@@ -12,9 +12,11 @@ from onelook.files import sha256
 from onelook.gallery.backend import GalleryBackend
 from onelook.gallery.data import EnrolledFace, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
-from onelook.gallery.enrollment import BATCH_SIZE, batch_size, embed_single_faces, make_batch, quality_warnings
+from onelook.gallery.enrollment import BATCH_SIZE, batch_size, make_batch, quality_warnings
 from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.gallery.names import escape_invisible, escape_path, normalize_name
+from onelook.gallery.photo_enrollment import embed_single_faces
+from onelook.gallery.similar_names import find_similar_names
 from onelook.inference.parallel import batched, parallel_map
 from onelook.inference.predictor import Predictor
 
@@ -51,6 +53,7 @@ class EnrollmentReport:
         warnings: one line for each enrolled photo whose face is hard to recognize.
         missing_people: people of the list without any photo in the gallery, sorted.
         duplicates: pairs of an enrolled person of this run and somebody who may be the same person.
+        similar_names: pairs of a listed name, newly enrolled or missing, and an enrolled name that differs a little.
     """
 
     added: int
@@ -59,6 +62,7 @@ class EnrollmentReport:
     warnings: tuple[str, ...]
     missing_people: tuple[str, ...]
     duplicates: tuple[DuplicatePair, ...]
+    similar_names: tuple[tuple[str, str], ...]
 
 
 PhotoResult = tuple[EnrollmentItem, tuple[EnrolledFace, np.ndarray] | PhotoError]
@@ -118,13 +122,16 @@ class BulkEnrollment:
                 embedded, interval = [], self._save_interval()
         self._save(embedded)
         enrolled = set(self._backend.photo_counts(self._listed_people))
+        missing = self._listed_people - enrolled
+        unfamiliar = self._changed_people | missing
         return EnrollmentReport(
             added=self._added,
             already_enrolled=self._already_enrolled,
             skipped=tuple(sorted(self._skipped, key=lambda photo: (photo.name, photo.photo))),
             warnings=tuple(sorted(self._warnings)),
-            missing_people=tuple(sorted(self._listed_people - enrolled)),
+            missing_people=tuple(sorted(missing)),
             duplicates=self._backend.find_duplicates(self._changed_people),
+            similar_names=find_similar_names(unfamiliar, self._backend.people()) if unfamiliar else (),
         )
 
     def _save_interval(self) -> int:

@@ -1,5 +1,6 @@
 """Gallery records: metadata, enrolled faces with their embeddings, and the edits that people make to them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,21 @@ class GalleryMetadata(StrictModel):
     def unusable(self) -> QualityLimits:
         """Return the limits of face quality beyond which a photo is not enrolled."""
         return DEFAULT_UNUSABLE if self.open_set is None else self.open_set.unusable
+
+    def with_fpir(self, fpir: float) -> "GalleryMetadata":
+        """Return the metadata for another false-positive identification rate.
+
+        Raises:
+            GalleryError: the rate is no fraction, or the calibration has a single threshold.
+        """
+        if not 0 < fpir < 1:
+            raise GalleryError(f"rate {fpir:g}: must lie between 0 and 1, such as 0.001")
+        if self.open_set is None and self.impostor_model is None:
+            raise GalleryError(
+                f"rate {fpir:g}: the calibration has one threshold, for a rate of {self.target_fpir:g}; calibrate the "
+                "model on more people to choose another"
+            )
+        return self.model_copy(update={"target_fpir": fpir})
 
     def typical_threshold(self, people: int) -> float:
         """Return the identification threshold of a typical face in a gallery with `people` people."""
@@ -104,6 +120,15 @@ class GalleryData:
             grouped.setdefault(face.person, []).append(face)
         return grouped
 
+    def faces_of(self, person: str) -> list[EnrolledFace]:
+        """Return the faces of one person.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled.
+        """
+        self._require_person(person)
+        return [face for face in self.faces if face.person == person]
+
     def add(self, faces: tuple[EnrolledFace, ...], embeddings: np.ndarray) -> "GalleryData":
         """Append enrolled faces and their embeddings (k, d) float32."""
         return GalleryData(self.metadata, self.faces + faces, np.concatenate([self.embeddings, embeddings]))
@@ -118,6 +143,19 @@ class GalleryData:
         keep = np.asarray([face.person != person for face in self.faces], bool)
         faces = tuple(face for face in self.faces if face.person != person)
         return GalleryData(self.metadata, faces, self.embeddings[keep])
+
+    def remove_photos(self, person: str, digests: Collection[str]) -> "GalleryData":
+        """Remove the faces of one person that have one of these SHA-256 digests.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled, or no face would be left.
+        """
+        self._require_person(person)
+        removed = [face.person == person and face.sha256 in digests for face in self.faces]
+        faces = tuple(face for face, is_removed in zip(self.faces, removed, strict=True) if not is_removed)
+        if person not in {face.person for face in faces}:
+            raise GalleryError(f"{person}: has no other photo; `onelook forget` removes the person")
+        return GalleryData(self.metadata, faces, self.embeddings[~np.asarray(removed, bool)])
 
     def rename(self, person: str, name: str) -> "GalleryData":
         """Give one person a new name.

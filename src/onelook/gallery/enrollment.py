@@ -1,4 +1,4 @@
-"""Embed enrollment photos into a batch of faces, deduplicate the batch, and add it to a gallery."""
+"""Batches of faces to enroll: of labeled scenes, deduplicated, and added to a gallery."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import numpy as np
 from onelook.data.image_io import read_image
 from onelook.data.manifest import Manifest, Scene, Split
 from onelook.detections import Detections
-from onelook.errors import GalleryError, PhotoError
-from onelook.face_quality import Quality, measure_face, quality_problem
+from onelook.errors import GalleryError
+from onelook.face_quality import Quality, measure_face
 from onelook.files import sha256
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
 from onelook.gallery.names import escape_path, normalize_name
@@ -19,16 +19,9 @@ from onelook.geometry.boxes import pairwise_iou
 from onelook.inference.parallel import batched
 from onelook.inference.predictor import Predictor
 from onelook.settings import DetectSettings
-from onelook.special_functions import logit
 
 # A detection with a lower IoU is not the labeled face (the threshold of PASCAL VOC).
 MIN_IOU = 0.5
-MAX_LOG_ODDS_GAP = 4.0
-"""Log odds of the best detection score minus those of another, above which the other does not count as a face.
-
-On 274 photos of one person each and 250 web photos with labels, this leaves out 10 of 13 boxes without a face, and 6 %
-of 299 further faces, which are hidden, blurred or turned away.
-"""
 BATCH_SIZE = 8
 """Photos per forward pass on the CPU: eight photos of a phone take 0.3 GB, and larger batches are hardly faster."""
 
@@ -61,54 +54,6 @@ def batch_size(predictor: Predictor) -> int:
     return max(BATCH_SIZE, predictor.min_batch_size)
 
 
-def embed_person(predictor: Predictor, metadata: GalleryMetadata, name: str, photos: Sequence[Path]) -> EnrollmentBatch:
-    """Embed photos that each show one person alone.
-
-    Raises:
-        GalleryError: the name cannot be used.
-        PhotoError: a photo cannot be read, or does not show exactly one face, frontal, large and sharp enough.
-    """
-    items = [(normalize_name(name), photo) for photo in photos]
-    embedded: list[tuple[EnrolledFace, np.ndarray]] = []
-    for batch in batched(items, batch_size(predictor)):
-        for result in embed_single_faces(predictor, metadata, batch):
-            if isinstance(result, PhotoError):
-                raise PhotoError(f"{result}; nobody was enrolled") from result
-            embedded.append(result)
-    return make_batch(embedded, predictor.embedding_size)
-
-
-def embed_single_faces(
-    predictor: Predictor, metadata: GalleryMetadata, items: Sequence[tuple[str, Path]]
-) -> list[tuple[EnrolledFace, np.ndarray] | PhotoError]:
-    """Embed photos that each show one person alone, in one forward pass.
-
-    Args:
-        predictor: the model.
-        metadata: detection settings and limits of face quality.
-        items: a normalized name and a photo each.
-
-    Returns:
-        For each photo its face and embedding (d,) float32, or the error that rules it out.
-    """
-    images = [_try_read_image(path) for _, path in items]
-    detections = iter(predictor.predict([image for image in images if isinstance(image, np.ndarray)], metadata.detect))
-    results: list[tuple[EnrolledFace, np.ndarray] | PhotoError] = []
-    for (name, path), image in zip(items, images, strict=True):
-        if isinstance(image, PhotoError):
-            results.append(image)
-            continue
-        detected = next(detections)
-        try:
-            best, quality = _check_single_face(path, image, detected, metadata)
-        except PhotoError as error:
-            results.append(error)
-        else:
-            face = _make_face(name, path, quality, make_thumbnail(image, detected.boxes[best]))
-            results.append((face, detected.embeddings[best]))
-    return results
-
-
 def embed_labeled_scenes(
     predictor: Predictor, detect: DetectSettings, manifest: Manifest, split: Split
 ) -> tuple[EnrollmentBatch, list[Path]]:
@@ -135,9 +80,15 @@ def embed_labeled_scenes(
                 missed.append(path)
                 continue
             best = int(overlaps.argmax())
-            quality = _measure_quality(image, detected, best, detect)
+            quality = measure_quality(image, detected, best, detect)
             thumbnail = make_thumbnail(image, detected.boxes[best])
-            face = _make_face(normalize_name(label.identity), path, quality, thumbnail)
+            face = EnrolledFace(
+                person=normalize_name(label.identity),
+                photo=escape_path(path),
+                sha256=sha256(path),
+                quality=quality,
+                thumbnail=thumbnail,
+            )
             embedded.append((face, detected.embeddings[best]))
     if not embedded:
         raise GalleryError(
@@ -218,39 +169,8 @@ def quality_warnings(faces: Iterable[EnrolledFace], metadata: GalleryMetadata) -
     return tuple(f"{photo}: {problem}" for photo, problem in problems if problem is not None)
 
 
-def _make_face(name: str, path: Path, quality: Quality, thumbnail: str) -> EnrolledFace:
-    return EnrolledFace(person=name, photo=escape_path(path), sha256=sha256(path), quality=quality, thumbnail=thumbnail)
-
-
-def _try_read_image(path: Path) -> np.ndarray | PhotoError:
-    try:
-        return read_image(path)
-    except PhotoError as error:
-        return error
-
-
-def _check_single_face(
-    path: Path, image: np.ndarray, detected: Detections, metadata: GalleryMetadata
-) -> tuple[int, Quality]:
-    """Return the position and the quality of the one face of a photo, without detections far less sure."""
-    if len(detected) == 0:
-        raise PhotoError(f"{path}: no face found; use a photo with one clear face")
-    best = int(detected.scores.argmax())
-    count = int((_log_odds(detected.scores) >= _log_odds(detected.scores[best]) - MAX_LOG_ODDS_GAP).sum())
-    if count > 1:
-        raise PhotoError(f"{path}: {count} faces found; use a photo with one face, or crop it")
-    quality = _measure_quality(image, detected, best, metadata.detect)
-    problem = quality_problem(quality, metadata.unusable)
-    if problem is not None:
-        raise PhotoError(f"{path}: {problem}")
-    return best, quality
-
-
-def _log_odds(scores: np.ndarray) -> np.ndarray:
-    return logit(np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6))
-
-
-def _measure_quality(image: np.ndarray, detected: Detections, face: int, detect: DetectSettings) -> Quality:
+def measure_quality(image: np.ndarray, detected: Detections, face: int, detect: DetectSettings) -> Quality:
+    """Measure the quality of one of the detected faces of an image."""
     return measure_face(
         image, detected.boxes[face], detected.landmarks[face], detected.scores[face], detect.longest_side
     )

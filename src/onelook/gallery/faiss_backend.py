@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,10 @@ class FaissBackend:
         """Return the enrolled faces of every person, sorted by name."""
         return self._data.faces_by_person()
 
+    def faces_of(self, name: str) -> list[EnrolledFace]:
+        """Return the enrolled faces of one person, in the order of enrollment."""
+        return self._data.faces_of(name)
+
     def photo_counts(self, names: Iterable[str]) -> dict[str, int]:
         """Return the number of photos of these people, without those who are not enrolled."""
         return {name: self._photo_counts[name] for name in names if name in self._photo_counts}
@@ -100,6 +104,10 @@ class FaissBackend:
     def forget(self, name: str) -> None:
         """Remove a person; no file of the gallery keeps the name or an embedding."""
         self._update(lambda data: data.remove(name))
+
+    def remove_photos(self, name: str, digests: Collection[str]) -> None:
+        """Remove the faces of a person that have one of these SHA-256 digests, but not all faces of the person."""
+        self._update(lambda data: data.remove_photos(name, digests))
 
     def read_data(self) -> GalleryData:
         """Return the whole gallery."""

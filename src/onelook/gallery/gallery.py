@@ -4,26 +4,29 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onelook.data.image_io import read_image
+from onelook.data.image_input import ColorOrder, ImageSource, as_image, is_image_source
 from onelook.errors import GalleryError
-from onelook.face_quality import Quality, measure_faces
+from onelook.face_quality import Quality
+from onelook.faces import make_faces
 from onelook.gallery.backend import GalleryBackend, check_model
 from onelook.gallery.backend_factory import create_backend, is_gallery, open_backend
 from onelook.gallery.bulk_enrollment import BulkEnrollment, EnrollmentReport, embed_in_batches
-from onelook.gallery.calibration import read_calibrated_metadata
+from onelook.gallery.calibrated_model import MODEL_VARIABLE, PIPELINE_MODEL, read_model_metadata, resolve_model
 from onelook.gallery.data import EnrolledFace, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
-from onelook.gallery.enrollment import EnrollmentBatch, batch_size, embed_person, quality_warnings
+from onelook.gallery.enrollment import EnrollmentBatch, batch_size, quality_warnings
 from onelook.gallery.enrollment_list import EnrollmentItem
+from onelook.gallery.face_selection import FaceChoice
 from onelook.gallery.identification import UNKNOWN_FACE, Identification, IdentifiedFace, identify_faces
 from onelook.gallery.location import Location, parse_location
 from onelook.gallery.names import normalize_name
+from onelook.gallery.photo_enrollment import embed_person
+from onelook.gallery.photo_removal import remove_photo
 from onelook.gallery.ray_workers import embed_with_ray
 from onelook.inference.loading import open_predictor
 from onelook.inference.predictor import Predictor
@@ -31,11 +34,6 @@ from onelook.model.model_folder import RELEASED, fingerprint
 
 if TYPE_CHECKING:
     from onelook.gallery.pending_face import PendingFace
-
-PIPELINE_MODEL = Path("build/model")
-PIPELINE_CALIBRATION = Path("build/evaluation/calibration.json")
-MODEL_VARIABLE = "ONELOOK_MODEL"
-"""Environment variable with the model folder or exported file to use where none is named."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +65,27 @@ class Gallery:
 
     Attributes:
         location: folder or Milvus address of the gallery.
+        fpir: false-positive identification rate of this object; None: that of the gallery.
     """
 
-    def __init__(self, backend: GalleryBackend, predictor: Predictor, *, device: str = "auto") -> None:
+    def __init__(
+        self, backend: GalleryBackend, predictor: Predictor, *, device: str = "auto", fpir: float | None = None
+    ) -> None:
         """Combine a backend with the model it was made with.
 
         Args:
             backend: the backend.
             predictor: the model, opened on its device.
             device: name of the device that Ray workers open the model on.
+            fpir: see `open_gallery`.
 
         Raises:
-            GalleryError: the gallery was made with another model.
+            GalleryError: the gallery was made with another model, or cannot be searched at this rate.
         """
         check_model(backend.location, backend.metadata, predictor)
+        if fpir is not None:
+            backend.metadata.with_fpir(fpir)  # raises an error where that is impossible
+        self.fpir = fpir
         self.location = backend.location
         self._backend = backend
         self._predictor = predictor
@@ -89,7 +94,8 @@ class Gallery:
     @property
     def metadata(self) -> GalleryMetadata:
         """Return the model, detection settings and calibration of the gallery."""
-        return self._backend.metadata
+        metadata = self._backend.metadata
+        return metadata if self.fpir is None else metadata.with_fpir(self.fpir)
 
     @property
     def threshold(self) -> float:
@@ -126,7 +132,7 @@ class Gallery:
         """
         self._backend.refresh()
 
-    def identify(self, photo: str | Path | np.ndarray) -> list[IdentifiedFace]:
+    def identify(self, photo: ImageSource, *, color: ColorOrder = "rgb") -> list[IdentifiedFace]:
         """Detect and identify the faces of a photo, best detection score first.
 
         A person's similarity is the inner product of the face's embedding with the person's template: the L2-normalized
@@ -135,43 +141,25 @@ class Gallery:
         to be called unknown has a `reason`.
 
         Args:
-            photo: a path, or an upright RGB uint8 image (H, W, 3).
+            photo: path, bytes of a file, image of Pillow, or array; see `onelook.as_image`.
+            color: order of the channels of an array, "rgb" or "bgr".
 
         Raises:
             PhotoError: the photo cannot be read.
         """
-        return self.identify_all([photo if isinstance(photo, np.ndarray) else read_image(Path(photo))])[0]
+        return self.identify_all([as_image(photo, color=color)])[0]
 
-    def identify_all(self, images: Sequence[np.ndarray]) -> list[list[IdentifiedFace]]:
-        """Identify the faces of upright RGB uint8 images (H, W, 3) in one forward pass and one search."""
-        detections = self._predictor.predict(list(images), self.metadata.detect)
+    def identify_all(self, photos: Sequence[ImageSource]) -> list[list[IdentifiedFace]]:
+        """Identify the faces of photos, as `identify` does, in one forward pass and one search."""
+        images = [as_image(photo) for photo in photos]
+        detections = self._predictor.predict(images, self.metadata.detect)
         if not detections:
             return []
+        faces = make_faces(images, detections, self.metadata.detect.longest_side)
         embeddings = np.concatenate([detected.embeddings for detected in detections])
-        qualities = measure_faces(
-            [
-                (image, detected.boxes[i], detected.landmarks[i], float(detected.scores[i]))
-                for image, detected in zip(images, detections, strict=True)
-                for i in range(len(detected))
-            ],
-            self.metadata.detect.longest_side,
-        )
-        identified = zip(qualities, self.identify_embeddings(embeddings, qualities), strict=True)
-        return [
-            [
-                IdentifiedFace(
-                    box=detected.boxes[i],
-                    landmarks=detected.landmarks[i],
-                    score=float(detected.scores[i]),
-                    embedding=detected.embeddings[i],
-                    quality=quality,
-                    **vars(identification),
-                    mesh=None if detected.meshes is None else detected.meshes[i],
-                )
-                for i, (quality, identification) in enumerate(islice(identified, len(detected)))
-            ]
-            for detected in detections
-        ]
+        qualities = [face.quality for each in faces for face in each]
+        identified = iter(self.identify_embeddings(embeddings, qualities))
+        return [[IdentifiedFace(**vars(face), **vars(next(identified))) for face in each] for each in faces]
 
     def identify_embeddings(
         self, embeddings: np.ndarray, qualities: Sequence[Quality | None] | None = None
@@ -189,15 +177,30 @@ class Gallery:
             return [UNKNOWN_FACE] * len(embeddings)
         return identify_faces(found, embeddings, qualities or [None] * len(embeddings), self.metadata)
 
-    def enroll(self, name: str, photos: Sequence[str | Path]) -> Enrollment:
-        """Enroll photos that each show one person alone: all of them, or none if one cannot be used.
+    def enroll(
+        self,
+        name: str,
+        photos: ImageSource | Sequence[ImageSource],
+        *,
+        face: FaceChoice = None,
+        color: ColorOrder = "rgb",
+    ) -> Enrollment:
+        """Enroll photos of a person: all of them, or none if one cannot be used.
+
+        Args:
+            name: name of the person.
+            photos: a photo or several, see `onelook.as_image`.
+            face: the face of the person in photos that show others, too: "largest", its number from 1 in the order of
+                `onelook.detect`, or a box (x, y, width, height) around it; None: each photo must show one face.
+            color: order of the channels of arrays, "rgb" or "bgr".
 
         Raises:
             PhotoError: a photo cannot be read, or does not show exactly one face, frontal, large and sharp enough.
             GalleryError: the name cannot be used, a photo is enrolled as another person, or the gallery cannot be
                 changed.
         """
-        batch = embed_person(self._predictor, self.metadata, name, [Path(photo) for photo in photos])
+        several: Sequence[ImageSource] = [photos] if is_image_source(photos) else photos  # type: ignore[assignment,list-item]
+        batch = embed_person(self._predictor, self.metadata, name, several, face, color)
         return self._add(normalize_name(name), batch)
 
     def enroll_face(self, name: str, face: "PendingFace") -> Enrollment:
@@ -253,6 +256,22 @@ class Gallery:
         """
         self._backend.merge(normalize_name(name), normalize_name(into))
 
+    def remove(self, name: str, photo: str | Path) -> int:
+        """Remove one photo of a person who has others.
+
+        Args:
+            name: the person.
+            photo: path of the photo as it was enrolled, a file with the same content, or the file name.
+
+        Returns:
+            The number of faces removed: more than one if the photo shows the person more than once.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled, the photo is not enrolled, ambiguous or the only one, or the
+                gallery cannot be changed.
+        """
+        return remove_photo(self._backend, normalize_name(name), Path(photo))
+
     def forget(self, name: str) -> None:
         """Remove a person; no file of the gallery keeps the name or an embedding.
 
@@ -262,7 +281,13 @@ class Gallery:
         self._backend.forget(normalize_name(name))
 
 
-def open_gallery(location: str | Location, *, model: str | Path | None = None, device: str = "auto") -> Gallery:
+def open_gallery(
+    location: str | Location,
+    *,
+    model: str | Path | None = None,
+    device: str = "auto",
+    fpir: float | None = None,
+) -> Gallery:
     """Open a gallery with the model it was made with.
 
     Args:
@@ -270,15 +295,16 @@ def open_gallery(location: str | Location, *, model: str | Path | None = None, d
         model: model folder, or a file that `onelook export-model` wrote, which needs no torch; None: see
             `default_model`.
         device: of the model: cpu, cuda, cuda:N or mps; auto: CUDA, else MPS, else the CPU.
+        fpir: false-positive identification rate to identify at, 0 to 1; None: that of the gallery.
 
     Raises:
-        GalleryError: the gallery is missing, damaged or made with another model.
+        GalleryError: the gallery is missing, damaged or made with another model, or cannot be searched at this rate.
         ModelError: the model is missing or damaged.
         OnelookError: the device is unknown or not available.
     """
     backend = open_backend(parse_location(location))
     path = default_model(backend.metadata) if model is None else Path(model)
-    return Gallery(backend, open_predictor(path, device), device=device)
+    return Gallery(backend, open_predictor(path, device), device=device, fpir=fpir)
 
 
 def create_gallery(
@@ -307,13 +333,8 @@ def create_gallery(
     parsed = parse_location(location)
     if is_gallery(parsed) or (isinstance(parsed, Path) and parsed.exists() and not parsed.is_dir()):
         raise GalleryError(f"{parsed}: already holds something; name another, that does not exist yet")
-    model_path = Path(model or os.environ.get(MODEL_VARIABLE) or RELEASED)
-    predictor = open_predictor(model_path, device)
-    if calibration is None:
-        calibration = _find_calibration(model_path, predictor.fingerprint)
-    metadata = read_calibrated_metadata(
-        Path(calibration), predictor.fingerprint, predictor.embedding_size, managed=False
-    )
+    predictor = open_predictor(resolve_model(model), device)
+    metadata = read_model_metadata(model, predictor, calibration)
     return Gallery(create_backend(parsed, metadata), predictor, device=device)
 
 
@@ -322,10 +343,3 @@ def default_model(metadata: GalleryMetadata) -> Path:
     if os.environ.get(MODEL_VARIABLE):
         return Path(os.environ[MODEL_VARIABLE])
     return RELEASED if metadata.fingerprint == fingerprint(RELEASED) else PIPELINE_MODEL
-
-
-def _find_calibration(model: Path, model_fingerprint: str) -> Path:
-    own = (model.parent if model.suffix == ".onnx" else model) / "calibration.json"
-    if own.is_file():
-        return own
-    return RELEASED / "calibration.json" if model_fingerprint == fingerprint(RELEASED) else PIPELINE_CALIBRATION

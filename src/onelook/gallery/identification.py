@@ -1,11 +1,13 @@
 """Open-set identification: name a face from its ranked neighbors, the calibration and the quality of the face."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from onelook.face_quality import Quality
+from onelook.faces import Face
 from onelook.gallery.backend import SearchResult
 from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.names import format_identity
@@ -52,33 +54,24 @@ class Identification:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class IdentifiedFace(Identification):
-    """A detected face and its identity.
-
-    Attributes:
-        box: (4,) float32, x1 y1 x2 y2 in pixels of the upright image, half-open; may reach outside it.
-        landmarks: (5, 2) float32, left eye, right eye, nose, left and right mouth corner as seen in the image.
-        score: detection score, 0..1.
-        embedding: (d,) float32, L2-normalized.
-        quality: detection score, size, sharpness and profile.
-        mesh: (468, 3) float32, as in `Detections`; None where the model has no mesh head.
-    """
-
-    box: np.ndarray
-    landmarks: np.ndarray
-    score: float
-    embedding: np.ndarray
-    quality: Quality
-    mesh: np.ndarray | None = None
+class IdentifiedFace(Identification, Face):
+    """A detected face and its identity; the attributes are those of `Face` and `Identification`."""
 
     def to_dict(self) -> dict[str, object]:
-        """Convert to a JSON object without mesh and embedding, pixels rounded to three decimals, others to six."""
-        return {
-            "box": [round(float(c), 3) for c in self.box],
-            "landmarks": [[round(float(c), 3) for c in point] for point in self.landmarks],
-            "score": round(self.score, 6),
-            **super().to_dict(),
-        }
+        """Convert to a JSON object without mesh and embedding, see `Face.to_dict`."""
+        return {**Face.to_dict(self), **Identification.to_dict(self)}
+
+
+def summarize_faces(faces: Sequence[IdentifiedFace]) -> str:
+    """Describe who is in a photo, from left to right, as in "Ada, Grace, 1 not sure and 16 not recognized"."""
+    ordered = sorted(faces, key=lambda face: float(face.box[0] + face.box[2]))
+    names = Counter(face.name for face in ordered if face.name is not None)
+    parts = [name if count == 1 else f"{name} ({count} faces)" for name, count in names.items()]
+    unsure = sum(face.name is None and face.reason is not None for face in faces)
+    parts += [f"{unsure} not sure"] if unsure else []
+    rest = len(faces) - unsure - names.total()
+    parts += [f"{rest} not recognized"] if rest else []
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]])) or "no face"
 
 
 UNKNOWN_FACE = Identification(None, None, None)

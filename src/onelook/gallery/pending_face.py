@@ -1,7 +1,5 @@
 """A detected face that is waiting for a name: all that enrolling it later needs, without the photo."""
 
-import base64
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +9,7 @@ from onelook.face_quality import Quality, QualityLimits, quality_problem
 from onelook.gallery.data import EnrolledFace
 from onelook.gallery.enrollment import EnrollmentBatch
 from onelook.gallery.identification import IdentifiedFace
-from onelook.gallery.thumbnail import make_thumbnail
+from onelook.gallery.thumbnail import make_thumbnail, thumbnail_digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +31,7 @@ class PendingFace:
     def to_batch(self, name: str, limits: QualityLimits) -> EnrollmentBatch:
         """Make an enrollment batch of this face for a person of a normalized name.
 
-        The digest is that of the thumbnail, not of the photo, which may show several people. So naming a face twice
-        enrolls it once, and two people of one photo are two enrolled faces.
+        The digest is that of the thumbnail, not of the photo, which may show several people.
 
         Args:
             name: normalized name.
@@ -46,9 +43,12 @@ class PendingFace:
         problem = quality_problem(self.quality, limits)
         if problem is not None:
             raise PhotoError(f"{self.photo}: {problem}")
-        digest = hashlib.sha256(base64.b64decode(self.thumbnail)).hexdigest()
         face = EnrolledFace(
-            person=name, photo=self.photo, sha256=digest, quality=self.quality, thumbnail=self.thumbnail
+            person=name,
+            photo=self.photo,
+            sha256=thumbnail_digest(self.thumbnail),
+            quality=self.quality,
+            thumbnail=self.thumbnail,
         )
         return EnrollmentBatch((face,), self.embedding[None])
 

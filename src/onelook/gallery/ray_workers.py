@@ -20,8 +20,9 @@ from rich.progress import track
 from onelook.errors import GalleryError, PhotoError
 from onelook.gallery.bulk_enrollment import PhotoResult
 from onelook.gallery.data import EnrolledFace, GalleryMetadata
-from onelook.gallery.enrollment import batch_size, embed_single_faces
+from onelook.gallery.enrollment import batch_size
 from onelook.gallery.enrollment_list import EnrollmentItem
+from onelook.gallery.photo_enrollment import embed_single_faces
 from onelook.inference.loading import open_predictor
 from onelook.inference.predictor import Predictor
 

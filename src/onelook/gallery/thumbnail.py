@@ -1,6 +1,7 @@
 """Thumbnails of enrolled faces, stored in the gallery records."""
 
 import base64
+import hashlib
 
 import cv2
 import numpy as np
@@ -34,6 +35,14 @@ def make_thumbnail(image: np.ndarray, box: np.ndarray) -> str:
     options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), options)
     return base64.b64encode(encoded.tobytes()).decode()
+
+
+def thumbnail_digest(thumbnail: str) -> str:
+    """Compute the hex SHA-256 of a thumbnail in base64: the digest of one face of a photo that shows several.
+
+    With it, naming a face twice enrolls it once, and two people of one photo are two enrolled faces.
+    """
+    return hashlib.sha256(base64.b64decode(thumbnail)).hexdigest()
 
 
 def _clamped_range(start: float, half: float, length: int) -> np.ndarray:

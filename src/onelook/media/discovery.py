@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-# HEIC cannot be decoded. Its files are listed all the same, so that they are reported instead of silently ignored.
 PHOTO_SUFFIXES = frozenset(
     ".jpg .jpeg .png .webp .avif .bmp .gif .tif .tiff .pgm .ppm .pnm .jp2 .heic .heif".split()  # noqa: SIM905
 )
@@ -57,7 +56,7 @@ def hash_version(size_bytes: int, mtime_ns: int) -> int:
     return _hash64(f"{size_bytes} {mtime_ns}".encode())
 
 
-def find_media_files(paths: Sequence[Path], out: Path) -> Iterator[MediaFile]:
+def find_media_files(paths: Sequence[Path], out: Path | None = None) -> Iterator[MediaFile]:
     """Find the photos and videos in folders and subfolders, sorted by folder.
 
     - Hidden files, files of other types and the folder `out` are skipped.
@@ -68,7 +67,7 @@ def find_media_files(paths: Sequence[Path], out: Path) -> Iterator[MediaFile]:
 
     Args:
         paths: folders and files.
-        out: folder of the results.
+        out: folder of the results; None: there is none.
     """
     resolved_parents: dict[Path, Path] = {}
     resolved = [_resolve(path, resolved_parents) for path in paths]
@@ -78,7 +77,7 @@ def find_media_files(paths: Sequence[Path], out: Path) -> Iterator[MediaFile]:
         if first_given[path] is not given or (folders and any(parent in folders for parent in path.parents)):
             continue
         if path in folders:
-            yield from _walk(given, out.resolve())
+            yield from _walk(given, None if out is None else out.resolve())
         else:
             yield _stat_file(given, _media_kind(given) or "photo")
 
@@ -92,7 +91,7 @@ def _resolve(path: Path, resolved_parents: dict[Path, Path]) -> Path:
     return resolved_parents[path.parent] / path.name
 
 
-def _walk(root: Path, out: Path) -> Iterator[MediaFile]:
+def _walk(root: Path, out: Path | None) -> Iterator[MediaFile]:
     walk_errors: list[OSError] = []
     resolved_root = root.resolve()
     for folder_name, subfolders, file_names in os.walk(root, onerror=walk_errors.append):

@@ -146,6 +146,7 @@ def _check_run_options(out: Path, gallery: Gallery, every: int, pictures: bool) 
         "gallery": gallery.revision(),
         "every": every,
         "pictures": pictures,
+        "fpir": gallery.fpir,
     }
     path = out / RUN_FILE_NAME
     if not path.exists():
@@ -156,7 +157,7 @@ def _check_run_options(out: Path, gallery: Gallery, every: int, pictures: bool) 
         temporary.replace(path)
         return
     try:
-        stored = json.loads(path.read_bytes())
+        stored = {"fpir": None, **json.loads(path.read_bytes())}  # runs of earlier versions lack it
         changed = [key for key in options if stored[key] != options[key]]
     except (ValueError, TypeError, KeyError) as error:
         raise OnelookError(f"{path}: damaged; name a new folder (--out)") from error
@@ -166,6 +167,7 @@ def _check_run_options(out: Path, gallery: Gallery, every: int, pictures: bool) 
         "gallery": "a gallery that held something else",
         "every": f"--every {stored['every']}",
         "pictures": "--pictures" if stored["pictures"] else "no --pictures",
+        "fpir": "no --fpir" if stored["fpir"] is None else f"--fpir {stored['fpir']}",
     }
     if changed:
         raise OnelookError(

@@ -8,8 +8,7 @@ import numpy as np
 
 from onelook.data.image_io import encode_image, read_image
 from onelook.errors import PhotoError
-from onelook.face_quality import Quality
-from onelook.gallery.drawing import draw_identified
+from onelook.gallery.drawing import draw_faces
 from onelook.gallery.gallery import Gallery
 from onelook.media.discovery import MediaFile
 from onelook.media.journal import Record
@@ -44,7 +43,7 @@ def identify_photos(gallery: Gallery, picture_folder: Path | None, files: Sequen
         picture_folder: folder for copies of the photos with the faces drawn in; None to draw none.
         files: the photos.
     """
-    batches = batch_photos(map(_load_photo, files), gallery.batch_size)
+    batches = batch_photos(map(load_photo, files), gallery.batch_size)
     photos = [photo for batch in batches for photo in _identify_batch(gallery, picture_folder, batch)]
     for photo in photos[:-1]:
         photo.record["more"] = True
@@ -61,12 +60,6 @@ def batch_photos(photos: Iterable[LoadedPhoto], size: int) -> Iterator[list[Load
             batch = []
     if batch:
         yield batch
-
-
-def quality_to_dict(quality: Quality) -> dict[str, float | None]:
-    """Convert a quality to the rounded JSON values stored beside the detection score."""
-    profile = None if quality.profile is None else round(quality.profile, 6)
-    return {"size": round(quality.size, 3), "sharpness": round(quality.sharpness, 6), "profile": profile}
 
 
 def picture_path(picture_folder: Path, file: MediaFile, suffix: str) -> Path:
@@ -103,16 +96,17 @@ def _identify_batch(
         faces = next(results)
         if not faces:
             record["error"] = f"{file.path}: no face found"
-        record["faces"] = [face.to_dict() | quality_to_dict(face.quality) for face in faces]
+        record["faces"] = [face.to_dict() | face.quality.to_dict() for face in faces]
         if picture_folder is not None:
             path = picture_path(picture_folder, file, ".jpg")
             # No temporary file: a picture that a kill cut off is not in the journal, and is drawn again.
-            path.write_bytes(encode_image(draw_identified(image, faces), ".jpg"))
+            path.write_bytes(encode_image(draw_faces(image, faces), ".jpg"))
             record["picture"] = path.relative_to(picture_folder.parent).as_posix()
         yield IdentifiedPhoto(file, record, [face.embedding if face.name is None else None for face in faces])
 
 
-def _load_photo(file: MediaFile) -> LoadedPhoto:
+def load_photo(file: MediaFile) -> LoadedPhoto:
+    """Read a photo, or return the error that rules it out."""
     try:
         if file.error is not None:
             raise PhotoError(file.error)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from onelook.drawing import ORANGE, SKY, draw_faces
+from onelook.drawing import ORANGE, SKY, draw_boxes
 from onelook.errors import VideoError
-from onelook.gallery.names import format_identity
 from onelook.media.journal import Record
 from onelook.media.video_io import VideoReader, VideoWriter
 
@@ -53,15 +52,11 @@ def _check_frame_count(path: Path, frame_count: int) -> None:
 
 def _draw_frame(image: np.ndarray, faces: list[Record]) -> np.ndarray:
     """Draw the boxes and names of faces on a copy; faces without a name show the id of their track."""
-    labels = [
-        format_identity(face["name"], face.get("reason"))
-        + (f", track {face['track']}" if face["name"] is None else f" {face['similarity']:.2f}")
-        for face in faces
-    ]
-    return draw_faces(
+    is_anonymous = [face["name"] is None for face in faces]
+    return draw_boxes(
         image,
         np.asarray([face["box"] for face in faces]).reshape(-1, 4),
-        np.asarray([face["landmarks"] for face in faces]).reshape(-1, 5, 2),
-        labels,
-        [ORANGE if face["name"] is None else SKY for face in faces],
+        labels=[f"track {face['track']}" if face["name"] is None else face["name"] for face in faces],
+        colors=[ORANGE if anonymous else SKY for anonymous in is_anonymous],
+        thin=is_anonymous,
     )

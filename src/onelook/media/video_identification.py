@@ -21,7 +21,6 @@ from onelook.media.journal import Record
 from onelook.media.photo_identification import (
     MAX_BATCH_BYTES,
     picture_path,
-    quality_to_dict,
 )
 from onelook.media.tracker import FaceObservation, Track, Tracker
 from onelook.media.video_drawing import draw_video
@@ -123,7 +122,7 @@ def _batch_frames(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
 def _observe_faces(frame: Frame, faces: list[IdentifiedFace]) -> tuple[list[Record], list[FaceObservation]]:
     """Convert the faces of a frame to journal records and tracker input."""
     records = [
-        {key: record[key] for key in ("box", "landmarks", "score")} | quality_to_dict(face.quality)
+        {key: record[key] for key in ("box", "landmarks", "score")} | face.quality.to_dict()
         for record, face in zip([face.to_dict() for face in faces], faces, strict=True)
     ]
     observations = [

@@ -47,7 +47,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_random_changes_give_the_same_results_as_a_folder(database: Path) -> None:
-    step = st.tuples(st.sampled_from(["add", "add", "rename", "merge", "forget"]), st.integers(0, 5), st.integers(0, 5))
+    step = st.tuples(
+        st.sampled_from(["add", "add", "rename", "merge", "remove", "forget"]), st.integers(0, 5), st.integers(0, 5)
+    )
 
     @given(st.lists(step, min_size=3, max_size=7))
     @settings(max_examples=4)
@@ -73,6 +75,8 @@ def carry_out(backend, kind: str, one: int, other: int, start: int) -> object:
             return sorting
         if kind == "forget":
             return backend.forget(f"p{one}")
+        if kind == "remove":
+            return backend.remove_photos(f"p{one}", {face.sha256 for face in backend.faces_of(f"p{one}")[:other]})
         return (backend.rename if kind == "rename" else backend.merge)(f"p{one}", f"p{other}")
     except GalleryError as error:
         return str(error)
@@ -131,6 +135,7 @@ def test_revision_changes_with_every_change_and_nothing_else(tmp_path: Path, dat
         lambda backend: backend.add(make_batch_of(["anna", "bob"], 0), all_or_nothing=True),
         lambda backend: backend.add(make_batch_of(["anna"], 5), all_or_nothing=True),
         lambda backend: backend.rename("bob", "carl"),
+        lambda backend: backend.remove_photos("anna", {f"{5:064x}"}),
         lambda backend: backend.merge("anna", "carl"),
         lambda backend: backend.forget("carl"),
     ]

@@ -27,6 +27,7 @@ from onelook.gallery.milvus_backend.transactions import transaction
 
 WRITES = ("upsert", "delete", "create_collection", "drop_collection")
 STARTED = ["anna", "bob", "anna", "carl", "bob"]
+BOBS_FIRST_PHOTO = {f"{1:064x}"}
 
 
 class Killed(BaseException):
@@ -85,6 +86,10 @@ CHANGES: dict[str, tuple[Callable[[MilvusBackend], object], Callable[[GalleryDat
     "rename": (lambda backend: backend.rename("bob", "rob"), lambda data: data.rename("bob", "rob")),
     "merge": (lambda backend: backend.merge("bob", "anna"), lambda data: data.merge("bob", "anna")),
     "forget": (lambda backend: backend.forget("bob"), lambda data: data.remove("bob")),
+    "remove": (
+        lambda backend: backend.remove_photos("bob", BOBS_FIRST_PHOTO),
+        lambda data: data.remove_photos("bob", BOBS_FIRST_PHOTO),
+    ),
 }
 
 

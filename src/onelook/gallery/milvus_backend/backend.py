@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -21,6 +21,7 @@ from onelook.gallery.milvus_backend.connection import missing_gallery_message
 from onelook.gallery.milvus_backend.search import find_similar, search_people
 from onelook.gallery.milvus_backend.transactions import (
     MAX_PEOPLE,
+    MAX_PHOTOS,
     PHOTO_FIELDS,
     PROCESS_LOCK,
     Transaction,
@@ -82,6 +83,16 @@ class MilvusBackend:
         for record, name in self._read_photos(("person", "number", "entry")):
             faces.setdefault(name, []).append(parse_photo_record(record, name))
         return {name: faces[name] for name in sorted(faces)}
+
+    def faces_of(self, name: str) -> list[EnrolledFace]:
+        """Return the enrolled faces of one person, in the order of enrollment."""
+        version = self._current_version()
+        if version is None:
+            raise GalleryError(missing_gallery_message(self.location))
+        person = self._require_person(version, name)["id"]
+        photos = list(self._collections.find(version, "photos", "person", [person], ("person", "number", "entry")))
+        photos.sort(key=lambda record: (record["number"], record["id"]))
+        return [parse_photo_record(record, name) for record in photos]
 
     def photo_counts(self, names: Iterable[str]) -> dict[str, int]:
         """Return the number of photos of these people, without those who are not enrolled."""
@@ -167,6 +178,18 @@ class MilvusBackend:
         """Remove a person; milvus-lite purges the bytes at once, a server when it compacts."""
         with self._transaction() as (version, current):
             current.forget(self._require_person(version, name))
+        self._purge_deleted()
+
+    def remove_photos(self, name: str, digests: Collection[str]) -> None:
+        """Remove the faces of a person that have one of these SHA-256 digests, but not all faces of the person."""
+        with self._transaction() as (version, current):
+            person = self._require_person(version, name)
+            photos = self._collections.find(version, "photos", "id", list(digests), ("person",))
+            ids = [record["id"] for record in photos if record["person"] == person["id"]]
+            if len(ids) >= person["photos"]:
+                raise GalleryError(f"{name}: has no other photo; `onelook forget` removes the person")
+            for start in range(0, len(ids), MAX_PHOTOS):
+                current.remove_photos(person, ids[start : start + MAX_PHOTOS])
         self._purge_deleted()
 
     def revision(self) -> str:

@@ -34,11 +34,13 @@ LOCK_TIMEOUT = 60.0
 """Seconds after which an unchanged journal record of another process counts as cut off."""
 MAX_PEOPLE = 64
 """People per journal record; more names would exceed its length."""
+MAX_PHOTOS = 64
+"""Removed photos per journal record, for the same reason."""
 PROCESS_LOCK = threading.Lock()
 """Lock among the threads of this process that change a gallery."""
 PHOTO_FIELDS = ("person", "number", "entry", "embedding")
 # Keys of a journal record. `settle` holds the people, id to name, whose templates are recomputed.
-_MERGE, _FORGET, _RECOMPUTE = "merge", "forget", "settle"
+_MERGE, _FORGET, _REMOVE, _RECOMPUTE = "merge", "forget", "remove", "settle"
 
 
 @contextmanager
@@ -114,11 +116,17 @@ class Transaction:
         """Remove a person, given by the record."""
         self._journal_and_apply({_FORGET: person["id"]})
 
+    def remove_photos(self, person: dict[str, Any], photos: Sequence[str]) -> None:
+        """Remove at most MAX_PHOTOS photos, by their ids, from a person, given by the record."""
+        self._journal_and_apply({_REMOVE: list(photos), _RECOMPUTE: {person["id"]: person["name"]}})
+
     def redo(self, plan: dict[str, Any]) -> None:
         """Carry out a journal record, whose steps may have been carried out in part."""
         if _FORGET in plan:
             self._collections.delete(self._version, "people", "id", [plan[_FORGET]])
             self._collections.delete(self._version, "photos", "person", [plan[_FORGET]])
+        if _REMOVE in plan:
+            self._collections.delete(self._version, "photos", "id", plan[_REMOVE])
         if _MERGE in plan:
             person, into = plan[_MERGE]
             photos = list(self._collections.find(self._version, "photos", "person", [person], PHOTO_FIELDS))
