@@ -4,6 +4,7 @@ import doctest
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,11 +13,20 @@ import pytest
 
 from helpers.command_line import Run, make_run
 from onelook.data.image_io import read_image, write_image
+from onelook.logs import stderr_console
 
 _BLOCK = re.compile(r"^```(console|pycon)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _BORDERS = re.compile("[\u2500-\u257f]+")
 _NUMBERS = re.compile(r"(over |under )?\b([0-9a-f]{12}|-?\d+(\.\d+)?)\b")
+
+
+@pytest.fixture(autouse=True)
+def fresh_console() -> Iterator[None]:
+    """Let the console of stderr take width and colors from the environment of this test alone."""
+    stderr_console.cache_clear()
+    yield
+    stderr_console.cache_clear()
 
 
 @pytest.fixture
