@@ -12,7 +12,8 @@ from onelook.errors import GalleryError, PhotoError
 from onelook.gallery import storage
 from onelook.gallery.gallery import create_gallery, open_gallery
 from onelook.model.model_folder import RELEASED
-from onelook.page.controller import DisplayedPhoto, PageController
+from onelook.page.controller import PageController
+from onelook.page.photos import DisplayedPhoto
 
 
 def names(photo: DisplayedPhoto) -> list[str | None]:
@@ -29,7 +30,7 @@ def test_a_named_face_is_identified_in_the_next_photo_until_it_is_forgotten(tmp_
     assert not (tmp_path / "gallery").exists(), "identification writes nothing"
     enrollment = controller.name(photo.faces[1], "Ada")
     assert (enrollment.name, enrollment.added, enrollment.total) == ("Ada", 1, 1)
-    assert names(controller.reidentify(photo)) == [None, "Ada", None]
+    assert names(*controller.reidentify([photo])) == [None, "Ada", None]
     next_photo = controller.identify(group((9, 1), (11, 2)), "next.png")
     assert names(next_photo) == [None, "Ada"]
     (ada,) = controller.people()
@@ -37,7 +38,7 @@ def test_a_named_face_is_identified_in_the_next_photo_until_it_is_forgotten(tmp_
     assert ada.photos[0][1] == photo.faces[1].pending.thumbnail
     controller.forget("Ada")
     assert controller.people() == []
-    assert names(controller.reidentify(next_photo)) == [None, None]
+    assert names(*controller.reidentify([next_photo])) == [None, None]
     file_bytes = b"".join(path.read_bytes() for path in (tmp_path / "gallery").iterdir())
     assert b"Ada" not in file_bytes
     assert photo.faces[1].pending.thumbnail.encode() not in file_bytes
@@ -49,7 +50,7 @@ def test_reidentify_equals_a_new_identification_of_the_photo(tmp_path: Path) -> 
     photo = controller.identify(data, "a.png")
     controller.name(photo.faces[0], "Ada")
     for reidentified, identified in zip(
-        controller.reidentify(photo).faces, controller.identify(data, "a.png").faces, strict=True
+        controller.reidentify([photo])[0].faces, controller.identify(data, "a.png").faces, strict=True
     ):
         assert (reidentified.identified.name, reidentified.identified.nearest) == (
             identified.identified.name,
@@ -101,7 +102,7 @@ def test_a_photo_error_is_one_line_with_the_file_name(tmp_path: Path) -> None:
         controller.identify(b"", "a\nb")
     wall = encode_image(np.full((300, 300, 3), 127, np.uint8), ".png")
     photo = controller.identify(wall, "wall.png")
-    assert photo.faces == () and controller.reidentify(photo) is photo
+    assert photo.faces == () and controller.reidentify([photo]) == [photo]
 
 
 def test_a_large_photo_is_displayed_scaled_down_and_its_boxes_are_in_original_pixels(tmp_path: Path) -> None:

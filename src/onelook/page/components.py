@@ -6,7 +6,8 @@ import numpy as np
 from nicegui import ui
 
 from onelook.gallery.identification import IdentifiedFace
-from onelook.page.controller import DisplayedPhoto, Face, Person
+from onelook.page.controller import Person
+from onelook.page.photos import DisplayedPhoto, Face
 
 NameFace = Callable[[Face, str], Awaitable[None]]
 """Callback that names a face."""

@@ -1,59 +1,17 @@
-"""Controller of the page: identify a photo, name a face, list and forget people.
-
-A photo stays in memory, scaled down to display size. Only a face that is named enters the gallery.
-"""
+"""Controller of the page: identify photos, name faces, list and forget people."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from onelook.data.image_io import decode_image, encode_image
+from onelook.data.image_io import decode_image
 from onelook.gallery.backend_factory import is_gallery
 from onelook.gallery.gallery import Enrollment, Gallery, create_gallery, open_gallery
-from onelook.gallery.identification import IdentifiedFace
 from onelook.gallery.location import Location
-from onelook.gallery.names import escape_unprintable
-from onelook.gallery.pending_face import PendingFace, make_pending_face
-
-_MAX_DISPLAY_SIDE = 1600
-"""Longer side of a displayed photo in pixels: sharp on a large screen, and small in memory."""
-_MAX_NAME_LENGTH = 100
-"""Last characters of a file name that are shown."""
-
-
-@dataclass(frozen=True, eq=False)
-class Face:
-    """A face of a displayed photo.
-
-    Attributes:
-        identified: the identified face; its box is in pixels of the original photo.
-        pending: the data that enrolls the face once it is named.
-    """
-
-    identified: IdentifiedFace
-    pending: PendingFace
-
-
-@dataclass(frozen=True, eq=False)
-class DisplayedPhoto:
-    """A photo with its identified faces.
-
-    Attributes:
-        name: file name of the photo.
-        width: width of the original photo in pixels.
-        height: height of the original photo in pixels.
-        jpeg: the photo as a JPEG file, scaled down to display size.
-        faces: the faces from left to right.
-    """
-
-    name: str
-    width: int
-    height: int
-    jpeg: bytes
-    faces: tuple[Face, ...]
+from onelook.page.photos import DisplayedPhoto, Face, make_displayed_photo, shorten_file_name
 
 
 @dataclass(frozen=True)
@@ -70,7 +28,7 @@ class Person:
 
 
 class PageController:
-    """A thread-safe gallery that several browser tabs share.
+    """A thread-safe gallery that all browsers share.
 
     Each call holds a lock and first loads the changes of other processes.
 
@@ -111,30 +69,38 @@ class PageController:
             PhotoError: the photo cannot be read, or is too large.
             GalleryError: the gallery cannot be read any more.
         """
-        name = escape_unprintable(name[-_MAX_NAME_LENGTH:]) or "photo"
+        name = shorten_file_name(name)
         with self._lock:  # includes decoding: several large photos at once could exhaust the memory
             image = decode_image(data, name)
-            identified = self._refreshed().identify(image)
-            faces = [Face(face, make_pending_face(image, face, name)) for face in identified]
-            faces.sort(key=lambda face: float(face.identified.box[0]))
-            return DisplayedPhoto(name, image.shape[1], image.shape[0], _encode_display(image), tuple(faces))
+            return make_displayed_photo(image, name, self._refreshed().identify(image))
 
-    def reidentify(self, photo: DisplayedPhoto) -> DisplayedPhoto:
-        """Identify the faces of a photo again, from their stored embeddings.
+    def reidentify(self, photos: Sequence[DisplayedPhoto]) -> list[DisplayedPhoto]:
+        """Identify the faces of photos again, from their stored embeddings, in one search.
 
         The detector does not run again, so boxes and landmarks stay as they are.
+
+        Raises:
+            GalleryError: the gallery cannot be read any more.
         """
+        faces = [face for photo in photos for face in photo.faces]
+        if not faces:
+            return list(photos)
         with self._lock:
-            if not photo.faces:
-                return photo
-            embeddings = np.stack([face.pending.embedding for face in photo.faces])
-            qualities = [face.pending.quality for face in photo.faces]
-            identifications = self._refreshed().identify_embeddings(embeddings, qualities)
-        faces = [
-            Face(replace(face.identified, **vars(identification)), face.pending)
-            for face, identification in zip(photo.faces, identifications, strict=True)
+            identifications = iter(
+                self._refreshed().identify_embeddings(
+                    np.stack([face.pending.embedding for face in faces]), [face.pending.quality for face in faces]
+                )
+            )
+        return [
+            replace(
+                photo,
+                faces=tuple(
+                    replace(face, identified=replace(face.identified, **vars(next(identifications))))
+                    for face in photo.faces
+                ),
+            )
+            for photo in photos
         ]
-        return replace(photo, faces=tuple(faces))
 
     def name(self, face: Face, name: str) -> Enrollment:
         """Enroll a face of a displayed photo under a name.
@@ -180,11 +146,3 @@ class PageController:
     def _refreshed(self) -> Gallery:
         self._gallery.refresh()
         return self._gallery
-
-
-def _encode_display(image: np.ndarray) -> bytes:
-    """Encode an image (H, W, 3) RGB uint8 as a JPEG of display size."""
-    height, width = image.shape[:2]
-    scale = min(1.0, _MAX_DISPLAY_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return encode_image(image if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA), ".jpg")

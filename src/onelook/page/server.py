@@ -1,15 +1,19 @@
 """HTTP server of the page: routes, upload limit and port."""
 
+import asyncio
 import socket
 from urllib.parse import urlunsplit
 
 from fastapi import Request, Response
+from fastapi.responses import JSONResponse
 from nicegui import Client, app, ui
 
 from onelook.errors import OnelookError, PhotoError
 from onelook.page.controller import PageController
+from onelook.page.frame import VIEWS, Frame
 from onelook.page.origin_guard import OriginGuard
-from onelook.page.view import View
+from onelook.page.session import SessionStore
+from onelook.page.session_cookie import SessionCookie, session_token
 
 MEBIBYTE = 2**20
 
@@ -28,6 +32,7 @@ def serve(controller: PageController, *, host: str, port: int, max_upload: int) 
     """
     port = find_port(host, port)
     add_routes(controller, max_upload)
+    app.add_middleware(SessionCookie, port=port)
     app.add_middleware(OriginGuard, host=host)
     address = urlunsplit(("http", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "", "", ""))
     app.on_startup(lambda: print(f"onelook: {address} shows {controller.location}; Ctrl-C ends it", flush=True))
@@ -44,29 +49,35 @@ def serve(controller: PageController, *, host: str, port: int, max_upload: int) 
 
 
 def add_routes(controller: PageController, max_upload: int) -> None:
-    """Add the routes of the page, of uploads and of the displayed photo.
+    """Add the routes of the page, of uploads and of the displayed photos.
 
-    - `GET /`: the page, one view per browser tab.
-    - `POST /photos/CLIENT?name=NAME`: upload a photo to the tab of that client id.
-    - `GET /photos/CLIENT/NUMBER`: the photo that the tab displays, as a JPEG; NUMBER defeats the browser's cache.
+    - `GET /`, `/photos/KEY`, `/people`: the page, one frame per browser tab.
+    - `POST /photos?name=NAME`: upload a photo; the answer holds its `key`, or the `error`.
+    - `GET /photos/KEY/image`: a photo of the browser's session as a JPEG.
     """
-    views: dict[str, View] = {}
+    sessions = SessionStore(controller)
 
-    @ui.page("/")
-    def show_page(client: Client) -> None:
-        views[client.id] = View(controller, client.id)
-        client.on_delete(lambda: views.pop(client.id, None))
+    def show_page(client: Client, request: Request) -> None:
+        Frame(client, controller, sessions.open(session_token(request)))
 
-    @app.post("/photos/{client}")
-    async def receive_photo(client: str, request: Request, name: str = "photo") -> Response:
-        if client not in views:
-            return Response(status_code=404)
-        await views[client].show(name, lambda: read_upload(request, name, max_upload))
-        return Response(status_code=204)
+    for path in VIEWS:
+        ui.page(path)(show_page)
 
-    @app.get("/photos/{client}/{number}")
-    def send_photo(client: str, number: int) -> Response:
-        photo = views[client].photo if client in views else None
+    @app.post("/photos")
+    async def receive_photo(request: Request, name: str = "photo") -> Response:
+        session = sessions.find(session_token(request))
+        if session is None:
+            return JSONResponse({"error": "the page was restarted; reload it"}, 404)
+        try:
+            data = await read_upload(request, name, max_upload)
+            return JSONResponse({"key": await asyncio.to_thread(session.add, data, name)}, 201)
+        except OnelookError as error:
+            return JSONResponse({"error": str(error)}, 422)
+
+    @app.get("/photos/{key}/image")
+    def send_photo(request: Request, key: str) -> Response:
+        session = sessions.find(session_token(request))
+        photo = None if session is None else session.photo(key)
         if photo is None:
             return Response(status_code=404)
         return Response(photo.jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})

@@ -1,11 +1,14 @@
 // Upload of photos by drop, paste or file chooser, unchanged; the server shows what went wrong as a message on the page.
 // The handlers are on the document because the elements of the page are built later.
-function acceptPhotos(client) {
+function acceptPhotos() {
   const send = (files) => {
     const photo = files?.[0];
     if (!photo) return false;
-    const name = encodeURIComponent(photo.name);
-    fetch(`/photos/${client}?name=${name}`, { method: "POST", body: photo }).catch(() => {});
+    emitEvent("upload_started");
+    fetch(`/photos?name=${encodeURIComponent(photo.name)}`, { method: "POST", body: photo })
+      .then((response) => response.json())
+      .catch(() => ({ error: `${photo.name}: the upload was interrupted` }))
+      .then((outcome) => emitEvent("upload_ended", outcome));
     return true;
   };
   const highlight = (isOver) => document.querySelector(".drop")?.classList.toggle("over", isOver);
