@@ -9,7 +9,7 @@ import numpy as np
 
 from onelook.gallery import storage
 from onelook.gallery.backend import SearchResult, check_model
-from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection, empty_gallery
 from onelook.gallery.duplicates import DuplicatePair, find_duplicates
 from onelook.gallery.enrollment import (
     Deduplication,
@@ -108,6 +108,14 @@ class FaissBackend:
     def remove_photos(self, name: str, digests: Collection[str]) -> None:
         """Remove the faces of a person that have one of these SHA-256 digests, but not all faces of the person."""
         self._update(lambda data: data.remove_photos(name, digests))
+
+    def rejections(self) -> tuple[Rejection, ...]:
+        """Return the faces that are not one of the people, by what users said."""
+        return self._data.rejections
+
+    def reject(self, name: str, embedding: np.ndarray) -> None:
+        """Record that a face with this embedding (d,) float32 is not the person."""
+        self._update(lambda data: data.reject(name, embedding))
 
     def read_data(self) -> GalleryData:
         """Return the whole gallery."""

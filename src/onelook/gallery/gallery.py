@@ -28,6 +28,7 @@ from onelook.gallery.names import normalize_name
 from onelook.gallery.photo_enrollment import embed_person
 from onelook.gallery.photo_removal import remove_photo
 from onelook.gallery.ray_workers import embed_with_ray
+from onelook.gallery.rejections import withdraw_rejected
 from onelook.inference.loading import open_predictor
 from onelook.inference.predictor import Predictor
 from onelook.model.model_folder import RELEASED, fingerprint
@@ -175,7 +176,9 @@ class Gallery:
         found = self._backend.search(embeddings)
         if not found.people_count:
             return [UNKNOWN_FACE] * len(embeddings)
-        return identify_faces(found, embeddings, qualities or [None] * len(embeddings), self.metadata)
+        identified = identify_faces(found, embeddings, qualities or [None] * len(embeddings), self.metadata)
+        threshold = self.metadata.threshold_for(found.people_count)
+        return withdraw_rejected(identified, embeddings, self._backend.rejections(), threshold)
 
     def enroll(
         self,
@@ -238,6 +241,18 @@ class Gallery:
         if workers:
             embed_photos = partial(embed_with_ray, self._predictor, self.metadata, workers, self._device)
         return BulkEnrollment(self._backend, embed_photos).run(items)
+
+    def reject(self, name: str, embedding: np.ndarray) -> None:
+        """Record that a face is not the person it was taken for; faces like it no longer get the name.
+
+        Args:
+            name: the person that the face is not.
+            embedding: (d,) float32, L2-normalized, of the face.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled, or the gallery cannot be changed, or is in Milvus.
+        """
+        self._backend.reject(normalize_name(name), embedding)
 
     def rename(self, name: str, new: str) -> None:
         """Give a person a new name.
