@@ -1,7 +1,7 @@
 """Gallery: enroll people and identify faces, with one model and one backend."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -241,6 +241,14 @@ class Gallery:
         if workers:
             embed_photos = partial(embed_with_ray, self._predictor, self.metadata, workers, self._device)
         return BulkEnrollment(self._backend, embed_photos).run(items)
+
+    def remove_photos(self, name: str, digests: Collection[str]) -> None:
+        """Remove wrong photos of a person who has others, by their SHA-256 digests; see `EnrolledFace.sha256`.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled, no photo would be left, or the gallery cannot be changed.
+        """
+        self._backend.remove_photos(normalize_name(name), digests)
 
     def reject(self, name: str, embedding: np.ndarray) -> None:
         """Record that a face is not the person it was taken for; faces like it no longer get the name.
