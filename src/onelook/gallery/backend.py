@@ -107,6 +107,12 @@ class GalleryBackend(Protocol):
     def reject(self, name: str, embedding: np.ndarray) -> None:
         """Record that a face with this embedding (d,) float32 is not the person."""
 
+    def snapshot(self) -> GalleryData | None:
+        """Return the present content for `revert`; None: this backend cannot revert."""
+
+    def revert(self, before: GalleryData, after: GalleryData) -> None:
+        """Replace the content `after` by `before`, both of `snapshot`; refuse if it has been changed since."""
+
     def revision(self) -> str:
         """Return a hash of the gallery's content, which every change changes."""
 

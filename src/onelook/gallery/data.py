@@ -132,6 +132,11 @@ class GalleryData:
         """Return the template weight (n,) float64 of each embedding."""
         return np.asarray([face.weight for face in self.faces], np.float64)
 
+    def has_content_of(self, other: "GalleryData") -> bool:
+        """Return whether both have the same metadata, faces, embeddings and rejections."""
+        mine, others = (self.metadata, self.faces, self.rejections), (other.metadata, other.faces, other.rejections)
+        return mine == others and np.array_equal(self.embeddings, other.embeddings)
+
     def faces_by_person(self) -> dict[str, list[EnrolledFace]]:
         """Group the enrolled faces by person, people sorted by name."""
         grouped: dict[str, list[EnrolledFace]] = {}

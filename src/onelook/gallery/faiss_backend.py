@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from onelook.errors import GalleryError
 from onelook.gallery import storage
 from onelook.gallery.backend import SearchResult, check_model
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection, empty_gallery
@@ -116,6 +117,20 @@ class FaissBackend:
     def reject(self, name: str, embedding: np.ndarray) -> None:
         """Record that a face with this embedding (d,) float32 is not the person."""
         self._update(lambda data: data.reject(name, embedding))
+
+    def snapshot(self) -> GalleryData:
+        """Return the present content for `revert`."""
+        return self._data
+
+    def revert(self, before: GalleryData, after: GalleryData) -> None:
+        """Replace the content `after` by `before`, both of `snapshot`; refuse if it has been changed since."""
+
+        def edit(current: GalleryData) -> GalleryData:
+            if not current.has_content_of(after):
+                raise GalleryError(f"{self.location}: has been changed since; nothing was undone")
+            return before
+
+        self._update(edit)
 
     def read_data(self) -> GalleryData:
         """Return the whole gallery."""

@@ -17,7 +17,7 @@ from onelook.gallery.backend import GalleryBackend, check_model
 from onelook.gallery.backend_factory import create_backend, is_gallery, open_backend
 from onelook.gallery.bulk_enrollment import BulkEnrollment, EnrollmentReport, embed_in_batches
 from onelook.gallery.calibrated_model import MODEL_VARIABLE, PIPELINE_MODEL, read_model_metadata, resolve_model
-from onelook.gallery.data import EnrolledFace, GalleryMetadata
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import EnrollmentBatch, batch_size, quality_warnings
 from onelook.gallery.enrollment_list import EnrollmentItem
@@ -214,8 +214,20 @@ class Gallery:
             GalleryError: the name cannot be used, the face is enrolled as another person, or the gallery cannot be
                 changed.
         """
+        return self.enroll_faces(name, [face])
+
+    def enroll_faces(self, name: str, faces: Sequence["PendingFace"]) -> Enrollment:
+        """Enroll faces of one person, at least one: all of them, or none if one cannot be used.
+
+        Raises:
+            PhotoError: a face is too small, blurred or in profile.
+            GalleryError: the name cannot be used, a face is enrolled as another person, or the gallery cannot be
+                changed.
+        """
         normalized = normalize_name(name)
-        return self._add(normalized, face.to_batch(normalized, self.metadata.unusable))
+        batches = [face.to_batch(normalized, self.metadata.unusable) for face in faces]
+        embeddings = np.concatenate([batch.embeddings for batch in batches])
+        return self._add(normalized, EnrollmentBatch(tuple(face for b in batches for face in b.faces), embeddings))
 
     def _add(self, name: str, batch: EnrollmentBatch) -> Enrollment:
         result = self._backend.add(batch, all_or_nothing=True)
@@ -241,6 +253,22 @@ class Gallery:
         if workers:
             embed_photos = partial(embed_with_ray, self._predictor, self.metadata, workers, self._device)
         return BulkEnrollment(self._backend, embed_photos).run(items)
+
+    def snapshot(self) -> GalleryData | None:
+        """Return the present content for `revert`; None: the gallery is in Milvus, which cannot revert."""
+        return self._backend.snapshot()
+
+    def revert(self, before: GalleryData, after: GalleryData) -> None:
+        """Undo a change: replace the content after it by the content before it.
+
+        Args:
+            before: `snapshot` before the change.
+            after: `snapshot` after it.
+
+        Raises:
+            GalleryError: the gallery has been changed since, or cannot be changed.
+        """
+        self._backend.revert(before, after)
 
     def remove_photos(self, name: str, digests: Collection[str]) -> None:
         """Remove wrong photos of a person who has others, by their SHA-256 digests; see `EnrolledFace.sha256`.

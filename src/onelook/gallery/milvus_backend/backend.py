@@ -200,6 +200,13 @@ class MilvusBackend:
         """Refuse to record that a face is not the person."""
         raise GalleryError(f"{self.location}: Milvus does not keep who a face is not; use a gallery in a folder")
 
+    def snapshot(self) -> None:
+        """Return nothing: the content may be too large for the memory."""
+
+    def revert(self, before: GalleryData, after: GalleryData) -> None:
+        """Refuse to undo a change."""
+        raise GalleryError(f"{self.location}: a change in Milvus cannot be undone")
+
     def revision(self) -> str:
         """Return the SHA-256 of the metadata and of the name, photo count and template of every person."""
         version = self._current_version()
