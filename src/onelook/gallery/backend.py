@@ -102,7 +102,7 @@ class GalleryBackend(Protocol):
         """Remove the faces of a person that have one of these SHA-256 digests, but not all faces of the person."""
 
     def rejections(self) -> Sequence[Rejection]:
-        """Return the faces that are not one of the people, by what users said."""
+        """Return the corrections: faces that are not the person they were identified as."""
 
     def reject(self, name: str, embedding: np.ndarray) -> None:
         """Record that a face with this embedding (d,) float32 is not the person."""

@@ -95,7 +95,7 @@ class EnrolledFace(StrictModel):
 
 
 class Rejection(StrictModel):
-    """A face that is not the person it was taken for, by what a user said."""
+    """A correction by a user: a face that is not the person it was identified as."""
 
     person: str = Field(min_length=1)
     embedding: str = Field(pattern=_BASE64, description="embedding of the face, float32 little-endian in base64")

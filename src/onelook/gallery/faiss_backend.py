@@ -111,7 +111,7 @@ class FaissBackend:
         self._update(lambda data: data.remove_photos(name, digests))
 
     def rejections(self) -> tuple[Rejection, ...]:
-        """Return the faces that are not one of the people, by what users said."""
+        """Return the corrections: faces that are not the person they were identified as."""
         return self._data.rejections
 
     def reject(self, name: str, embedding: np.ndarray) -> None:

@@ -121,6 +121,10 @@ class Gallery:
         """Read the enrolled faces of every person into memory, sorted by name."""
         return self._backend.faces_by_person()
 
+    def find_enrolled(self, digests: Sequence[str]) -> dict[str, str]:
+        """Map the SHA-256 digests of enrolled photos to their people, without photos that are not enrolled."""
+        return self._backend.find_enrolled(digests)
+
     def revision(self) -> str:
         """Return a hash of the gallery's content, which every change changes."""
         return self._backend.revision()

@@ -1,4 +1,4 @@
-"""Rejections: faces that a user said are not the person that they resemble, and the identifications they withdraw."""
+"""Rejections: faces that a user marked as not the person they resemble, and the identifications these withdraw."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,64 +1,93 @@
-"""View of the enrolled people: their pictures, a search, and buttons to forget them."""
+"""View of the enrolled people: their cover pictures, and a search."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nicegui import ui
+from nicegui import html
 
-from onelook.page.components import filter_people, show_people
-from onelook.page.controller import Person
+from onelook.page.components import button, initial_value, thumbnail
+from onelook.page.people import Person, filter_people
+from onelook.page.wording import pluralize
 
 if TYPE_CHECKING:
     from onelook.page.frame import Frame
 
-_CARDS_PER_STEP = 60
+_PEOPLE_PER_STEP = 240
 """People shown at a time: a gallery may hold thousands."""
 
 
 class PeopleView:
-    """The view of the people in one browser tab."""
+    """The list of people in one browser tab."""
 
     def __init__(self, frame: "Frame", _: str) -> None:
         """Take the frame."""
         self._frame = frame
-        self._search = ui.input("Find somebody", on_change=self.draw).props("outlined dense clearable")
-        self._cards = ui.element("div").classes("people")
+        self._query = ""
+        self._people: list[Person] = []
+        self._heading = html.div().classes("heading")
+        self._list = html.div()
+        frame.set_title("People")
 
     async def draw(self) -> None:
         """Draw the people whose names match the search."""
         people = await self._frame.run(self._frame.controller.people)
-        if people is None or self._cards.is_deleted:
+        if people is None or self._list.is_deleted:
             return
-        self._search.visible = bool(people)
-        self._cards.clear()
-        with self._cards:
-            if people:
-                self._draw_cards(filter_people(people, self._search.value or ""), 0)
+        self._people = people
+        self._heading.clear()
+        with self._heading:
+            if not people:
+                html.h1("Nobody is enrolled yet")
             else:
-                ui.label("Nobody is enrolled yet: open a photo, and name a face in it.").classes("empty")
+                html.h1(pluralize(len(people), "person", "people"))
+                label = {"aria-label": "Find somebody", "placeholder": "Find somebody"}
+                search = html.input_(type="search", autocomplete="off", **initial_value(self._query), **label)
+                search.on(
+                    "input",
+                    lambda event: self._search(event.args),
+                    js_handler="(event) => emit(event.target.value)",
+                    throttle=0.2,
+                )
+        self._draw_people()
 
-    async def _forget_person(self, name: str) -> None:
-        def forget() -> str:
-            self._frame.controller.forget(name)
-            return f"{name}: forgotten, nothing of it is left in the gallery"
+    def _search(self, query: str) -> None:
+        self._query = query
+        self._draw_people()
 
-        message = await self._frame.run(forget)
-        await self.draw()
-        if message is not None:
-            self._frame.show_message(message)
+    def _draw_people(self) -> None:
+        found = filter_people(self._people, self._query)
+        self._list.clear()
+        with self._list:
+            if not self._people:
+                html.p("Add a photo and name a face in it.")
+            elif not found:
+                html.p("Nobody of that name is enrolled.")
+            else:
+                self._tiles = html.ul().classes("people")
+                self._draw_tiles(found)
 
-    def _draw_cards(self, people: Sequence[Person], start: int) -> None:
-        """Draw the next cards, and a button for the rest."""
-        forget_person = None if self._frame.controller.read_only else self._forget_person
-        show_people(people[start : start + _CARDS_PER_STEP], forget_person)
-        rest = len(people) - start - _CARDS_PER_STEP
-        if not people:
-            ui.label("Nobody of that name is enrolled.").classes("empty")
-        elif rest > 0:
+    def _draw_tiles(self, people: Sequence[Person]) -> None:
+        """Draw the next people, and a button for the rest."""
+        with self._tiles:
+            for person in people[:_PEOPLE_PER_STEP]:
+                _draw_tile(person)
+        rest = people[_PEOPLE_PER_STEP:]
+        if rest:
 
             def draw_more() -> None:
-                button.delete()
-                with self._cards:
-                    self._draw_cards(people, start + _CARDS_PER_STEP)
+                more.delete()
+                self._draw_tiles(rest)
 
-            button = ui.button(f"{rest} more", on_click=draw_more).props("flat no-caps").classes("empty")
+            with self._list:
+                more = button(f"{len(rest)} more", draw_more, "more")
+
+
+def _draw_tile(person: Person) -> None:
+    cover = person.pictures[0]
+    with html.li(), html.a(href=f"/people/{person.key}").classes("person"):
+        if cover.thumbnail is None:
+            html.span(person.name[:1]).classes("thumb blank")
+        else:
+            thumbnail(f"/pictures/{cover.sha256}")
+        html.span(person.name).classes("name")
+        html.span(pluralize(len(person.pictures), "picture")).classes("detail")
