@@ -12,7 +12,7 @@ def test_box_style_is_in_percent_and_clipped_to_the_photo() -> None:
     assert box_style(np.asarray([-50.0, 50.0, 250.0, 150.0]), 200, 100) == (0, 50, 100, 50)
 
 
-def test_bystanders_and_poor_faces_are_collapsed() -> None:
+def test_bystanders_are_collapsed() -> None:
     faces = {
         "named": make_face("named", name="Ada"),
         "small but named": make_face("small but named", (0, 0, 9, 9), name="Bob"),
@@ -22,8 +22,10 @@ def test_bystanders_and_poor_faces_are_collapsed() -> None:
         "not enrollable": make_face("not enrollable", problem="the face is blurred"),
     }
     arrangement = arrange_faces(list(faces.values()))
-    assert [face.key for face in arrangement.listed] == ["named", "small but named", "asked"]
-    assert [face.key for face in arrangement.others] == ["bystander", "not sure", "not enrollable"]
+    assert [face.key for face in arrangement.recognized] == ["named", "small but named"]
+    assert [face.key for face in arrangement.asked] == ["asked", "not sure", "not enrollable"]
+    assert [face.key for face in arrangement.others] == ["bystander"]
+    assert arrangement.listed == arrangement.recognized + arrangement.asked
     assert arrange_faces([]).listed == ()
 
 

@@ -42,6 +42,7 @@ def test_a_named_face_is_identified_in_the_next_photo_until_it_is_forgotten(
     assert names(photo) == [None, None, None]
     assert not (tmp_path / "gallery").exists(), "identification writes nothing"
     assert controller.name([photo.faces[1]], "Ada").message == "Ada has 1 picture now"
+    assert controller.name([photo.faces[1]], " aDA").message == "Ada has this picture already"
     assert names(reidentified(controller, photo)) == [None, "Ada", None]
     next_photo = controller.identify(group((9, 1), (11, 2)), "next.png", "b")
     assert names(next_photo) == [None, "Ada"]
@@ -149,7 +150,7 @@ def test_a_managed_gallery_is_read_only(tmp_path: Path) -> None:
     managed = data.metadata.model_copy(update={"managed": True})
     storage.create(tmp_path / "built", type(data)(managed, data.faces, data.embeddings))
     controller = PageController(tmp_path / "built", model=RELEASED)
-    assert controller.read_only and not controller.can_reject
+    assert controller.read_only
     photo = controller.identify(group((22, 1), (9, 1)), "a.png", "a")
     assert names(photo) == ["Bob", None]
     for change in (lambda: controller.name(photo.faces[1:], "Eve"), lambda: controller.forget("Bob")):

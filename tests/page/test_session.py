@@ -63,7 +63,9 @@ def test_the_oldest_photos_and_sessions_are_dropped(
     session = store.open("a")
     keys = [session.add(group((19, number)), "a.png") for number in (1, 2, 3)]
     assert [photo.key for photo in session.photos()] == keys[1:]
-    store.open("b")
-    store.open("a")
-    store.open("c")
-    assert [store.find(token) is None for token in "abc"] == [False, True, False]
+    for token in "bcd":  # visits without photos
+        store.open(token)
+    assert [store.find(token) is None for token in "abcd"] == [False, True, True, False]
+    store.open("d").add(group((19, 1)), "a.png")
+    store.open("e").add(group((19, 1)), "a.png")
+    assert [store.find(token) is None for token in "ade"] == [True, False, False]

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -328,6 +330,11 @@ def test_a_rebound_host_name_and_another_browser_are_refused(
     assert foreign.request.get(f"{page.url}/image").status == 404
     assert page.request.get(f"{page.url}/image").status == 200
     foreign.close()
+    page.get_by_role("link", name="People").click()
+    picture = page.locator(".person img").evaluate("(image) => image.src")
+    assert page.request.get(picture).status == 200
+    with pytest.raises(HTTPError, match="404"):  # as another web page gets it, whose requests carry no cookie
+        urlopen(picture)
 
 
 def enroll_many(folder: Path, count: int) -> None:

@@ -52,19 +52,12 @@ class TagPlace:
 def arrange_faces(faces: Sequence[Face]) -> Arrangement:
     """Divide the faces of a photo into recognized, asked and other ones.
 
-    An unrecognized face is asked about if it is good enough to be enrolled and to be unknown rather than not sure, and
-    at least half as large as the largest face. Of more than `MAX_ASKED` such faces, none is.
+    An unrecognized face is asked about if it is at least half as large as the largest face: smaller ones are
+    bystanders. Of more than `MAX_ASKED` such faces, none is.
     """
     recognized = tuple(face for face in faces if face.identified.name is not None)
     largest = max((face.size for face in faces), default=0.0)
-    asked = tuple(
-        face
-        for face in faces
-        if face.identified.name is None
-        and face.identified.reason is None
-        and face.problem is None
-        and face.size >= _PROMINENT * largest
-    )
+    asked = tuple(face for face in faces if face.identified.name is None and face.size >= _PROMINENT * largest)
     if len(asked) > MAX_ASKED:
         asked = ()
     listed = {face.key for face in (*recognized, *asked)}

@@ -65,9 +65,9 @@ class PageController:
         return self._gallery.metadata.managed
 
     @property
-    def can_reject(self) -> bool:
-        """Return whether the gallery can keep that a face is not somebody."""
-        return not self.read_only and self._gallery.snapshot() is not None
+    def can_undo(self) -> bool:
+        """Return whether changes can be undone, and rejections kept: both in a folder, neither in Milvus."""
+        return self._gallery.snapshot() is not None
 
     def identify(self, data: bytes, name: str, key: str) -> DisplayedPhoto:
         """Detect and identify the faces of a photo.
@@ -134,13 +134,19 @@ class PageController:
     def name(self, faces: Sequence[Face], name: str) -> Change:
         """Enroll faces of displayed photos, at least one, as one person.
 
+        A name that an enrolled person has in other upper and lower case is that person's.
+
         Raises:
             PhotoError: a face is too small, blurred or in profile.
             GalleryError: the name cannot be used.
         """
-        return self._change(
-            lambda gallery: describe_enrollment(gallery.enroll_faces(name, [face.pending for face in faces]))
-        )
+
+        def enroll(gallery: Gallery) -> str:
+            spellings = {enrolled.casefold(): enrolled for enrolled in gallery.people()}
+            spelling = name if name in spellings.values() else spellings.get(name.strip().casefold(), name)
+            return describe_enrollment(gallery.enroll_faces(spelling, [face.pending for face in faces]))
+
+        return self._change(enroll)
 
     def reject(self, face: Face) -> Change:
         """Record that a recognized face is not the person, and remove it from the pictures of the person.

@@ -16,7 +16,7 @@ from onelook.page.people_view import PeopleView
 from onelook.page.person_view import PersonView
 from onelook.page.photo_view import PhotoView
 from onelook.page.photos_view import PhotosView
-from onelook.page.session import Session
+from onelook.page.session import MAX_PHOTOS, Session
 from onelook.page.toast import Toast
 from onelook.page.unknown_view import UnknownView
 from onelook.page.wording import pluralize
@@ -156,7 +156,7 @@ class Frame:
             await self._view.add(key)
 
     async def _redraw(self, opened: str | None) -> None:
-        if opened is not None:
+        if opened not in (None, self._client.sub_pages_router.current_path):
             self.open(opened)
         elif self._view is not None:
             await self._view.draw()
@@ -182,7 +182,8 @@ class Frame:
             self.toast.show_error("There is no photo among these files.")
         elif len(keys) > 1 or skipped:
             others = f"; {pluralize(skipped, 'other file')} left out" if skipped else ""
-            self.toast.show(f"{pluralize(len(keys), 'photo')} added{others}")
+            kept = f"; the last {MAX_PHOTOS} photos are kept" if len(keys) > MAX_PHOTOS else ""
+            self.toast.show(f"{pluralize(len(keys), 'photo')} added{others}{kept}")
 
 
 def _build_upload() -> None:

@@ -80,9 +80,10 @@ class PersonView:
 
     def _ask_forget(self, person: Person) -> None:
         pictures = pluralize(len(person.pictures), "picture")
+        undo = " Undo is offered for some seconds." if self._frame.controller.can_undo else ""
         confirm(
             f"Forget {person.name}?",
-            f"The name and {pictures} with their embeddings are removed. Undo is possible while its message is shown.",
+            f"The name and {pictures} with their embeddings are removed from the gallery.{undo}",
             "Forget",
             partial(self._change, person, partial(self._frame.controller.forget, person.name)),
         )

@@ -105,7 +105,7 @@ class PhotoView:
             if not face.is_enrolled and not is_certain(face.identified) and face.problem is None:
                 meaning = f"Right: add this picture to those of {name}"
                 button("Right", partial(self._name, name, [face.key]), title=meaning, **{"aria-label": meaning})
-            if controller.can_reject:
+            if controller.can_undo:
                 meaning = f"Wrong: this is not {name}"
                 reject = partial(self._frame.apply, partial(controller.reject, face))
                 button("Wrong", reject, title=meaning, **{"aria-label": meaning})
@@ -113,10 +113,13 @@ class PhotoView:
     def _draw_unrecognized(self, face: Face) -> None:
         with html.div().classes("who"):
             html.span(describe_unrecognized(face.identified)).classes("detail")
-            if self._frame.controller.read_only:
-                return
-            self._draw_suggestion(face)
-            name_form(_QUESTION, self._name, face=face)
+            if face.problem is not None:
+                html.span("Add a larger, sharper photo from the front to name it.", title=face.problem).classes(
+                    "detail"
+                )
+            elif not self._frame.controller.read_only:
+                self._draw_suggestion(face)
+                name_form(_QUESTION, self._name, face=face)
 
     def _draw_suggestion(self, face: Face) -> None:
         name = suggested_name(face.identified)

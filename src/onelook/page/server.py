@@ -106,8 +106,11 @@ def add_routes(controller: PageController, max_upload: int) -> None:
         return _jpeg(next((b64decode(face.pending.thumbnail) for face in faces if face.key == face_key), None))
 
     @app.get("/pictures/{sha256}")
-    def send_picture(sha256: str) -> Response:
-        return _jpeg(controller.picture(sha256))
+    def send_picture(request: Request, sha256: str) -> Response:
+        # Another web page can embed this address, but the cookie is not sent then. Otherwise it could find out whether
+        # a photo that it has is enrolled.
+        has_session = sessions.find(session_token(request)) is not None
+        return _jpeg(controller.picture(sha256) if has_session else None)
 
 
 def _jpeg(content: bytes | None) -> Response:

@@ -13,7 +13,7 @@ from onelook.page.unknown_groups import UnknownFaces
 MAX_PHOTOS = 1000
 """Photos kept of one browser, at some 200 kB each; the oldest are dropped first."""
 MAX_SESSIONS = 16
-"""Browsers whose photos are kept; the ones that were unused for the longest time are dropped first."""
+"""Browsers whose photos are kept; those without photos are dropped first, then the longest unused ones."""
 
 
 class Session:
@@ -109,5 +109,8 @@ class SessionStore:
         session = self._sessions.setdefault(token, Session(self._controller))
         self._sessions.move_to_end(token)
         while len(self._sessions) > MAX_SESSIONS:
-            self._sessions.popitem(last=False)
+            others = [other for other in self._sessions if other != token]
+            # A program that fetches the page now and then keeps no cookie; its sessions must not displace photos.
+            without_photos = (other for other in others if not self._sessions[other].photos())
+            del self._sessions[next(without_photos, others[0])]
         return session
