@@ -57,6 +57,7 @@ def main() -> None:
                 address = re.search(r"http://\S+", line)
                 if address is None:
                     raise SystemExit(f"onelook serve did not start: {line}")
+                expect.set_options(timeout=60_000)
                 with sync_playwright() as tool:
                     browser = tool.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
                     _take_screen(browser, address[0], photos, arguments.out)
