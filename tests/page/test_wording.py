@@ -34,7 +34,7 @@ def test_summarize_says_in_one_line_who_is_recognized(names: list[str], unrecogn
 
 
 @pytest.mark.parametrize(
-    ("confidence", "text"), [(None, ""), (0.876, "88% sure"), (0.994, "99% sure"), (0.996, "over 99% sure")]
+    ("confidence", "text"), [(None, "recognized"), (0.876, "88% sure"), (0.994, "99% sure"), (0.996, "over 99% sure")]
 )
 def test_confidence_never_claims_certainty(confidence: float | None, text: str) -> None:
     assert describe_confidence(make_identified(name="Ada", similarity=0.5, confidence=confidence)) == text

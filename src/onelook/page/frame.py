@@ -126,6 +126,7 @@ class Frame:
 
         async def revert() -> None:
             assert undo is not None
+            self.toast.clear()  # so that a second click finds no button
             await self.apply(undo, opened=reopened)
 
         self.toast.show(made.message, None if undo is None else revert)

@@ -70,9 +70,9 @@ class PhotoView:
 
     def _draw_neighbors(self) -> None:
         keys = [photo.key for photo in self._frame.session.photos()]
-        place = keys.index(self._key)
-        if len(keys) == 1:
+        if len(keys) == 1 or self._key not in keys:  # a photo that others displaced meanwhile has no neighbors
             return
+        place = keys.index(self._key)
         with html.nav(**{"aria-label": "Photos"}).classes("neighbors"):
             if place > 0:
                 _arrow("‹", "Previous photo", "prev", keys[place - 1])
@@ -96,7 +96,7 @@ class PhotoView:
         with html.div().classes("who"):
             html.a(name, href=f"/people/{person_key(name)}").classes("name")
             with html.span(title=describe_similarity(face.identified)).classes("detail"):
-                html.span("From your pictures" if face.is_enrolled else describe_confidence(face.identified))
+                html.span("enrolled with this picture" if face.is_enrolled else describe_confidence(face.identified))
         controller = self._frame.controller
         if controller.read_only:
             return

@@ -45,9 +45,9 @@ def is_certain(face: IdentifiedFace) -> bool:
 
 
 def describe_confidence(face: IdentifiedFace) -> str:
-    """Say how sure the name of a face is; empty where that was not calibrated."""
+    """Say how sure the name of a face is, where that was calibrated."""
     if face.confidence is None:
-        return ""
+        return "recognized"
     return "over 99% sure" if is_certain(face) else f"{face.confidence:.0%} sure"
 
 
