@@ -346,18 +346,16 @@ def enroll_many(folder: Path, count: int) -> None:
     storage.create(folder, many, replace=True)
 
 
-def test_thousands_of_people_are_shown_in_steps_and_searchable(
-    page: "playwright.Page", served: tuple[str, Path]
-) -> None:
-    enroll_many(served[1], 3000)
+def test_many_people_are_shown_in_steps_and_searchable(page: "playwright.Page", served: tuple[str, Path]) -> None:
+    enroll_many(served[1], 600)
     page.get_by_role("link", name="People").click()
     names = page.locator(".person .name")
     expect(names).to_have_count(240)
-    page.get_by_role("button", name="2761 more").click()
+    page.get_by_role("button", name="361 more").click()
     expect(names).to_have_count(480)
     expect(names.last).to_have_text("Person 0478")
-    page.get_by_label("Find somebody").fill("PERSON 2999")
-    expect(names).to_have_text(["Person 2999"])
+    page.get_by_label("Find somebody").fill("PERSON 0599")
+    expect(names).to_have_text(["Person 0599"])
     page.get_by_label("Find somebody").fill("nobody")
     expect(page.get_by_text("Nobody of that name is enrolled.")).to_be_visible()
 
@@ -385,7 +383,7 @@ def test_axe_finds_nothing_on_a_screen_and_on_a_phone_in_light_and_in_dark(
             expect(page.locator(f"body.body--{scheme}")).to_be_visible()
             page.wait_for_timeout(250)  # until transitions of colors have ended
             page.evaluate(script)
-            found = page.evaluate("axe.run().then((result) => result.violations)")
+            found = page.evaluate("axe.run({ resultTypes: ['violations'] }).then((result) => result.violations)")
             problems = [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
             assert problems == [], f"{situation}, {scheme}: {json.dumps(problems, indent=1)}"
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), situation
@@ -400,7 +398,7 @@ def test_axe_finds_nothing_on_a_screen_and_on_a_phone_in_light_and_in_dark(
         "a group": (lambda: upload(page, encode_image(crowd, ".jpg"), name="crowd.jpg"), ".others"),
         "its other faces": (lambda: page.locator(".others summary").click(), ".choice img"),
         "nothing found": (lambda: upload(page, wall), "h1:text('No face found')"),
-        "several photos": (lambda: upload(page, group((BOB, 2)), wall[:9]), ".toast.error"),
+        "a photo and an error": (lambda: upload(page, group((BOB, 2)), wall[:9]), ".toast.error"),
         "unknown people": (lambda: page.get_by_role("link", name="Unknown").click(), ".group img"),
         "200 people": (show_people, ".person >> nth=200"),
         "one person": (lambda: page.locator(".person").first.click(), ".pictures img"),
@@ -408,5 +406,6 @@ def test_axe_finds_nothing_on_a_screen_and_on_a_phone_in_light_and_in_dark(
     }
     for situation, (reach, shown) in situations.items():
         reach()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.locator(shown).first).to_be_visible()
         check(situation)

@@ -18,6 +18,8 @@ from onelook.page.session import SessionStore
 from onelook.page.session_cookie import SessionCookie, session_token
 
 MEBIBYTE = 2**20
+_RECONNECT_SECONDS = 60.0
+"""Time for which a browser tab may be unreachable, such as on a locked phone, before it has to load the page again."""
 
 
 def serve(controller: PageController, *, host: str, port: int, max_upload: int) -> None:
@@ -49,6 +51,7 @@ def serve(controller: PageController, *, host: str, port: int, max_upload: int) 
         reload=False,
         show=False,
         tailwind=False,
+        reconnect_timeout=_RECONNECT_SECONDS,
         show_welcome_message=False,
     )
 
