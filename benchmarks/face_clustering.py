@@ -27,12 +27,11 @@ from scipy.sparse import coo_matrix
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering
 
 from onelook.data.image_io import read_image
-from onelook.face_quality import measure_face, quality_problem
+from onelook.face_quality import DEFAULT_UNUSABLE, measure_face
 from onelook.gallery.calibration import read_calibrated_metadata
+from onelook.gallery.clustering import cluster_faces, is_clusterable, label_connected_components
 from onelook.gallery.data import GalleryMetadata
 from onelook.inference.loading import load_torch_predictor
-from onelook.media.clustering import cluster_faces, label_connected_components
-from onelook.media.unknown_faces import MIN_SCORE
 from onelook.model.model_folder import RELEASED
 
 PASS = 8
@@ -131,7 +130,7 @@ def embed(predictor, terms: GalleryMetadata, root: Path) -> tuple[np.ndarray, np
             rows.append(found.embeddings[face])
             weights.append(quality.weight)
             owners.append(name)
-            clear.append(quality.score >= MIN_SCORE and quality_problem(quality) is None)
+            clear.append(is_clusterable(quality, DEFAULT_UNUSABLE))
     return np.stack(rows), np.asarray(weights), np.asarray(owners), float(np.mean(clear))
 
 

@@ -76,15 +76,17 @@ def compose(portraits: Path) -> np.ndarray:
     return canvas.round().astype(np.uint8)
 
 
-def studio() -> np.ndarray:
-    """Return a light gray backdrop with the vignette of the portraits, float32 (HEIGHT, WIDTH, 3)."""
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
-    distance = np.hypot((x - WIDTH / 2) / WIDTH, (y - 0.55 * HEIGHT) / HEIGHT)
+def studio(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Return a light gray backdrop with the vignette of the portraits, float32 (height, width, 3)."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    distance = np.hypot((x - width / 2) / width, (y - 0.55 * height) / height)
     gray = 214 - 46 * distance**1.5
     return np.stack([gray - 1, gray, gray + 1], axis=-1)
 
 
-def paste(canvas: np.ndarray, portrait: np.ndarray, center: float, crown: float) -> None:
+def paste(
+    canvas: np.ndarray, portrait: np.ndarray, center: float, crown: float, head_height: float = HEAD_HEIGHT
+) -> None:
     """Blend a portrait into the canvas; the shirt is continued down to the lower edge.
 
     Args:
@@ -92,13 +94,14 @@ def paste(canvas: np.ndarray, portrait: np.ndarray, center: float, crown: float)
         portrait: RGB uint8 (h, w, 3) of one person on a plain backdrop.
         center: x of the person's face on the canvas, in pixels.
         crown: y of the top of the head on the canvas, in pixels.
+        head_height: from crown to chin on the canvas, in pixels.
     """
     alpha = matte(portrait, fit_backdrop(portrait))
     top, chin, middle = head_extent(portrait)
     extra = portrait.shape[0]
     person = np.concatenate([portrait.astype(np.float32), shirt(portrait, alpha, middle, extra)])
     alpha = np.pad(alpha, ((0, extra), (0, 0)), mode="edge")
-    scale = HEAD_HEIGHT / (chin - top)
+    scale = head_height / (chin - top)
     move = np.array([[scale, 0, center - scale * middle], [0, scale, crown - scale * top]], np.float32)
     size = (canvas.shape[1], canvas.shape[0])
     alpha = cv2.warpAffine(alpha, move, size, flags=cv2.INTER_AREA)[:, :, None]

@@ -1,37 +1,53 @@
-"""The pictures of the page in the README: `onelook serve` used in Chromium, on the scenes that `make repro` leaves.
+"""Make the pictures of the page in the docs: `onelook serve` in Chromium, with portraits and groups composed of them.
 
-python docs/pictures/make_page.py            # writes docs/pictures/page_*.jpg
+python docs/pictures/make_page.py --data ../shared/data      # writes docs/pictures/page_*.jpg
 
-The faces are the ORL database's (AT&T Laboratories Cambridge), the backgrounds scikit-image's; the names are invented.
+Portraits: Face Research Lab London Set, DeBruine and Jones 2017, doi 10.6084/m9.figshare.5047666.v5, CC BY 4.0.
+Everyone in it consented to being shown. The names are invented.
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+import numpy as np
+from make_group import NAMES, paste, studio
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from onelook.data.image_io import read_image
 from onelook.gallery.gallery import create_gallery
 
-ENROLLED = {"orl-s13": "Walter", "orl-s22": "Henry", "orl-s14": "George"}
-FIRST, NEXT = "images/test/scene-00102.jpg", "images/test/scene-00045.jpg"
-NAMED = "Samuel"
+STRANGERS = ("006", "024", "037")
+"""Portraits that are not enrolled."""
+PARTY = (
+    ("001_smiling", "008_smiling", "042_smiling", "003_smiling", "005_smiling", "024_smiling"),
+    ("002_smiling", "037_smiling", "025_smiling", "030_smiling", "006_smiling", "043_smiling"),
+    ("005_neutral", "030_neutral", "001_neutral", "043_neutral", "008_neutral", "037_neutral"),
+)
+"""Rows of people, from the back to the front."""
+OTHERS = {"picnic": ("006_neutral", "024_neutral", "042_neutral"), "boat": ("024_smiling", "006_smiling")}
+SPACING, HEAD = 285, 210  # between neighbors of a row, and from crown to chin, in pixels
 
 
 def main() -> None:
-    """Enroll three people, serve the page, use it, and take the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=Path, default=Path("build/scenes"))
+    """Enroll people, compose photos, serve the page, use it, and take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds portraits/")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()
+    portraits: Path = arguments.data / "portraits"
     with tempfile.TemporaryDirectory() as folder:
-        gallery = Path(folder) / "gallery"
-        _enroll(arguments.scenes, gallery)
+        gallery = create_gallery(Path(folder) / "gallery")
+        for number, name in NAMES.items():
+            if number not in STRANGERS:
+                gallery.enroll(name, [portraits / f"{number}_neutral.jpg"])
+        photos = [_write(Path(folder) / f"{name}.jpg", compose(portraits, [row])) for name, row in OTHERS.items()]
+        photos.append(_write(Path(folder) / "party.jpg", compose(portraits, PARTY)))
         command = [sys.executable, "-c", "from onelook.cli import main; main()", "serve", "--port", "0"]
         with subprocess.Popen(
             [*command, "--gallery", "gallery"], stdout=subprocess.PIPE, text=True, cwd=folder
@@ -41,49 +57,65 @@ def main() -> None:
                 address = re.search(r"http://\S+", line)
                 if address is None:
                     raise SystemExit(f"onelook serve did not start: {line}")
-                _take(address[0], arguments.scenes, arguments.out)
+                expect.set_options(timeout=60_000)
+                with sync_playwright() as tool:
+                    browser = tool.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+                    _take_screen(browser, address[0], photos, arguments.out)
+                    _take_phone(browser, address[0], photos[-1], arguments.out)
+                    browser.close()
             finally:
                 server.terminate()
 
 
-def _enroll(scenes: Path, gallery: Path) -> None:
-    lines = [json.loads(line) for line in (scenes / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
-    opened = create_gallery(gallery)
-    for identity, name in ENROLLED.items():
-        shown = [each for each in lines if each["role"] == "enroll" and each["faces"][0]["identity"] == identity]
-        opened.enroll(name, [scenes / each["image"] for each in shown])
+def compose(portraits: Path, rows: Sequence[Sequence[str]]) -> np.ndarray:
+    """Compose a group photo of rows of portraits, RGB uint8, the back row first."""
+    canvas = studio(height=520 + 270 * (len(rows) - 1), width=SPACING * max(map(len, rows)) + 90)
+    for number, row in enumerate(rows):
+        first = canvas.shape[1] / 2 - SPACING * (len(row) - 1) / 2
+        for column, portrait in enumerate(row):
+            paste(canvas, read_image(portraits / f"{portrait}.jpg"), first + SPACING * column, 60 + 270 * number, HEAD)
+    return canvas.round().astype(np.uint8)
 
 
-def _take(address: str, scenes: Path, out: Path) -> None:
-    with sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 900, "height": 1000})
-        page.goto(address)
-        page.locator(".chooser").set_input_files(scenes / FIRST)
-        _picture(page, out / "page_drop.jpg", lambda: expect(page.locator(".face")).not_to_have_count(0))
-        unknown = page.locator(".face", has=page.get_by_text("unknown", exact=True)).first
-        unknown.get_by_label("Who is this?").fill(NAMED)
-        unknown.get_by_role("button", name="Name").click()
-        expect(page.locator(".face .name", has_text=NAMED)).to_be_visible()
-        page.locator(".chooser").set_input_files(scenes / NEXT)
-        _picture(page, out / "page_next.jpg", lambda: expect(page.get_by_role("status")).to_be_hidden())
-        page.get_by_role("tab", name="People").click()
-        _picture(page, out / "page_people.jpg", lambda: expect(page.locator(".person")).to_have_count(4))
-        page.locator(".person", has_text=NAMED).get_by_role("button", name="Forget").click()
-        page.locator(".q-dialog").get_by_role("button", name="Forget").click()
-        expect(page.locator(".person")).to_have_count(3)
-        page.get_by_role("tab", name="Photo").click()
-        _picture(
-            page, out / "page_forgotten.jpg", lambda: expect(page.locator(".tag", has_text=NAMED)).to_have_count(0)
-        )
-        browser.close()
+def _write(path: Path, image: np.ndarray) -> Path:
+    Image.fromarray(image).save(path, quality=92)
+    return path
 
 
-def _picture(page: Page, path: Path, ready: Callable[[], None]) -> None:
-    ready()
-    page.mouse.move(0, 0)
-    page.wait_for_timeout(500)  # until what moves has come to rest
-    page.locator(".page").screenshot(path=path, type="jpeg", quality=88)
+def _take_screen(browser: Browser, address: str, photos: Sequence[Path], out: Path) -> None:
+    page = browser.new_page(viewport={"width": 1040, "height": 640})
+    page.goto(address)
+    page.locator(".chooser.files").set_input_files(photos)
+    expect(page.locator(".tile")).to_have_count(len(photos))
+    page.get_by_role("button", name="Dismiss").click()
+    page.get_by_role("link", name="party.jpg").click()
+    expect(page.locator(".row")).not_to_have_count(0)
+    page.locator(".row").nth(4).hover()
+    _picture(page, out / "page_group.jpg")
+    page.get_by_role("link", name="Unknown").click()
+    expect(page.locator(".group")).not_to_have_count(0)
+    _picture(page, out / "page_unknown.jpg")
+    page.emulate_media(color_scheme="dark")
+    page.get_by_role("link", name="People").click()
+    expect(page.locator(".person")).not_to_have_count(0)
+    _picture(page, out / "page_people.jpg")
+    page.close()
+
+
+def _take_phone(browser: Browser, address: str, photo: Path, out: Path) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 640}, is_mobile=True, has_touch=True)
+    page = context.new_page()
+    page.goto(address)
+    page.locator(".chooser.files").set_input_files(photo)
+    expect(page.locator(".row")).not_to_have_count(0)
+    _picture(page, out / "page_phone.jpg")
+    context.close()
+
+
+def _picture(page: Page, path: Path) -> None:
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(800)  # until what moves has come to rest
+    page.screenshot(path=path, type="jpeg", quality=82)
 
 
 if __name__ == "__main__":

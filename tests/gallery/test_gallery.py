@@ -200,6 +200,30 @@ def test_renamed_and_merged_people_are_identified_by_the_new_name(gallery: Galle
     assert gallery.identify(photo(1, variant=1))[0].name == "Çağla"
 
 
+def test_any_change_is_undone_unless_another_one_followed(gallery: Gallery, photo: Photo, predictor) -> None:
+    empty = gallery.snapshot()
+    gallery.enroll("Anna", [photo(1), photo(1, variant=1)])
+    enrolled = gallery.snapshot()
+    assert empty is not None and enrolled is not None
+    changes = [
+        lambda: gallery.forget("Anna"),
+        lambda: gallery.rename("Anna", "Eve"),
+        lambda: gallery.reject("Anna", enrolled.embeddings[0]),
+        lambda: gallery.remove_photos("Anna", [enrolled.faces[0].sha256]),
+    ]
+    for change in changes:
+        change()
+        changed = gallery.snapshot()
+        assert changed is not None and not changed.has_content_of(enrolled)
+        gallery.revert(enrolled, changed)
+        assert storage.read(gallery.location).has_content_of(enrolled)
+    other = Gallery(FaissBackend(gallery.location, storage.read(gallery.location)), predictor)
+    other.enroll("Bob", [photo(2)])
+    with pytest.raises(GalleryError, match="changed since; nothing was undone"):
+        gallery.revert(empty, enrolled)
+    assert storage.read(gallery.location).identities == ["Anna", "Anna", "Bob"]
+
+
 def test_photo_path_and_digest_are_stored(gallery: Gallery, photo: Photo) -> None:
     path = photo(1)
     gallery.enroll("Anna", [path])

@@ -66,6 +66,16 @@ def test_a_face_is_enrolled_once_and_for_one_person(gallery: Gallery, photo: Pho
     assert gallery.people() == {"Anna": 1, "Bob": 1}
 
 
+def test_faces_of_several_photos_are_enrolled_at_once_or_not_at_all(gallery: Gallery, photo: Photo) -> None:
+    faces = [see(gallery, photo(3, other, variant=other))[0] for other in (4, 5)]
+    (poor,) = see(gallery, photo(3, blur=8))
+    with pytest.raises(PhotoError, match="blurred"):
+        gallery.enroll_faces("Anna", [*faces, poor])
+    assert not gallery.location.exists()
+    done = gallery.enroll_faces("Anna", faces)
+    assert (done.added, done.total, gallery.people()) == (2, 2, {"Anna": 2})
+
+
 @pytest.mark.parametrize(("changes", "said"), [({"side": 20}, "20 pixels large"), ({"blur": 8}, "blurred")])
 def test_a_low_quality_face_is_refused(gallery: Gallery, photo: Photo, changes: dict[str, float], said: str) -> None:
     (seen,) = see(gallery, photo(3, **changes))

@@ -8,7 +8,8 @@ from helpers.painted import COLORS, SIDE, paint
 from onelook.data.image_io import read_image, write_image
 from onelook.errors import OnelookError
 from onelook.face_quality import DEFAULT_UNUSABLE, Quality
-from onelook.media.unknown_faces import MIN_SCORE, UnknownFace, crop_face, crop_faces
+from onelook.gallery.clustering import MIN_SCORE
+from onelook.media.unknown_faces import UnknownFace, crop_face, crop_faces
 
 GOOD_QUALITY = Quality(score=1, size=100, sharpness=1)
 NO_BOXES = np.empty((0, 4))

@@ -24,8 +24,8 @@ def serve(
 ) -> None:
     """Serve a gallery as a web page on this machine.
 
-    On the page you can drop a photo, identify its faces, name faces and forget people. The first named face creates the
-    gallery. Photos stay in memory, and the page loads nothing from the internet.
+    Drop photos or folders on it, name faces, correct wrong names, and rename, merge and forget people. The first named
+    face creates the gallery. Photos stay in memory, and the page loads nothing from the internet.
     """
     try:
         import nicegui  # noqa: F401

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from onelook.errors import GalleryError
-from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import Deduplication, EnrollmentBatch
 from onelook.gallery.faiss_index import Ranking
@@ -100,6 +100,18 @@ class GalleryBackend(Protocol):
 
     def remove_photos(self, name: str, digests: Collection[str]) -> None:
         """Remove the faces of a person that have one of these SHA-256 digests, but not all faces of the person."""
+
+    def rejections(self) -> Sequence[Rejection]:
+        """Return the corrections: faces that are not the person they were identified as."""
+
+    def reject(self, name: str, embedding: np.ndarray) -> None:
+        """Record that a face with this embedding (d,) float32 is not the person."""
+
+    def snapshot(self) -> GalleryData | None:
+        """Return the present content for `revert`; None: this backend cannot revert."""
+
+    def revert(self, before: GalleryData, after: GalleryData) -> None:
+        """Replace the content `after` by `before`, both of `snapshot`; refuse if it has been changed since."""
 
     def revision(self) -> str:
         """Return a hash of the gallery's content, which every change changes."""

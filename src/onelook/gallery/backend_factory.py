@@ -3,6 +3,8 @@
 Milvus modules are imported only for a Milvus address, so that its packages stay optional.
 """
 
+from dataclasses import replace
+
 from onelook.gallery import storage
 from onelook.gallery.backend import GalleryBackend
 from onelook.gallery.data import GalleryData, GalleryMetadata, empty_gallery
@@ -61,7 +63,7 @@ def write_gallery(location: Location, data: GalleryData) -> None:
         write_gallery(location, data, replace=False)
     else:
         metadata = data.metadata.model_copy(update={"managed": False})
-        storage.create(location, GalleryData(metadata, data.faces, data.embeddings))
+        storage.create(location, replace(data, metadata=metadata))
 
 
 def restore_gallery(location: Location, data: GalleryData) -> None:

@@ -1,7 +1,8 @@
 """Gallery records: metadata, enrolled faces with their embeddings, and the edits that people make to them."""
 
+import base64
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -10,6 +11,10 @@ from onelook.errors import GalleryError
 from onelook.face_quality import DEFAULT_UNUSABLE, Quality, QualityLimits
 from onelook.open_set import ImpostorModel, OpenSetModel
 from onelook.settings import DetectSettings
+
+_BASE64 = r"^[A-Za-z0-9+/]+=*$"
+# Similarity above which two embeddings are of one face of one photo, not of two photos.
+_SAME_FACE = 0.999
 
 
 class StrictModel(BaseModel):
@@ -80,13 +85,25 @@ class EnrolledFace(StrictModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the photo's bytes")
     quality: Quality | None = Field(default=None, description="None: enrolled by a version that did not measure it")
     thumbnail: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9+/]+=*$", description="JPEG in base64; None: enrolled by an older version"
+        default=None, pattern=_BASE64, description="JPEG in base64; None: enrolled by an older version"
     )
 
     @property
     def weight(self) -> float:
         """Return the weight of the embedding in its person's template, 0 < weight <= 1."""
         return 1.0 if self.quality is None else self.quality.weight
+
+
+class Rejection(StrictModel):
+    """A correction by a user: a face that is not the person it was identified as."""
+
+    person: str = Field(min_length=1)
+    embedding: str = Field(pattern=_BASE64, description="embedding of the face, float32 little-endian in base64")
+
+    @property
+    def vector(self) -> np.ndarray:
+        """Return the embedding (d,) float32."""
+        return np.frombuffer(base64.b64decode(self.embedding), "<f4")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +114,13 @@ class GalleryData:
         metadata: model, detection settings and threshold.
         faces: one record per enrolled face, in the order of enrollment.
         embeddings: (n, metadata.embedding_size) float32, L2-normalized; row i belongs to faces[i].
+        rejections: faces that are not one of the people, in the order in which they were rejected.
     """
 
     metadata: GalleryMetadata
     faces: tuple[EnrolledFace, ...]
     embeddings: np.ndarray
+    rejections: tuple[Rejection, ...] = ()
 
     @property
     def identities(self) -> list[str]:
@@ -112,6 +131,11 @@ class GalleryData:
     def weights(self) -> np.ndarray:
         """Return the template weight (n,) float64 of each embedding."""
         return np.asarray([face.weight for face in self.faces], np.float64)
+
+    def has_content_of(self, other: "GalleryData") -> bool:
+        """Return whether both have the same metadata, faces, embeddings and rejections."""
+        mine, others = (self.metadata, self.faces, self.rejections), (other.metadata, other.faces, other.rejections)
+        return mine == others and np.array_equal(self.embeddings, other.embeddings)
 
     def faces_by_person(self) -> dict[str, list[EnrolledFace]]:
         """Group the enrolled faces by person, people sorted by name."""
@@ -130,11 +154,20 @@ class GalleryData:
         return [face for face in self.faces if face.person == person]
 
     def add(self, faces: tuple[EnrolledFace, ...], embeddings: np.ndarray) -> "GalleryData":
-        """Append enrolled faces and their embeddings (k, d) float32."""
-        return GalleryData(self.metadata, self.faces + faces, np.concatenate([self.embeddings, embeddings]))
+        """Append enrolled faces and their embeddings (k, d) float32; a rejection of such a face and person ends."""
+        rejections = tuple(
+            rejection
+            for rejection in self.rejections
+            if not any(
+                face.person == rejection.person and row @ rejection.vector > _SAME_FACE
+                for face, row in zip(faces, embeddings, strict=True)
+            )
+        )
+        added = np.concatenate([self.embeddings, embeddings])
+        return replace(self, faces=self.faces + faces, embeddings=added, rejections=rejections)
 
     def remove(self, person: str) -> "GalleryData":
-        """Remove all faces of one person.
+        """Remove all faces of one person, and the rejections of that name or of a face that matches the person.
 
         Raises:
             GalleryError: nobody of that name is enrolled.
@@ -142,7 +175,23 @@ class GalleryData:
         self._require_person(person)
         keep = np.asarray([face.person != person for face in self.faces], bool)
         faces = tuple(face for face in self.faces if face.person != person)
-        return GalleryData(self.metadata, faces, self.embeddings[keep])
+        own, threshold = self.embeddings[~keep], self.metadata.threshold_for(len(set(self.identities)))
+        rejections = tuple(
+            rejection
+            for rejection in self.rejections
+            if rejection.person != person and (own @ rejection.vector).max() < threshold
+        )
+        return replace(self, faces=faces, embeddings=self.embeddings[keep], rejections=rejections)
+
+    def reject(self, person: str, embedding: np.ndarray) -> "GalleryData":
+        """Record that a face with this embedding (d,) float32 is not the person.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled.
+        """
+        self._require_person(person)
+        text = base64.b64encode(embedding.astype("<f4").tobytes()).decode()
+        return replace(self, rejections=(*self.rejections, Rejection(person=person, embedding=text)))
 
     def remove_photos(self, person: str, digests: Collection[str]) -> "GalleryData":
         """Remove the faces of one person that have one of these SHA-256 digests.
@@ -155,7 +204,7 @@ class GalleryData:
         faces = tuple(face for face, is_removed in zip(self.faces, removed, strict=True) if not is_removed)
         if person not in {face.person for face in faces}:
             raise GalleryError(f"{person}: has no other photo; `onelook forget` removes the person")
-        return GalleryData(self.metadata, faces, self.embeddings[~np.asarray(removed, bool)])
+        return replace(self, faces=faces, embeddings=self.embeddings[~np.asarray(removed, bool)])
 
     def rename(self, person: str, name: str) -> "GalleryData":
         """Give one person a new name.
@@ -169,7 +218,7 @@ class GalleryData:
         return self._relabel(person, name)
 
     def merge(self, person: str, into: str) -> "GalleryData":
-        """Relabel the faces of `person` as faces of `into`.
+        """Relabel the faces of `person`, and the rejections, as those of `into`.
 
         Raises:
             GalleryError: nobody of one of the names is enrolled, or both names are the same.
@@ -188,7 +237,10 @@ class GalleryData:
         faces = tuple(
             face.model_copy(update={"person": name}) if face.person == person else face for face in self.faces
         )
-        return GalleryData(self.metadata, faces, self.embeddings)
+        rejections = tuple(
+            each.model_copy(update={"person": name}) if each.person == person else each for each in self.rejections
+        )
+        return replace(self, faces=faces, rejections=rejections)
 
 
 def empty_gallery(metadata: GalleryMetadata) -> GalleryData:

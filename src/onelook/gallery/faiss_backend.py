@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from onelook.errors import GalleryError
 from onelook.gallery import storage
 from onelook.gallery.backend import SearchResult, check_model
-from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection, empty_gallery
 from onelook.gallery.duplicates import DuplicatePair, find_duplicates
 from onelook.gallery.enrollment import (
     Deduplication,
@@ -108,6 +109,28 @@ class FaissBackend:
     def remove_photos(self, name: str, digests: Collection[str]) -> None:
         """Remove the faces of a person that have one of these SHA-256 digests, but not all faces of the person."""
         self._update(lambda data: data.remove_photos(name, digests))
+
+    def rejections(self) -> tuple[Rejection, ...]:
+        """Return the corrections: faces that are not the person they were identified as."""
+        return self._data.rejections
+
+    def reject(self, name: str, embedding: np.ndarray) -> None:
+        """Record that a face with this embedding (d,) float32 is not the person."""
+        self._update(lambda data: data.reject(name, embedding))
+
+    def snapshot(self) -> GalleryData:
+        """Return the present content for `revert`."""
+        return self._data
+
+    def revert(self, before: GalleryData, after: GalleryData) -> None:
+        """Replace the content `after` by `before`, both of `snapshot`; refuse if it has been changed since."""
+
+        def edit(current: GalleryData) -> GalleryData:
+            if not current.has_content_of(after):
+                raise GalleryError(f"{self.location}: has been changed since; nothing was undone")
+            return before
+
+        self._update(edit)
 
     def read_data(self) -> GalleryData:
         """Return the whole gallery."""

@@ -2,7 +2,7 @@
 
     gallery.json            metadata, counts, names of the other two files, and a checksum of all that
     index.<sha256>.faiss    the embeddings: a flat inner-product FAISS index, one row per enrolled face
-    people.<sha256>.json    per row the person, the photo, its quality and a thumbnail
+    people.<sha256>.json    per row the person, the photo, its quality and a thumbnail; the rejections
 
 The two data files are named by the SHA-256 of their content.
 """
@@ -17,11 +17,13 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, ValidationError
 
 from onelook.errors import GalleryError
-from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, StrictModel
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection, StrictModel
 from onelook.gallery.faiss_library import faiss
 
 HEADER_FILE = "gallery.json"
 FORMAT = "onelook gallery 4"
+FORMAT_WITH_REJECTIONS = "onelook gallery 5"
+"""FORMAT with rejections. A gallery without them has FORMAT, so that earlier versions still read it."""
 # Older formats are read, and the next change writes FORMAT. Format 1 has no quality and no checksum in gallery.json;
 # formats 1 and 2 have no thumbnails; formats 1 to 3 have no profile and no open-set model.
 _FORMAT_1 = "onelook gallery 1"
@@ -35,7 +37,9 @@ REPAIR_HINT = (
 class Header(StrictModel):
     """The content of gallery.json."""
 
-    format: Literal["onelook gallery 1", "onelook gallery 2", "onelook gallery 3", "onelook gallery 4"]
+    format: Literal[
+        "onelook gallery 1", "onelook gallery 2", "onelook gallery 3", "onelook gallery 4", "onelook gallery 5"
+    ]
     metadata: GalleryMetadata = Field(alias="terms")
     people: NonNegativeInt
     faces: NonNegativeInt
@@ -46,6 +50,7 @@ class Header(StrictModel):
 
 class _PeopleFile(StrictModel):
     faces: list[EnrolledFace] = Field(alias="rows")
+    rejections: tuple[Rejection, ...] = ()
 
 
 def serialize(data: GalleryData) -> dict[str, bytes]:
@@ -53,12 +58,14 @@ def serialize(data: GalleryData) -> dict[str, bytes]:
     index = faiss.IndexFlatIP(data.metadata.embedding_size)
     index.add(np.ascontiguousarray(data.embeddings, np.float32))
     index_bytes = faiss.serialize_index(index).tobytes()
-    rows = {"rows": [face.model_dump(by_alias=True) for face in data.faces]}
-    people_bytes = json.dumps(rows, indent=1, ensure_ascii=False).encode()
+    people: dict[str, Any] = {"rows": [face.model_dump(by_alias=True) for face in data.faces]}
+    if data.rejections:
+        people["rejections"] = [rejection.model_dump() for rejection in data.rejections]
+    people_bytes = json.dumps(people, indent=1, ensure_ascii=False).encode()
     index_file = f"index.{hashlib.sha256(index_bytes).hexdigest()}.faiss"
     people_file = f"people.{hashlib.sha256(people_bytes).hexdigest()}.json"
     header: dict[str, Any] = {
-        "format": FORMAT,
+        "format": FORMAT_WITH_REJECTIONS if data.rejections else FORMAT,
         "terms": data.metadata.model_dump(by_alias=True),
         "people": len(set(data.identities)),
         "faces": len(data.faces),
@@ -89,9 +96,10 @@ def parse_header(path: Path, content: bytes) -> Header:
         raise GalleryError(f"{path}: damaged, not a gallery's description; {REPAIR_HINT}") from error
     if version == _FORMAT_1:
         tree.setdefault("checksum", checksum(tree))
-    elif version not in (_FORMAT_2, _FORMAT_3, FORMAT):
+    elif version not in (_FORMAT_2, _FORMAT_3, FORMAT, FORMAT_WITH_REJECTIONS):
         raise GalleryError(
-            f"{path}: its format is {version!r}, this onelook reads {FORMAT!r}; use the one that made it"
+            f"{path}: its format is {version!r}, this onelook reads {FORMAT_WITH_REJECTIONS!r}; "
+            "use the one that made it"
         )
     try:
         header = Header.model_validate_json(json.dumps(tree))
@@ -120,7 +128,9 @@ def deserialize(folder: Path, header: Header, read_file: Callable[[str], bytes])
         people = _PeopleFile.model_validate_json(_read_verified(people_path, read_file))
     except ValidationError as error:
         raise GalleryError(f"{people_path}: damaged ({_first_problem(error)}); {REPAIR_HINT}") from error
-    data = GalleryData(header.metadata, tuple(people.faces), embeddings)
+    if any(rejection.vector.shape != (header.metadata.embedding_size,) for rejection in people.rejections):
+        raise GalleryError(f"{people_path}: damaged, it has a rejection without an embedding; {REPAIR_HINT}")
+    data = GalleryData(header.metadata, tuple(people.faces), embeddings, people.rejections)
     counts = (len(data.faces), len(embeddings), len(set(data.identities)))
     if counts != (header.faces, header.faces, header.people):
         raise GalleryError(

@@ -1,7 +1,7 @@
 """Gallery: enroll people and identify faces, with one model and one backend."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from onelook.gallery.backend import GalleryBackend, check_model
 from onelook.gallery.backend_factory import create_backend, is_gallery, open_backend
 from onelook.gallery.bulk_enrollment import BulkEnrollment, EnrollmentReport, embed_in_batches
 from onelook.gallery.calibrated_model import MODEL_VARIABLE, PIPELINE_MODEL, read_model_metadata, resolve_model
-from onelook.gallery.data import EnrolledFace, GalleryMetadata
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import EnrollmentBatch, batch_size, quality_warnings
 from onelook.gallery.enrollment_list import EnrollmentItem
@@ -28,6 +28,7 @@ from onelook.gallery.names import normalize_name
 from onelook.gallery.photo_enrollment import embed_person
 from onelook.gallery.photo_removal import remove_photo
 from onelook.gallery.ray_workers import embed_with_ray
+from onelook.gallery.rejections import withdraw_rejected
 from onelook.inference.loading import open_predictor
 from onelook.inference.predictor import Predictor
 from onelook.model.model_folder import RELEASED, fingerprint
@@ -120,6 +121,10 @@ class Gallery:
         """Read the enrolled faces of every person into memory, sorted by name."""
         return self._backend.faces_by_person()
 
+    def find_enrolled(self, digests: Sequence[str]) -> dict[str, str]:
+        """Map the SHA-256 digests of enrolled photos to their people, without photos that are not enrolled."""
+        return self._backend.find_enrolled(digests)
+
     def revision(self) -> str:
         """Return a hash of the gallery's content, which every change changes."""
         return self._backend.revision()
@@ -175,7 +180,9 @@ class Gallery:
         found = self._backend.search(embeddings)
         if not found.people_count:
             return [UNKNOWN_FACE] * len(embeddings)
-        return identify_faces(found, embeddings, qualities or [None] * len(embeddings), self.metadata)
+        identified = identify_faces(found, embeddings, qualities or [None] * len(embeddings), self.metadata)
+        threshold = self.metadata.threshold_for(found.people_count)
+        return withdraw_rejected(identified, embeddings, self._backend.rejections(), threshold)
 
     def enroll(
         self,
@@ -211,8 +218,20 @@ class Gallery:
             GalleryError: the name cannot be used, the face is enrolled as another person, or the gallery cannot be
                 changed.
         """
+        return self.enroll_faces(name, [face])
+
+    def enroll_faces(self, name: str, faces: Sequence["PendingFace"]) -> Enrollment:
+        """Enroll faces of one person, at least one: all of them, or none if one cannot be used.
+
+        Raises:
+            PhotoError: a face is too small, blurred or in profile.
+            GalleryError: the name cannot be used, a face is enrolled as another person, or the gallery cannot be
+                changed.
+        """
         normalized = normalize_name(name)
-        return self._add(normalized, face.to_batch(normalized, self.metadata.unusable))
+        batches = [face.to_batch(normalized, self.metadata.unusable) for face in faces]
+        embeddings = np.concatenate([batch.embeddings for batch in batches])
+        return self._add(normalized, EnrollmentBatch(tuple(face for b in batches for face in b.faces), embeddings))
 
     def _add(self, name: str, batch: EnrollmentBatch) -> Enrollment:
         result = self._backend.add(batch, all_or_nothing=True)
@@ -238,6 +257,42 @@ class Gallery:
         if workers:
             embed_photos = partial(embed_with_ray, self._predictor, self.metadata, workers, self._device)
         return BulkEnrollment(self._backend, embed_photos).run(items)
+
+    def snapshot(self) -> GalleryData | None:
+        """Return the present content for `revert`; None: the gallery is in Milvus, which cannot revert."""
+        return self._backend.snapshot()
+
+    def revert(self, before: GalleryData, after: GalleryData) -> None:
+        """Undo a change: replace the content after it by the content before it.
+
+        Args:
+            before: `snapshot` before the change.
+            after: `snapshot` after it.
+
+        Raises:
+            GalleryError: the gallery has been changed since, or cannot be changed.
+        """
+        self._backend.revert(before, after)
+
+    def remove_photos(self, name: str, digests: Collection[str]) -> None:
+        """Remove wrong photos of a person who has others, by their SHA-256 digests; see `EnrolledFace.sha256`.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled, no photo would be left, or the gallery cannot be changed.
+        """
+        self._backend.remove_photos(normalize_name(name), digests)
+
+    def reject(self, name: str, embedding: np.ndarray) -> None:
+        """Record that a face is not the person it was taken for; faces like it no longer get the name.
+
+        Args:
+            name: the person that the face is not.
+            embedding: (d,) float32, L2-normalized, of the face.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled, or the gallery cannot be changed, or is in Milvus.
+        """
+        self._backend.reject(normalize_name(name), embedding)
 
     def rename(self, name: str, new: str) -> None:
         """Give a person a new name.

@@ -27,6 +27,7 @@ class Identification:
             empty gallery, or without an impostor model.
         reason: why a face without a name may still be of an enrolled person, as in "22 px, blurred"; None: it has a
             name, or is unknown.
+        rejected: a user said that this face, or one like it, is not `nearest`.
     """
 
     name: str | None
@@ -35,6 +36,7 @@ class Identification:
     margin: float | None = None
     confidence: float | None = None
     reason: str | None = None
+    rejected: bool = False
 
     @property
     def label(self) -> str:

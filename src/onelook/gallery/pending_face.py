@@ -28,10 +28,17 @@ class PendingFace:
     quality: Quality
     thumbnail: str
 
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of the thumbnail, by which the face is enrolled once.
+
+        It is not that of the photo, which may show several people. So naming a face twice enrolls it once, and two
+        people of one photo are two enrolled faces.
+        """
+        return thumbnail_digest(self.thumbnail)
+
     def to_batch(self, name: str, limits: QualityLimits) -> EnrollmentBatch:
         """Make an enrollment batch of this face for a person of a normalized name.
-
-        The digest is that of the thumbnail, not of the photo, which may show several people.
 
         Args:
             name: normalized name.
@@ -44,11 +51,7 @@ class PendingFace:
         if problem is not None:
             raise PhotoError(f"{self.photo}: {problem}")
         face = EnrolledFace(
-            person=name,
-            photo=self.photo,
-            sha256=thumbnail_digest(self.thumbnail),
-            quality=self.quality,
-            thumbnail=self.thumbnail,
+            person=name, photo=self.photo, sha256=self.digest, quality=self.quality, thumbnail=self.thumbnail
         )
         return EnrollmentBatch((face,), self.embedding[None])
 

@@ -5,6 +5,7 @@ gallery.json last with an atomic rename. So a reader finds the gallery before or
 any moment. Files that gallery.json does not name are removed at the end of a change, or at the start of the next one.
 """
 
+import dataclasses
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def restore(folder: Path, data: GalleryData) -> None:
         if managed:
             raise GalleryError(_managed_message(folder))
         metadata = data.metadata.model_copy(update={"managed": False})
-        _write_new(resolved, GalleryData(metadata, data.faces, data.embeddings), replace=True)
+        _write_new(resolved, dataclasses.replace(data, metadata=metadata), replace=True)
 
 
 def update(

@@ -11,9 +11,9 @@ import numpy as np
 from onelook.data.image_io import write_image
 from onelook.errors import OnelookError
 from onelook.files import atomic_file, atomic_folder
+from onelook.gallery.clustering import cluster_faces
 from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.names import escape_path, escape_unprintable
-from onelook.media.clustering import cluster_faces
 from onelook.media.contact_sheet import ContactSheet
 from onelook.media.embeddings_file import read_embeddings
 from onelook.media.journal import read_records

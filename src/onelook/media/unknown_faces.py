@@ -11,17 +11,12 @@ import numpy as np
 from onelook.data.image_io import read_image
 from onelook.errors import OnelookError
 from onelook.face_quality import Quality, QualityLimits
+from onelook.gallery.clustering import is_clusterable
 from onelook.media.journal import Record
 from onelook.media.video_io import VideoReader
 
 # Fractions of the box side. The crop is enrolled later, and an enrolled photo must show a single face.
 _CROP_MARGINS = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1)
-MIN_SCORE = 0.98
-"""Lowest detection score of a face to cluster.
-
-Occluded, blurred and turned-away faces and false detections score lower, and their embeddings resemble each other. On
-web and press photos, faces below this score formed one large cluster of many people.
-"""
 # At this fraction of a neighbor's box the crop shows only hair or an ear.
 _MAX_NEIGHBOR_FRACTION = 0.25
 
@@ -48,7 +43,7 @@ class UnknownFace:
 
     def is_usable(self, limits: QualityLimits) -> bool:
         """Return whether the face is good enough to be clustered and enrolled."""
-        return self.quality.score >= MIN_SCORE and limits.describe_problems(self.quality) is None
+        return is_clusterable(self.quality, limits)
 
 
 CropResult = tuple[UnknownFace, np.ndarray | OnelookError]

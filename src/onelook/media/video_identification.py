@@ -6,7 +6,6 @@ temporary file beside the results, so that memory holds only the open tracks and
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 from onelook.errors import VideoError
 from onelook.face_quality import Quality
 from onelook.gallery.gallery import Gallery
-from onelook.gallery.identification import Identification, IdentifiedFace
+from onelook.gallery.identification import UNKNOWN_FACE, IdentifiedFace
 from onelook.media.discovery import MediaFile
 from onelook.media.journal import Record
 from onelook.media.photo_identification import (
@@ -155,7 +154,7 @@ def _identify_track(gallery: Gallery, track: Track, add_embedding: AddEmbedding)
 
 def _read_frames(frames_file: Path, tracks: dict[int, Record]) -> Iterator[Record]:
     """Yield the stored frame records, each face with the identification of its track."""
-    keys = [field.name for field in fields(Identification)]
+    keys = list(UNKNOWN_FACE.to_dict())
     with frames_file.open(encoding="ascii") as stream:
         for line in stream:
             record = json.loads(line)

@@ -1,78 +1,41 @@
-"""Controller of the page: identify a photo, name a face, list and forget people.
+"""Controller of the page: identify photos, and list and change the people of the gallery."""
 
-A photo stays in memory, scaled down to display size. Only a face that is named enters the gallery.
-"""
-
+import base64
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from onelook.data.image_io import decode_image, encode_image
+from onelook.data.image_io import decode_image
 from onelook.gallery.backend_factory import is_gallery
-from onelook.gallery.gallery import Enrollment, Gallery, create_gallery, open_gallery
-from onelook.gallery.identification import IdentifiedFace
+from onelook.gallery.gallery import Gallery, create_gallery, open_gallery
 from onelook.gallery.location import Location
-from onelook.gallery.names import escape_unprintable
-from onelook.gallery.pending_face import PendingFace, make_pending_face
-
-_MAX_DISPLAY_SIDE = 1600
-"""Longer side of a displayed photo in pixels: sharp on a large screen, and small in memory."""
-_MAX_NAME_LENGTH = 100
-"""Last characters of a file name that are shown."""
-
-
-@dataclass(frozen=True, eq=False)
-class Face:
-    """A face of a displayed photo.
-
-    Attributes:
-        identified: the identified face; its box is in pixels of the original photo.
-        pending: the data that enrolls the face once it is named.
-    """
-
-    identified: IdentifiedFace
-    pending: PendingFace
-
-
-@dataclass(frozen=True, eq=False)
-class DisplayedPhoto:
-    """A photo with its identified faces.
-
-    Attributes:
-        name: file name of the photo.
-        width: width of the original photo in pixels.
-        height: height of the original photo in pixels.
-        jpeg: the photo as a JPEG file, scaled down to display size.
-        faces: the faces from left to right.
-    """
-
-    name: str
-    width: int
-    height: int
-    jpeg: bytes
-    faces: tuple[Face, ...]
+from onelook.page.people import Person, list_people
+from onelook.page.photos import DisplayedPhoto, Face, make_displayed_photo, shorten_file_name
+from onelook.page.unknown_groups import UnknownFaces, group_unknown_faces
+from onelook.page.wording import describe_enrollment, pluralize
 
 
 @dataclass(frozen=True)
-class Person:
-    """An enrolled person.
+class Change:
+    """A change of the gallery that was made.
 
     Attributes:
-        name: name of the person.
-        photos: name and thumbnail (JPEG in base64, or None) of each enrolled photo.
+        message: what was changed, for the user.
+        undo: undoes the change, unless another one followed; None: this gallery cannot undo. Raises a GalleryError.
     """
 
-    name: str
-    photos: tuple[tuple[str, str | None], ...]
+    message: str
+    undo: Callable[[], "Change"] | None
 
 
 class PageController:
-    """A thread-safe gallery that several browser tabs share.
+    """A thread-safe gallery that all browsers share.
 
-    Each call holds a lock and first loads the changes of other processes.
+    Each call holds a lock and first loads the changes of other processes. It raises a GalleryError if the gallery
+    cannot be read any more, and a change also if the gallery cannot be changed.
 
     Attributes:
         location: folder or Milvus address of the gallery.
@@ -94,97 +57,202 @@ class PageController:
         self._lock = threading.Lock()
         open_or_create = open_gallery if is_gallery(location) else create_gallery
         self._gallery = open_or_create(location, model=model, device=device)
+        self._thumbnails: dict[str, str] = {}
 
     @property
     def read_only(self) -> bool:
         """Return whether the pipeline manages the gallery, which then cannot be changed here."""
         return self._gallery.metadata.managed
 
-    def identify(self, data: bytes, name: str) -> DisplayedPhoto:
+    @property
+    def can_undo(self) -> bool:
+        """Return whether changes can be undone, and rejections kept: both in a folder, neither in Milvus."""
+        return self._gallery.snapshot() is not None
+
+    def identify(self, data: bytes, name: str, key: str) -> DisplayedPhoto:
         """Detect and identify the faces of a photo.
 
         Args:
             data: bytes of the photo's file.
             name: file name of the photo.
+            key: key of the photo in its session.
 
         Raises:
             PhotoError: the photo cannot be read, or is too large.
-            GalleryError: the gallery cannot be read any more.
         """
-        name = escape_unprintable(name[-_MAX_NAME_LENGTH:]) or "photo"
+        name = shorten_file_name(name)
         with self._lock:  # includes decoding: several large photos at once could exhaust the memory
+            gallery = self._refreshed()
             image = decode_image(data, name)
-            identified = self._refreshed().identify(image)
-            faces = [Face(face, make_pending_face(image, face, name)) for face in identified]
-            faces.sort(key=lambda face: float(face.identified.box[0]))
-            return DisplayedPhoto(name, image.shape[1], image.shape[0], _encode_display(image), tuple(faces))
+            identified = gallery.identify(image)
+            photo = make_displayed_photo(key, image, name, identified, gallery.metadata.unusable)
+            return self._mark_enrolled([photo])[0]
 
-    def reidentify(self, photo: DisplayedPhoto) -> DisplayedPhoto:
-        """Identify the faces of a photo again, from their stored embeddings.
+    def reidentify(self, photos: Sequence[DisplayedPhoto]) -> list[DisplayedPhoto]:
+        """Identify the faces of photos again, from their stored embeddings, in one search.
 
         The detector does not run again, so boxes and landmarks stay as they are.
         """
+        faces = [face for photo in photos for face in photo.faces]
+        if not faces:
+            return list(photos)
+        embeddings = np.stack([face.pending.embedding for face in faces])
+        qualities = [face.pending.quality for face in faces]
         with self._lock:
-            if not photo.faces:
-                return photo
-            embeddings = np.stack([face.pending.embedding for face in photo.faces])
-            qualities = [face.pending.quality for face in photo.faces]
-            identifications = self._refreshed().identify_embeddings(embeddings, qualities)
-        faces = [
-            Face(replace(face.identified, **vars(identification)), face.pending)
-            for face, identification in zip(photo.faces, identifications, strict=True)
-        ]
-        return replace(photo, faces=tuple(faces))
+            identifications = iter(self._refreshed().identify_embeddings(embeddings, qualities))
+            return self._mark_enrolled([photo.with_identities(identifications) for photo in photos])
 
-    def name(self, face: Face, name: str) -> Enrollment:
-        """Enroll a face of a displayed photo under a name.
-
-        Raises:
-            PhotoError: the face is too small, blurred or in profile.
-            GalleryError: the name cannot be used, or the gallery cannot be changed.
-        """
+    def version(self) -> object:
+        """Return a value that equals an earlier one only if the gallery has not changed since."""
         with self._lock:
-            return self._refreshed().enroll_face(name, face.pending)
+            gallery = self._refreshed()
+            return object() if gallery.snapshot() is None else gallery.revision()
+
+    def group_unknown(self, photos: Sequence[DisplayedPhoto]) -> UnknownFaces:
+        """Group the unrecognized faces of photos."""
+        return group_unknown_faces([face for photo in photos for face in photo.faces], self._gallery.metadata)
 
     def names(self) -> list[str]:
-        """Return the names of the enrolled people, sorted.
-
-        Raises:
-            GalleryError: the gallery cannot be read any more.
-        """
+        """Return the names of the enrolled people, sorted."""
         with self._lock:
             return list(self._refreshed().people())
 
     def people(self) -> list[Person]:
-        """Return the enrolled people with their photos, sorted by name.
-
-        Raises:
-            GalleryError: the gallery cannot be read any more.
-        """
+        """Return the enrolled people with their pictures, sorted by name."""
         with self._lock:
             faces_by_person = self._refreshed().faces_by_person()
-        return [
-            Person(name, tuple((face.photo, face.thumbnail) for face in faces))
-            for name, faces in faces_by_person.items()
-        ]
+            self._thumbnails = {
+                face.sha256: face.thumbnail for faces in faces_by_person.values() for face in faces if face.thumbnail
+            }
+        return list_people(faces_by_person)
 
-    def forget(self, name: str) -> None:
+    def picture(self, sha256: str) -> bytes | None:
+        """Return the JPEG of an enrolled face as `people` last listed it; None: it has none, or was removed."""
+        thumbnail = self._thumbnails.get(sha256)
+        return None if thumbnail is None else base64.b64decode(thumbnail)
+
+    def name(self, faces: Sequence[Face], name: str) -> Change:
+        """Enroll faces of displayed photos, at least one, as one person.
+
+        A name that an enrolled person has in other upper and lower case is that person's.
+
+        Raises:
+            PhotoError: a face is too small, blurred or in profile.
+            GalleryError: the name cannot be used.
+        """
+
+        def enroll(gallery: Gallery) -> str:
+            spellings = {enrolled.casefold(): enrolled for enrolled in gallery.people()}
+            spelling = name if name in spellings.values() else spellings.get(name.strip().casefold(), name)
+            return describe_enrollment(gallery.enroll_faces(spelling, [face.pending for face in faces]))
+
+        return self._change(enroll)
+
+    def reject(self, face: Face) -> Change:
+        """Record that a recognized face is not the person, and remove it from the pictures of the person.
+
+        Raises:
+            GalleryError: the person is not enrolled any more.
+        """
+        name = face.identified.name
+        assert name is not None
+
+        def reject(gallery: Gallery) -> str:
+            if gallery.find_enrolled([face.pending.digest]).get(face.pending.digest) == name:
+                if gallery.people()[name] == 1:
+                    gallery.forget(name)
+                    return f"{name} had only this picture and is forgotten"
+                gallery.remove_photos(name, [face.pending.digest])
+            gallery.reject(name, face.pending.embedding)
+            return f"This is not {name}; faces like this one no longer get the name"
+
+        return self._change(reject)
+
+    def rename(self, name: str, new: str) -> Change:
+        """Rename a person.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled, or the new name is taken or cannot be used.
+        """
+
+        def rename(gallery: Gallery) -> str:
+            gallery.rename(name, new)
+            return f"{name} is now {new.strip()}"
+
+        return self._change(rename)
+
+    def merge(self, name: str, into: str) -> Change:
+        """Move the pictures of one person to another.
+
+        Raises:
+            GalleryError: nobody of one of the names is enrolled.
+        """
+
+        def merge(gallery: Gallery) -> str:
+            gallery.merge(name, into)
+            return f"{name} is now {into.strip()}"
+
+        return self._change(merge)
+
+    def remove_picture(self, name: str, sha256: str) -> Change:
+        """Remove one picture of a person who has others.
+
+        Raises:
+            GalleryError: the person does not have the picture, or no other one.
+        """
+
+        def remove(gallery: Gallery) -> str:
+            gallery.remove_photos(name, [sha256])
+            return f"{name} has {pluralize(gallery.people()[name], 'picture')} now"
+
+        return self._change(remove)
+
+    def forget(self, name: str) -> Change:
         """Remove a person from the gallery.
 
         Raises:
-            GalleryError: no person has that name, or the gallery cannot be changed.
+            GalleryError: no person has that name.
         """
+
+        def forget(gallery: Gallery) -> str:
+            gallery.forget(name)
+            return f"{name} is forgotten"
+
+        return self._change(forget)
+
+    def _change(self, operation: Callable[[Gallery], str]) -> Change:
+        """Carry out a change, which returns its message, and offer to undo it."""
         with self._lock:
-            self._refreshed().forget(name)
+            gallery = self._refreshed()
+            before = gallery.snapshot()
+            message = operation(gallery)
+            after = gallery.snapshot()
+        if before is None or after is None:
+            return Change(message, None)
+
+        def undo() -> Change:
+            with self._lock:
+                self._refreshed().revert(before, after)
+            return Change("Undone", None)
+
+        return Change(message, undo)
+
+    def _mark_enrolled(self, photos: Sequence[DisplayedPhoto]) -> list[DisplayedPhoto]:
+        """Mark the faces that people were enrolled with; the caller holds the lock."""
+        named = [face for photo in photos for face in photo.faces if face.identified.name is not None]
+        enrolled = self._gallery.find_enrolled([face.pending.digest for face in named])
+        names = {face.key: enrolled.get(face.pending.digest) for face in named}
+        return [
+            replace(
+                photo,
+                faces=tuple(
+                    replace(face, is_enrolled=face.key in names and names[face.key] == face.identified.name)
+                    for face in photo.faces
+                ),
+            )
+            for photo in photos
+        ]
 
     def _refreshed(self) -> Gallery:
         self._gallery.refresh()
         return self._gallery
-
-
-def _encode_display(image: np.ndarray) -> bytes:
-    """Encode an image (H, W, 3) RGB uint8 as a JPEG of display size."""
-    height, width = image.shape[:2]
-    scale = min(1.0, _MAX_DISPLAY_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return encode_image(image if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA), ".jpg")

@@ -1,17 +1,25 @@
 """HTTP server of the page: routes, upload limit and port."""
 
+import asyncio
 import socket
+from base64 import b64decode
 from urllib.parse import urlunsplit
 
 from fastapi import Request, Response
+from fastapi.responses import JSONResponse
 from nicegui import Client, app, ui
 
 from onelook.errors import OnelookError, PhotoError
 from onelook.page.controller import PageController
+from onelook.page.frame import VIEWS, Frame
 from onelook.page.origin_guard import OriginGuard
-from onelook.page.view import View
+from onelook.page.photos import DisplayedPhoto
+from onelook.page.session import SessionStore
+from onelook.page.session_cookie import SessionCookie, session_token
 
 MEBIBYTE = 2**20
+_RECONNECT_SECONDS = 60.0
+"""Time for which a browser tab may be unreachable, such as on a locked phone, before it has to load the page again."""
 
 
 def serve(controller: PageController, *, host: str, port: int, max_upload: int) -> None:
@@ -28,48 +36,91 @@ def serve(controller: PageController, *, host: str, port: int, max_upload: int) 
     """
     port = find_port(host, port)
     add_routes(controller, max_upload)
+    app.add_middleware(SessionCookie, port=port)
     app.add_middleware(OriginGuard, host=host)
     address = urlunsplit(("http", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "", "", ""))
+    # Quasar's loading bar has no name for screen readers, and the page shows its progress itself.
+    app.config.quasar_config["loadingBar"]["skipHijack"] = True
     app.on_startup(lambda: print(f"onelook: {address} shows {controller.location}; Ctrl-C ends it", flush=True))
     ui.run(
         host=host,
         port=port,
         title="onelook",
+        language="en-US",
         dark=None,
         reload=False,
         show=False,
         tailwind=False,
+        reconnect_timeout=_RECONNECT_SECONDS,
         show_welcome_message=False,
     )
 
 
 def add_routes(controller: PageController, max_upload: int) -> None:
-    """Add the routes of the page, of uploads and of the displayed photo.
+    """Add the routes of the page, of uploads and of pictures.
 
-    - `GET /`: the page, one view per browser tab.
-    - `POST /photos/CLIENT?name=NAME`: upload a photo to the tab of that client id.
-    - `GET /photos/CLIENT/NUMBER`: the photo that the tab displays, as a JPEG; NUMBER defeats the browser's cache.
+    - The paths of `VIEWS`: the page, one frame per browser tab.
+    - `POST /photos?name=NAME`: upload a photo; the answer holds its `key`, or the `error`.
+    - `GET /photos/KEY/image`, `/photos/KEY/preview`, `/photos/KEY/faces/FACE`: a photo of the browser's session.
+    - `GET /pictures/SHA256`: the picture of an enrolled face.
     """
-    views: dict[str, View] = {}
+    sessions = SessionStore(controller)
+    frames: dict[str, Frame] = {}
 
-    @ui.page("/")
-    def show_page(client: Client) -> None:
-        views[client.id] = View(controller, client.id)
-        client.on_delete(lambda: views.pop(client.id, None))
+    def show_page(client: Client, request: Request) -> None:
+        frames[client.id] = Frame(client, controller, sessions.open(session_token(request)))
+        client.on_delete(lambda: frames.pop(client.id, None))
 
-    @app.post("/photos/{client}")
-    async def receive_photo(client: str, request: Request, name: str = "photo") -> Response:
-        if client not in views:
-            return Response(status_code=404)
-        await views[client].show(name, lambda: read_upload(request, name, max_upload))
-        return Response(status_code=204)
+    for path in VIEWS:
+        ui.page(path)(show_page)
 
-    @app.get("/photos/{client}/{number}")
-    def send_photo(client: str, number: int) -> Response:
-        photo = views[client].photo if client in views else None
-        if photo is None:
-            return Response(status_code=404)
-        return Response(photo.jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+    @app.post("/photos")
+    async def receive_photo(request: Request, name: str = "photo") -> Response:
+        session = sessions.find(session_token(request))
+        if session is None:
+            return JSONResponse({"error": "the page was restarted; reload it"}, 404)
+        try:
+            data = await read_upload(request, name, max_upload)
+            key = await asyncio.to_thread(session.add, data, name)
+        except OnelookError as error:
+            return JSONResponse({"error": str(error)}, 422)
+        for frame in [frame for frame in frames.values() if frame.session is session]:
+            await frame.show_added(key)
+        return JSONResponse({"key": key}, 201)
+
+    def find_photo(request: Request, key: str) -> DisplayedPhoto | None:
+        session = sessions.find(session_token(request))
+        return None if session is None else session.photo(key)
+
+    @app.get("/photos/{key}/image")
+    def send_photo(request: Request, key: str) -> Response:
+        photo = find_photo(request, key)
+        return _jpeg(None if photo is None else photo.jpeg)
+
+    @app.get("/photos/{key}/preview")
+    def send_preview(request: Request, key: str) -> Response:
+        photo = find_photo(request, key)
+        return _jpeg(None if photo is None else photo.preview)
+
+    @app.get("/photos/{key}/faces/{face_key}")
+    def send_face(request: Request, key: str, face_key: str) -> Response:
+        photo = find_photo(request, key)
+        faces = () if photo is None else photo.faces
+        return _jpeg(next((b64decode(face.pending.thumbnail) for face in faces if face.key == face_key), None))
+
+    @app.get("/pictures/{sha256}")
+    def send_picture(request: Request, sha256: str) -> Response:
+        # Another web page can embed this address, but the cookie is not sent then. Otherwise it could find out whether
+        # a photo that it has is enrolled.
+        has_session = sessions.find(session_token(request)) is not None
+        return _jpeg(controller.picture(sha256) if has_session else None)
+
+
+def _jpeg(content: bytes | None) -> Response:
+    """Answer with a JPEG file that the browser does not store, or with 404 for None."""
+    if content is None:
+        return Response(status_code=404)
+    return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
 async def read_upload(request: Request, name: str, max_bytes: int) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from onelook.errors import GalleryError
 from onelook.gallery.backend import SearchResult, check_model
-from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import Deduplication, EnrollmentBatch, deduplicate, refuse_conflicts
 from onelook.gallery.faiss_index import Ranking
@@ -191,6 +191,21 @@ class MilvusBackend:
             for start in range(0, len(ids), MAX_PHOTOS):
                 current.remove_photos(person, ids[start : start + MAX_PHOTOS])
         self._purge_deleted()
+
+    def rejections(self) -> tuple[Rejection, ...]:
+        """Return nothing: Milvus keeps no rejections."""
+        return ()
+
+    def reject(self, name: str, embedding: np.ndarray) -> None:
+        """Refuse to record that a face is not the person."""
+        raise GalleryError(f"{self.location}: Milvus does not keep who a face is not; use a gallery in a folder")
+
+    def snapshot(self) -> None:
+        """Return nothing: the content may be too large for the memory."""
+
+    def revert(self, before: GalleryData, after: GalleryData) -> None:
+        """Refuse to undo a change."""
+        raise GalleryError(f"{self.location}: a change in Milvus cannot be undone")
 
     def revision(self) -> str:
         """Return the SHA-256 of the metadata and of the name, photo count and template of every person."""

@@ -1,5 +1,6 @@
 """Write a whole gallery into Milvus, and check whether one is there."""
 
+import logging
 import uuid
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from onelook.gallery.data import GalleryData
 from onelook.gallery.location import MilvusAddress
 from onelook.gallery.milvus_backend.collections import Collections
 from onelook.gallery.milvus_backend.transactions import PROCESS_LOCK, make_people_records, make_photo_record
+
+logger = logging.getLogger(__name__)
 
 
 def has_gallery(address: MilvusAddress) -> bool:
@@ -24,6 +27,8 @@ def has_gallery(address: MilvusAddress) -> bool:
 def write_gallery(address: MilvusAddress, data: GalleryData, *, replace: bool) -> None:
     """Write gallery data as a new version, which the last call activates in one step.
 
+    Rejections are left out, with a warning.
+
     Raises:
         GalleryError: there is a gallery that is not to be replaced, a photo is enrolled twice, or Milvus cannot be
             used.
@@ -33,6 +38,10 @@ def write_gallery(address: MilvusAddress, data: GalleryData, *, replace: bool) -
         raise GalleryError(f"{address}: already holds a gallery; name another")
     if len({face.sha256 for face in data.faces}) < len(data.faces):
         raise GalleryError(f"{address}: one photo is enrolled twice, Milvus keeps a photo once; enroll again there")
+    if data.rejections:
+        logger.warning(
+            "%s: left out: %d faces that are not somebody; Milvus does not keep them", address, len(data.rejections)
+        )
     with PROCESS_LOCK:
         version = collections.create_version(data.metadata.embedding_size)
         ids = {name: uuid.uuid4().hex for name in sorted(set(data.identities))}

@@ -8,6 +8,7 @@ a change that was cut off is redone from the journal at the start of the next on
 | enrolling | the state before |
 | forgetting | the state after: the person's template is deleted first |
 | merging | one or the other of the two names |
+| removing a photo | the person, with or without that photo |
 
 Renaming is a single step. The journal record is also the lock. A writer that finds the record of another waits for it,
 and treats it as cut off after LOCK_TIMEOUT. Two writers that claim the lock at once both step back and retry.

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onelook.gallery import clustering
+from onelook.gallery.clustering import cluster_faces, label_connected_components
 from onelook.gallery.data import GalleryMetadata
-from onelook.media import clustering
-from onelook.media.clustering import cluster_faces, label_connected_components
 from onelook.open_set import ImpostorModel
 from onelook.settings import DetectSettings
 

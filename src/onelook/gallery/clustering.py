@@ -15,13 +15,25 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from onelook.face_quality import Quality, QualityLimits
 from onelook.face_templates import make_templates
 from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.faiss_index import build_flat_index
 from onelook.gallery.faiss_library import faiss
 
+MIN_SCORE = 0.98
+"""Lowest detection score of a face to cluster.
+
+Occluded, blurred and turned-away faces and false detections score lower, and their embeddings resemble each other. On
+web and press photos, faces below this score formed one large cluster of many people.
+"""
 BLOCK_ROWS = 512
 """Rows of one range search. The pairs of a block are merged before the next search, which bounds the memory."""
+
+
+def is_clusterable(quality: Quality, limits: QualityLimits) -> bool:
+    """Return whether a face is good enough to be clustered, and enrolled later: `limits` are those of enrollment."""
+    return quality.score >= MIN_SCORE and limits.describe_problems(quality) is None
 
 
 def cluster_faces(embeddings: np.ndarray, weights: np.ndarray, metadata: GalleryMetadata) -> np.ndarray:
