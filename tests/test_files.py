@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from onelook.errors import OnelookError
 from onelook.files import (
@@ -14,6 +16,7 @@ from onelook.files import (
     recover_folder,
     resolve_inside,
     sha256,
+    shorten_stem,
     write_json,
 )
 
@@ -125,3 +128,16 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     path.write_text('{"a": 1}\n{"a": 2}\n{"a"')
     assert read_json_lines(path) == [{"a": 1}, {"a": 2}]
     assert path.read_text() == '{"a": 1}\n{"a": 2}\n'
+
+
+@given(st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=255))
+def test_a_shortened_name_leaves_room_and_stays_different(stem: str) -> None:
+    short, other = shorten_stem(stem), shorten_stem(stem[:-1] + ("b" if stem[-1] == "a" else "a"))
+    assert len(short.encode()) <= 200 and short != other
+    assert short == stem or len(stem.encode()) > 200
+
+
+def test_a_file_with_the_longest_name_is_written(tmp_path: Path) -> None:
+    for name in ("a" * 255, "山" * 85):
+        write_json(tmp_path / name, 1)
+        assert (tmp_path / name).read_text() == "1\n"

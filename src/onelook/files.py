@@ -13,6 +13,9 @@ from typing import Any
 
 from onelook.errors import OnelookError
 
+_LONGEST_STEM = 200
+"""Of the 255 bytes that common file systems allow for the name of a file."""
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -25,7 +28,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """
     with _one_line_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        # A name may have 255 bytes on common file systems, the temporary one too; a character has at most four.
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -112,6 +116,19 @@ def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def shorten_stem(stem: str) -> str:
+    """Shorten the name of a file without its suffix to 200 bytes, so that a suffix and a number have room.
+
+    A shortened name ends in eight digits of the SHA-256 of the whole one, so that different names stay different.
+    """
+    encoded = os.fsencode(stem)
+    if len(encoded) <= _LONGEST_STEM:
+        return stem
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    # A character that the cut divides is dropped.
+    return f"{encoded[: _LONGEST_STEM - 9].decode(errors='ignore')}-{digest}"
 
 
 def resolve_inside(root: Path, relative: str) -> Path:

@@ -21,6 +21,7 @@ from helpers.cli_workspace import (
 from helpers.command_line import Run
 from helpers.open_set import make_open_set_model
 from onelook.data.image_io import read_image
+from onelook.files import shorten_stem
 from onelook.gallery import storage
 from onelook.gallery.data import empty_gallery
 from onelook.inference.loading import load_torch_predictor
@@ -162,6 +163,14 @@ def test_pictures_are_drawn_and_no_file_is_overwritten(run: Run, workspace: Path
     drawn, original = read_image(workspace / "pics/s1.png"), read_image(workspace / "s1.png")
     assert drawn.shape == original.shape
     assert (drawn != original).any()
+
+
+def test_a_picture_of_a_photo_with_a_long_name_has_a_shortened_name(run: Run) -> None:
+    photo = Path("山" * 83 + ".png")
+    shutil.copy("s1.png", photo)
+    assert run("identify", str(photo), "--pictures", "pics")[0] == 0
+    (picture,) = Path("pics").iterdir()
+    assert picture.stem == shorten_stem(photo.stem) and picture.stem.startswith("山" * 60)
 
 
 def test_pictures_that_cannot_be_written_give_an_error(run: Run, workspace: Path) -> None:

@@ -11,12 +11,15 @@ from onelook.media.results_table import COLUMNS
 
 
 def test_unknown_faces_are_grouped_named_and_enrolled(run_released: Run) -> None:
-    """Ada is enrolled, Ben (five photos) and Cem (three) are not; each photo shows two of them side by side."""
+    """Ada is enrolled, Ben (five photos) and Cem (three) are not; each photo shows two of them side by side.
+
+    One photo has a name of 250 bytes, near the 255 that a file system allows.
+    """
     write_image(Path("ada.png"), orl_image(2, 10))
     assert run_released("enroll", "Ada", "ada.png")[0] == 0
     for number in range(1, 6):
         image = np.concatenate([orl_image(5, number), orl_image(2 if number > 3 else 8, number)], axis=1)
-        write_image(Path(f"in/{number}.png"), image)
+        write_image(Path(f"in/{'山' * 82 if number == 1 else number}.png"), image)
     Path("in/broken.jpg").write_bytes(b"broken")
     code, out, err = run_released("identify-all", "in", "--out", "found", "--pictures")
     assert code == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from onelook.errors import OnelookError
+from onelook.files import shorten_stem
 from onelook.gallery.names import escape_path
 
 if TYPE_CHECKING:
@@ -77,11 +78,11 @@ def reserve_path(folder: Path, stem: str, suffix: str, option: str) -> Path:
 
     Args:
         folder: folder of the file; created if missing.
-        stem: name without the number and the suffix.
+        stem: name without the number and the suffix, shortened where it is too long for a file system.
         suffix: suffix with its dot.
         option: command-line option that named the folder, for the error message.
     """
-    number = 1
+    stem, number = shorten_stem(stem), 1
     while True:
         path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
         try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from onelook.data.image_io import write_image
 from onelook.errors import OnelookError
-from onelook.files import atomic_file, atomic_folder
+from onelook.files import atomic_file, atomic_folder, shorten_stem
 from onelook.gallery.clustering import cluster_faces
 from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.names import escape_path, escape_unprintable
@@ -106,7 +106,7 @@ def _write_crops(
 
 
 def _crop_path(group: int, face: UnknownFace) -> Path:
-    return Path(f"{group:03d}") / f"{escape_unprintable(face.source.stem)}-{face.row}.png"
+    return Path(f"{group:03d}") / f"{shorten_stem(escape_unprintable(face.source.stem))}-{face.row}.png"
 
 
 def _write_table(path: Path, groups: list[list[UnknownFace]]) -> None:

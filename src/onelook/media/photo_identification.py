@@ -8,6 +8,7 @@ import numpy as np
 
 from onelook.data.image_io import encode_image, read_image
 from onelook.errors import PhotoError
+from onelook.files import shorten_stem
 from onelook.gallery.drawing import draw_faces
 from onelook.gallery.gallery import Gallery
 from onelook.media.discovery import MediaFile
@@ -70,7 +71,7 @@ def picture_path(picture_folder: Path, file: MediaFile, suffix: str) -> Path:
     """
     folder = picture_folder / (file.path.parent.name or "photos")
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{file.path.stem}-{file.path_hash:016x}{suffix}"
+    return folder / f"{shorten_stem(file.path.stem)}-{file.path_hash:016x}{suffix}"
 
 
 def _identify_batch(
