@@ -50,7 +50,15 @@ def main() -> None:
     embed_faces = Teacher(settings.teacher, settings.base.device).embed_faces if settings.teacher.path else None
     predict_mesh = MeshTeacher().predict if settings.prepare.mesh_labels else None
     with stage_run("prepare", settings, inputs=[], outputs=[out]) as run:
-        prepared = prepare(settings.prepare, settings.base.seed, detect_faces, out, embed_faces, predict_mesh)
+        prepared = prepare(
+            settings.prepare,
+            settings.base.seed,
+            detect_faces,
+            out,
+            embed_faces,
+            predict_mesh,
+            teacher_dim=settings.teacher.dim,
+        )
         for message in prepared.skipped:
             logger.warning("%s", message)
         for issue, count in prepared.counts.items():

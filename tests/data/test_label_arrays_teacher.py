@@ -59,6 +59,14 @@ def test_a_turned_face_has_the_embedding_of_the_unturned_one(tmp_path: Path) -> 
     np.testing.assert_allclose(embeddings, [[60, 1], [60, 1], [np.nan, np.nan], [np.nan, np.nan]], atol=1)
 
 
+def test_embeddings_are_reduced_to_components(manifest: Manifest) -> None:
+    scenes = select_training_scenes(manifest.scenes)
+    write_teacher_embeddings(manifest.root, scenes, embed_aligned(shade_and_count), dim=1)
+    np.testing.assert_allclose(read_teacher_embeddings(manifest), [[1], [1], [np.nan], [1]])
+    with pytest.raises(DataError, match="3 components of 3 embeddings of 2 numbers"):
+        write_teacher_embeddings(manifest.root, scenes, embed_aligned(shade_and_count), dim=3)
+
+
 def test_without_a_teacher_there_are_no_embeddings(manifest: Manifest) -> None:
     assert read_teacher_embeddings(manifest) is None
 

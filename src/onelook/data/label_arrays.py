@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from onelook.data.manifest import Manifest, Scene, select_training_scenes
+from onelook.data.principal_components import project_to_components
 from onelook.errors import DataError
 from onelook.geometry.mesh import NUM_VERTICES
 
@@ -113,7 +114,9 @@ _FACES_PER_BATCH = 32
 """Faces that the teacher embeds at once; their images are in memory together."""
 
 
-def write_teacher_embeddings(folder: Path, scenes: Iterable[Scene], embed_faces: FaceEmbedder) -> None:
+def write_teacher_embeddings(
+    folder: Path, scenes: Iterable[Scene], embed_faces: FaceEmbedder, dim: int | None = None
+) -> None:
     """Write the teacher's embeddings (faces, d) float32 of the training faces.
 
     A face that was turned in 3D gets the embedding of the unturned one, as recognizers are weaker on profiles.
@@ -122,6 +125,10 @@ def write_teacher_embeddings(folder: Path, scenes: Iterable[Scene], embed_faces:
         folder: data folder.
         scenes: training scenes (`select_training_scenes`), in manifest order.
         embed_faces: the teacher; a face without all five landmarks gets a row of NaN.
+        dim: number of principal components that are kept of the embeddings; None: they are written as they are.
+
+    Raises:
+        DataError: there are fewer faces or numbers than components.
     """
     targets: list[FaceKey] = []
     embedded: dict[FaceKey, int] = {}
@@ -130,8 +137,10 @@ def write_teacher_embeddings(folder: Path, scenes: Iterable[Scene], embed_faces:
     while batch := list(islice(faces, _FACES_PER_BATCH)):
         images, landmarks = zip(*batch, strict=True)
         batches.append(embed_faces(images, np.stack(landmarks)).astype(np.float32))
-    dim = batches[0].shape[1] if batches else 0
-    rows = np.concatenate([*batches, np.full((1, dim), np.nan, np.float32)])
+    rows = np.concatenate(batches) if batches else np.zeros((0, 0), np.float32)
+    if dim is not None:
+        rows = project_to_components(rows, dim)
+    rows = np.concatenate([rows, np.full((1, rows.shape[1]), np.nan, np.float32)])
     np.save(folder / TEACHER_EMBEDDINGS, rows[[embedded.get(target, -1) for target in targets]])
 
 

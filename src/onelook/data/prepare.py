@@ -47,6 +47,8 @@ def prepare(
     root: Path,
     embed_faces: FaceEmbedder | None = None,
     predict_mesh: MeshPredictor | None = None,
+    *,
+    teacher_dim: int | None = None,
 ) -> PreparedData:
     """Write the data folder: images, manifest and label arrays.
 
@@ -59,6 +61,7 @@ def prepare(
         root: data folder to write.
         embed_faces: teacher whose embeddings of the training faces are written, or None.
         predict_mesh: predictor of the mesh labels of all faces, or None.
+        teacher_dim: number of principal components that are kept of the teacher's embeddings; None: all numbers.
 
     Raises:
         DataError: the photos are missing, or people or photos are too few.
@@ -78,7 +81,8 @@ def prepare(
             count = sum(len(scene.faces) for scene in training_scenes)
             write_face_crops(folder, track(training_scenes, "cropping faces"), count, settings.face_crops)
         if embed_faces is not None:
-            write_teacher_embeddings(folder, track(training_scenes, "computing teacher embeddings"), embed_faces)
+            scenes_to_embed = track(training_scenes, "computing teacher embeddings")
+            write_teacher_embeddings(folder, scenes_to_embed, embed_faces, teacher_dim)
         if predict_mesh is not None:
             write_meshes(folder, track(scenes, "labeling meshes"), predict_mesh)
             if settings.morphable_model:

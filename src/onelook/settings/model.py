@@ -176,6 +176,9 @@ class TeacherSettings(RecognizerSettings):
 
     path: str = Field("", description="the first recognizer, an .onnx or .tflite network; empty: no teacher")
     others: tuple[RecognizerSettings, ...] = Field((), description="further recognizers, with the same keys each")
+    dim: PositiveInt | None = Field(
+        None, description="principal components that are kept of the embeddings side by side; null: all numbers"
+    )
     init_tail: bool | Annotated[str, Field(min_length=1)] = Field(
         True,
         description="true: the embedding head's tail starts from the last blocks of the first recognizer, an ONNX "

@@ -36,6 +36,7 @@ def check_training_data(
             raise DataError(
                 f"the teacher's embeddings have dimension {teacher_dim}, the network's {dim}; "
                 f"set model.embedding.dim to {teacher_dim}"
+                + (f", or teacher.dim to {dim}" if teacher_dim > dim else "")
             )
 
 
