@@ -94,9 +94,10 @@ RELEASED := -S prepare.reader=lfw \
 	-S teacher.path=../shared/data/weights/edgeface_xs_gamma06.tflite \
 	-S 'teacher.mean=[127.5,127.5,127.5]' \
 	-S 'teacher.std=[127.5,127.5,127.5]' \
+	-S 'teacher.others=[{path:../shared/data/weights/mobilefacenet.onnx}]' \
+	-S teacher.dim=128 \
 	-S teacher.init_tail=../shared/data/weights/mobilefacenet.onnx \
 	-S model.init=wheel \
-	-S model.embedding.dim=512 \
 	-S 'model.embedding.strides=[1,4,8,16]' \
 	-S 'model.embedding.depths=[3,2]' \
 	-S train.batch_size=0 \
@@ -112,7 +113,7 @@ RELEASED := -S prepare.reader=lfw \
 	-S train.faces.batch_size=128 \
 	-S train.faces.crop_size=160 \
 	-S train.faces.labeled_fraction=0 \
-	-S 'train.faces.size=[20,128]' \
+	-S 'train.faces.size=[28,128]' \
 	-S train.faces.degrade.mask=0.05 \
 	-S train.faces.degrade.glasses=0.05 \
 	-S train.faces.degrade.low_light=0.1 \
