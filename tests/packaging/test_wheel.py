@@ -15,7 +15,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from helpers.portraits import group
+from helpers.portraits import group, portrait
+from onelook.media.video_io import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_INPUTS = ("src", "build_backend", "pyproject.toml", "README.md", "LICENSE", "LICENSE-WEIGHTS")
@@ -110,6 +111,14 @@ def test_the_wheel_identifies_and_serves_without_the_training_packages(site: Pat
     assert (identified.returncode, identified.stderr) == (0, "")
     faces = json.loads(identified.stdout)[0]["faces"]
     assert sorted(str(face["name"]) for face in faces) == ["None", "person 3", "person 8"]
+    with VideoWriter(tmp_path / "film.avi", 10, (336, 296, 3)) as film:
+        for _ in range(3):
+            film.write(portrait(3, 1))
+    watched = onelook(site, tmp_path, "watch", "film.avi")
+    assert (watched.returncode, watched.stderr) == (0, "")
+    assert [(track["name"], track["faces"]) for track in map(json.loads, watched.stdout.splitlines())] == [
+        ("person 3", 3)
+    ]
     refused = onelook(site, tmp_path, "export-model", "model.onnx")
     expected = "error: onelook export-model: needs onnx; `pip install 'onelook[train]'`\n"
     assert (refused.returncode, refused.stderr) == (1, expected)
