@@ -17,7 +17,7 @@ _CLOSE_SECONDS = 1.0
 
 
 class StreamReader:
-    """One connection to a stream, as a context manager.
+    """Connection to a stream, as a context manager.
 
     A live stream is read as fast as it comes. A frame that is not processed before the next one arrives is dropped, so
     memory holds one frame and results never lag behind. A recording at an HTTP address has a length, and none of its
