@@ -1,4 +1,4 @@
-"""Interruptions at moments when Python drops them: a process of its own each, and real signals."""
+"""Interruptions by real signals; each at a moment when Python drops it is in a process of its own."""
 
 import signal
 import subprocess
@@ -6,6 +6,8 @@ import sys
 import textwrap
 
 import pytest
+
+from onelook.interrupts import catch_stop_signals
 
 _HEAD = """
     import signal, sys, time
@@ -57,3 +59,20 @@ def test_other_errors_there_are_told_as_ever_and_the_hook_is_put_back() -> None:
         assert sys.unraisablehook is before
     """)
     assert done.returncode == 0 and "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_stop_signal_is_noted_and_the_second_one_has_its_former_effect(number: signal.Signals) -> None:
+    received: list[int] = []
+    before = signal.signal(number, lambda number, frame: received.append(number))
+    try:
+        with catch_stop_signals() as should_stop:
+            assert not should_stop()
+            signal.raise_signal(number)
+            assert should_stop() and not received
+            signal.raise_signal(number)
+            assert received == [number]
+        signal.raise_signal(number)
+        assert received == [number, number]
+    finally:
+        signal.signal(number, before)

@@ -1,8 +1,8 @@
-"""Redelivery of interrupts that Python drops inside finalizers."""
+"""Interrupts that end a loop in an orderly way, and redelivery of those that Python drops inside finalizers."""
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Timer
 from typing import Any
@@ -43,3 +43,29 @@ def redeliver_interrupts() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = previous_hook
+
+
+@contextmanager
+def catch_stop_signals() -> Iterator[Callable[[], bool]]:
+    """Yield a function that returns whether SIGINT or SIGTERM has arrived.
+
+    The first signal only sets this state, so that a loop can end between two steps. The second one has the effect that
+    it had before. Only the main thread may call this.
+    """
+    previous: dict[signal.Signals, Any] = {}
+    received: list[int] = []
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        restore()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, note)
+    try:
+        yield lambda: bool(received)
+    finally:
+        restore()

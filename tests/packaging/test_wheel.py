@@ -15,10 +15,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from helpers.portraits import group
+from helpers.dockerfile import ROOT, copied_names, wheel_command
+from helpers.portraits import group, portrait
+from onelook.media.video_io import VideoWriter
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD_INPUTS = ("src", "build_backend", "pyproject.toml", "README.md", "LICENSE", "LICENSE-WEIGHTS")
 TRAINING = ("torch", "onnx", "dvc", "mlflow", "sklearn", "scipy", "matplotlib", "pandas", "psutil", "yaml", "ruamel")
 # Python imports this module, where it finds one, before a program starts.
 SITECUSTOMIZE = f"""
@@ -36,18 +36,18 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy of the files that it is made of, and return it unpacked."""
+    """Build the wheel as the Dockerfile does, from the files that it copies, and return it unpacked."""
     source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    for name in BUILD_INPUTS:
+    for name in copied_names():
         if (ROOT / name).is_dir():
             ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.onnx")
             shutil.copytree(ROOT / name, source / name, ignore=ignored)
         else:
             shutil.copy(ROOT / name, source)
-    options = ["--wheel", "--no-isolation", "--skip-dependency-check", "--outdir", str(source / "dist")]
-    done = subprocess.run([sys.executable, "-m", "build", *options, str(source)], capture_output=True, text=True)
+    command = [sys.executable, *wheel_command()[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=source, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,) = (source / "dist").iterdir()
+    (wheel,) = (source / "build/wheel").iterdir()
     assert wheel.name.endswith("-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -110,6 +110,14 @@ def test_the_wheel_identifies_and_serves_without_the_training_packages(site: Pat
     assert (identified.returncode, identified.stderr) == (0, "")
     faces = json.loads(identified.stdout)[0]["faces"]
     assert sorted(str(face["name"]) for face in faces) == ["None", "person 3", "person 8"]
+    with VideoWriter(tmp_path / "film.avi", 10, (336, 296, 3)) as film:
+        for _ in range(3):
+            film.write(portrait(3, 1))
+    watched = onelook(site, tmp_path, "watch", "film.avi")
+    assert (watched.returncode, watched.stderr) == (0, "")
+    assert [(track["name"], track["faces"]) for track in map(json.loads, watched.stdout.splitlines())] == [
+        ("person 3", 3)
+    ]
     refused = onelook(site, tmp_path, "export-model", "model.onnx")
     expected = "error: onelook export-model: needs onnx; `pip install 'onelook[train]'`\n"
     assert (refused.returncode, refused.stderr) == (1, expected)

@@ -27,6 +27,7 @@ from onelook.cli import (
     preset,
     registry,
     turn_faces,
+    watch,
 )
 from onelook.cli.extras import with_extra_named
 from onelook.errors import OnelookError
@@ -90,7 +91,7 @@ def _options(
 
 
 for module in (
-    *(detect, match, identify, gallery, media, page),
+    *(detect, match, identify, gallery, media, watch, page),
     *(registry, copy, preset, export_model, collect_faces, turn_faces),
 ):
     for name, command in module.COMMANDS.items():

@@ -109,6 +109,11 @@ class Tracker:
         self._open_tracks: list[Track] = []
         self._track_count = 0
 
+    @property
+    def open_tracks(self) -> tuple[Track, ...]:
+        """Return the tracks that have not ended."""
+        return tuple(self._open_tracks)
+
     def update(
         self, frame: int, seconds: float, observations: Sequence[FaceObservation]
     ) -> tuple[list[int], list[Track]]:

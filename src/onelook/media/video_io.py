@@ -1,7 +1,7 @@
 """Video files read and written frame by frame with OpenCV and FFmpeg."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,12 +49,8 @@ class VideoReader:
         self._path = path
         if not path.is_file():
             raise VideoError(f"{path}: no such video")
-        _silence_ffmpeg()
-        log_level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(0)
         # Absolute path and FFmpeg only: other names and backends may be taken for URLs or numbered images.
-        self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
-        cv2.utils.logging.setLogLevel(log_level)
+        self._capture = open_capture(str(path.resolve()), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise VideoError(f"{path}: not a video, or a damaged one; copy it again, or convert it to MP4")
         self.frames_read = 0
@@ -85,7 +81,7 @@ class VideoReader:
             if expected is None or size >= expected:
                 return None
             return f"{self._path}: breaks off after {size} of {expected} bytes; {hint}"
-        if self.frames_read >= _MIN_READ_FRACTION * self.frame_count:
+        if not is_truncated(self.frames_read, self.frame_count):
             return None
         return f"{self._path}: breaks off after {self.frames_read} of {self.frame_count} frames; {hint}"
 
@@ -105,7 +101,7 @@ class VideoReader:
                 seconds = max(0.0, float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
                 is_decoded, image = self._capture.retrieve()
                 if is_decoded:
-                    yield Frame(number, seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+                    yield Frame(number, seconds, to_frame_image(image))
         if self.frames_read == 0:
             raise VideoError(f"{self._path}: no frame of it can be read; copy it again, or convert it to MP4")
 
@@ -138,6 +134,33 @@ class VideoWriter:
     def write(self, image: np.ndarray) -> None:
         """Append a frame (H, W, 3) uint8 RGB."""
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def open_capture(address: str | int, backend: int, parameters: Sequence[int] = ()) -> cv2.VideoCapture:
+    """Open a video, stream or camera with OpenCV, without its and FFmpeg's messages.
+
+    Args:
+        address: path, URL, or number of a camera.
+        backend: `cv2.CAP_FFMPEG` or `cv2.CAP_ANY`.
+        parameters: pairs of a property and its value, in one sequence.
+    """
+    _silence_ffmpeg()
+    log_level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(0)
+    try:
+        return cv2.VideoCapture(address, backend, list(parameters))
+    finally:
+        cv2.utils.logging.setLogLevel(log_level)
+
+
+def to_frame_image(image: np.ndarray) -> np.ndarray:
+    """Convert a decoded image (H, W, 3) uint8 BGR or (H, W) gray to RGB (H, W, 3)."""
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
+
+
+def is_truncated(frames_read: int, frame_count: int) -> bool:
+    """Return whether a video ended early, given the frame count that its container states or estimates."""
+    return frames_read < _MIN_READ_FRACTION * frame_count
 
 
 def _silence_ffmpeg() -> None:
