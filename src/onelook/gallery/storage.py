@@ -18,11 +18,14 @@ from onelook.errors import GalleryError
 from onelook.files import atomic_file, atomic_folder
 from onelook.gallery.data import GalleryData, GalleryMetadata, empty_gallery
 from onelook.gallery.file_format import HEADER_FILE, REPAIR_HINT, deserialize, parse_header, serialize
+from onelook.gallery.forgetting import Forgetting
+from onelook.gallery.restoring import Restoration, copy_beside, find_forgotten, leave_out, unite_records
 
 # A change holds the lock for milliseconds, so after this time the holder must be hanging.
 LOCK_TIMEOUT = 60.0
 # A data file, or a temporary file that a kill left behind.
 _GALLERY_FILE = re.compile(r"\.?(index|people)\.[0-9a-f]{64}\.|\.gallery\.json\.")
+_OCCUPIED = "{}: already holds something; name a folder that does not exist yet"
 _MISSING = "no such gallery; `onelook enroll NAME PHOTO` starts one"
 
 
@@ -67,21 +70,60 @@ def create(folder: Path, data: GalleryData, *, replace: bool = False) -> None:
         _write_new(resolved, data, replace=replace)
 
 
-def restore(folder: Path, data: GalleryData) -> None:
-    """Replace a gallery, damaged or not, by the content of a backup, atomically.
+def check_restorable(folder: Path) -> None:
+    """Check that a folder can be replaced by a backup.
 
     Raises:
-        GalleryError: the folder holds something else than a gallery, or a gallery that the pipeline rebuilds.
+        GalleryError: it holds something else than a gallery, or a gallery that the pipeline rebuilds.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise GalleryError(f"{folder}: is a file, a gallery is a folder; name another")
+    try:
+        managed = is_gallery(folder) and read(folder).metadata.managed
+    except GalleryError:  # damaged: the case that backups are for
+        managed = False
+    if managed:
+        raise GalleryError(_managed_message(folder))
+    if is_gallery(folder) and not _has_gallery_files(folder):
+        raise GalleryError(_OCCUPIED.format(folder))
+
+
+def read_forgotten(folder: Path) -> tuple[Forgetting, ...]:
+    """Read the record of forgotten people, also of a gallery whose other files are damaged.
+
+    Raises:
+        GalleryError: gallery.json is damaged or missing.
+    """
+    if not is_gallery(folder):
+        return ()
+    return parse_header(folder / HEADER_FILE, _read_file(folder, HEADER_FILE)).forgotten
+
+
+def restore(folder: Path, data: GalleryData, *, with_forgotten: bool = False, keep: bool = False) -> Restoration:
+    """Replace a gallery, damaged or not, by the content of a backup, atomically.
+
+    Args:
+        folder: the gallery.
+        data: content of the backup.
+        with_forgotten: also restore people whom the present gallery records as forgotten. Where its gallery.json is
+            damaged, the record is lost, and nobody is left out.
+        keep: copy the present gallery beside it first, with the day and time in the name.
+
+    Raises:
+        GalleryError: see `check_restorable`.
     """
     with _locked(folder) as resolved:
+        check_restorable(resolved)
         try:
-            managed = is_gallery(resolved) and read(resolved).metadata.managed
-        except GalleryError:  # damaged: the case that backups are for
-            managed = False
-        if managed:
-            raise GalleryError(_managed_message(folder))
-        metadata = data.metadata.model_copy(update={"managed": False})
-        _write_new(resolved, dataclasses.replace(data, metadata=metadata), replace=True)
+            record = read_forgotten(resolved)
+        except GalleryError:
+            record = ()
+        left_out = () if with_forgotten else find_forgotten(data, record)
+        restored = unite_records(leave_out(data, left_out, record), record)
+        restored = dataclasses.replace(restored, metadata=data.metadata.model_copy(update={"managed": False}))
+        kept = copy_beside(resolved) if keep and is_gallery(resolved) else None
+        _write_new(resolved, restored, replace=True)
+        return Restoration(restored, left_out, None if kept is None else folder.parent / kept.name)
 
 
 def update(
@@ -155,11 +197,15 @@ def _write_new(folder: Path, data: GalleryData, *, replace: bool) -> None:
     if not is_gallery(folder):
         with atomic_folder(folder) as new:
             _write_files(new, data)
-    elif replace and any(path.name == HEADER_FILE or _GALLERY_FILE.match(path.name) for path in folder.iterdir()):
+    elif replace and _has_gallery_files(folder):
         _write_files(folder, data)
         _remove_unreferenced(folder)
     else:
-        raise GalleryError(f"{folder}: already holds something; name a folder that does not exist yet")
+        raise GalleryError(_OCCUPIED.format(folder))
+
+
+def _has_gallery_files(folder: Path) -> bool:
+    return any(path.name == HEADER_FILE or _GALLERY_FILE.match(path.name) for path in folder.iterdir())
 
 
 def _write_files(folder: Path, data: GalleryData) -> None:
