@@ -56,7 +56,7 @@ def test_restore_leaves_out_who_was_forgotten_and_names_them(run: Run, workspace
     run("forget", "Anne")
     assert "Ann" not in (workspace / "gallery/gallery.json").read_text()
     code, out, err = run("restore", "b.zip", "--yes")
-    left_out = f"Anna: forgotten on {date.today()}, all 1 photos"
+    left_out = f"Anna: forgotten on {date.today()}, 1 photo"
     assert (code, err) == (0, f"warning: {left_out}; left out without --with-forgotten\n")
     assert out.splitlines()[:2] == ["gallery: 1 person, 1 photo", f"left out: {left_out}"]
     assert run("gallery")[1] == "Bob\t1\n"

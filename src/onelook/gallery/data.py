@@ -216,6 +216,11 @@ class GalleryData:
         text = base64.b64encode(embedding.astype("<f4").tobytes()).decode()
         return replace(self, rejections=(*self.rejections, Rejection(person=person, embedding=text)))
 
+    def without_rejections(self, indices: Collection[int]) -> "GalleryData":
+        """Remove rejections by their positions."""
+        kept = tuple(rejection for i, rejection in enumerate(self.rejections) if i not in indices)
+        return replace(self, rejections=kept)
+
     def remove_photos(self, person: str, digests: Collection[str]) -> "GalleryData":
         """Remove the faces of one person that have one of these SHA-256 digests.
 

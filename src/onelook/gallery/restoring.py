@@ -28,8 +28,9 @@ class LeftOut:
     day: str
 
     def __str__(self) -> str:
-        which = f"all {self.total} photos" if self.photos == self.total else f"{self.photos} of {self.total} photos"
-        return f"{self.person}: forgotten on {self.day}, {which}"
+        if self.photos < self.total:
+            return f"{self.person}: forgotten on {self.day}, {self.photos} of {self.total} photos"
+        return f"{self.person}: forgotten on {self.day}, {self.total} photo{'s' if self.total > 1 else ''}"
 
 
 @dataclass(frozen=True, eq=False)

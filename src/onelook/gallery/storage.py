@@ -34,6 +34,11 @@ def is_gallery(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
+def is_gallery_file(path: Path) -> bool:
+    """Return whether a file has the name of a data file, or of a temporary file that a kill left behind."""
+    return _GALLERY_FILE.match(path.name) is not None
+
+
 def read(folder: Path) -> GalleryData:
     """Read a gallery folder and verify every checksum, without lock or write permission.
 
@@ -127,7 +132,11 @@ def restore(folder: Path, data: GalleryData, *, with_forgotten: bool = False, ke
 
 
 def update(
-    folder: Path, edit: Callable[[GalleryData], GalleryData], *, initial: GalleryMetadata | None = None
+    folder: Path,
+    edit: Callable[[GalleryData], GalleryData],
+    *,
+    initial: GalleryMetadata | None = None,
+    allow_managed: bool = False,
 ) -> GalleryData:
     """Apply `edit` to the gallery on disk, atomically and under the lock.
 
@@ -135,6 +144,7 @@ def update(
         folder: the gallery.
         edit: computes the new data from the present data; an exception leaves the gallery as it is.
         initial: metadata of a gallery to create if there is none; None: a missing gallery is an error.
+        allow_managed: also change a copy of a gallery that the pipeline rebuilds.
 
     Returns:
         The new data.
@@ -151,7 +161,7 @@ def update(
             _write_new(resolved, created, replace=False)
             return created
         current = read(resolved)
-        if current.metadata.managed:
+        if current.metadata.managed and not allow_managed:
             raise GalleryError(_managed_message(folder))
         _remove_unreferenced(resolved)
         changed = edit(current)
@@ -205,7 +215,7 @@ def _write_new(folder: Path, data: GalleryData, *, replace: bool) -> None:
 
 
 def _has_gallery_files(folder: Path) -> bool:
-    return any(path.name == HEADER_FILE or _GALLERY_FILE.match(path.name) for path in folder.iterdir())
+    return any(path.name == HEADER_FILE or is_gallery_file(path) for path in folder.iterdir())
 
 
 def _write_files(folder: Path, data: GalleryData) -> None:
@@ -218,7 +228,7 @@ def _remove_unreferenced(folder: Path) -> None:
     """Remove gallery files that gallery.json does not name, so that nothing of a removed person stays."""
     header = parse_header(folder / HEADER_FILE, _read_file(folder, HEADER_FILE))
     for path in folder.iterdir():
-        if _GALLERY_FILE.match(path.name) and path.name not in (header.index_file, header.people_file):
+        if is_gallery_file(path) and path.name not in (header.index_file, header.people_file):
             path.unlink()
 
 
