@@ -1,4 +1,4 @@
-"""The command `forget`: remove a person from a gallery, and from what else holds them below directories."""
+"""The command `forget`: remove a person from a gallery, and from other files below directories."""
 
 import logging
 from collections.abc import Callable

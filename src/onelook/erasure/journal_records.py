@@ -8,9 +8,9 @@ import json
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from onelook.erasure.person import Person
+from onelook.erasure.pictures import can_redraw
 from onelook.media.journal import Record
 
 FaceKey = tuple[str, int | None, tuple[float, ...]]
@@ -25,15 +25,15 @@ class ErasedRecords:
         lines: the records as lines of the journal.
         counts: erased faces by kind.
         faces: erased faces without a name.
-        pictures: drawn pictures that show the person, relative to the folder of the run.
-        sources: photos and videos that show the person.
+        pictures: drawn pictures to remove, relative to the folder of the run.
+        redraws: records of photos whose pictures show others, too, with the boxes of the person's faces.
     """
 
     lines: list[bytes] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     faces: set[FaceKey] = field(default_factory=set)
     pictures: list[str] = field(default_factory=list)
-    sources: set[Path] = field(default_factory=set)
+    redraws: list[tuple[Record, list[list[float]]]] = field(default_factory=list)
 
 
 def erase_records(content: bytes, person: Person, rows: Collection[int]) -> ErasedRecords:
@@ -61,7 +61,7 @@ def erase_records(content: bytes, person: Person, rows: Collection[int]) -> Eras
 def _erase_entry(entry: list[Record], person: Person, rows: Collection[int], erased: ErasedRecords) -> None:
     """Erase the person from the records of one photo or video, the last of which is that of the file."""
     tracks = {each["track"] for each in entry if each["what"] == "track" and _is_of(each, person, rows)}
-    shows_person = bool(tracks)
+    boxes: list[list[float]] = []
     kept: list[Record] = []
     for record in entry:
         if record["what"] == "track" and record["track"] in tracks:
@@ -83,14 +83,15 @@ def _erase_entry(entry: list[Record], person: Person, rows: Collection[int], era
             erased.faces |= {(record["source"], None, tuple(face["box"])) for face in own if face["name"] is None}
             record["faces"] = [face for face in record["faces"] if not any(face is each for each in own)]
             erased.counts["mention"] += sum(_drop_nearest(face, person) for face in record["faces"])
-            shows_person = shows_person or bool(own)
+            boxes = [face["box"] for face in own]
         kept.append(record)
     last = entry[-1]
     if last["what"] == "video":
         last["tracks"] -= len(tracks)
-    if shows_person:
-        erased.sources.add(Path(last["source"]))
-        if last.get("picture") is not None:
+    if (tracks or boxes) and last["picture"] is not None:
+        if can_redraw(last):
+            erased.redraws.append((last, boxes))
+        else:
             erased.pictures.append(last["picture"])
             last["picture"] = None
     erased.lines += [_dump(record) for record in kept]

@@ -17,6 +17,7 @@ from onelook.erasure.finding import Finding, format_counts, remove_file, replace
 from onelook.erasure.groups import erase_groups, find_crops
 from onelook.erasure.journal_records import erase_records
 from onelook.erasure.person import Person
+from onelook.erasure.pictures import redraw_picture
 from onelook.errors import OnelookError
 from onelook.files import resolve_inside
 from onelook.media.embeddings_file import FILE_NAME as EMBEDDINGS_NAME
@@ -37,7 +38,8 @@ def search_results(folder: Path, person: Person) -> Iterator[Finding]:
         yield Finding(folder, f"results, damaged or unfinished ({unreadable(folder, error).content})", advice=advice)
         return
     crops = find_crops(folder, rows)
-    content = format_counts({**erased.counts, "drawn picture": len(erased.pictures), "group crop": len(crops)})
+    pictures = len(erased.pictures) + len(erased.redraws)
+    content = format_counts({**erased.counts, "drawn picture": pictures, "group crop": len(crops)})
     if content or rows or in_table:
         content = content or "rest of an interrupted removal"
         yield Finding(folder, f"results: {content}", partial(_erase_results, folder, person))
@@ -57,6 +59,8 @@ def _erase_results(folder: Path, person: Person) -> None:
         erased = erase_records((folder / JOURNAL_NAME).read_bytes(), person, rows)
         for picture in erased.pictures:
             remove_file(resolve_inside(folder, picture))
+        for record, boxes in erased.redraws:
+            redraw_picture(resolve_inside(folder, record["picture"]), record, boxes)
         erase_groups(folder, rows, erased.faces)
         replace_file(folder / JOURNAL_NAME, b"".join(erased.lines))
         if (folder / TABLE_NAME).exists():

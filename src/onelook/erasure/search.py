@@ -27,7 +27,7 @@ _BINARY = frozenset(
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """Findings of a search for a person.
 
     Attributes:
         findings: places that hold the person, in the order in which they must be erased: galleries are last, because

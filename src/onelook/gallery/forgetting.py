@@ -19,7 +19,7 @@ _HEX_DIGEST = r"^[0-9a-f]{32}$"
 
 
 class Forgetting(BaseModel):
-    """One forgotten person, without the name."""
+    """Entry of a forgotten person, without the name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
