@@ -39,7 +39,7 @@ def replace_file(path: Path, content: bytes) -> None:
     """
     try:
         mode = path.stat().st_mode
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", dir=path.parent)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as stream:

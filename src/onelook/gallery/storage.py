@@ -23,8 +23,8 @@ from onelook.gallery.restoring import Restoration, copy_beside, find_forgotten, 
 
 # A change holds the lock for milliseconds, so after this time the holder must be hanging.
 LOCK_TIMEOUT = 60.0
-# A data file, or a temporary file that a kill left behind.
-_GALLERY_FILE = re.compile(r"\.?(index|people)\.[0-9a-f]{64}\.|\.gallery\.json\.")
+# A data file, or a temporary file that a kill left behind, which may have a part of the digest in its name.
+_GALLERY_FILE = re.compile(r"\.?(index|people)\.[0-9a-f]{32,64}\.|\.gallery\.json\.")
 _OCCUPIED = "{}: already holds something; name a folder that does not exist yet"
 _MISSING = "no such gallery; `onelook enroll NAME PHOTO` starts one"
 
