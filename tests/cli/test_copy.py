@@ -40,7 +40,7 @@ def test_every_command_works_on_milvus_and_copies_are_equal(tmp_path: Path, monk
     run("backup", "before.zip", *milvus)
     run("forget", "s2", *milvus)
     assert run("gallery", *milvus).count("\n") == 1
-    run("restore", "before.zip", *milvus)
+    run("restore", "before.zip", "--yes", *milvus)
     run("export", "table", *milvus)
     assert (tmp_path / "table/faces.csv").read_text().count("\n") == 7
     assert "2 people, 6 photos" in run("copy", milvus[1], "gallery")

@@ -1,7 +1,6 @@
 import shutil
 from pathlib import Path
 
-from helpers.cli_workspace import empty_index, remove_model
 from helpers.command_line import Run
 from onelook.data.image_io import read_image, write_image
 
@@ -101,32 +100,6 @@ def test_one_photo_is_removed_and_similar_names_are_reported(run: Run, workspace
     assert code == 1 and "`onelook forget`" in err
     _, _, err = run("enroll-all", "people")
     assert "run `onelook merge 'Anna Bel' 'Anna Bell'`" in err
-
-
-def test_backup_restore_and_export(run: Run, workspace: Path) -> None:
-    run("enroll", "Anna", "s1.png")
-    assert run("backup", "b.zip") == (0, "b.zip: 1 person, 1 photo\n", "")
-    assert run("backup", "b.zip")[0] == 1
-    run("forget", "Anna")
-    assert run("restore", "b.zip") == (0, "gallery: 1 person, 1 photo\n", "")
-    empty_index(workspace)
-    assert run("identify", "s1.png")[0] == 1
-    run("restore", "b.zip")
-    assert run("identify", "s1.png")[1].split("\t")[2] == "Anna"
-    assert run("export", "out")[0] == 0
-    assert sorted(path.name for path in (workspace / "out").iterdir()) == ["embeddings.safetensors", "faces.csv"]
-    assert (workspace / "out/faces.csv").read_text().splitlines()[1].startswith("Anna,s1.png,")
-    assert run("restore", "s1.png")[::2] == (
-        1,
-        "error: s1.png: no backup of a gallery, or a damaged one; use another copy\n",
-    )
-
-
-def test_forget_needs_no_model(run: Run, workspace: Path) -> None:
-    run("enroll", "Anna", "s1.png")
-    remove_model(workspace)
-    assert run("forget", "Anna")[0] == 0
-    assert run("forget", "Anna")[0] == 1
 
 
 def test_without_a_calibration_no_gallery_is_created(run: Run, workspace: Path) -> None:

@@ -176,7 +176,7 @@ def test_a_damaged_file_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("keys", "value", "said"),
     [
-        (("format",), "onelook gallery 6", "format"),
+        (("format",), "onelook gallery 7", "format"),
         (("faces",), 5, "inconsistent"),
         (("people",), 4, "inconsistent"),
         (("terms", "embedding_size"), 8, "8 dimensions"),

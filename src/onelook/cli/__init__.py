@@ -15,10 +15,12 @@ import typer
 
 import onelook
 from onelook.cli import (
+    backup,
     collect_faces,
     copy,
     detect,
     export_model,
+    forget,
     gallery,
     identify,
     match,
@@ -92,7 +94,7 @@ def _options(
 
 for module in (
     *(detect, match, identify, gallery, media, watch, page),
-    *(registry, copy, preset, export_model, collect_faces, turn_faces),
+    *(forget, backup, registry, copy, preset, export_model, collect_faces, turn_faces),
 ):
     for name, command in module.COMMANDS.items():
         app.command(name)(with_verbosity(with_extra_named(name, command)))

@@ -1,5 +1,6 @@
 """Arguments and options shared by several commands, and functions that open galleries and print tables."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,6 +90,7 @@ PicturesOption = Annotated[
     ),
 ]
 PointsOption = Annotated[bool, typer.Option("--points", help="Draw the landmarks into the pictures, too.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 LargestOption = Annotated[bool, typer.Option("--largest", help="In a photo with several faces, take the largest one.")]
 
 
@@ -171,3 +173,23 @@ def print_rows(
 def pluralize(number: int, singular: str, plural: str | None = None) -> str:
     """Format a number with its noun, such as "1 photo" or "2 photos"."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before something is replaced or removed.
+
+    Args:
+        question: what is about to happen.
+        yes: the user has agreed by option.
+
+    Raises:
+        OnelookError: nobody can be asked, because standard input is no terminal.
+        typer.Exit: with code 1, if the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OnelookError(f"{question} There is no terminal to ask on, so nothing was changed; agree with --yes")
+    if not typer.confirm(question):
+        print("nothing was changed")
+        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""The commands that fill, change, list, export, back up and restore a gallery."""
+"""The commands that fill, change and list a gallery."""
 
 import logging
 import shlex
@@ -27,7 +27,6 @@ from onelook.cli.common import (
 from onelook.errors import OnelookError
 
 if TYPE_CHECKING:
-    from onelook.gallery.data import GalleryData
     from onelook.gallery.duplicates import DuplicatePair
     from onelook.gallery.gallery import Gallery
     from onelook.gallery.location import Location
@@ -205,64 +204,6 @@ def remove(
     print(f"{normalized}: {pluralize(removed, 'photo')} removed, {rest} left, in {gallery}")
 
 
-def forget(name: NameArgument, gallery: WritableGalleryOption = DEFAULT_GALLERY) -> None:
-    """Remove a person and all their data from a gallery.
-
-    Backups and exports of the gallery are not changed.
-    """
-    from onelook.gallery.backend_factory import open_backend
-    from onelook.gallery.names import normalize_name
-
-    normalized = normalize_name(name)
-    open_backend(gallery).forget(normalized)
-    print(f"{normalized}: forgotten, nothing of it is left in {gallery}")
-
-
-def export(
-    folder: Annotated[Path, typer.Argument(help="New folder.", metavar="FOLDER", show_default=False)],
-    gallery: GalleryOption = None,
-) -> None:
-    """Export a gallery as a CSV table and embeddings.
-
-    Writes faces.csv with people and photos, and embeddings.safetensors with one row per photo.
-    """
-    from onelook.gallery.backend_factory import open_backend
-    from onelook.gallery.export import export_gallery
-
-    data = open_backend(resolve_gallery(gallery)).read_data()
-    export_gallery(folder, data)
-    print(f"{folder}: {_format_size(data)}")
-
-
-def backup(
-    file: Annotated[Path, typer.Argument(help="New backup file.", metavar="FILE", show_default=False)],
-    gallery: GalleryOption = None,
-) -> None:
-    """Back up a gallery to one file.
-
-    People who are forgotten later remain in the backup.
-    """
-    from onelook.gallery.backend_factory import open_backend
-    from onelook.gallery.backup import write_backup
-
-    data = open_backend(resolve_gallery(gallery)).read_data()
-    write_backup(file, data)
-    print(f"{file}: {_format_size(data)}")
-
-
-def restore(
-    file: Annotated[Path, typer.Argument(help="Backup file.", metavar="FILE", show_default=False)],
-    gallery: WritableGalleryOption = DEFAULT_GALLERY,
-) -> None:
-    """Replace a gallery, damaged or not, by a backup."""
-    from onelook.gallery.backend_factory import restore_gallery
-    from onelook.gallery.backup import read_backup
-
-    data = read_backup(file)
-    restore_gallery(gallery, data)
-    print(f"{gallery}: {_format_size(data)}")
-
-
 COMMANDS: dict[str, Callable[..., None]] = {
     "enroll": enroll,
     "enroll-all": enroll_all,
@@ -270,10 +211,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "rename": rename,
     "merge": merge,
     "remove": remove,
-    "forget": forget,
-    "export": export,
-    "backup": backup,
-    "restore": restore,
 }
 
 
@@ -308,7 +245,3 @@ def _warn_of_duplicates(pairs: "Iterable[DuplicatePair]") -> None:
             pair.other,
             pair.similarity,
         )
-
-
-def _format_size(data: "GalleryData") -> str:
-    return f"{pluralize(len(data.faces_by_person()), 'person', 'people')}, {pluralize(len(data.faces), 'photo')}"

@@ -4,12 +4,17 @@ Milvus modules are imported only for a Milvus address, so that its packages stay
 """
 
 from dataclasses import replace
+from pathlib import Path
 
+from onelook.errors import GalleryError
 from onelook.gallery import storage
 from onelook.gallery.backend import GalleryBackend
+from onelook.gallery.backup import write_backup
 from onelook.gallery.data import GalleryData, GalleryMetadata, empty_gallery
 from onelook.gallery.faiss_backend import FaissBackend
+from onelook.gallery.forgetting import Forgetting
 from onelook.gallery.location import Location, MilvusAddress
+from onelook.gallery.restoring import Restoration, kept_name
 
 
 def is_gallery(location: Location) -> bool:
@@ -66,15 +71,39 @@ def write_gallery(location: Location, data: GalleryData) -> None:
         storage.create(location, replace(data, metadata=metadata))
 
 
-def restore_gallery(location: Location, data: GalleryData) -> None:
-    """Replace a gallery, damaged or not, by the content of a backup, atomically.
+def read_forgotten(location: Location) -> tuple[Forgetting, ...]:
+    """Read the record of forgotten people of the gallery at a location; Milvus keeps none.
+
+    Raises:
+        GalleryError: it is damaged.
+    """
+    return () if isinstance(location, MilvusAddress) else storage.read_forgotten(location)
+
+
+def restore_gallery(location: Location, data: GalleryData, *, with_forgotten: bool = False) -> Restoration:
+    """Replace a gallery, damaged or not, by the content of a backup, atomically; see `storage.restore`.
+
+    The present gallery is kept: that in a folder as a folder beside it, that in Milvus as a backup beside the database
+    or, of a server, in the working directory. One in Milvus that cannot be read is not kept.
 
     Raises:
         GalleryError: the location cannot be written, or holds a gallery that the pipeline rebuilds.
     """
-    if isinstance(location, MilvusAddress):
-        from onelook.gallery.milvus_backend.migration import write_gallery
+    if not isinstance(location, MilvusAddress):
+        return storage.restore(location, data, with_forgotten=with_forgotten, keep=True)
+    from onelook.gallery.milvus_backend.migration import write_gallery
 
-        write_gallery(location, data, replace=True)
-    else:
-        storage.restore(location, data)
+    kept = _back_up_milvus(location) if is_gallery(location) else None
+    write_gallery(location, data, replace=True)
+    return Restoration(data, (), kept)
+
+
+def _back_up_milvus(address: MilvusAddress) -> Path | None:
+    folder = Path(address.uri).parent if address.is_embedded else Path()
+    kept = folder / f"{kept_name(address.name)}.zip"
+    try:
+        data = open_backend(address).read_data()
+    except GalleryError:  # damaged: the case that backups are for
+        return None
+    write_backup(kept, data)
+    return kept

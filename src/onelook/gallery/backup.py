@@ -20,9 +20,17 @@ def write_backup(path: Path, data: GalleryData) -> None:
     """
     if path.exists():
         raise GalleryError(f"{path}: is there already, and a backup is never written over; name another file")
-    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(backup_bytes(data))
+
+
+def backup_bytes(data: GalleryData) -> bytes:
+    """Return the bytes of a backup of gallery data."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
         for name, content in serialize(data).items():
             archive.writestr(zipfile.ZipInfo(name), content)
+    return stream.getvalue()
 
 
 def read_backup(path: Path) -> GalleryData:

@@ -3,12 +3,14 @@
 import base64
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from onelook.errors import GalleryError
 from onelook.face_quality import DEFAULT_UNUSABLE, Quality, QualityLimits
+from onelook.gallery.forgetting import Forgetting, drop_entries, record_forgetting
 from onelook.open_set import ImpostorModel, OpenSetModel
 from onelook.settings import DetectSettings
 
@@ -115,12 +117,14 @@ class GalleryData:
         faces: one record per enrolled face, in the order of enrollment.
         embeddings: (n, metadata.embedding_size) float32, L2-normalized; row i belongs to faces[i].
         rejections: faces that are not one of the people, in the order in which they were rejected.
+        forgotten: record of the people who were forgotten, without their names.
     """
 
     metadata: GalleryMetadata
     faces: tuple[EnrolledFace, ...]
     embeddings: np.ndarray
     rejections: tuple[Rejection, ...] = ()
+    forgotten: tuple[Forgetting, ...] = ()
 
     @property
     def identities(self) -> list[str]:
@@ -133,8 +137,9 @@ class GalleryData:
         return np.asarray([face.weight for face in self.faces], np.float64)
 
     def has_content_of(self, other: "GalleryData") -> bool:
-        """Return whether both have the same metadata, faces, embeddings and rejections."""
-        mine, others = (self.metadata, self.faces, self.rejections), (other.metadata, other.faces, other.rejections)
+        """Return whether both have the same metadata, faces, embeddings, rejections and record of the forgotten."""
+        mine = (self.metadata, self.faces, self.rejections, self.forgotten)
+        others = (other.metadata, other.faces, other.rejections, other.forgotten)
         return mine == others and np.array_equal(self.embeddings, other.embeddings)
 
     def faces_by_person(self) -> dict[str, list[EnrolledFace]]:
@@ -154,7 +159,10 @@ class GalleryData:
         return [face for face in self.faces if face.person == person]
 
     def add(self, faces: tuple[EnrolledFace, ...], embeddings: np.ndarray) -> "GalleryData":
-        """Append enrolled faces and their embeddings (k, d) float32; a rejection of such a face and person ends."""
+        """Append enrolled faces and their embeddings (k, d) float32.
+
+        A rejection of such a face and person ends. A person who was forgotten and is enrolled again leaves the record.
+        """
         rejections = tuple(
             rejection
             for rejection in self.rejections
@@ -164,7 +172,8 @@ class GalleryData:
             )
         )
         added = np.concatenate([self.embeddings, embeddings])
-        return replace(self, faces=self.faces + faces, embeddings=added, rejections=rejections)
+        forgotten = drop_entries(self.forgotten, {face.person for face in faces} - set(self.identities))
+        return replace(self, faces=self.faces + faces, embeddings=added, rejections=rejections, forgotten=forgotten)
 
     def remove(self, person: str) -> "GalleryData":
         """Remove all faces of one person, and the rejections of that name or of a face that matches the person.
@@ -183,6 +192,20 @@ class GalleryData:
         )
         return replace(self, faces=faces, embeddings=self.embeddings[keep], rejections=rejections)
 
+    def forget(self, person: str, day: date | None = None) -> "GalleryData":
+        """Remove one person, as `remove` does, and record that without the name.
+
+        Args:
+            person: the person.
+            day: day of the record; None: today.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled.
+        """
+        photos = [face.sha256 for face in self.faces_of(person)]
+        record = record_forgetting(self.forgotten, person, photos, day or date.today())
+        return replace(self.remove(person), forgotten=record)
+
     def reject(self, person: str, embedding: np.ndarray) -> "GalleryData":
         """Record that a face with this embedding (d,) float32 is not the person.
 
@@ -192,6 +215,11 @@ class GalleryData:
         self._require_person(person)
         text = base64.b64encode(embedding.astype("<f4").tobytes()).decode()
         return replace(self, rejections=(*self.rejections, Rejection(person=person, embedding=text)))
+
+    def without_rejections(self, indices: Collection[int]) -> "GalleryData":
+        """Remove rejections by their positions."""
+        kept = tuple(rejection for i, rejection in enumerate(self.rejections) if i not in indices)
+        return replace(self, rejections=kept)
 
     def remove_photos(self, person: str, digests: Collection[str]) -> "GalleryData":
         """Remove the faces of one person that have one of these SHA-256 digests.

@@ -104,7 +104,7 @@ class FaissBackend:
 
     def forget(self, name: str) -> None:
         """Remove a person; no file of the gallery keeps the name or an embedding."""
-        self._update(lambda data: data.remove(name))
+        self._update(lambda data: data.forget(name))
 
     def remove_photos(self, name: str, digests: Collection[str]) -> None:
         """Remove the faces of a person that have one of these SHA-256 digests, but not all faces of the person."""

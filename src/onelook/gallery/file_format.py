@@ -1,6 +1,7 @@
 """Serialize a gallery to three files, and deserialize them with every checksum verified.
 
-    gallery.json            metadata, counts, names of the other two files, and a checksum of all that
+    gallery.json            metadata, counts, names of the other two files, the record of who was forgotten, and a
+                            checksum of all that
     index.<sha256>.faiss    the embeddings: a flat inner-product FAISS index, one row per enrolled face
     people.<sha256>.json    per row the person, the photo, its quality and a thumbnail; the rejections
 
@@ -19,11 +20,14 @@ from pydantic import Field, NonNegativeInt, ValidationError
 from onelook.errors import GalleryError
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection, StrictModel
 from onelook.gallery.faiss_library import faiss
+from onelook.gallery.forgetting import Forgetting
 
 HEADER_FILE = "gallery.json"
 FORMAT = "onelook gallery 4"
 FORMAT_WITH_REJECTIONS = "onelook gallery 5"
 """FORMAT with rejections. A gallery without them has FORMAT, so that earlier versions still read it."""
+FORMAT_WITH_FORGOTTEN = "onelook gallery 6"
+"""FORMAT with a record of people who were forgotten, with or without rejections."""
 # Older formats are read, and the next change writes FORMAT. Format 1 has no quality and no checksum in gallery.json;
 # formats 1 and 2 have no thumbnails; formats 1 to 3 have no profile and no open-set model.
 _FORMAT_1 = "onelook gallery 1"
@@ -38,13 +42,19 @@ class Header(StrictModel):
     """The content of gallery.json."""
 
     format: Literal[
-        "onelook gallery 1", "onelook gallery 2", "onelook gallery 3", "onelook gallery 4", "onelook gallery 5"
+        "onelook gallery 1",
+        "onelook gallery 2",
+        "onelook gallery 3",
+        "onelook gallery 4",
+        "onelook gallery 5",
+        "onelook gallery 6",
     ]
     metadata: GalleryMetadata = Field(alias="terms")
     people: NonNegativeInt
     faces: NonNegativeInt
     index_file: str = Field(pattern=r"^index\.[0-9a-f]{64}\.faiss$")
     people_file: str = Field(pattern=r"^people\.[0-9a-f]{64}\.json$")
+    forgotten: tuple[Forgetting, ...] = ()
     checksum: str = Field(description="see `checksum`")
 
 
@@ -65,13 +75,15 @@ def serialize(data: GalleryData) -> dict[str, bytes]:
     index_file = f"index.{hashlib.sha256(index_bytes).hexdigest()}.faiss"
     people_file = f"people.{hashlib.sha256(people_bytes).hexdigest()}.json"
     header: dict[str, Any] = {
-        "format": FORMAT_WITH_REJECTIONS if data.rejections else FORMAT,
+        "format": _format_of(data),
         "terms": data.metadata.model_dump(by_alias=True),
         "people": len(set(data.identities)),
         "faces": len(data.faces),
         "index_file": index_file,
         "people_file": people_file,
     }
+    if data.forgotten:
+        header["forgotten"] = [entry.model_dump() for entry in data.forgotten]
     header["checksum"] = checksum(header)
     text = json.dumps(header, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     return {index_file: index_bytes, people_file: people_bytes, HEADER_FILE: text.encode()}
@@ -96,10 +108,9 @@ def parse_header(path: Path, content: bytes) -> Header:
         raise GalleryError(f"{path}: damaged, not a gallery's description; {REPAIR_HINT}") from error
     if version == _FORMAT_1:
         tree.setdefault("checksum", checksum(tree))
-    elif version not in (_FORMAT_2, _FORMAT_3, FORMAT, FORMAT_WITH_REJECTIONS):
+    elif version not in (_FORMAT_2, _FORMAT_3, FORMAT, FORMAT_WITH_REJECTIONS, FORMAT_WITH_FORGOTTEN):
         raise GalleryError(
-            f"{path}: its format is {version!r}, this onelook reads {FORMAT_WITH_REJECTIONS!r}; "
-            "use the one that made it"
+            f"{path}: its format is {version!r}, this onelook reads {FORMAT_WITH_FORGOTTEN!r}; use the one that made it"
         )
     try:
         header = Header.model_validate_json(json.dumps(tree))
@@ -130,7 +141,7 @@ def deserialize(folder: Path, header: Header, read_file: Callable[[str], bytes])
         raise GalleryError(f"{people_path}: damaged ({_first_problem(error)}); {REPAIR_HINT}") from error
     if any(rejection.vector.shape != (header.metadata.embedding_size,) for rejection in people.rejections):
         raise GalleryError(f"{people_path}: damaged, it has a rejection without an embedding; {REPAIR_HINT}")
-    data = GalleryData(header.metadata, tuple(people.faces), embeddings, people.rejections)
+    data = GalleryData(header.metadata, tuple(people.faces), embeddings, people.rejections, header.forgotten)
     counts = (len(data.faces), len(embeddings), len(set(data.identities)))
     if counts != (header.faces, header.faces, header.people):
         raise GalleryError(
@@ -138,6 +149,12 @@ def deserialize(folder: Path, header: Header, read_file: Callable[[str], bytes])
             f"people and {counts[0]} faces by name, {counts[1]} faces in the index; {REPAIR_HINT}"
         )
     return data
+
+
+def _format_of(data: GalleryData) -> str:
+    if data.forgotten:
+        return FORMAT_WITH_FORGOTTEN
+    return FORMAT_WITH_REJECTIONS if data.rejections else FORMAT
 
 
 def _read_verified(path: Path, read_file: Callable[[str], bytes]) -> bytes:

@@ -18,17 +18,25 @@ from onelook.errors import GalleryError
 from onelook.files import atomic_file, atomic_folder
 from onelook.gallery.data import GalleryData, GalleryMetadata, empty_gallery
 from onelook.gallery.file_format import HEADER_FILE, REPAIR_HINT, deserialize, parse_header, serialize
+from onelook.gallery.forgetting import Forgetting
+from onelook.gallery.restoring import Restoration, copy_beside, find_forgotten, leave_out, unite_records
 
 # A change holds the lock for milliseconds, so after this time the holder must be hanging.
 LOCK_TIMEOUT = 60.0
-# A data file, or a temporary file that a kill left behind.
-_GALLERY_FILE = re.compile(r"\.?(index|people)\.[0-9a-f]{64}\.|\.gallery\.json\.")
+# A data file, or a temporary file that a kill left behind, which may have a part of the digest in its name.
+_GALLERY_FILE = re.compile(r"\.?(index|people)\.[0-9a-f]{32,64}\.|\.gallery\.json\.")
+_OCCUPIED = "{}: already holds something; name a folder that does not exist yet"
 _MISSING = "no such gallery; `onelook enroll NAME PHOTO` starts one"
 
 
 def is_gallery(folder: Path) -> bool:
     """Return whether the folder exists and is not empty, so that it must be read, or refused, as a gallery."""
     return folder.is_dir() and any(folder.iterdir())
+
+
+def is_gallery_file(path: Path) -> bool:
+    """Return whether a file has the name of a data file, or of a temporary file that a kill left behind."""
+    return _GALLERY_FILE.match(path.name) is not None
 
 
 def read(folder: Path) -> GalleryData:
@@ -67,25 +75,68 @@ def create(folder: Path, data: GalleryData, *, replace: bool = False) -> None:
         _write_new(resolved, data, replace=replace)
 
 
-def restore(folder: Path, data: GalleryData) -> None:
-    """Replace a gallery, damaged or not, by the content of a backup, atomically.
+def check_restorable(folder: Path) -> None:
+    """Check that a folder can be replaced by a backup.
 
     Raises:
-        GalleryError: the folder holds something else than a gallery, or a gallery that the pipeline rebuilds.
+        GalleryError: it holds something else than a gallery, or a gallery that the pipeline rebuilds.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise GalleryError(f"{folder}: is a file, a gallery is a folder; name another")
+    try:
+        managed = is_gallery(folder) and read(folder).metadata.managed
+    except GalleryError:  # damaged: the case that backups are for
+        managed = False
+    if managed:
+        raise GalleryError(_managed_message(folder))
+    if is_gallery(folder) and not _has_gallery_files(folder):
+        raise GalleryError(_OCCUPIED.format(folder))
+
+
+def read_forgotten(folder: Path) -> tuple[Forgetting, ...]:
+    """Read the record of forgotten people, also of a gallery whose other files are damaged.
+
+    Raises:
+        GalleryError: gallery.json is damaged or missing.
+    """
+    if not is_gallery(folder):
+        return ()
+    return parse_header(folder / HEADER_FILE, _read_file(folder, HEADER_FILE)).forgotten
+
+
+def restore(folder: Path, data: GalleryData, *, with_forgotten: bool = False, keep: bool = False) -> Restoration:
+    """Replace a gallery, damaged or not, by the content of a backup, atomically.
+
+    Args:
+        folder: the gallery.
+        data: content of the backup.
+        with_forgotten: also restore people whom the present gallery records as forgotten. Where its gallery.json is
+            damaged, the record is lost, and nobody is left out.
+        keep: copy the present gallery beside it first, with the day and time in the name.
+
+    Raises:
+        GalleryError: see `check_restorable`.
     """
     with _locked(folder) as resolved:
+        check_restorable(resolved)
         try:
-            managed = is_gallery(resolved) and read(resolved).metadata.managed
-        except GalleryError:  # damaged: the case that backups are for
-            managed = False
-        if managed:
-            raise GalleryError(_managed_message(folder))
-        metadata = data.metadata.model_copy(update={"managed": False})
-        _write_new(resolved, dataclasses.replace(data, metadata=metadata), replace=True)
+            record = read_forgotten(resolved)
+        except GalleryError:
+            record = ()
+        left_out = () if with_forgotten else find_forgotten(data, record)
+        restored = unite_records(leave_out(data, left_out, record), record)
+        restored = dataclasses.replace(restored, metadata=data.metadata.model_copy(update={"managed": False}))
+        kept = copy_beside(resolved) if keep and is_gallery(resolved) else None
+        _write_new(resolved, restored, replace=True)
+        return Restoration(restored, left_out, None if kept is None else folder.parent / kept.name)
 
 
 def update(
-    folder: Path, edit: Callable[[GalleryData], GalleryData], *, initial: GalleryMetadata | None = None
+    folder: Path,
+    edit: Callable[[GalleryData], GalleryData],
+    *,
+    initial: GalleryMetadata | None = None,
+    allow_managed: bool = False,
 ) -> GalleryData:
     """Apply `edit` to the gallery on disk, atomically and under the lock.
 
@@ -93,6 +144,7 @@ def update(
         folder: the gallery.
         edit: computes the new data from the present data; an exception leaves the gallery as it is.
         initial: metadata of a gallery to create if there is none; None: a missing gallery is an error.
+        allow_managed: also change a copy of a gallery that the pipeline rebuilds.
 
     Returns:
         The new data.
@@ -109,7 +161,7 @@ def update(
             _write_new(resolved, created, replace=False)
             return created
         current = read(resolved)
-        if current.metadata.managed:
+        if current.metadata.managed and not allow_managed:
             raise GalleryError(_managed_message(folder))
         _remove_unreferenced(resolved)
         changed = edit(current)
@@ -155,11 +207,15 @@ def _write_new(folder: Path, data: GalleryData, *, replace: bool) -> None:
     if not is_gallery(folder):
         with atomic_folder(folder) as new:
             _write_files(new, data)
-    elif replace and any(path.name == HEADER_FILE or _GALLERY_FILE.match(path.name) for path in folder.iterdir()):
+    elif replace and _has_gallery_files(folder):
         _write_files(folder, data)
         _remove_unreferenced(folder)
     else:
-        raise GalleryError(f"{folder}: already holds something; name a folder that does not exist yet")
+        raise GalleryError(_OCCUPIED.format(folder))
+
+
+def _has_gallery_files(folder: Path) -> bool:
+    return any(path.name == HEADER_FILE or is_gallery_file(path) for path in folder.iterdir())
 
 
 def _write_files(folder: Path, data: GalleryData) -> None:
@@ -172,7 +228,7 @@ def _remove_unreferenced(folder: Path) -> None:
     """Remove gallery files that gallery.json does not name, so that nothing of a removed person stays."""
     header = parse_header(folder / HEADER_FILE, _read_file(folder, HEADER_FILE))
     for path in folder.iterdir():
-        if _GALLERY_FILE.match(path.name) and path.name not in (header.index_file, header.people_file):
+        if is_gallery_file(path) and path.name not in (header.index_file, header.people_file):
             path.unlink()
 
 

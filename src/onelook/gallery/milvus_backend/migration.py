@@ -27,7 +27,7 @@ def has_gallery(address: MilvusAddress) -> bool:
 def write_gallery(address: MilvusAddress, data: GalleryData, *, replace: bool) -> None:
     """Write gallery data as a new version, which the last call activates in one step.
 
-    Rejections are left out, with a warning.
+    Rejections and the record of forgotten people are left out, with a warning.
 
     Raises:
         GalleryError: there is a gallery that is not to be replaced, a photo is enrolled twice, or Milvus cannot be
@@ -42,6 +42,8 @@ def write_gallery(address: MilvusAddress, data: GalleryData, *, replace: bool) -
         logger.warning(
             "%s: left out: %d faces that are not somebody; Milvus does not keep them", address, len(data.rejections)
         )
+    if data.forgotten:
+        logger.warning("%s: left out: the record of %d forgotten people", address, len(data.forgotten))
     with PROCESS_LOCK:
         version = collections.create_version(data.metadata.embedding_size)
         ids = {name: uuid.uuid4().hex for name in sorted(set(data.identities))}

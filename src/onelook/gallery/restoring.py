@@ -1,0 +1,111 @@
+"""Restore a backup without the people who were forgotten since, and keep the gallery that it replaces."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from onelook.gallery.data import GalleryData
+from onelook.gallery.forgetting import Forgetting, drop_entries, find_entries
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Photos of a person of a backup that the record of forgotten people contains.
+
+    Attributes:
+        person: name in the backup.
+        photos: number of the photos.
+        total: number of photos of the person in the backup.
+        day: day on which the person was forgotten, ISO 8601.
+    """
+
+    person: str
+    photos: int
+    total: int
+    day: str
+
+    def __str__(self) -> str:
+        if self.photos < self.total:
+            return f"{self.person}: forgotten on {self.day}, {self.photos} of {self.total} photos"
+        return f"{self.person}: forgotten on {self.day}, {self.total} photo{'s' if self.total > 1 else ''}"
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """The result of restoring a backup.
+
+    Attributes:
+        data: the restored gallery.
+        left_out: who was left out of it.
+        kept: copy of the gallery before; None: there was none.
+    """
+
+    data: GalleryData
+    left_out: tuple[LeftOut, ...]
+    kept: Path | None
+
+
+def find_forgotten(data: GalleryData, record: Sequence[Forgetting]) -> tuple[LeftOut, ...]:
+    """Find the people of a backup who were forgotten since, sorted by name.
+
+    A person is found by the name, or by a photo that was enrolled under a name that was forgotten later: a backup may
+    hold a name from before a `rename` or `merge`.
+    """
+    people = data.faces_by_person()
+    by_name = find_entries(record, people)
+    found = []
+    for person, faces in people.items():
+        if entry := by_name.get(person):
+            found.append(LeftOut(person, len(faces), len(faces), entry.day))
+            continue
+        days = [_day_of_photo(face.sha256, record) for face in faces]
+        if any(days):
+            found.append(LeftOut(person, sum(day is not None for day in days), len(faces), max(filter(None, days))))
+    return tuple(found)
+
+
+def leave_out(data: GalleryData, left_out: Sequence[LeftOut], record: Sequence[Forgetting]) -> GalleryData:
+    """Remove what `find_forgotten` found from the data of a backup."""
+    for each in left_out:
+        if each.photos == each.total:
+            data = data.remove(each.person)
+        else:
+            forgotten = {face.sha256 for face in data.faces_of(each.person) if _day_of_photo(face.sha256, record)}
+            data = data.remove_photos(each.person, forgotten)
+    return data
+
+
+def unite_records(data: GalleryData, present: Sequence[Forgetting]) -> GalleryData:
+    """Add the record of the present gallery to a backup's; people of the restored gallery leave the record."""
+    united = tuple(dict.fromkeys((*data.forgotten, *present)))
+    return replace(data, forgotten=drop_entries(united, set(data.identities)))
+
+
+def kept_name(name: str) -> str:
+    """Return the name of the copy of a gallery that a restore replaces now."""
+    return f"{name}-before-restore-{datetime.now():%Y-%m-%dT%H-%M-%S}"
+
+
+def copy_beside(folder: Path) -> Path:
+    """Copy a gallery folder, damaged or not, beside itself and return the copy.
+
+    A kill leaves a hidden folder, which the next restore removes.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
+    shutil.copytree(folder, temporary, dirs_exist_ok=True)
+    temporary.chmod(0o755)
+    kept = folder.parent / kept_name(folder.name)
+    number = 2
+    while kept.exists():
+        kept = kept.with_name(f"{kept_name(folder.name)}-{number}")
+        number += 1
+    temporary.rename(kept)
+    return kept
+
+
+def _day_of_photo(sha256: str, record: Sequence[Forgetting]) -> str | None:
+    """Return the latest day on which a photo was forgotten; None: it never was."""
+    return max((entry.day for entry in record if entry.is_of_photo(sha256)), default=None)

@@ -1,0 +1,3 @@
+from helpers.coded_faces import metadata, photo
+
+__all__ = ["metadata", "photo"]
