@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds lfw/")
     parser.add_argument("--photos", type=int, default=PHOTOS, help="photos of each load")
+    parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS, help="numbers of clients")
     arguments = parser.parse_args()
     root = arguments.data / "lfw"
     people = [line.split() for line in (root / "peopleDevTest.txt").read_text().splitlines()[1:]]
@@ -55,7 +56,7 @@ def main() -> None:
         gallery = create_gallery(folder)
         for name in [name for name, count in people if int(count) >= 5][:5]:
             gallery.enroll(name, [root / "images" / name / f"{name}_0001.jpg"])
-        for clients in CLIENTS:
+        for clients in arguments.clients:
             before = library_rate(folder, photos)
             load = measure(folder, [photo.read_bytes() for photo in photos], clients)
             rate, library = load.faces / load.seconds, statistics.mean([before, library_rate(folder, photos)])
