@@ -60,7 +60,6 @@ def test_the_process_is_not_root_and_its_folder_is_a_volume() -> None:
     assert last_arguments("VOLUME") == last_arguments("WORKDIR") == useradd[useradd.index("--home-dir") + 1]
 
 
-@pytest.mark.xfail(reason="the service adds --api", strict=True)
 def test_the_command_is_one_of_onelook_and_listens_at_the_exposed_port() -> None:
     assert json.loads(last_arguments("ENTRYPOINT")) == ["onelook"]
     name, *arguments = json.loads(last_arguments("CMD"))

@@ -125,11 +125,16 @@ def test_the_wheel_identifies_and_serves_without_the_training_packages(site: Pat
     # NiceGUI starts differently if it detects pytest in its environment.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment["PYTHONPATH"] = str(site)
-    command = [sys.executable, "-m", "onelook", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "onelook", "serve", "--api", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as server:
         try:
             assert server.stdout is not None
             address = server.stdout.readline().split()[1]
             assert "onelook" in fetch(address)
+            assert json.loads(fetch(f"{address}/health")) == {"status": "ok"}
+            assert {person["name"] for person in json.loads(fetch(f"{address}/api/v1/people"))["people"]} == {
+                "person 3",
+                "person 8",
+            }
         finally:
             server.terminate()

@@ -2,7 +2,8 @@ import hashlib
 
 from onelook.face_quality import Quality
 from onelook.gallery.data import EnrolledFace
-from onelook.page.people import Person, filter_people, list_people, person_key
+from onelook.page.people import Person, filter_people, list_people
+from onelook.service.person_key import person_key
 
 
 def enrolled(person: str, number: int, size: float) -> EnrolledFace:

@@ -1,5 +1,4 @@
 import asyncio
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -9,8 +8,8 @@ pytest.importorskip("nicegui", reason="the page needs NiceGUI (onelook[page])")
 from starlette.requests import Request
 from starlette.types import Message
 
-from onelook.errors import OnelookError, PhotoError
-from onelook.page.server import find_port, read_upload
+from onelook.errors import PhotoError
+from onelook.page.server import read_upload
 
 
 def upload(chunks: list[bytes], max_bytes: int, *, length: int | None) -> tuple[bytes, int]:
@@ -44,12 +43,3 @@ def test_an_upload_with_too_large_a_content_length_is_refused_unread() -> None:
 @pytest.mark.parametrize("length", [None, 3])
 def test_reading_stops_when_the_body_exceeds_the_limit(length: int | None) -> None:
     assert upload([b"abc", b"def", b"ghi", b"jkl"], 5, length=length) == (b"refused", 2)
-
-
-def test_find_port_refuses_a_port_in_use() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = other.getsockname()[1]
-        with pytest.raises(OnelookError, match=f"^127.0.0.1:{taken}: cannot be listened to .*--port"):
-            find_port("127.0.0.1", taken)
-    assert find_port("127.0.0.1", taken) == taken
-    assert find_port("127.0.0.1", 0) > 1023

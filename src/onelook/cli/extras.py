@@ -10,6 +10,7 @@ from onelook.errors import OnelookError
 _MODULES = {
     "train": ("torch", "onnx", "dvc", "mlflow", "sklearn", "scipy", "matplotlib", "pandas", "psutil", "yaml", "ruamel"),
     "page": ("nicegui",),
+    "api": ("fastapi", "starlette", "uvicorn", "python_multipart", "prometheus_client"),
     "milvus": ("pymilvus", "milvus_lite"),
     "ray": ("ray",),
     "mesh": ("ai_edge_litert",),

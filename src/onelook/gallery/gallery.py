@@ -12,7 +12,7 @@ import numpy as np
 from onelook.data.image_input import ColorOrder, ImageSource, as_image, is_image_source
 from onelook.errors import GalleryError
 from onelook.face_quality import Quality
-from onelook.faces import make_faces
+from onelook.faces import Face, make_faces
 from onelook.gallery.backend import GalleryBackend, check_model
 from onelook.gallery.backend_factory import create_backend, is_gallery, open_backend
 from onelook.gallery.bulk_enrollment import BulkEnrollment, EnrollmentReport, embed_in_batches
@@ -156,15 +156,24 @@ class Gallery:
 
     def identify_all(self, photos: Sequence[ImageSource]) -> list[list[IdentifiedFace]]:
         """Identify the faces of photos, as `identify` does, in one forward pass and one search."""
+        faces = self.detect_all(photos)
+        identified = iter(self.identify_detected([face for each in faces for face in each]))
+        return [[next(identified) for _ in each] for each in faces]
+
+    def detect_all(self, photos: Sequence[ImageSource]) -> list[list[Face]]:
+        """Detect and embed the faces of photos, as `onelook.detect` does, in one forward pass.
+
+        Several threads may call it at once: only the model is used, not the enrolled people.
+        """
         images = [as_image(photo) for photo in photos]
-        detections = self._predictor.predict(images, self.metadata.detect)
-        if not detections:
-            return []
-        faces = make_faces(images, detections, self.metadata.detect.longest_side)
-        embeddings = np.concatenate([detected.embeddings for detected in detections])
-        qualities = [face.quality for each in faces for face in each]
-        identified = iter(self.identify_embeddings(embeddings, qualities))
-        return [[IdentifiedFace(**vars(face), **vars(next(identified))) for face in each] for each in faces]
+        detect = self.metadata.detect
+        return make_faces(images, self._predictor.predict(images, detect), detect.longest_side)
+
+    def identify_detected(self, faces: Sequence[Face]) -> list[IdentifiedFace]:
+        """Identify faces that were detected with this gallery's model, in one search."""
+        embeddings = np.asarray([face.embedding for face in faces], np.float32)
+        identified = self.identify_embeddings(embeddings, [face.quality for face in faces])
+        return [IdentifiedFace(**vars(face), **vars(each)) for face, each in zip(faces, identified, strict=True)]
 
     def identify_embeddings(
         self, embeddings: np.ndarray, qualities: Sequence[Quality | None] | None = None

@@ -6,9 +6,9 @@ import numpy as np
 
 from onelook.errors import PhotoError
 from onelook.face_quality import Quality, QualityLimits, quality_problem
+from onelook.faces import Face
 from onelook.gallery.data import EnrolledFace
 from onelook.gallery.enrollment import EnrollmentBatch
-from onelook.gallery.identification import IdentifiedFace
 from onelook.gallery.thumbnail import make_thumbnail, thumbnail_digest
 
 
@@ -56,7 +56,7 @@ class PendingFace:
         return EnrollmentBatch((face,), self.embedding[None])
 
 
-def make_pending_face(image: np.ndarray, face: IdentifiedFace, photo: str) -> PendingFace:
+def make_pending_face(image: np.ndarray, face: Face, photo: str) -> PendingFace:
     """Cut the thumbnail of a face.
 
     Args:

@@ -1,7 +1,6 @@
 """Controller of the page: identify photos, and list and change the people of the gallery."""
 
 import base64
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from onelook.data.image_io import decode_image
-from onelook.gallery.backend_factory import is_gallery
-from onelook.gallery.gallery import Gallery, create_gallery, open_gallery
+from onelook.gallery.gallery import Gallery
 from onelook.gallery.location import Location
 from onelook.page.people import Person, list_people
 from onelook.page.photos import DisplayedPhoto, Face, make_displayed_photo, shorten_file_name
 from onelook.page.unknown_groups import UnknownFaces, group_unknown_faces
 from onelook.page.wording import describe_enrollment, pluralize
+from onelook.service.shared_gallery import SharedGallery
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class PageController:
 
     Attributes:
         location: folder or Milvus address of the gallery.
+        shared: the gallery, for the API beside the page.
     """
 
     def __init__(self, location: Location, *, model: Path | None = None, device: str = "auto") -> None:
@@ -54,20 +54,18 @@ class PageController:
             ModelError: the model is missing or damaged.
         """
         self.location = location
-        self._lock = threading.Lock()
-        open_or_create = open_gallery if is_gallery(location) else create_gallery
-        self._gallery = open_or_create(location, model=model, device=device)
+        self.shared = SharedGallery(location, model=model, device=device)
         self._thumbnails: dict[str, str] = {}
 
     @property
     def read_only(self) -> bool:
         """Return whether the pipeline manages the gallery, which then cannot be changed here."""
-        return self._gallery.metadata.managed
+        return self.shared.gallery.metadata.managed
 
     @property
     def can_undo(self) -> bool:
         """Return whether changes can be undone, and rejections kept: both in a folder, neither in Milvus."""
-        return self._gallery.snapshot() is not None
+        return self.shared.gallery.snapshot() is not None
 
     def identify(self, data: bytes, name: str, key: str) -> DisplayedPhoto:
         """Detect and identify the faces of a photo.
@@ -81,8 +79,8 @@ class PageController:
             PhotoError: the photo cannot be read, or is too large.
         """
         name = shorten_file_name(name)
-        with self._lock:  # includes decoding: several large photos at once could exhaust the memory
-            gallery = self._refreshed()
+        # The lock includes decoding: several large photos at once could exhaust the memory.
+        with self.shared.use() as gallery:
             image = decode_image(data, name)
             identified = gallery.identify(image)
             photo = make_displayed_photo(key, image, name, identified, gallery.metadata.unusable)
@@ -98,29 +96,28 @@ class PageController:
             return list(photos)
         embeddings = np.stack([face.pending.embedding for face in faces])
         qualities = [face.pending.quality for face in faces]
-        with self._lock:
-            identifications = iter(self._refreshed().identify_embeddings(embeddings, qualities))
+        with self.shared.use() as gallery:
+            identifications = iter(gallery.identify_embeddings(embeddings, qualities))
             return self._mark_enrolled([photo.with_identities(identifications) for photo in photos])
 
     def version(self) -> object:
         """Return a value that equals an earlier one only if the gallery has not changed since."""
-        with self._lock:
-            gallery = self._refreshed()
+        with self.shared.use() as gallery:
             return object() if gallery.snapshot() is None else gallery.revision()
 
     def group_unknown(self, photos: Sequence[DisplayedPhoto]) -> UnknownFaces:
         """Group the unrecognized faces of photos."""
-        return group_unknown_faces([face for photo in photos for face in photo.faces], self._gallery.metadata)
+        return group_unknown_faces([face for photo in photos for face in photo.faces], self.shared.gallery.metadata)
 
     def names(self) -> list[str]:
         """Return the names of the enrolled people, sorted."""
-        with self._lock:
-            return list(self._refreshed().people())
+        with self.shared.use() as gallery:
+            return list(gallery.people())
 
     def people(self) -> list[Person]:
         """Return the enrolled people with their pictures, sorted by name."""
-        with self._lock:
-            faces_by_person = self._refreshed().faces_by_person()
+        with self.shared.use() as gallery:
+            faces_by_person = gallery.faces_by_person()
             self._thumbnails = {
                 face.sha256: face.thumbnail for faces in faces_by_person.values() for face in faces if face.thumbnail
             }
@@ -222,8 +219,7 @@ class PageController:
 
     def _change(self, operation: Callable[[Gallery], str]) -> Change:
         """Carry out a change, which returns its message, and offer to undo it."""
-        with self._lock:
-            gallery = self._refreshed()
+        with self.shared.use() as gallery:
             before = gallery.snapshot()
             message = operation(gallery)
             after = gallery.snapshot()
@@ -231,8 +227,8 @@ class PageController:
             return Change(message, None)
 
         def undo() -> Change:
-            with self._lock:
-                self._refreshed().revert(before, after)
+            with self.shared.use() as gallery:
+                gallery.revert(before, after)
             return Change("Undone", None)
 
         return Change(message, undo)
@@ -240,7 +236,7 @@ class PageController:
     def _mark_enrolled(self, photos: Sequence[DisplayedPhoto]) -> list[DisplayedPhoto]:
         """Mark the faces that people were enrolled with; the caller holds the lock."""
         named = [face for photo in photos for face in photo.faces if face.identified.name is not None]
-        enrolled = self._gallery.find_enrolled([face.pending.digest for face in named])
+        enrolled = self.shared.gallery.find_enrolled([face.pending.digest for face in named])
         names = {face.key: enrolled.get(face.pending.digest) for face in named}
         return [
             replace(
@@ -252,7 +248,3 @@ class PageController:
             )
             for photo in photos
         ]
-
-    def _refreshed(self) -> Gallery:
-        self._gallery.refresh()
-        return self._gallery

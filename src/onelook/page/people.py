@@ -1,11 +1,10 @@
 """Enrolled people as the page lists them."""
 
-import hashlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onelook.gallery.data import EnrolledFace
+from onelook.service.person_key import person_key
 
 
 @dataclass(frozen=True)
@@ -24,15 +23,6 @@ class Person:
     def key(self) -> str:
         """Return the key of the person in URLs."""
         return person_key(self.name)
-
-
-def person_key(name: str) -> str:
-    """Return the key of a person in URLs, which keeps the name out of the browser's history.
-
-    Args:
-        name: the name, which need not be normalized.
-    """
-    return hashlib.sha256(unicodedata.normalize("NFC", name).strip().encode()).hexdigest()[:16]
 
 
 def list_people(faces_by_person: Mapping[str, Sequence[EnrolledFace]]) -> list[Person]:

@@ -10,8 +10,9 @@ from nicegui import html
 from onelook.gallery.data import EnrolledFace
 from onelook.page.components import button, confirm, name_form, thumbnail
 from onelook.page.controller import Change
-from onelook.page.people import Person, person_key
+from onelook.page.people import Person
 from onelook.page.wording import pluralize
+from onelook.service.person_key import person_key
 
 if TYPE_CHECKING:
     from onelook.page.frame import Frame

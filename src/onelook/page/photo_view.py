@@ -8,7 +8,6 @@ from nicegui import html
 
 from onelook.page.arrangement import Arrangement, arrange_faces
 from onelook.page.components import button, face_picker, face_source, name_form, thumbnail
-from onelook.page.people import person_key
 from onelook.page.photo_figure import PhotoFigure
 from onelook.page.photos import DisplayedPhoto, Face
 from onelook.page.wording import (
@@ -19,6 +18,7 @@ from onelook.page.wording import (
     suggested_name,
     summarize,
 )
+from onelook.service.person_key import person_key
 
 if TYPE_CHECKING:
     from onelook.page.frame import Frame

@@ -1,28 +1,29 @@
-"""HTTP server of the page: routes, upload limit and port."""
+"""HTTP server of the page: routes and upload limit."""
 
 import asyncio
-import socket
 from base64 import b64decode
-from urllib.parse import urlunsplit
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from nicegui import Client, app, ui
+from starlette.types import ASGIApp
 
 from onelook.errors import OnelookError, PhotoError
 from onelook.page.controller import PageController
 from onelook.page.frame import VIEWS, Frame
-from onelook.page.origin_guard import OriginGuard
 from onelook.page.photos import DisplayedPhoto
 from onelook.page.session import SessionStore
 from onelook.page.session_cookie import SessionCookie, session_token
+from onelook.service.api_router import ApiRouter
+from onelook.service.listening import find_port, format_address
+from onelook.service.origin_guard import OriginGuard
 
 MEBIBYTE = 2**20
 _RECONNECT_SECONDS = 60.0
 """Time for which a browser tab may be unreachable, such as on a locked phone, before it has to load the page again."""
 
 
-def serve(controller: PageController, *, host: str, port: int, max_upload: int) -> None:
+def serve(controller: PageController, *, host: str, port: int, max_upload: int, api: ASGIApp | None = None) -> None:
     """Serve the page until the process is interrupted.
 
     Args:
@@ -30,6 +31,7 @@ def serve(controller: PageController, *, host: str, port: int, max_upload: int) 
         host: address to listen to.
         port: port; 0: a free one.
         max_upload: largest photo file in bytes.
+        api: the API to serve beside the page, see `onelook.service.app.create_api`.
 
     Raises:
         OnelookError: the address cannot be listened to.
@@ -38,7 +40,9 @@ def serve(controller: PageController, *, host: str, port: int, max_upload: int) 
     add_routes(controller, max_upload)
     app.add_middleware(SessionCookie, port=port)
     app.add_middleware(OriginGuard, host=host)
-    address = urlunsplit(("http", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "", "", ""))
+    if api is not None:
+        app.add_middleware(ApiRouter, api=api)
+    address = format_address(host, port)
     # Quasar's loading bar has no name for screen readers, and the page shows its progress itself.
     app.config.quasar_config["loadingBar"]["skipHijack"] = True
     app.on_startup(lambda: print(f"onelook: {address} shows {controller.location}; Ctrl-C ends it", flush=True))
@@ -145,16 +149,3 @@ async def read_upload(request: Request, name: str, max_bytes: int) -> bytes:
     raise PhotoError(
         f"{name}: more than {max_bytes / MEBIBYTE:.3g} MiB; scale it down, or start the page with a larger --max-upload"
     )
-
-
-def find_port(host: str, port: int) -> int:
-    """Check that a port can be listened to, and return it, or a free one for 0.
-
-    Raises:
-        OnelookError: the port is in use or not allowed, or the host is not an address of this machine.
-    """
-    try:
-        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            return int(probe.getsockname()[1])
-    except OSError as error:
-        raise OnelookError(f"{host}:{port}: cannot be listened to ({error.strerror}); name another --port") from error

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-pytest.importorskip("nicegui", reason="the page needs NiceGUI (onelook[page])")
+pytest.importorskip("starlette", reason="page and API need Starlette (onelook[page], onelook[api])")
 
 import httpx
 from starlette.applications import Starlette
@@ -12,7 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Message
 from starlette.websockets import WebSocket
 
-from onelook.page.origin_guard import OriginGuard
+from onelook.service.origin_guard import OriginGuard
 
 
 def hello(_: Request) -> PlainTextResponse:
