@@ -28,20 +28,6 @@ class MlflowStore:
     experiment_id: str
 
 
-def project_root(start: Path) -> Path:
-    """Return the root of the DVC project around `start`, or `start` itself outside a project.
-
-    `dvc exp run --temp` and queued experiments run in copies under .dvc/tmp/exps, which DVC removes afterwards. For
-    such a copy the root is that of the original project.
-    """
-    start = start.resolve()
-    nearest = next((folder for folder in (start, *start.parents) if (folder / ".dvc").is_dir()), start)
-    for folder in nearest.parents:
-        if folder.name == ".dvc" and nearest.is_relative_to(folder / "tmp" / "exps"):
-            return folder.parent
-    return nearest
-
-
 def open_store(root: Path) -> MlflowStore:
     """Open the store under `root`/mlflow, and create it if it is absent.
 

@@ -11,9 +11,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from onelook.experiment.mlflow_run import MlflowRun
-from onelook.experiment.mlflow_store import open_store, project_root
+from onelook.experiment.mlflow_store import open_store
 from onelook.interrupts import Terminated
 from onelook.settings import Settings
+from onelook.workspace import project_root
 
 if TYPE_CHECKING:
     import torch
