@@ -64,7 +64,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             sheet = Path(folder) / "scenes.png"
             write_image(sheet, _contact_sheet(out))
-            run.log_artifact(sheet, "pictures")
+            run.log_artifact(sheet, "pictures", shows_people=True)
 
 
 def _split_counts(prepared: PreparedData) -> dict[str, float]:

@@ -194,6 +194,19 @@ def test_files_and_folders_become_artifacts(settings: Settings, workspace: Path,
     ]
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_what_shows_people_is_recorded_only_if_the_settings_allow_it(
+    allowed: bool, settings: Settings, workspace: Path
+) -> None:
+    assert not settings.tracking.pictures
+    (workspace / "face.png").write_bytes(b"png")
+    tracking = settings.tracking.model_copy(update={"pictures": allowed})
+    with stage_run("index", settings.model_copy(update={"tracking": tracking}), inputs=[], outputs=[]) as run:
+        assert run.records_people == allowed
+        run.log_artifact(workspace / "face.png", "pictures", shows_people=True)
+    assert len(list((workspace / "mlflow").rglob("face.png"))) == allowed
+
+
 def test_a_pyfunc_model_loads_with_its_folders(settings: Settings, workspace: Path, runs: Runs) -> None:
     code = workspace / "answer.py"
     code.write_text(

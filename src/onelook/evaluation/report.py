@@ -27,6 +27,8 @@ CURVES = {
     "reliability": ("confidence", "accuracy", "low", "high", "fraction"),
 }
 """Columns of the curves that dvc.yaml plots."""
+FIGURES = (*CURVES, "similarities", "mesh_error")
+"""Pictures that show no people."""
 
 
 def write_evaluation(evaluation: Evaluation, manifest: Manifest, folder: Path) -> None:
