@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from onelook.experiment.lineage import content_md5
 from onelook.experiment.stage_run import stage_run
 from onelook.settings import Settings
 
@@ -128,6 +129,19 @@ def test_the_producer_of_an_input_is_found_by_content(settings: Settings, worksp
     assert origins == {found["prepare"].info.run_id}
 
 
+def test_prepared_scenes_are_a_dataset_of_child_and_parent(settings: Settings, workspace: Path, runs: Runs) -> None:
+    scenes = workspace / "scenes"
+    scenes.mkdir()
+    (scenes / "manifest.jsonl").write_text("")
+    (workspace / "model").mkdir()
+    with stage_run("train", settings, inputs=[scenes, workspace / "model"], outputs=[]):
+        pass
+    for run in runs():
+        (entry,) = run.inputs.dataset_inputs
+        assert (entry.dataset.name, entry.dataset.digest) == ("scenes", content_md5(scenes))
+        assert {tag.key: tag.value for tag in entry.tags} == {"mlflow.data.context": "train"}
+
+
 def test_a_failed_stage_is_not_a_producer(settings: Settings, workspace: Path, runs: Runs) -> None:
     made = workspace / "made"
     with pytest.raises(ZeroDivisionError), stage_run("prepare", settings, inputs=[], outputs=[made]):
@@ -232,8 +246,10 @@ def test_a_pyfunc_model_loads_with_its_folders(settings: Settings, workspace: Pa
     with stage_run("index", settings, inputs=[], outputs=[]) as run:
         run.log_pyfunc(code, {"gallery": gallery}, "answer")
     (gallery / "word").unlink()
-    child = _by_name(runs())["index"]
+    found = _by_name(runs())
+    child = found["index"]
     assert child.info.status == "FINISHED"
+    assert found["parent"].outputs.model_outputs == child.outputs.model_outputs
     import mlflow
 
     (model,) = child.outputs.model_outputs
