@@ -142,7 +142,7 @@ calibration: $(INSTALLED) ## fit the threshold of build/model over several sets 
 		--faces $(DATA)/faces/aaf $(DATA)/faces/scut $(DATA)/faces/twfy --ages $(UTKFACE) --out build/calibration.json
 
 ui: $(INSTALLED) ## compare runs in the browser: http://127.0.0.1:5000, another port with PORT=...
-	@mkdir -p mlflow
+	@python -c 'from pathlib import Path; from onelook.experiment.mlflow_store import open_store; open_store(Path.cwd())'
 	mlflow ui --backend-store-uri sqlite:///mlflow/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 # torch goes first and alone, so that a machine's own build (CPU, CUDA) is kept and the pins need not name one. CUDA's own

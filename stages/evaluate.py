@@ -14,7 +14,7 @@ from onelook.data.manifest import read_manifest
 from onelook.device import resolve_device
 from onelook.evaluation.evaluate import evaluate
 from onelook.evaluation.renderings import draw_renderings
-from onelook.evaluation.report import write_evaluation
+from onelook.evaluation.report import FIGURES, write_evaluation
 from onelook.evaluation.timing import time_predictions
 from onelook.experiment.mlflow_run import flatten_keys
 from onelook.experiment.stage_main import stage_main
@@ -58,8 +58,10 @@ def main() -> None:
         run.log_metrics({f"timing.{name}": value for name, value in timing.items()})
         if evaluation.recognition is not None:
             run.log_metrics({"threshold": evaluation.calibration["threshold"]})
-        for name in ("metrics.json", "calibration.json", "curves", "pictures"):
+        for name in ("metrics.json", "calibration.json", "curves"):
             run.log_artifact(out / name)
+        for picture in sorted((out / "pictures").iterdir()):
+            run.log_artifact(picture, "pictures", shows_people=picture.stem not in FIGURES)
 
 
 if __name__ == "__main__":

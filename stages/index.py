@@ -62,8 +62,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder) / "identified.png"
             write_image(picture, draw_examples(gallery, manifest, settings.index.split))
-            run.log_artifact(picture, "pictures")
-        run.log_pyfunc(SERVING_SCRIPT, {"model": arguments.model, "gallery": arguments.out}, MODEL_NAME)
+            run.log_artifact(picture, "pictures", shows_people=True)
+        artifacts = {"model": arguments.model} | ({"gallery": arguments.out} if run.records_people else {})
+        run.log_pyfunc(SERVING_SCRIPT, artifacts, MODEL_NAME)
 
 
 def draw_examples(gallery: Gallery, manifest: Manifest, split: Split) -> np.ndarray:

@@ -26,6 +26,7 @@ from onelook.model.mesh_teacher import MeshTeacher
 from onelook.model.teacher import Teacher
 from onelook.reproducibility import seed_everything
 from onelook.settings import DetectSettings, load_settings
+from onelook.workspace import link_ignored_photos
 
 logger = logging.getLogger("onelook.stages.prepare")
 
@@ -49,6 +50,8 @@ def main() -> None:
 
     embed_faces = Teacher(settings.teacher, settings.base.device).embed_faces if settings.teacher.path else None
     predict_mesh = MeshTeacher().predict if settings.prepare.mesh_labels else None
+    if settings.prepare.reader == "folder":
+        link_ignored_photos(Path(settings.prepare.folder.path))
     with stage_run("prepare", settings, inputs=[], outputs=[out]) as run:
         prepared = prepare(
             settings.prepare,
@@ -69,7 +72,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             sheet = Path(folder) / "scenes.png"
             write_image(sheet, _contact_sheet(out))
-            run.log_artifact(sheet, "pictures")
+            run.log_artifact(sheet, "pictures", shows_people=True)
 
 
 def _split_counts(prepared: PreparedData) -> dict[str, float]:

@@ -9,7 +9,7 @@ from onelook.errors import GalleryError
 from onelook.evaluation.evaluate import Evaluation, evaluate
 from onelook.evaluation.identification import dir_at_fpir, rank1
 from onelook.evaluation.probe_set import run_probe_trials, score_matrix
-from onelook.evaluation.report import write_evaluation
+from onelook.evaluation.report import CURVES, write_evaluation
 from onelook.evaluation.split_predictions import SplitEmbeddings, embed_split
 from onelook.gallery.calibration import read_calibrated_metadata
 from onelook.inference.torch_predictor import TorchPredictor
@@ -96,7 +96,7 @@ def test_without_identities_only_detection_and_landmarks_are_evaluated(
     write_evaluation(evaluation, manifest_without_identities, out)
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     pictures = {"pictures/precision_recall.png", "pictures/landmark_error.png"}
-    tables = {"curves/precision_recall.csv", "curves/landmark_error.csv"}
+    tables = {f"curves/{name}.csv" for name in CURVES}
     assert files == {"metrics.json", "calibration.json", *pictures, *tables}
     # A gallery cannot be created without a calibrated threshold.
     with pytest.raises(GalleryError, match="has no threshold") as caught:

@@ -3,11 +3,12 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from onelook.data.image_io import read_image
 from onelook.data.manifest import Manifest
 from onelook.evaluation.evaluate import Evaluation, evaluate
-from onelook.evaluation.report import write_evaluation
+from onelook.evaluation.report import CURVES, write_evaluation
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import Settings
 
@@ -21,12 +22,11 @@ def report(small_evaluation: Evaluation, small_manifest: Manifest, tmp_path_fact
 
 def test_curves_and_pictures_are_written(report: Path) -> None:
     files = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
-    tables = {"precision_recall", "landmark_error", "roc", "dir_fpir"}
-    pictures = {*tables, "similarities", "identifications"}
+    pictures = {"precision_recall", "landmark_error", "roc", "dir_fpir", "similarities", "identifications"}
     assert files == {
         "metrics.json",
         "calibration.json",
-        *(f"curves/{name}.csv" for name in tables),
+        *(f"curves/{name}.csv" for name in CURVES),
         *(f"pictures/{name}.png" for name in pictures),
     }
     for name in pictures:
@@ -37,6 +37,18 @@ def test_curves_and_pictures_are_written(report: Path) -> None:
     metrics = json.loads((report / "metrics.json").read_text())
     assert float(rows[-1]["onelook"]) == metrics["identification"]["rank1"]
     assert float(rows[-1]["eigenfaces"]) == metrics["eigenfaces"]["identification"]["rank1"]
+
+
+def test_a_curve_of_too_few_data_is_a_header_and_dvc_plots_the_columns_there_are(project: Path, report: Path) -> None:
+    """DVC fails on a file that it plots and that is absent."""
+    assert (report / "curves/reliability.csv").read_text() == "confidence,accuracy,low,high,fraction\n"
+    for definition in yaml.safe_load((project / "dvc.yaml").read_text())["plots"]:
+        ((_, plot),) = definition.items()
+        for file, columns in plot["y"].items():
+            if file.startswith("build/evaluation/"):
+                with (report / file.removeprefix("build/evaluation/")).open() as stream:
+                    header = next(csv.reader(stream))
+                assert {plot["x"], *([columns] if isinstance(columns, str) else columns)} <= set(header), file
 
 
 def test_the_calibration_names_its_model_and_detection_settings(

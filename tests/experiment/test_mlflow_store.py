@@ -1,32 +1,6 @@
 from pathlib import Path
 
-import pytest
-
-from onelook.experiment.mlflow_store import open_store, project_root
-
-
-def _project(folder: Path) -> Path:
-    (folder / ".dvc").mkdir(parents=True)
-    return folder
-
-
-def test_the_root_is_the_nearest_project(tmp_path: Path) -> None:
-    inner = _project(_project(tmp_path / "outer") / "inner")
-    (inner / "a" / "b").mkdir(parents=True)
-    assert project_root(inner / "a" / "b") == inner
-    assert project_root(inner) == inner
-
-
-def test_the_root_of_an_experiments_copy_is_the_original_project(tmp_path: Path) -> None:
-    original = _project(tmp_path / "project")
-    copy = _project(original / ".dvc" / "tmp" / "exps" / "tmp_abc")
-    assert project_root(copy) == original
-    (copy / "stages").mkdir()
-    assert project_root(copy / "stages") == original
-
-
-def test_outside_a_project_the_root_is_the_folder_itself(tmp_path: Path) -> None:
-    assert project_root(tmp_path) == tmp_path
+from onelook.experiment.mlflow_store import open_store
 
 
 def test_a_store_is_created_once_with_artifacts_inside_the_project(tmp_path: Path) -> None:
@@ -41,8 +15,17 @@ def test_a_store_is_created_once_with_artifacts_inside_the_project(tmp_path: Pat
     assert [path.name for path in sorted((root / "mlflow").iterdir())] == [".lock", "mlflow.db"]
 
 
-def test_the_store_of_a_moved_project_is_refused(workspace: Path) -> None:
-    moved = workspace.rename(workspace.with_name("moved"))
-    with pytest.raises(ValueError, match="was moved"):
-        open_store(moved)
-    assert not workspace.exists()
+def test_runs_and_registered_models_of_a_moved_project_are_found(workspace: Path) -> None:
+    store = open_store(workspace)
+    (workspace / "curve.csv").write_text("1")
+    run_id = store.client.create_run(store.experiment_id).info.run_id
+    store.client.log_artifact(run_id, str(workspace / "curve.csv"))
+    logged = store.client.create_logged_model(store.experiment_id, name="identifier", source_run_id=run_id)
+    store.client.log_model_artifact(logged.model_id, str(workspace / "curve.csv"))
+    moved = open_store(workspace.rename(workspace.with_name("moved")))
+    assert Path(moved.client.download_artifacts(run_id, "curve.csv")).read_text() == "1"
+    location = moved.client.get_logged_model(logged.model_id).artifact_location
+    assert location.startswith(workspace.with_name("moved").as_uri())
+    experiment = moved.client.get_experiment(moved.experiment_id)
+    assert experiment.artifact_location == (workspace.with_name("moved") / "mlflow" / "artifacts").as_uri()
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"

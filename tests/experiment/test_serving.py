@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 import onelook
@@ -12,9 +13,26 @@ from onelook.data.image_io import read_image
 from onelook.experiment.pyfunc_model import SERVING_SCRIPT
 from onelook.files import write_json
 from onelook.inference.loading import load_torch_predictor
+from onelook.model.model_folder import RELEASED
 from onelook.model.pretrained import build_pretrained
 from onelook.model.serialization import save_model
 from onelook.settings import DetectSettings
+
+
+def test_without_a_gallery_the_saved_model_detects(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    import mlflow
+
+    mlflow.pyfunc.save_model(
+        tmp_path / "saved",
+        python_model=str(SERVING_SCRIPT),
+        artifacts={"model": str(RELEASED)},
+        pip_requirements=["onelook"],
+    )
+    model = mlflow.pyfunc.load_model(str(tmp_path / "saved"))
+    photo = Path(find_spec("skimage").origin).parent / "data" / "astronaut.png"
+    faces, nothing = model.predict([str(photo), np.full((200, 200, 3), 127, np.uint8)])
+    assert [face.keys() for face in faces] == [{"box", "landmarks", "score"}] and nothing == []
+    assert not [warning for warning in recwarn if "type hints" in str(warning.message)]
 
 
 def test_the_saved_model_predicts_as_the_gallery_from_its_own_copies(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from onelook.experiment.lineage import content_md5
 from onelook.experiment.stage_run import stage_run
 from onelook.settings import Settings
 
@@ -128,6 +129,19 @@ def test_the_producer_of_an_input_is_found_by_content(settings: Settings, worksp
     assert origins == {found["prepare"].info.run_id}
 
 
+def test_prepared_scenes_are_a_dataset_of_child_and_parent(settings: Settings, workspace: Path, runs: Runs) -> None:
+    scenes = workspace / "scenes"
+    scenes.mkdir()
+    (scenes / "manifest.jsonl").write_text("")
+    (workspace / "model").mkdir()
+    with stage_run("train", settings, inputs=[scenes, workspace / "model"], outputs=[]):
+        pass
+    for run in runs():
+        (entry,) = run.inputs.dataset_inputs
+        assert (entry.dataset.name, entry.dataset.digest) == ("scenes", content_md5(scenes))
+        assert {tag.key: tag.value for tag in entry.tags} == {"mlflow.data.context": "train"}
+
+
 def test_a_failed_stage_is_not_a_producer(settings: Settings, workspace: Path, runs: Runs) -> None:
     made = workspace / "made"
     with pytest.raises(ZeroDivisionError), stage_run("prepare", settings, inputs=[], outputs=[made]):
@@ -194,6 +208,19 @@ def test_files_and_folders_become_artifacts(settings: Settings, workspace: Path,
     ]
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_what_shows_people_is_recorded_only_if_the_settings_allow_it(
+    allowed: bool, settings: Settings, workspace: Path
+) -> None:
+    assert not settings.tracking.pictures
+    (workspace / "face.png").write_bytes(b"png")
+    tracking = settings.tracking.model_copy(update={"pictures": allowed})
+    with stage_run("index", settings.model_copy(update={"tracking": tracking}), inputs=[], outputs=[]) as run:
+        assert run.records_people == allowed
+        run.log_artifact(workspace / "face.png", "pictures", shows_people=True)
+    assert len(list((workspace / "mlflow").rglob("face.png"))) == allowed
+
+
 def test_a_pyfunc_model_loads_with_its_folders(settings: Settings, workspace: Path, runs: Runs) -> None:
     code = workspace / "answer.py"
     code.write_text(
@@ -219,8 +246,10 @@ def test_a_pyfunc_model_loads_with_its_folders(settings: Settings, workspace: Pa
     with stage_run("index", settings, inputs=[], outputs=[]) as run:
         run.log_pyfunc(code, {"gallery": gallery}, "answer")
     (gallery / "word").unlink()
-    child = _by_name(runs())["index"]
+    found = _by_name(runs())
+    child = found["index"]
     assert child.info.status == "FINISHED"
+    assert found["parent"].outputs.model_outputs == child.outputs.model_outputs
     import mlflow
 
     (model,) = child.outputs.model_outputs

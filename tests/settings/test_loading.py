@@ -1,5 +1,7 @@
 """Reading params.yaml: what cannot be used stops with the key and what is allowed."""
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,15 @@ import yaml
 
 from onelook.errors import SettingsError
 from onelook.settings import Settings, load_settings
+
+
+def _leaves(tree: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the dotted key and the value of every setting that is no section."""
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 @pytest.fixture
@@ -124,6 +135,36 @@ def test_an_error_names_its_key_and_what_is_allowed(tree: dict, tmp_path: Path, 
     assert wanted in message and "\n" not in message and "params.yaml" in message
 
 
+INTERVALS = (
+    "prepare.compose.faces_per_scene",
+    "prepare.compose.face_size",
+    "train.faces.size",
+    "train.augment.zoom",
+    "train.augment.short_edge",
+)
+NO_INTERVALS = ("model.embedding.widths", "model.embedding.depths", "train.steps.milestones")
+
+
+@pytest.mark.parametrize("key", INTERVALS)
+def test_an_interval_upside_down_is_refused(tree: dict, tmp_path: Path, key: str) -> None:
+    *sections, name = key.split(".")
+    section = tree
+    for part in sections:
+        section = section[part]
+    section[name] = {"short_edge": [0.9, 0.3], "size": [100, 20]}.get(name) or section[name][::-1]
+    message = error_message(tree, tmp_path)
+    assert message.startswith(f"{tmp_path}/params.yaml: {'.'.join(sections)}: is impossible: {name}: ")
+
+
+def test_every_pair_of_numbers_is_known_as_an_interval_or_not() -> None:
+    pairs = {path for path, value in _leaves(Settings().model_dump()) if isinstance(value, tuple) and len(value) == 2}
+    assert pairs | {"train.augment.short_edge", "train.faces.size"} == {
+        *INTERVALS,
+        *NO_INTERVALS,
+        "train.steps.milestones",
+    }
+
+
 def test_every_problem_gets_a_line_of_its_own(tree: dict, tmp_path: Path) -> None:
     tree["train"]["epochs"] = 0
     tree["base"]["seed"] = -1
@@ -145,12 +186,20 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         load_settings(tmp_path / "params.yaml")
 
 
-def test_absent_keys_take_their_defaults(tree: dict, tmp_path: Path) -> None:
+def test_each_absent_key_takes_its_default(tree: dict, tmp_path: Path) -> None:
     """A params.yaml that was written before a key existed goes on with the default."""
+    for key, _ in _leaves(tree):
+        older = copy.deepcopy(tree)
+        *sections, name = key.split(".")
+        section = older
+        for part in sections:
+            section = section[part]
+        del section[name]
+        assert Settings.model_validate(older) == Settings(), key
     path = tmp_path / "params.yaml"
     del tree["train"]["faces"], tree["evaluate"]["bootstrap_samples"], tree["index"]
     path.write_text(yaml.safe_dump(tree))
-    assert load_settings(path) == Settings.model_validate(tree) == Settings()
+    assert load_settings(path) == Settings()
 
 
 def test_defaults_equal_the_committed_params_yaml(project: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from onelook.data.readers.wider import read_wider
 from onelook.files import atomic_folder
 from onelook.progress import track
 from onelook.settings import PrepareSettings
+from onelook.workspace import workspace_path
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _read_dataset(settings: PrepareSettings, seed: int) -> IdentityDataset | Det
         case "celeba":
             return read_celeba(settings.celeba)
         case "recordio":
-            return read_recordio(Path(settings.recordio.path))
+            return read_recordio(workspace_path(settings.recordio.path))
         case "wider":
             return read_wider(settings.wider, settings.split, seed)
         case "json_annotations":

@@ -1,5 +1,6 @@
 """Report of an evaluation: metrics.json, calibration.json, curves as CSV, and pictures."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,31 @@ from onelook.evaluation.open_set_calibration import bin_by_confidence, pool_tria
 from onelook.files import atomic_folder, write_json
 from onelook.open_set import ImpostorModel
 
+CURVES = {
+    "precision_recall": ("recall", "precision", "score"),
+    "landmark_error": ("error", "fraction", "fraction_interocular"),
+    "roc": ("far", "onelook", "eigenfaces"),
+    "dir_fpir": ("fpir", "onelook", "eigenfaces"),
+    "reliability": ("confidence", "accuracy", "low", "high", "fraction"),
+}
+"""Columns of the curves that dvc.yaml plots."""
+FIGURES = (*CURVES, "similarities", "mesh_error")
+"""Pictures that show no people."""
+
 
 def write_evaluation(evaluation: Evaluation, manifest: Manifest, folder: Path) -> None:
     """Write metrics.json, calibration.json, curves/ and pictures/.
 
-    The folder is replaced in one step. The same evaluation gives the same bytes.
+    The folder is replaced in one step. The same evaluation gives the same bytes. A curve for which the data are too few
+    is a header without rows, since `dvc plots` fails on a file that is absent.
     """
     with atomic_folder(folder) as out:
         write_json(out / "metrics.json", _round(evaluation.metrics))
         write_json(out / "calibration.json", evaluation.calibration)
         for name in ("curves", "pictures"):
             (out / name).mkdir()
+        for name in CURVES:
+            _write_curve(out, name, ())
         _write_detection(evaluation, out)
         _write_landmarks(evaluation, out)
         if evaluation.meshes is not None:
@@ -50,7 +65,7 @@ def _write_detection(evaluation: Evaluation, out: Path) -> None:
     counts, metrics = evaluation.metrics["counts"], evaluation.metrics
     curve = evaluation.outcomes.curve()
     points = plots.subsample_curve(curve)
-    plots.write_csv(out / "curves/precision_recall.csv", ("recall", "precision", "score"), points)
+    _write_curve(out, "precision_recall", points)
     title = (
         f"Detection at IoU 0.5: AP {_with_interval(metrics['detection'], 'ap50')}\n"
         f"{counts['faces']} faces in {counts['scenes']} test scenes"
@@ -63,8 +78,7 @@ def _write_landmarks(evaluation: Evaluation, out: Path) -> None:
     limits = np.linspace(0, 0.2, 101)
     by_size = cumulative_fraction(evaluation.errors.size_normalized, limits)
     by_eyes = cumulative_fraction(evaluation.errors.interocular, limits)
-    columns = ("error", "fraction", "fraction_interocular")
-    plots.write_csv(out / "curves/landmark_error.csv", columns, zip(limits, by_size, by_eyes, strict=True))
+    _write_curve(out, "landmark_error", zip(limits, by_size, by_eyes, strict=True))
     title = (
         f"Landmarks: mean error {_with_interval(metrics, 'nme')} of the face size,\n"
         f"{_with_interval(metrics, 'nme_interocular')} of the distance between the eyes; "
@@ -92,7 +106,7 @@ def _write_verification(recognition: RecognitionEvaluation, metrics: dict[str, A
     far = np.logspace(-4, 0, 81)
     methods = {"onelook": recognition.onelook, "eigenfaces": recognition.eigenfaces}
     tar = {name: np.array([result.pairs.tar_at_far(rate) for rate in far]) for name, result in methods.items()}
-    plots.write_csv(out / "curves/roc.csv", ("far", *tar), zip(far, *tar.values(), strict=True))
+    _write_curve(out, "roc", zip(far, *tar.values(), strict=True))
     title = (
         f"Verification: TAR at 1 % FAR {_with_interval(metrics['verification'], 'tar_far1')}\n"
         f"{counts['people']} people, {counts['genuine_pairs']} genuine and {counts['impostor_pairs']} impostor pairs"
@@ -112,7 +126,7 @@ def _write_identification(recognition: RecognitionEvaluation, metrics: dict[str,
     fpir = np.logspace(-3, 0, 61)
     methods = {"onelook": recognition.onelook, "eigenfaces": recognition.eigenfaces}
     rates = {name: np.array([dir_at_fpir(result.trials, rate) for rate in fpir]) for name, result in methods.items()}
-    plots.write_csv(out / "curves/dir_fpir.csv", ("fpir", *rates), zip(fpir, *rates.values(), strict=True))
+    _write_curve(out, "dir_fpir", zip(fpir, *rates.values(), strict=True))
     title = (
         f"Open-set identification: DIR at 10 % FPIR {_with_interval(metrics['identification'], 'dir_fpir10')}\n"
         f"{counts['people_enrolled']} people enrolled, {counts['mated_trials']} mated and "
@@ -146,14 +160,17 @@ def _write_reliability(
     """Write the reliability of the confidence."""
     scores, is_correct, weights = pool_trials(recognition.onelook.trials)
     diagram = bin_by_confidence(impostor_model.confidence(scores, people), is_correct, weights)
-    columns = ("confidence", "accuracy", "low", "high", "fraction")
     rows = zip(diagram.confidence, diagram.accuracy, diagram.low, diagram.high, diagram.weight, strict=True)
-    plots.write_csv(out / "curves/reliability.csv", columns, rows)
+    _write_curve(out, "reliability", rows)
     title = (
         f"Confidence: expected calibration error {diagram.expected_calibration_error():.3f}\n"
         f"calibrated on {recognition.onelook.calibration['people']} other people; half of the probes are enrolled"
     )
     plots.save_figure(out / "pictures/reliability.png", plots.plot_reliability(diagram, title))
+
+
+def _write_curve(out: Path, name: str, rows: Iterable[Sequence[float]]) -> None:
+    plots.write_csv(out / f"curves/{name}.csv", CURVES[name], rows)
 
 
 def _with_interval(metrics: dict[str, float], name: str) -> str:

@@ -5,6 +5,7 @@ and also those of the stages that its inputs came from. Parents are therefore co
 """
 
 import getpass
+import json
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from onelook.data.manifest import MANIFEST
 from onelook.device import describe_device
 from onelook.experiment.gpu_metrics import SYSTEM_PREFIX, start_gpu_monitor
 from onelook.experiment.lineage import content_md5, find_producer, iterate_ancestors
@@ -69,8 +71,11 @@ class MlflowRun:
             self.store.client.log_artifact(self.child_id, str(path), folder)
 
     def log_pyfunc(self, script: Path, artifacts: Mapping[str, Path], name: str) -> None:
-        """Log a pyfunc model to the child, see `log_pyfunc`."""
-        log_pyfunc(self.store, self.child_id, script, artifacts, name)
+        """Log a pyfunc model to the child, see `log_pyfunc`; the parent has it as an output, too."""
+        from mlflow.entities import LoggedModelOutput
+
+        logged = log_pyfunc(self.store, self.child_id, script, artifacts, name)
+        self.store.client.log_outputs(self.parent_id, [LoggedModelOutput(logged.model_id, step=0)])
 
     def finish(self, outputs: Sequence[Path]) -> None:
         """Tag the outputs by content, copy the metrics to the parent, and end both runs."""
@@ -129,6 +134,18 @@ class MlflowRun:
         producer = find_producer(self.store, md5)
         if producer:
             self._tag(self.child_id, f"origin.{md5}", producer.info.run_id)
+        if (path / MANIFEST).is_file():
+            self._log_dataset(path, md5)
+
+    def _log_dataset(self, path: Path, md5: str) -> None:
+        """Log a data folder as a dataset input of child and parent."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        source = json.dumps({"uri": path.as_posix()})
+        dataset = Dataset(path.name, md5, source_type="local", source=source)
+        for run_id in (self.child_id, self.parent_id):
+            tags = [InputTag("mlflow.data.context", self.stage)]
+            self.store.client.log_inputs(run_id, [DatasetInput(dataset, tags)])
 
     def _copy_metrics(self) -> None:
         child = self.store.client.get_run(self.child_id)

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,15 @@ from filelock import FileLock
 EXPERIMENT = "onelook"
 DATABASE = Path("mlflow/mlflow.db")
 """Path below the project's root."""
+EXPERIMENT_KIND = "mlflow.experimentKind"
+"""Tag by which MLflow's pages show training runs instead of traces of language models."""
+_LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
+"""Tables and columns with absolute paths of artifacts."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +39,13 @@ class MlflowStore:
     experiment_id: str
 
 
-def project_root(start: Path) -> Path:
-    """Return the root of the DVC project around `start`, or `start` itself outside a project.
-
-    `dvc exp run --temp` and queued experiments run in copies under .dvc/tmp/exps, which DVC removes afterwards. For
-    such a copy the root is that of the original project.
-    """
-    start = start.resolve()
-    nearest = next((folder for folder in (start, *start.parents) if (folder / ".dvc").is_dir()), start)
-    for folder in nearest.parents:
-        if folder.name == ".dvc" and nearest.is_relative_to(folder / "tmp" / "exps"):
-            return folder.parent
-    return nearest
-
-
 def open_store(root: Path) -> MlflowStore:
     """Open the store under `root`/mlflow, and create it if it is absent.
 
+    The paths of a store that was moved with its project are corrected.
+
     Raises:
-        Exception: any error of MLflow, SQLAlchemy or the file system; ValueError if the project was moved.
+        Exception: any error of MLflow, SQLAlchemy or the file system.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # MLflow reads these when it is imported
     os.environ["DO_NOT_TRACK"] = "true"
@@ -62,9 +61,18 @@ def open_store(root: Path) -> MlflowStore:
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, artifacts)
-    if experiment and experiment.artifact_location != artifacts:
-        raise ValueError(
-            f"{folder} keeps its artifacts under {experiment.artifact_location}, where the project was before it "
-            "was moved; move it back, or delete the folder to start anew"
-        )
+        if experiment and experiment.artifact_location != artifacts:
+            _relocate(root / DATABASE, experiment.artifact_location, artifacts)
+        if experiment is None or EXPERIMENT_KIND not in experiment.tags:
+            client.set_experiment_tag(experiment_id, EXPERIMENT_KIND, "custom_model_development")
     return MlflowStore(client, uri, experiment_id)
+
+
+def _relocate(database: Path, old: str, new: str) -> None:
+    """Replace the start of the artifact locations of experiments, runs and models."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table, column in _LOCATIONS:
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column} || '/', 1, ?) = ?",
+                (new, len(old) + 1, len(old) + 1, f"{old}/"),
+            )

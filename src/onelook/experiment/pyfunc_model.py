@@ -1,7 +1,6 @@
-"""Logging of a model folder and a gallery as one MLflow model ("models from code")."""
+"""Logging of a model folder, alone or with a gallery, as one MLflow model ("models from code")."""
 
 import re
-import warnings
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -37,19 +36,16 @@ def log_pyfunc(store: MlflowStore, run_id: str, script: Path, artifacts: Mapping
 
     mlflow.set_tracking_uri(store.uri)
     mlflow.set_experiment(experiment_id=store.experiment_id)
-    with warnings.catch_warnings():
-        # MLflow asks for type hints, which cannot describe a mixture of paths and images.
-        warnings.simplefilter("ignore", UserWarning)
-        return Model.log(
-            artifact_path=None,
-            name=name,
-            flavor=mlflow.pyfunc,
-            run_id=run_id,
-            python_model=str(script),
-            artifacts={key: str(path) for key, path in artifacts.items()},
-            code_paths=[str(PACKAGE)],
-            pip_requirements=pinned_requirements(),
-        )
+    return Model.log(
+        artifact_path=None,
+        name=name,
+        flavor=mlflow.pyfunc,
+        run_id=run_id,
+        python_model=str(script),
+        artifacts={key: str(path) for key, path in artifacts.items()},
+        code_paths=[str(PACKAGE)],
+        pip_requirements=pinned_requirements(),
+    )
 
 
 def pinned_requirements() -> list[str]:

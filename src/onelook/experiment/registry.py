@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from onelook.errors import ModelError
 from onelook.experiment.lineage import content_md5, find_producer
-from onelook.experiment.mlflow_store import DATABASE, open_store, project_root
+from onelook.experiment.mlflow_store import DATABASE, open_store
 from onelook.experiment.pyfunc_model import MODEL_NAME, SERVING_SCRIPT, log_pyfunc
+from onelook.workspace import project_root
 
 REGISTERED_MODEL = "onelook"
 _URI = re.compile(r"models:/+(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")

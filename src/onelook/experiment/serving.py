@@ -3,6 +3,9 @@
 faces = mlflow.pyfunc.load_model("runs:/.../identifier").predict(["photo.jpg"])
 """
 
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +14,43 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from onelook.api import detect
+from onelook.faces import Face
 from onelook.gallery.gallery import open_gallery
 
+# MLflow asks for type hints of `predict`, even if warnings are ignored, and would turn them into a schema that rejects
+# images.
+with warnings.catch_warnings(record=True):
 
-class FaceIdentifier(PythonModel):
-    """A pyfunc model over the artifacts "gallery" and "model"."""
+    class FaceIdentifier(PythonModel):
+        """A pyfunc model over the artifacts "model" and, if faces are to get names, "gallery"."""
 
-    def load_context(self, context: PythonModelContext) -> None:
-        """Open the gallery with its model."""
-        self.gallery = open_gallery(context.artifacts["gallery"], model=context.artifacts["model"])
+        def load_context(self, context: PythonModelContext) -> None:
+            """Open the gallery with its model."""
+            model, gallery = context.artifacts["model"], context.artifacts.get("gallery")
+            if gallery is None:
+                self.find_faces: Callable[[Any], Sequence[Face]] = partial(detect, model=model)
+            else:
+                self.find_faces = open_gallery(gallery, model=model).identify
 
-    # No type hints: MLflow would turn them into a schema that rejects images.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Identify the faces of each photo.
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+            """Detect, and with a gallery identify, the faces of each photo.
 
-        Args:
-            context: unused, see `load_context`.
-            model_input: photos, each a path or an upright RGB uint8 image (H, W, 3): one, a list, a Series, or a
-                DataFrame whose first column holds them.
-            params: unused.
+            Args:
+                context: unused, see `load_context`.
+                model_input: photos, each a path or an upright RGB uint8 image (H, W, 3): one, a list, a Series, or a
+                    DataFrame whose first column holds them.
+                params: unused.
 
-        Returns:
-            Per photo a list of faces, by descending detection score: box, landmarks, score, name (None: unknown, or
-            not sure where there is a reason), similarity and nearest, as in `IdentifiedFace`.
+            Returns:
+                Per photo a list of faces, by descending detection score: box, landmarks and score; with a gallery
+                name (None: unknown, or not sure where there is a reason), similarity and nearest, as in
+                `IdentifiedFace`.
 
-        Raises:
-            PhotoError: a photo cannot be read.
-        """
-        return [[face.to_dict() for face in self.gallery.identify(photo)] for photo in _as_list(model_input)]
+            Raises:
+                PhotoError: a photo cannot be read.
+            """
+            return [[face.to_dict() for face in self.find_faces(photo)] for photo in _as_list(model_input)]
 
 
 def _as_list(model_input: Any) -> list[str | Path | np.ndarray]:

@@ -11,9 +11,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from onelook.experiment.mlflow_run import MlflowRun
-from onelook.experiment.mlflow_store import open_store, project_root
+from onelook.experiment.mlflow_store import open_store
 from onelook.interrupts import Terminated
 from onelook.settings import Settings
+from onelook.workspace import project_root
 
 if TYPE_CHECKING:
     import torch
@@ -26,9 +27,13 @@ class StageRun:
 
     If MLflow cannot record, for instance because the disk is full, one warning is logged. The stage then goes on
     without a record.
+
+    Attributes:
+        records_people: whether photos and names of people may be logged (`tracking.pictures`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, records_people: bool) -> None:
+        self.records_people = records_people
         self._record: MlflowRun | None = None
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -42,14 +47,17 @@ class StageRun:
                 raise TypeError(f"metric {name}: {value!r} is not a number")
         self._attempt(lambda record: record.log_metrics({name: float(value) for name, value in metrics.items()}, step))
 
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+    def log_artifact(self, path: Path, folder: str | None = None, *, shows_people: bool = False) -> None:
         """Log a file or a folder, below `folder`; a folder goes below its own name by default.
+
+        What shows people is left out, unless the settings allow it.
 
         Raises:
             FileNotFoundError: `path` does not exist.
         """
         path.stat()
-        self._attempt(lambda record: record.log_artifact(path, folder))
+        if self.records_people or not shows_people:
+            self._attempt(lambda record: record.log_artifact(path, folder))
 
     def log_pyfunc(self, script: Path, artifacts: Mapping[str, Path], name: str) -> None:
         """Log a model for `mlflow.pyfunc.load_model`, see `onelook.experiment.pyfunc_model.log_pyfunc`.
@@ -101,7 +109,7 @@ def stage_run(
         outputs: files and folders that are complete when the body ends.
         device: that the stage computes on, logged as a tag; None: the CPU.
     """
-    run = StageRun()
+    run = StageRun(settings.tracking.pictures)
     with _raise_on_sigterm():
         try:
             run._begin(name, settings, inputs, device)

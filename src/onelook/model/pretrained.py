@@ -32,6 +32,7 @@ from onelook.model.recognizer import normalize_crops, open_recognizer, read_onnx
 from onelook.model.retinaface import PIXEL_MEAN, ConvNorm, MobileNetV1, RetinaFace
 from onelook.model.serialization import load_model
 from onelook.settings import ModelSettings, RecognizerSettings
+from onelook.workspace import workspace_path
 
 
 def build_pretrained(settings: ModelSettings) -> JointNetwork:
@@ -45,13 +46,13 @@ def build_pretrained(settings: ModelSettings) -> JointNetwork:
     if settings.init == "released":
         load_released(network)
     elif settings.init == "imagenet":
-        load_imagenet(detector.backbone, Path(settings.checkpoint))
+        load_imagenet(detector.backbone, workspace_path(settings.checkpoint))
     elif settings.init != "random":
         assert isinstance(detector, RetinaFace)  # the settings refuse a grid detector here
         if settings.init == "wheel":
             load_wheel(detector)
         else:
-            load_checkpoint(detector, Path(settings.checkpoint))
+            load_checkpoint(detector, workspace_path(settings.checkpoint))
     return network
 
 

@@ -1,7 +1,6 @@
 """Face recognizers in ONNX and TFLite files, from aligned crops to embeddings."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from onelook.errors import ModelError
 from onelook.geometry.alignment import align_crop
 from onelook.onnx_session import open_session
 from onelook.settings import RecognizerSettings
+from onelook.workspace import workspace_path
 
 _HINT = "set teacher.path to a recognizer's"
 
@@ -99,7 +99,7 @@ def read_onnx(path: str) -> onnx.ModelProto:
         ModelError: it is missing or damaged.
     """
     try:
-        return onnx.load(Path(path))
+        return onnx.load(workspace_path(path))
     except (OSError, DecodeError) as error:
         raise ModelError(f"{path}: not an ONNX file that can be read; {_HINT}") from error
 
@@ -137,7 +137,7 @@ def _open_tflite(path: str) -> tuple[Network, list[Any]]:
     except ImportError as error:
         raise ModelError(f"{path}: needs an interpreter; `pip install 'onelook[mesh]'`") from error
     try:
-        interpreter: Any = Interpreter(model_path=path, num_threads=torch.get_num_threads())
+        interpreter: Any = Interpreter(model_path=str(workspace_path(path)), num_threads=torch.get_num_threads())
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: not a TFLite file that can be read; {_HINT}") from error

@@ -31,6 +31,7 @@ from onelook.settings.readers import (
     WiderSettings,
 )
 from onelook.settings.schema import Settings
+from onelook.settings.tracking import TrackingSettings
 from onelook.settings.train import AugmentSettings, StepSchedule, TaskWeightSettings, TrainSettings
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "StepSchedule",
     "TaskWeightSettings",
     "TeacherSettings",
+    "TrackingSettings",
     "TrainSettings",
     "WiderSettings",
     "load_settings",

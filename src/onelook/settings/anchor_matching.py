@@ -22,15 +22,25 @@ class MatchThresholds(Section):
         return self
 
 
+class FirstStageThresholds(MatchThresholds):
+    """IoU thresholds of the first cascade stage, for the anchors."""
+
+    positive: float = Field(0.7, gt=0, lt=1)
+    negative: float = Field(0.3, gt=0, lt=1)
+
+
+class SecondStageThresholds(MatchThresholds):
+    """IoU thresholds of the second cascade stage, for the boxes that the first predicts."""
+
+    positive: float = Field(0.5, gt=0, lt=1)
+    negative: float = Field(0.4, gt=0, lt=1)
+
+
 class CascadeThresholds(Section):
     """IoU thresholds of the two cascade stages (RetinaFace 2020, multi-task loss)."""
 
-    first: MatchThresholds = Field(
-        MatchThresholds(positive=0.7, negative=0.3), description="overlap of the anchors with the faces"
-    )
-    second: MatchThresholds = Field(
-        MatchThresholds(positive=0.5, negative=0.4), description="overlap of the boxes that the first stage predicts"
-    )
+    first: FirstStageThresholds = FirstStageThresholds()
+    second: SecondStageThresholds = SecondStageThresholds()
 
 
 class MatchingSettings(MatchThresholds):

@@ -9,13 +9,14 @@ from onelook.settings.evaluate import DetectSettings, EvaluateSettings, IndexSet
 from onelook.settings.model import ModelSettings, TeacherSettings
 from onelook.settings.prepare import PrepareSettings
 from onelook.settings.section import Section
+from onelook.settings.tracking import TrackingSettings
 from onelook.settings.train import TrainSettings
 
 
 class Settings(Section):
     """All sections of params.yaml.
 
-    Each is a parameter dependency of the stage of its name; base, model and detect of several stages.
+    Each is a parameter dependency of the stage of its name; base, model and detect of several stages, tracking of none.
     """
 
     base: BaseSettings = BaseSettings()
@@ -26,6 +27,7 @@ class Settings(Section):
     detect: DetectSettings = DetectSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     index: IndexSettings = IndexSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
     @model_validator(mode="after")
     def _grid_fits(self) -> Self:

@@ -78,7 +78,9 @@ class AugmentSettings(Section):
     )
 
     @model_validator(mode="after")
-    def _short_edge_range(self) -> Self:
+    def _ranges(self) -> Self:
+        if self.zoom[0] > self.zoom[1]:
+            raise ValueError("zoom: needs smallest <= largest")
         if self.short_edge is not None and not 0 < self.short_edge[0] <= self.short_edge[1] <= 1:
             raise ValueError("short_edge: needs 0 < smallest <= largest <= 1")
         return self

@@ -15,6 +15,7 @@ from onelook.data.readers.identity_images import IdentityDataset, IdentityImage
 from onelook.errors import DataError
 from onelook.files import resolve_inside
 from onelook.settings import CelebaImages, CelebaSettings
+from onelook.workspace import workspace_path
 
 LICENSE = "non-commercial research only; credit Liu et al. 2015 (MMLab, The Chinese University of Hong Kong)"
 
@@ -44,7 +45,7 @@ def read_celeba(settings: CelebaSettings) -> IdentityDataset:
             an identity is in two partitions or in none.
         OnelookError: a name in a label file leads out of the folder.
     """
-    root, images = Path(settings.path), settings.images
+    root, images = workspace_path(settings.path), settings.images
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; set prepare.celeba.path to the folder that CelebA was unpacked to")
     folder = _photo_folder(root, images)

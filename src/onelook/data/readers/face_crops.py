@@ -20,6 +20,7 @@ from onelook.data.manifest import CROPS_PREFIX, Face, Scene
 from onelook.errors import DataError
 from onelook.files import resolve_inside
 from onelook.settings import ExtraFacesSettings
+from onelook.workspace import workspace_path
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 LANDMARK_COLUMNS = [
@@ -60,7 +61,7 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
     Raises:
         DataError: a set, a file, a column or the unturned crop is missing, or a crop is damaged.
     """
-    root = Path(settings.path)
+    root = workspace_path(settings.path)
     csv_paths = sorted(root.glob("*/faces.csv"))
     if not csv_paths:
         raise DataError(

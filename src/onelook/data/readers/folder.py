@@ -10,6 +10,7 @@ from onelook.data.readers.identity_images import IdentityDataset, IdentityImage
 from onelook.errors import DataError
 from onelook.files import sha256
 from onelook.settings import FolderSettings
+from onelook.workspace import workspace_path
 
 LICENSE = "the user's own"
 _NAMED_PEOPLE = 10  # in a message
@@ -25,7 +26,7 @@ def read_folder(settings: FolderSettings) -> IdentityDataset:
         DataError: the folder is missing or empty, a person has fewer than `min_images` photos, two people have the same
             photo, or a link leads out of the folder.
     """
-    root = Path(settings.path)
+    root = workspace_path(settings.path)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; set prepare.folder.path to a folder with a directory per person")
     directories = [entry for entry in _visible_entries(root) if entry.is_dir()]

@@ -21,6 +21,7 @@ from onelook.data.splits import split_photos
 from onelook.errors import DataError
 from onelook.files import resolve_inside
 from onelook.settings import JsonAnnotationsSettings, SplitFractions
+from onelook.workspace import workspace_path
 
 LABELS = "annotations.json"
 # Only the first three of the four labeled points are landmarks here; the mouth's center does not give its corners.
@@ -41,7 +42,7 @@ def read_json_annotations(settings: JsonAnnotationsSettings, fractions: SplitFra
     Raises:
         DataError: the file is missing or damaged, or there are too few photos.
     """
-    root = Path(settings.path)
+    root = workspace_path(settings.path)
     labels = _load_json(root / LABELS)
     splits = split_photos(list(labels), fractions, make_rng(seed, Stream.SPLIT))
     photos = []

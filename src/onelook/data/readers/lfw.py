@@ -12,6 +12,7 @@ from onelook.data.readers.identity_images import IdentityDataset, IdentityImage
 from onelook.errors import DataError
 from onelook.files import resolve_inside
 from onelook.settings import LfwSettings
+from onelook.workspace import workspace_path
 
 LICENSE = "Labeled Faces in the Wild; research use"
 SPLIT_FILES: dict[Literal["train", "test"], str] = {"train": "peopleDevTrain.txt", "test": "peopleDevTest.txt"}
@@ -23,7 +24,7 @@ def read_lfw(settings: LfwSettings) -> IdentityDataset:
     Raises:
         DataError: a list or a photo is missing, a line is damaged, or a person is in both lists.
     """
-    root = Path(settings.path)
+    root = workspace_path(settings.path)
     images: list[IdentityImage] = []
     official_splits: dict[str, Literal["train", "test"]] = {}
     for split, name in SPLIT_FILES.items():

@@ -19,6 +19,7 @@ from onelook.data.rng import Stream, make_rng
 from onelook.errors import DataError
 from onelook.files import resolve_inside
 from onelook.settings import SplitFractions, WiderSettings
+from onelook.workspace import workspace_path
 
 LICENSE = "WIDER FACE; non-commercial research"
 LANDMARKS_FILE = "retinaface/train/label.txt"
@@ -48,7 +49,7 @@ def read_wider(settings: WiderSettings, fractions: SplitFractions, seed: int) ->
     Raises:
         DataError: the validation labels are missing, a file is damaged, or no labeled photo exists.
     """
-    root = Path(settings.path)
+    root = workspace_path(settings.path)
     training = _read_labels(root, "train") if (root / _labels_file("train")).is_file() else {}
     held_out = _read_labels(root, "val")
     order = make_rng(seed, Stream.SPLIT).permutation(len(held_out))
