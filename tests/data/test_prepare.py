@@ -488,3 +488,20 @@ def test_arrays_of_crops_and_teacher_embeddings_have_a_row_per_training_face(
     np.testing.assert_allclose(embeddings, [face.landmarks.mean(0) for face in faces], atol=0.01)
     sizes = np.sqrt(np.prod(crops.boxes[:, 2:] - crops.boxes[:, :2], axis=1))
     np.testing.assert_allclose(sizes, [min(face.size, FACE_FRACTION * 64) for face in faces], rtol=0.05)
+
+
+def test_names_that_no_gallery_takes_are_refused_before_the_work(
+    small: Callable[..., PrepareSettings], people: Path, tmp_path: Path
+) -> None:
+    for person, name in (("s1", "Zoë\u3000Ba"), ("s2", "unknown"), ("s3", "Ada\u200b"), ("s4", "x" * 201)):
+        (people / person).rename(people / name)
+
+    def find_nothing(photo: np.ndarray) -> Detections:
+        raise AssertionError("a photo was annotated")
+
+    with pytest.raises(DataError) as caught:
+        prepare(small(), 1, find_nothing, tmp_path / "out")
+    message = str(caught.value)
+    assert r"Ada\u200b: a name must not" in message and "unknown: this name is reserved" in message
+    assert "201" in message and "Zoë" not in message and "\n" not in message
+    assert not (tmp_path / "out").exists()

@@ -49,7 +49,7 @@ def detect(
     """
     from onelook.faces import align_face
     from onelook.gallery.drawing import draw_faces
-    from onelook.gallery.names import escape_path
+    from onelook.names import escape_path
 
     def process(photo: Path, result: Result) -> None:
         image, faces = _detect_faces(photo, model, device)
@@ -82,7 +82,7 @@ def embed(
 
     Exit code 1: at least one photo cannot be read or shows no face.
     """
-    from onelook.gallery.names import escape_path
+    from onelook.names import escape_path
 
     def process(photo: Path, result: Result) -> None:
         image, faces = _detect_faces(photo, model, device)

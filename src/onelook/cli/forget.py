@@ -42,7 +42,7 @@ def forget(
     Exit code 1: something could not be searched or cleaned.
     """
     from onelook.gallery.backend_factory import open_backend
-    from onelook.gallery.names import normalize_name
+    from onelook.names import normalize_name
 
     normalized = normalize_name(name)
     if everywhere and directories:
@@ -86,7 +86,7 @@ def _forget_everywhere(name: str, location: "Location", directories: list[Path],
 
 
 def _list_findings(found: "SearchResult") -> None:
-    from onelook.gallery.names import escape_path, escape_unprintable
+    from onelook.names import escape_path, escape_unprintable
 
     for finding in found.erasable:
         print(f"{escape_path(finding.path)}: {escape_unprintable(finding.content)}")

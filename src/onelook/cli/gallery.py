@@ -157,7 +157,7 @@ def rename(
 ) -> None:
     """Rename a person."""
     from onelook.gallery.backend_factory import open_backend
-    from onelook.gallery.names import normalize_name
+    from onelook.names import normalize_name
 
     old_name, new_name = normalize_name(name), normalize_name(new)
     open_backend(gallery).rename(old_name, new_name)
@@ -173,7 +173,7 @@ def merge(
 ) -> None:
     """Merge two names of one person: move NAME's photos to INTO."""
     from onelook.gallery.backend_factory import open_backend
-    from onelook.gallery.names import normalize_name
+    from onelook.names import normalize_name
 
     source, target = normalize_name(name), normalize_name(into)
     backend = open_backend(gallery)
@@ -194,8 +194,8 @@ def remove(
     The person's other photos stay. `onelook gallery --photos` lists them.
     """
     from onelook.gallery.backend_factory import open_backend
-    from onelook.gallery.names import normalize_name
     from onelook.gallery.photo_removal import remove_photo
+    from onelook.names import normalize_name
 
     normalized = normalize_name(name)
     backend = open_backend(gallery)

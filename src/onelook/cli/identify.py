@@ -63,7 +63,7 @@ def identify(
     """
     from onelook.data.image_io import read_image
     from onelook.gallery.drawing import draw_faces
-    from onelook.gallery.names import escape_path
+    from onelook.names import escape_path
 
     opened = open_with_model(gallery, model, device, fpir)
     if meshes is not None and not opened.has_mesh_head:

@@ -44,7 +44,7 @@ def verify(
     Exit code 1: a photo cannot be read, or does not show exactly one face.
     """
     from onelook import api
-    from onelook.gallery.names import escape_path
+    from onelook.names import escape_path
 
     compared = api.verify(first, second, far=far, face="largest" if largest else None, model=model, device=device)
     if as_json:
@@ -120,7 +120,7 @@ def _print_verification(compared: "Verification") -> None:
 
 
 def _print_report(report: "SearchReport") -> None:
-    from onelook.gallery.names import escape_path
+    from onelook.names import escape_path
 
     console = Console()
     if console.is_terminal:

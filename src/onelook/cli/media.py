@@ -47,9 +47,9 @@ def identify_all(
 
     Exit code 1: at least one photo or video cannot be read or shows no face.
     """
-    from onelook.gallery.names import escape_unprintable
     from onelook.media.discovery import MediaFile, find_media_files
     from onelook.media.identify_all import identify_all
+    from onelook.names import escape_unprintable
 
     opened = open_with_model(gallery, model, device, fpir)
     with progress_bar() as progress:

@@ -10,7 +10,7 @@ import typer
 
 from onelook.errors import OnelookError
 from onelook.files import shorten_stem
-from onelook.gallery.names import escape_path
+from onelook.names import escape_path
 
 if TYPE_CHECKING:
     import numpy as np

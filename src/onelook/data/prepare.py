@@ -1,6 +1,6 @@
 """Stage prepare: turn a data set into labeled scenes with a manifest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +20,15 @@ from onelook.data.readers.lfw import read_lfw
 from onelook.data.readers.orl import read_orl
 from onelook.data.readers.recordio import read_recordio
 from onelook.data.readers.wider import read_wider
+from onelook.errors import DataError, GalleryError
 from onelook.files import atomic_folder
+from onelook.names import normalize_name
 from onelook.progress import track
 from onelook.settings import PrepareSettings
 from onelook.workspace import workspace_path
+
+_NAMED_PROBLEMS = 3
+"""Names that an error lists."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,9 @@ def prepare(
     with atomic_folder(root) as folder:
         if isinstance(dataset, DetectionDataset):
             scenes, skipped, counts = write_detection_scenes(folder, dataset)
+            _check_names(face.identity for scene in scenes for face in scene.faces if face.identity is not None)
         else:
+            _check_names(image.identity for image in dataset.images)
             scenes, skipped = write_identity_scenes(folder, dataset, settings, seed, detect_faces)
         if settings.extra_faces.path:
             scenes += write_extra_faces(folder, settings.extra_faces)
@@ -110,3 +117,16 @@ def _read_dataset(settings: PrepareSettings, seed: int) -> IdentityDataset | Det
             return read_wider(settings.wider, settings.split, seed)
         case "json_annotations":
             return read_json_annotations(settings.json_annotations, settings.split, seed)
+
+
+def _check_names(identities: Iterable[str]) -> None:
+    """Refuse names that no gallery takes, before hours of training instead of after them."""
+    problems = []
+    for identity in sorted(set(identities)):
+        try:
+            normalize_name(identity)
+        except GalleryError as error:
+            problems.append(str(error))
+    if problems:
+        more = f", and {len(problems) - _NAMED_PROBLEMS} more" if len(problems) > _NAMED_PROBLEMS else ""
+        raise DataError(f"names of people: {'; '.join(problems[:_NAMED_PROBLEMS])}{more}")

@@ -10,9 +10,9 @@ from onelook.data.image_io import encode_image, read_image
 from onelook.erasure.finding import remove_file, replace_file
 from onelook.erasure.journal_records import FaceKey
 from onelook.errors import OnelookError
-from onelook.gallery.names import escape_path
 from onelook.media.contact_sheet import ContactSheet
 from onelook.media.face_groups import COLUMNS, FOLDER_NAME
+from onelook.names import escape_path
 
 _ROW = re.compile(r"-(\d+)\.png$")
 _CORNERS = ("x1", "y1", "x2", "y2")

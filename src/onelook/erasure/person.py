@@ -10,7 +10,7 @@ import numpy as np
 
 from onelook.errors import GalleryError
 from onelook.gallery.data import GalleryData
-from onelook.gallery.names import normalize_name
+from onelook.names import normalize_name
 
 
 class Person:

@@ -14,11 +14,11 @@ from onelook.gallery.data import EnrolledFace, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import BATCH_SIZE, batch_size, make_batch, quality_warnings
 from onelook.gallery.enrollment_list import EnrollmentItem
-from onelook.gallery.names import escape_invisible, escape_path, normalize_name
 from onelook.gallery.photo_enrollment import embed_single_faces
 from onelook.gallery.similar_names import find_similar_names
 from onelook.inference.parallel import batched, parallel_map
 from onelook.inference.predictor import Predictor
+from onelook.names import escape_invisible, escape_path, normalize_name
 
 # Photos between two saves: at least MIN_SAVE_INTERVAL, and 1/SAVE_INTERVAL_DIVISOR of the gallery. A save rewrites the
 # whole folder (0.6 s with ten thousand faces, `benchmarks/thumbnails.py`), so a fixed interval would make enrollment

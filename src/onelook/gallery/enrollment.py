@@ -13,11 +13,11 @@ from onelook.errors import GalleryError
 from onelook.face_quality import Quality, measure_face
 from onelook.files import sha256
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
-from onelook.gallery.names import escape_path, normalize_name
 from onelook.gallery.thumbnail import make_thumbnail
 from onelook.geometry.boxes import pairwise_iou
 from onelook.inference.parallel import batched
 from onelook.inference.predictor import Predictor
+from onelook.names import escape_path, normalize_name
 from onelook.settings import DetectSettings
 
 # A detection with a lower IoU is not the labeled face (the threshold of PASCAL VOC).

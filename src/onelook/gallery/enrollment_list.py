@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onelook.errors import GalleryError
-from onelook.gallery.names import normalize_name
+from onelook.names import normalize_name
 
 COLUMNS = ("name", "photo")
 

@@ -24,7 +24,6 @@ from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.gallery.face_selection import FaceChoice
 from onelook.gallery.identification import UNKNOWN_FACE, Identification, IdentifiedFace, identify_faces
 from onelook.gallery.location import Location, parse_location
-from onelook.gallery.names import normalize_name
 from onelook.gallery.photo_enrollment import embed_person
 from onelook.gallery.photo_removal import remove_photo
 from onelook.gallery.ray_workers import embed_with_ray
@@ -32,6 +31,7 @@ from onelook.gallery.rejections import withdraw_rejected
 from onelook.inference.loading import open_predictor
 from onelook.inference.predictor import Predictor
 from onelook.model.model_folder import RELEASED, fingerprint
+from onelook.names import normalize_name
 
 if TYPE_CHECKING:
     from onelook.gallery.pending_face import PendingFace

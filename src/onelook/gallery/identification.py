@@ -10,7 +10,7 @@ from onelook.face_quality import Quality
 from onelook.faces import Face
 from onelook.gallery.backend import SearchResult
 from onelook.gallery.data import GalleryMetadata
-from onelook.gallery.names import format_identity
+from onelook.names import format_identity
 from onelook.open_set import OpenSetModel
 
 

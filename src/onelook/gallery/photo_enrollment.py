@@ -15,10 +15,10 @@ from onelook.files import sha256
 from onelook.gallery.data import EnrolledFace, GalleryMetadata
 from onelook.gallery.enrollment import EnrollmentBatch, batch_size, make_batch, measure_quality
 from onelook.gallery.face_selection import FaceChoice, count_faces, select_face
-from onelook.gallery.names import escape_unprintable, normalize_name
 from onelook.gallery.thumbnail import make_thumbnail, thumbnail_digest
 from onelook.inference.parallel import batched
 from onelook.inference.predictor import Predictor
+from onelook.names import escape_unprintable, normalize_name
 
 
 def embed_person(

@@ -7,7 +7,7 @@ from onelook.errors import GalleryError
 from onelook.files import sha256
 from onelook.gallery.backend import GalleryBackend
 from onelook.gallery.data import EnrolledFace
-from onelook.gallery.names import escape_path
+from onelook.names import escape_path
 
 _MAX_LISTED = 6  # photos that an error message lists
 

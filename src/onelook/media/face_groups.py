@@ -13,11 +13,11 @@ from onelook.errors import OnelookError
 from onelook.files import atomic_file, atomic_folder, shorten_stem
 from onelook.gallery.clustering import cluster_faces
 from onelook.gallery.data import GalleryMetadata
-from onelook.gallery.names import escape_path, escape_unprintable
 from onelook.media.contact_sheet import ContactSheet
 from onelook.media.embeddings_file import read_embeddings
 from onelook.media.journal import read_records
 from onelook.media.unknown_faces import CropResult, UnknownFace, crop_faces, iter_unknown_faces
+from onelook.names import escape_path, escape_unprintable
 
 FOLDER_NAME = "groups"
 COLUMNS = ("group", "source", "frame", "x1", "y1", "x2", "y2", "size", "sharpness", "picture")

@@ -13,12 +13,12 @@ from onelook.errors import OnelookError
 from onelook.faces import Face, make_faces
 from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.enrollment import batch_size
-from onelook.gallery.names import escape_path
 from onelook.gallery.verification import verify_faces
 from onelook.inference.parallel import batched, parallel_map
 from onelook.inference.predictor import Predictor
 from onelook.media.discovery import MediaFile, find_media_files
 from onelook.media.photo_identification import batch_photos, load_photo
+from onelook.names import escape_path
 
 logger = logging.getLogger(__name__)
 

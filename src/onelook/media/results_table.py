@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from onelook.gallery.names import escape_unprintable
 from onelook.media.journal import Record
+from onelook.names import escape_unprintable
 
 _CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = (

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from onelook.errors import VideoError
 from onelook.gallery.gallery import Gallery
-from onelook.gallery.names import escape_path
 from onelook.media.journal import Record
 from onelook.media.stream_reader import StreamReader, connect
 from onelook.media.stream_source import StreamSource
 from onelook.media.track_identification import TrackIdentifier, batch_frames
 from onelook.media.tracker import Track
 from onelook.media.video_io import Frame, VideoReader
+from onelook.names import escape_path
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from onelook.face_quality import QualityLimits, quality_problem
 from onelook.gallery.identification import Identification, IdentifiedFace
-from onelook.gallery.names import escape_unprintable
 from onelook.gallery.pending_face import PendingFace, make_pending_face
+from onelook.names import escape_unprintable
 
 _DISPLAY_SIDE = 1600
 """Longer side of a displayed photo in pixels: sharp on a large screen, and small in memory."""

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Query, Request
 
 from onelook.errors import GalleryError
 from onelook.gallery.gallery import Gallery
-from onelook.gallery.names import normalize_name
 from onelook.gallery.pending_face import PendingFace, make_pending_face
+from onelook.names import normalize_name
 from onelook.service import schemas
 from onelook.service.errors import ApiError
 from onelook.service.person_key import person_key

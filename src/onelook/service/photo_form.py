@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from onelook.gallery.names import escape_unprintable
+from onelook.names import escape_unprintable
 from onelook.service.admission import Admission
 from onelook.service.errors import ApiError
 

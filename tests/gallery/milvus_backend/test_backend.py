@@ -34,7 +34,7 @@ from onelook.gallery.location import MilvusAddress
 from onelook.gallery.milvus_backend import migration
 from onelook.gallery.milvus_backend.backend import MilvusBackend
 from onelook.gallery.milvus_backend.collections import Collections, text_digest
-from onelook.gallery.names import normalize_name
+from onelook.names import normalize_name
 from onelook.open_set import ImpostorModel
 
 Photo = Callable[..., Path]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onelook.errors import GalleryError
-from onelook.gallery.names import normalize_name
+from onelook.names import normalize_name
 
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u3164\u115f\uffa0\u034f\ufe0f\U000e0101\u180e\u00ad\u202e"
 
