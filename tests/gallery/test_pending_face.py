@@ -100,7 +100,7 @@ def test_thumbnails_follow_their_faces(gallery: Gallery, photo: Photo, files: Fi
     everything = b"".join(files(gallery.location).values())
     assert first.thumbnail.encode() in everything
     assert not any(small.encode() in everything for small in pictures["Bob"])
-    storage.restore(gallery.location, read_backup(tmp_path / "b.zip"))
+    storage.restore(gallery.location, read_backup(tmp_path / "b.zip"), with_forgotten=True)
     assert [row.thumbnail for row in storage.read(gallery.location).faces_by_person()["Bob"]] == pictures["Bob"]
 
 

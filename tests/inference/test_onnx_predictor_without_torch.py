@@ -135,8 +135,8 @@ for command in {commands!r}:
     except SystemExit as end:
         assert not end.code, command
 page = PageController(Path("gallery"), model=Path({str(exported)!r}))
-view = page.identify(Path("8.png").read_bytes(), "8.png")
-print(page.name(view.faces[0], "person 8").total)
+page.name(page.identify(Path("8.png").read_bytes(), "8.png", "1").faces[:1], "person 8")
+print(len(page.shared.gallery.faces_by_person()["person 8"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
