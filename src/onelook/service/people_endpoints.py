@@ -95,7 +95,7 @@ def people_router(recognition: Recognition) -> APIRouter:
 
     @router.delete("/{key}", status_code=204)
     async def forget(key: Key) -> None:
-        """Forget a person: no file of the gallery keeps the name or an embedding."""
+        """Forget a person: no file of the gallery contains the name or an embedding."""
         await use_person(key, Gallery.forget)
 
     @router.delete("/{key}/photos/{sha256}", response_model=schemas.Person)
