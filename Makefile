@@ -42,7 +42,7 @@ install: $(INSTALLED) ## make .venv and install everything pinned in constraints
 repro: $(INSTALLED) ## run the pipeline: scenes, training, evaluation, gallery (only what changed)
 	dvc repro
 
-# Two processes of one thread each: the whole suite takes 7.5 minutes on two cores, one process of two threads more.
+# Two processes of one thread each: the whole suite takes over eight minutes on two cores, one process of two threads more.
 test: $(INSTALLED) ## run the tests
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 

@@ -128,13 +128,14 @@ import sys; sys.modules |= dict.fromkeys(("torch", "onnx", "scipy", "sklearn", "
 from pathlib import Path
 from onelook.cli import main
 from onelook.page.controller import PageController
+from onelook.service.shared_gallery import SharedGallery
 for command in {commands!r}:
     sys.argv = ["onelook", *command]
     try:
         main()
     except SystemExit as end:
         assert not end.code, command
-page = PageController(Path("gallery"), model=Path({str(exported)!r}))
+page = PageController(SharedGallery(Path("gallery"), model=Path({str(exported)!r})))
 page.name(page.identify(Path("8.png").read_bytes(), "8.png", "1").faces[:1], "person 8")
 print(len(page.shared.gallery.faces_by_person()["person 8"]))
 """

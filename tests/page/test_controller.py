@@ -14,11 +14,12 @@ from onelook.gallery.gallery import create_gallery, open_gallery
 from onelook.model.model_folder import RELEASED
 from onelook.page.controller import Change, PageController
 from onelook.page.photos import DisplayedPhoto
+from onelook.service.shared_gallery import SharedGallery
 
 
 @pytest.fixture
 def controller(tmp_path: Path) -> PageController:
-    return PageController(tmp_path / "gallery")
+    return PageController(SharedGallery(tmp_path / "gallery"))
 
 
 def names(photo: DisplayedPhoto) -> list[str | None]:
@@ -107,7 +108,7 @@ def test_a_rejected_face_loses_the_name_also_after_a_restart(controller: PageCon
     assert names(photo) == ["Ada", None]
     change = controller.reject(photo.faces[0])
     assert change.message.startswith("This is not Ada")
-    later = PageController(tmp_path / "gallery")
+    later = PageController(SharedGallery(tmp_path / "gallery"))
     assert names(later.identify(data, "b.png", "b")) == [None, None]
     assert later.identify(data, "b.png", "b").faces[0].identified.rejected
     undo(change)
@@ -149,7 +150,7 @@ def test_a_managed_gallery_is_read_only(tmp_path: Path) -> None:
     data = storage.read(tmp_path / "own")
     managed = data.metadata.model_copy(update={"managed": True})
     storage.create(tmp_path / "built", type(data)(managed, data.faces, data.embeddings))
-    controller = PageController(tmp_path / "built", model=RELEASED)
+    controller = PageController(SharedGallery(tmp_path / "built", model=RELEASED))
     assert controller.read_only
     photo = controller.identify(group((22, 1), (9, 1)), "a.png", "a")
     assert names(photo) == ["Bob", None]

@@ -7,11 +7,12 @@ from onelook.errors import PhotoError
 from onelook.page import session as module
 from onelook.page.controller import PageController
 from onelook.page.session import Session, SessionStore
+from onelook.service.shared_gallery import SharedGallery
 
 
 @pytest.fixture
 def controller(tmp_path: Path) -> PageController:
-    return PageController(tmp_path / "gallery")
+    return PageController(SharedGallery(tmp_path / "gallery"))
 
 
 def names(session: Session) -> list[list[str | None]]:

@@ -60,25 +60,21 @@ def serve(
         _require_nicegui()
     from onelook.service.shared_gallery import SharedGallery
 
-    def make_api(shared: SharedGallery) -> "FastAPI":
-        return _create_api(shared, host, token_file, max_upload * MEBIBYTE, max_requests)
-
-    if not with_page:
+    shared = SharedGallery(resolve_gallery(gallery), model=model, device=device)
+    api = _create_api(shared, host, token_file, max_upload * MEBIBYTE, max_requests) if with_api else None
+    if api is not None and not with_page:
         from onelook.service.server import serve_api
 
-        only_api = make_api(SharedGallery(resolve_gallery(gallery), model=model, device=device))
-        with closing(only_api.state.recognition):
-            serve_api(only_api, host=host, port=port)
+        with closing(api.state.recognition):
+            serve_api(api, host=host, port=port)
         return
     from onelook.page import server
     from onelook.page.controller import PageController
 
-    controller = PageController(resolve_gallery(gallery), model=model, device=device)
-    api = make_api(controller.shared) if with_api else None
     if host not in LOCAL_HOSTS:
         logger.warning("%s: everybody who can reach this address can view and change the gallery", host)
     with nullcontext() if api is None else closing(api.state.recognition):
-        server.serve(controller, host=host, port=port, max_upload=max_upload * MEBIBYTE, api=api)
+        server.serve(PageController(shared), host=host, port=port, max_upload=max_upload * MEBIBYTE, api=api)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"serve": serve}

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -31,31 +30,24 @@ class Change:
 
 
 class PageController:
-    """A thread-safe gallery that all browsers share.
+    """The page's operations on a gallery that all browsers share.
 
     Each call holds a lock and first loads the changes of other processes. It raises a GalleryError if the gallery
     cannot be read any more, and a change also if the gallery cannot be changed.
 
     Attributes:
-        location: folder or Milvus address of the gallery.
-        shared: the gallery, for the API beside the page.
+        shared: the gallery.
     """
 
-    def __init__(self, location: Location, *, model: Path | None = None, device: str = "auto") -> None:
-        """Open a gallery, or prepare one that is written with the first face that is named.
-
-        Args:
-            location: folder or Milvus address of the gallery.
-            model: model folder or exported file; None: the gallery's model.
-            device: of the model, see `open_gallery`.
-
-        Raises:
-            GalleryError: the gallery is damaged or was made with another model.
-            ModelError: the model is missing or damaged.
-        """
-        self.location = location
-        self.shared = SharedGallery(location, model=model, device=device)
+    def __init__(self, shared: SharedGallery) -> None:
+        """Take the gallery; a new one is written with the first face that is named."""
+        self.shared = shared
         self._thumbnails: dict[str, str] = {}
+
+    @property
+    def location(self) -> Location:
+        """Return the folder or the Milvus address of the gallery."""
+        return self.shared.gallery.location
 
     @property
     def read_only(self) -> bool:
