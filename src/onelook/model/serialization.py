@@ -23,14 +23,14 @@ def save_model(folder: Path, network: JointNetwork) -> None:
         OnelookError: the disk is full or the folder cannot be written.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, private=False) as temporary:
         (temporary / WEIGHTS).write_bytes(save(state))
         description = {
             "format": FORMAT,
             "model": network.settings.model_dump(mode="json"),
             "weights_sha256": sha256(temporary / WEIGHTS),
         }
-        write_json(temporary / SETTINGS, description)
+        write_json(temporary / SETTINGS, description, private=False)
 
 
 def load_model(folder: Path) -> JointNetwork:
