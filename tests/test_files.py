@@ -1,12 +1,14 @@
 import errno
+import functools
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -199,18 +201,46 @@ def test_the_next_write_sweeps_what_a_killed_one_left_and_nothing_else(tmp_path:
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted((*others, "target"))
 
 
-@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
-def test_a_failure_after_the_rename_does_not_claim_that_nothing_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., AbstractContextManager[Path]]
+_CALLS = ("open", "fsync", "chmod", "mkdir", "rename", "replace", "unlink", "rmdir", "scandir")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_at_every_failing_call_the_target_is_old_or_new_and_the_message_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    fsync = os.fsync
+    target = tmp_path / "target"
+    content = target if kind == "file" else target / "a"
 
-    def fail(descriptor: int) -> None:
-        if os.path.samestat(os.fstat(descriptor), tmp_path.stat()):
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        fsync(descriptor)
+    def write(text: str) -> None:
+        with (atomic_file if kind == "file" else atomic_folder)(target) as temporary:
+            (temporary if kind == "file" else temporary / "a").write_text(text)
 
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OnelookError, match=r"target: changed, but .*Input/output error"), write(tmp_path / "target"):
-        pass
-    assert [p.name for p in tmp_path.iterdir()] == ["target"]
+    write("0")
+    messages = []
+    for number in itertools.count(1):
+        remaining = itertools.count(1)
+
+        def fail_once(call: Callable[..., Any], *args: Any, counter: Iterator[int] = remaining, **options: Any) -> Any:
+            if next(counter) == number:  # noqa: B023
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return call(*args, **options)
+
+        old = content.read_text()
+        with monkeypatch.context() as patch:
+            for name in _CALLS:
+                patch.setattr(os, name, functools.partial(fail_once, getattr(os, name)))
+            try:
+                write(str(number))
+            except OnelookError as error:
+                is_changed = "changed, but" in str(error)
+                assert is_changed != ("nothing was changed" in str(error)), error
+                messages.append(is_changed)
+            else:
+                is_changed = True
+        recover_folder(target)
+        assert content.read_text() == (str(number) if is_changed else old), number
+        if next(remaining) <= number:  # the write had fewer calls
+            break
+    assert True in messages and False in messages and not find_temporaries(target)
+    write("end")
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]

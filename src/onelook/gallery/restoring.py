@@ -95,9 +95,9 @@ def copy_beside(folder: Path) -> Path:
     A kill leaves a hidden folder, which the next restore removes.
     """
     temporary, lock = create_temporary(folder, True, is_folder=True)
-    # The contents without the permissions, which galleries of earlier versions granted to everybody.
-    shutil.copytree(folder, temporary, copy_function=shutil.copyfile, dirs_exist_ok=True)
-    temporary.chmod(0o700)
+    shutil.copytree(folder, temporary, dirs_exist_ok=True)
+    for path in (temporary, *temporary.rglob("*")):  # galleries of earlier versions could be read by everybody
+        path.chmod(0o700 if path.is_dir() else 0o600)
     release(lock)
     kept = folder.parent / kept_name(folder.name)
     number = 2
