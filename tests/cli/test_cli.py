@@ -96,6 +96,7 @@ def test_closed_standard_output_is_no_error(project: Path) -> None:
     ("error", "line"),
     [
         (MemoryError(), "out of memory; close other programs"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory; close other programs"),
         (PermissionError(13, "Permission denied", "x.jpg"), "x.jpg: cannot be read or written (Permission denied)"),
     ],
 )

@@ -33,7 +33,7 @@ from onelook.cli import (
     watch,
 )
 from onelook.cli.extras import with_extra_named
-from onelook.errors import OnelookError
+from onelook.errors import OnelookError, is_out_of_memory
 from onelook.interrupts import raise_on_sigterm, redeliver_interrupts
 from onelook.logs import configure_logging
 from onelook.process import configure_process
@@ -128,7 +128,9 @@ def main() -> None:
         if not isinstance(error, BrokenPipeError):  # the reader, such as `head`, has what it wanted
             logger.error("the output cannot be written (%s)", error.strerror or error)
         sys.exit(1)
-    except MemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         logger.error("out of memory; close other programs, or use fewer or smaller photos at a time")
         sys.exit(1)
     except KeyboardInterrupt:
