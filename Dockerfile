@@ -24,6 +24,7 @@ RUN --mount=type=bind,from=build,source=/source,target=/source \
     && install --directory --owner=onelook --group=onelook /data
 ENV DO_NOT_TRACK=1 \
     ORT_DISABLE_TELEMETRY=1 \
+    RAY_USAGE_STATS_ENABLED=0 \
     NICEGUI_STORAGE_PATH=/tmp/nicegui \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

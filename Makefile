@@ -28,11 +28,16 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export ORT_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := true
+export DVC_NO_ANALYTICS := true
+export RAY_USAGE_STATS_ENABLED := 0
+# Caches of DVC and matplotlib, which would else lie in /var/tmp and below the home folder.
+export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
+export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 # Read when torch is loaded (onelook/process.py): stages and tests load torch before onelook could set it.
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test bench gpu-check check docs format wheel released calibration ui $(if $(CHANGES_BUILD),$(INSTALLED))
+.PHONY: help install repro test bench gpu-check check audit licenses docs format wheel released calibration ui $(if $(CHANGES_BUILD),$(INSTALLED))
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -61,6 +66,15 @@ check: $(INSTALLED) ## check code without running it: ruff, its formatter, mypy
 	ruff format --check
 	mypy
 	MYPYPATH=src:benchmarks:tests mypy $(BENCHMARKS_TYPES) benchmarks/*.py docs/pictures/*.py
+
+# pip-audit has an environment of its own, since its requirements are no part of onelook.
+audit: ## compare the pins with the vulnerabilities known to PyPI; needs a network
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --disable-pip-version-check --quiet pip-audit==2.10.1
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+licenses: $(INSTALLED) ## rewrite the table of docs/licenses.md from the installed packages
+	python docs/write_licenses.py
 
 docs: $(INSTALLED) ## build the documentation site into build/site; fails on a broken link
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet

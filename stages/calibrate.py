@@ -62,7 +62,7 @@ def main() -> None:
         settings.base.seed,
     )
     content = json.loads(arguments.calibration.read_bytes())
-    write_json(arguments.out, content | {"open_set": model.model_dump(mode="json"), "faces": counts})
+    write_json(arguments.out, content | {"open_set": model.model_dump(mode="json"), "faces": counts}, private=False)
     for name, count in counts.items():
         print(f"{name}: {count} faces")
 

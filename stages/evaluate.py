@@ -53,7 +53,7 @@ def main() -> None:
             write_image(out / "pictures" / "renderings.png", sheet)
         timed = [read_image(manifest.path(scene)) for scene in manifest.select("test")[:TIMED_SCENES]]
         timing = time_predictions(predictor, timed, settings.detect)
-        write_json(out.parent / "timing.json", {name: round(value, 2) for name, value in timing.items()})
+        write_json(out.parent / "timing.json", {name: round(value, 2) for name, value in timing.items()}, private=False)
         run.log_metrics(flatten_keys(evaluation.metrics))
         run.log_metrics({f"timing.{name}": value for name, value in timing.items()})
         if evaluation.recognition is not None:

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from helpers.network import deny_network
+
 # No deadline: a busy machine must not fail a property. Derandomized: a failure must be reproducible.
 settings.register_profile("onelook", deadline=None, derandomize=True)
 settings.load_profile("onelook")
+
+NETWORK_ATTEMPTS = deny_network()
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -54,6 +58,14 @@ def package_logger() -> Iterator[None]:
     yield
     logger.setLevel(level)
     logger.handlers[:] = handlers
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """Fail a test whose code tries to reach another machine, also where a library hides that it cannot."""
+    NETWORK_ATTEMPTS.clear()
+    yield
+    assert NETWORK_ATTEMPTS == []
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,14 @@
+import errno
+import functools
+import itertools
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +18,7 @@ from onelook.errors import OnelookError
 from onelook.files import (
     atomic_file,
     atomic_folder,
+    make_private_folder,
     read_json_lines,
     recover_folder,
     resolve_inside,
@@ -19,6 +26,7 @@ from onelook.files import (
     shorten_stem,
     write_json,
 )
+from onelook.temporaries import find_temporaries
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -70,7 +78,7 @@ def test_a_failed_replacement_leaves_the_old_folder(tmp_path: Path) -> None:
 def test_a_folder_killed_between_the_two_renames_comes_back(tmp_path: Path) -> None:
     (tmp_path / ".out.old").mkdir()
     (tmp_path / ".out.old/a.txt").write_text("old")
-    (tmp_path / ".out.new-1234").mkdir()
+    (tmp_path / ".out.new-0123456789abcdef").mkdir()
     recover_folder(tmp_path / "out")
     assert (tmp_path / "out/a.txt").read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["out"]
 
@@ -141,3 +149,98 @@ def test_a_file_with_the_longest_name_is_written(tmp_path: Path) -> None:
     for name in ("a" * 255, "山" * 85):
         write_json(tmp_path / name, 1)
         assert (tmp_path / name).read_text() == "1\n"
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_permissions_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_json(tmp_path / "private.json", 1)
+        write_json(tmp_path / "public.json", 1, private=False)
+        with atomic_folder(tmp_path / "folder") as temporary:
+            (temporary / "sub").mkdir()
+            (temporary / "sub/a.txt").write_text("a")
+        with atomic_folder(tmp_path / "model", private=False) as temporary:
+            (temporary / "a.txt").write_text("a")
+        make_private_folder(tmp_path / "results")
+    finally:
+        os.umask(before)
+    modes = {str(p.relative_to(tmp_path)): p.stat().st_mode & 0o777 for p in tmp_path.rglob("*")}
+    public = {"public.json": 0o666 & ~umask, "model": 0o777 & ~umask, "model/a.txt": 0o666 & ~umask}
+    private = {"private.json": 0o600, "folder": 0o700, "folder/sub": 0o700, "folder/sub/a.txt": 0o600, "results": 0o700}
+    assert modes == public | private
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from onelook.files import atomic_file, atomic_folder
+write = atomic_file if sys.argv[1] == "file" else atomic_folder
+with write(Path(sys.argv[2])) as temporary:
+    (temporary if sys.argv[1] == "file" else temporary / "a").write_text("secret")
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_the_next_write_sweeps_what_a_killed_one_left_and_nothing_else(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "target"
+    subprocess.run([sys.executable, "-c", _KILLED, kind, str(target)], check=False)
+    (left,) = find_temporaries(target)
+    assert [p.name for p in tmp_path.iterdir()] == [left.name] and "secret" in (
+        left if kind == "file" else left / "a"
+    ).read_text()
+    others = (".target.new-mine", ".target.conf", f".target2{left.name.removeprefix('.target')}")
+    for name in others:
+        (tmp_path / name).write_text("of somebody else")
+    write = atomic_file if kind == "file" else atomic_folder
+    with write(target) as live:
+        assert not left.exists()
+        with write(target) as second:  # another process would not take the first one's, which is locked, either
+            assert live.exists() and second != live
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted((*others, "target"))
+
+
+_CALLS = ("open", "fsync", "chmod", "mkdir", "rename", "replace", "unlink", "rmdir", "scandir")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_at_every_failing_call_the_target_is_old_or_new_and_the_message_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    target = tmp_path / "target"
+    content = target if kind == "file" else target / "a"
+
+    def write(text: str) -> None:
+        with (atomic_file if kind == "file" else atomic_folder)(target) as temporary:
+            (temporary if kind == "file" else temporary / "a").write_text(text)
+
+    write("0")
+    messages = []
+    for number in itertools.count(1):
+        remaining = itertools.count(1)
+
+        def fail_once(call: Callable[..., Any], *args: Any, counter: Iterator[int] = remaining, **options: Any) -> Any:
+            if next(counter) == number:  # noqa: B023
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return call(*args, **options)
+
+        old = content.read_text()
+        with monkeypatch.context() as patch:
+            for name in _CALLS:
+                patch.setattr(os, name, functools.partial(fail_once, getattr(os, name)))
+            try:
+                write(str(number))
+            except OnelookError as error:
+                is_changed = "changed, but" in str(error)
+                assert is_changed != ("nothing was changed" in str(error)), error
+                messages.append(is_changed)
+            else:
+                is_changed = True
+        recover_folder(target)
+        assert content.read_text() == (str(number) if is_changed else old), number
+        if next(remaining) <= number:  # the write had fewer calls
+            break
+    assert True in messages and False in messages and not find_temporaries(target)
+    write("end")
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]

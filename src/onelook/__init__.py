@@ -7,10 +7,21 @@ for face in gallery.identify("photo.jpg"):
     print(face.name, face.similarity, face.box)
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from onelook.errors import DataError, GalleryError, ModelError, OnelookError, PhotoError, SettingsError
+
+# Libraries read these when they are imported: else they send usage data to their makers, and write an identifier below
+# the home folder.
+os.environ.update(
+    ORT_DISABLE_TELEMETRY="1",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    DO_NOT_TRACK="true",
+    DVC_NO_ANALYTICS="true",
+    RAY_USAGE_STATS_ENABLED="0",
+)
 
 if TYPE_CHECKING:
     from onelook.api import detect, embed, find, verify

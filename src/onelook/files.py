@@ -1,81 +1,97 @@
-"""Atomic writes: a kill or a full disk leaves the old file or the new one."""
+"""Atomic writes: a kill or a full disk leaves the old file or the new one.
 
-import glob
+Files and folders are private by default, whatever the umask, because most of them hold photos, names or embeddings. A
+kill leaves a temporary file or folder beside the target, which the next write of the same target removes.
+"""
+
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onelook.errors import OnelookError
+from onelook.temporaries import create_temporary, release, retired_path, sweep_temporaries
 
 _LONGEST_STEM = 200
 """Of the 255 bytes that common file systems allow for the name of a file."""
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, private: bool = True) -> Iterator[Path]:
     """Replace a file atomically: yield a temporary path, renamed on success.
 
     The temporary file lies beside `path` and is flushed to disk before the rename.
 
+    Args:
+        path: the file.
+        private: only its owner may read it (mode 0600); False: the umask decides.
+
     Raises:
-        OnelookError: the disk is full or the folder cannot be written; `path` is then as it was.
+        OnelookError: the disk is full or the folder cannot be written. The message says whether `path` was changed.
     """
-    with _one_line_error(path):
+    with _one_line_error(path) as progress:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A name may have 255 bytes on common file systems, the temporary one too; a character has at most four.
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        sweep_temporaries(path)
+        temporary, descriptor = create_temporary(path, private, is_folder=False)
         try:
             yield temporary
             _flush(temporary)
-            temporary.chmod(0o644)
+            if private:
+                temporary.chmod(0o600)
             temporary.replace(path)
+            progress.is_changed = True
             _flush(path.parent)
         finally:
+            release(descriptor)
             temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, private: bool = True) -> Iterator[Path]:
     """Replace a folder: yield an empty temporary folder, renamed on success.
 
     Between two renames `path` is absent for an instant. The old folder is then under a hidden name beside it, and
     `recover_folder` restores it. One process at a time may replace a folder.
 
+    Args:
+        path: the folder.
+        private: only its owner may read it and its files (modes 0700 and 0600); False: the umask decides.
+
     Raises:
-        OnelookError: the disk is full or the folder cannot be written; `path` is then as it was.
+        OnelookError: the disk is full or the folder cannot be written. The message says whether `path` was changed.
     """
-    with _one_line_error(path):
+    with _one_line_error(path) as progress:
         path.parent.mkdir(parents=True, exist_ok=True)
         recover_folder(path)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{_temporary_prefix(path)}", dir=path.parent))
-        retired = path.parent / f".{path.name}.old"
+        temporary, descriptor = create_temporary(path, private, is_folder=True)
+        retired = retired_path(path)
         try:
             yield temporary
             for file in sorted(temporary.rglob("*")):
+                if private and not file.is_symlink():
+                    file.chmod(0o700 if file.is_dir() else 0o600)
                 _flush(file)
-            temporary.chmod(0o755)
             if path.exists():
                 path.rename(retired)
             temporary.rename(path)
+            progress.is_changed = True
             _flush(path.parent)
-            shutil.rmtree(retired, ignore_errors=True)
+            if retired.exists():
+                shutil.rmtree(retired)
         finally:
+            release(descriptor)
             recover_folder(path)
 
 
 def recover_folder(path: Path) -> None:
     """Undo an interrupted `atomic_folder`: restore the old folder, remove the new."""
-    for unfinished in path.parent.glob(f"{glob.escape(_temporary_prefix(path))}*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
-    retired = path.parent / f".{path.name}.old"
+    sweep_temporaries(path)
+    retired = retired_path(path)
     if retired.exists():
         if path.exists():
             shutil.rmtree(retired, ignore_errors=True)
@@ -83,19 +99,43 @@ def recover_folder(path: Path) -> None:
             retired.rename(path)
 
 
-def _temporary_prefix(path: Path) -> str:
-    return f".{path.name}.new-"
+def make_private_folder(path: Path) -> None:
+    """Create a folder that only its owner may read, if it is absent; missing parents are as the umask makes them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    if not path.is_dir():
+        raise NotADirectoryError(20, "a file is in the way", str(path))
+
+
+def create_private_file(path: Path) -> None:
+    """Create an empty file that only its owner may read, or restrict the present one to its owner."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    path.chmod(0o600)
+
+
+@dataclass
+class _Progress:
+    """State of a write, for the message of an error."""
+
+    is_changed: bool = False
 
 
 @contextmanager
-def _one_line_error(path: Path) -> Iterator[None]:
+def _one_line_error(path: Path) -> Iterator[_Progress]:
+    progress = _Progress()
     try:
-        yield
+        yield progress
     except OSError as error:
-        raise OnelookError(f"{path}: cannot be written ({error.strerror or error}); nothing was changed") from error
+        reason = error.strerror or error
+        if progress.is_changed:
+            message = f"{path}: changed, but not cleaned up or not yet safe on the disk ({reason}); check the disk"
+        else:
+            message = f"{path}: cannot be written ({reason}); nothing was changed"
+        raise OnelookError(message) from error
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, private: bool = True) -> None:
     """Write `value` atomically as UTF-8 JSON with sorted keys.
 
     Raises:
@@ -103,12 +143,12 @@ def write_json(path: Path, value: Any) -> None:
         OnelookError: as `atomic_file`.
     """
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    write_text(path, text)
+    write_text(path, text, private=private)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, private: bool = True) -> None:
     """Write `text` atomically as UTF-8."""
-    with atomic_file(path) as temporary:
+    with atomic_file(path, private=private) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

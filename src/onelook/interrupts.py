@@ -2,10 +2,11 @@
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Timer
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 # Longer than a finalizer takes, shorter than a person waits.
 REDELIVERY_SECONDS = 0.05
@@ -34,7 +35,7 @@ def redeliver_interrupts() -> Iterator[None]:
             previous_hook(dropped)
             return
         # A signal raised inside the finalizer would be dropped again, so a thread raises it later.
-        timer = Timer(REDELIVERY_SECONDS, signal.raise_signal, [number])
+        timer = threading.Timer(REDELIVERY_SECONDS, signal.raise_signal, [number])
         timer.daemon = True
         timer.start()
 
@@ -43,6 +44,26 @@ def redeliver_interrupts() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = previous_hook
+
+
+@contextmanager
+def raise_on_sigterm() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM, so that temporary files are removed as on Ctrl-C; the exit code is 143.
+
+    Only the main thread can do this; in others this has no effect.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(number: int, _: FrameType | None) -> NoReturn:
+    raise Terminated(128 + number)
 
 
 @contextmanager

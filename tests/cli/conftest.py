@@ -4,10 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.cli_workspace import DETECT, THRESHOLD, make_metadata, save_small_model
+from helpers.cli_workspace import make_metadata, save_calibration, save_small_model
 from helpers.command_line import Run, make_run, orl_image
 from onelook.data.image_io import write_image
-from onelook.files import write_json
 from onelook.gallery import storage
 from onelook.gallery.data import empty_gallery
 from onelook.inference.loading import load_torch_predictor
@@ -19,8 +18,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("built")
     save_small_model(root / "build/model", seed=5)
     fingerprint = load_torch_predictor(root / "build/model").fingerprint
-    calibration = {"threshold": THRESHOLD, "target_fpir": 0.01, "fingerprint": fingerprint}
-    write_json(root / "build/evaluation/calibration.json", calibration | {"detect": DETECT.model_dump()})
+    save_calibration(root)
     storage.create(root / "build/gallery", empty_gallery(make_metadata(fingerprint, managed=True)))
     for person in (1, 2, 3):
         write_image(root / f"s{person}.png", orl_image(person, 1))

@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 import onelook
 from helpers.command_line import Run
+from onelook import cli
 
 
 def test_help_imports_no_heavy_library(workspace: Path) -> None:
@@ -29,7 +31,10 @@ def test_characters_missing_in_the_encoding_are_escaped(run: Run, workspace: Pat
     assert (done.returncode, done.stdout.split(b"\t")[0]) == (0, rb"\u738b\u5c0f\u660e")
 
 
-def test_ctrl_c_exits_with_130(workspace: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_command_exits_in_silence_and_leaves_nothing(
+    workspace: Path, number: signal.Signals, code: int
+) -> None:
     # A shell starts background processes with SIGINT ignored, and their children inherit it.
     # torch is loaded first: an interrupt while its extension module is being loaded aborts the process with SIGABRT.
     program = (
@@ -40,9 +45,9 @@ def test_ctrl_c_exits_with_130(workspace: Path) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=workspace)
     assert process.stdout is not None and process.stdout.readline() == b"imported\n"
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert b"Traceback" not in err
     assert not (workspace / "gallery").exists()
 
@@ -79,3 +84,28 @@ def test_a_shell_completes_commands(run_released: Run, monkeypatch: pytest.Monke
     monkeypatch.setenv("COMP_WORDS", "onelook enro")
     monkeypatch.setenv("COMP_CWORD", "1")
     assert run_released() == (0, "enroll\nenroll-all\n", "")
+
+
+def test_closed_standard_output_is_no_error(project: Path) -> None:
+    program = "exec " + shlex.join([sys.executable, "-c", "from onelook.cli import main; main()", "--help"]) + " >&-"
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError(), "out of memory; close other programs"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory; close other programs"),
+        (PermissionError(13, "Permission denied", "x.jpg"), "x.jpg: cannot be read or written (Permission denied)"),
+    ],
+)
+def test_errors_of_the_machine_end_in_one_line(
+    run_released: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, line: str
+) -> None:
+    def fail(**_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    code, _, err = run_released("gallery")
+    assert code == 1 and err.startswith(f"error: {line}") and err.count("\n") == 1

@@ -53,3 +53,19 @@ def test_an_invalid_alias_creates_no_registry(run: Run, workspace: Path, alias: 
     code, _, err = run("register", "--alias", alias)
     assert code == 1 and "cannot be an alias" in err
     assert not (workspace / "mlflow").exists()
+
+
+def test_a_version_is_named_after_forget_and_removed_for_good(run: Run, workspace: Path) -> None:
+    (workspace / ".dvc").mkdir()
+    run("enroll", "Anna", "s1.png")
+    run("register", "--alias", "champion")
+    assert (workspace / "mlflow").stat().st_mode & 0o077 == 0
+    code, _, err = run("forget", "Anna")
+    assert code == 0 and err.startswith("warning: still holds Anna: ") and "`onelook unregister 1`" in err
+    assert run("unregister")[2] == "error: name a version, as in `onelook unregister 3`, or --deleted\n"
+    assert "agree with --yes" in run("unregister", "1")[2]
+    code, out, _ = run("unregister", "models:/onelook@champion", "--deleted", "--yes")
+    removed = ["models:/onelook@champion: version 1 removed with its files", "files of 0 deleted versions removed"]
+    assert (code, out.splitlines()) == (0, removed)
+    files = [path for path in (workspace / "mlflow").rglob("*") if path.is_file()]
+    assert files and not any(b"Anna" in path.read_bytes() for path in files)

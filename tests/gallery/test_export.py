@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from onelook.errors import GalleryError
+from onelook.errors import GalleryError, OnelookError
 from onelook.face_quality import Quality
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
 from onelook.gallery.enrollment_list import read_enrollment_list
@@ -41,3 +41,19 @@ def test_export_of_an_empty_gallery(tmp_path: Path, metadata: GalleryMetadata) -
     assert (tmp_path / "out/faces.csv").read_text() == "name,photo,sha256,score,size,sharpness,weight\n"
     with safe_open(tmp_path / "out/embeddings.safetensors", "numpy") as file:
         assert file.get_tensor("embeddings").shape == (0, metadata.embedding_size)
+
+
+def test_an_export_on_a_full_disk_ends_in_one_line_and_leaves_nothing(
+    tmp_path: Path, metadata: GalleryMetadata
+) -> None:
+    resource = pytest.importorskip("resource")
+    rows = np.zeros((1000, metadata.embedding_size), np.float32)
+    faces = tuple(EnrolledFace(person="Bob", photo="b.jpg", sha256=f"{i:064x}") for i in range(1000))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))  # stands in for a full disk
+    try:
+        with pytest.raises(OnelookError, match=r"cannot be written .*nothing was changed"):
+            export_gallery(tmp_path / "out", GalleryData(metadata, faces, rows))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """Enrollment with Ray workers: equal faces in equal order, and an equal report."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -54,7 +55,11 @@ def test_two_workers_resume_with_the_same_faces_and_report(
     first = alone.enroll_all(named)
     assert (first.added, first.already_enrolled, len(first.skipped)) == (24, 1, 4)
     before = helped.enroll_all(named[:5])
+    temporary = Path(tempfile.mkdtemp(prefix="r"))  # short, since the names of Ray's sockets are limited
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     second = helped.enroll_all(named, workers=2)
+    assert list(temporary.iterdir()) == []
+    temporary.rmdir()
     assert second.added + before.added == first.added
     assert second.already_enrolled == before.added + first.already_enrolled
     assert (second.skipped, second.missing_people) == (first.skipped, first.missing_people)

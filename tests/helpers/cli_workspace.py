@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 
 from helpers.networks import light_model, tiny_embedding
+from onelook.files import write_json
 from onelook.gallery.data import GalleryMetadata
+from onelook.model.model_folder import fingerprint
 from onelook.model.pretrained import build_pretrained
 from onelook.model.serialization import save_model
 from onelook.settings import DetectSettings, ModelSettings
@@ -26,6 +28,17 @@ def save_small_model(folder: Path, seed: int) -> None:
     """Save a network of `small_settings`."""
     torch.manual_seed(seed)
     save_model(folder, build_pretrained(small_settings()))
+
+
+def save_calibration(root: Path) -> None:
+    """Write the calibration of the model in build/model below a root."""
+    calibration = {
+        "threshold": THRESHOLD,
+        "target_fpir": 0.01,
+        "detect": DETECT.model_dump(),
+        "fingerprint": fingerprint(root / "build/model"),
+    }
+    write_json(root / "build/evaluation/calibration.json", calibration)
 
 
 def make_metadata(fingerprint: str, *, managed: bool, threshold: float = THRESHOLD) -> GalleryMetadata:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,14 @@ def test_version_hash_changes_with_the_file_and_path_hash_does_not(tmp_path: Pat
     (tmp_path / "a.jpg").write_bytes(b"longer than before")
     changed = next(iter(find_media_files([tmp_path], Path("/nowhere"))))
     assert changed.path_hash == first.path_hash and changed.version_hash != first.version_hash
+
+
+def test_photos_of_rare_suffixes_and_of_none_are_found_and_unreadable_ones_reported(tmp_path: Path) -> None:
+    write_files(tmp_path, "a.jfif", "b.JPE", "c.mpo", "d.j2k", "e.apng", "f.jxl", "g.DNG", "README", "notes.txt")
+    (tmp_path / "IMG_0001").write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF")
+    (tmp_path / "IMG_0002").write_bytes(b"\0\0\0\x1cftypheic")
+    os.mkfifo(tmp_path / "pipe")
+    found = {file.path.name: file for file in find_media_files([tmp_path])}
+    assert set(found) == {*("a.jfif", "b.JPE", "c.mpo", "d.j2k", "e.apng", "f.jxl", "g.DNG"), "IMG_0001", "IMG_0002"}
+    assert {name for name, file in found.items() if file.error} == {"f.jxl", "g.DNG"}
+    assert "format .dng are not read; convert it to JPEG" in str(found["g.DNG"].error)

@@ -263,3 +263,21 @@ def test_unfinished_transaction_of_a_removed_file_leaves_nothing(
     assert len(read_embeddings(out, "a" * 64)) == sum(
         row["name"] == "" and row["error"] == "" for row in read_table(out)
     )
+
+
+def test_results_are_private_whatever_the_umask(
+    make_gallery: GalleryMaker, painted_predictor: PaintedPredictor, make_video: VideoMaker, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "in/a.png", paint((1, 10, 10)))
+    make_video("in/film.mp4", [paint((1, 10, 10))] * 2)
+    gallery = make_gallery(painted_predictor, Anna=1)
+    out = tmp_path / "out"
+    before = os.umask(0)
+    try:
+        identify_all(gallery, find_media_files([tmp_path / "in"], out), out, pictures=True)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [out, *out.rglob("*")] if path.name != ".lock"}
+    assert {"pictures", "faces.csv", "faces.jsonl", "embeddings.safetensors", "run.json"} <= set(modes)
+    folders = {path.name for path in [out, *out.rglob("*")] if path.is_dir()}
+    assert modes == {name: 0o700 if name in folders else 0o600 for name in modes}

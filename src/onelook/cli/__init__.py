@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, TextIO, cast
 
 import typer
@@ -32,8 +33,8 @@ from onelook.cli import (
     watch,
 )
 from onelook.cli.extras import with_extra_named
-from onelook.errors import OnelookError
-from onelook.interrupts import redeliver_interrupts
+from onelook.errors import OnelookError, is_out_of_memory
+from onelook.interrupts import raise_on_sigterm, redeliver_interrupts
 from onelook.logs import configure_logging
 from onelook.process import configure_process
 
@@ -101,24 +102,36 @@ for module in (
 
 
 def main() -> None:
-    """Run a command; exit with 1 and a message on an OnelookError or a failed output, with 130 on Ctrl-C."""
+    """Run a command, and end in one line where it fails.
+
+    Exit codes: 1 after an OnelookError, a failed output or too little memory, 130 after Ctrl-C, 143 after SIGTERM.
+    """
     configure_process()
     configure_logging()
+    if sys.stdout is None or sys.stderr is None:  # closed by the caller, as by `onelook ... >&-`
+        nowhere = Path(os.devnull).open("w")  # noqa: SIM115
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal's encoding lacks is escaped instead of ending the command with an error.
         cast("TextIO", stream).reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
     try:
-        with redeliver_interrupts():
+        with redeliver_interrupts(), raise_on_sigterm():
             _run_and_flush()
     except OnelookError as error:
         logger.error("%s", error)
         sys.exit(1)
     except OSError as error:
         if error.filename is not None:  # not of standard output
-            raise
+            logger.error("%s: cannot be read or written (%s)", os.fsdecode(error.filename), error.strerror or error)
+            sys.exit(1)
         _discard_output()
         if not isinstance(error, BrokenPipeError):  # the reader, such as `head`, has what it wanted
             logger.error("the output cannot be written (%s)", error.strerror or error)
+        sys.exit(1)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        logger.error("out of memory; close other programs, or use fewer or smaller photos at a time")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -34,9 +34,12 @@ def export(
     Writes faces.csv with people and photos, and embeddings.safetensors with one row per photo.
     """
     from onelook.gallery.backend_factory import open_backend
+    from onelook.gallery.copies import record_copy
     from onelook.gallery.export import export_gallery
 
-    data = open_backend(resolve_gallery(gallery)).read_data()
+    location = resolve_gallery(gallery)
+    data = open_backend(location).read_data()
+    record_copy(location, "export", folder)
     export_gallery(folder, data)
     print(f"{folder}: {_format_size(data)}")
 
@@ -47,12 +50,16 @@ def backup(
 ) -> None:
     """Back up a gallery to one file.
 
-    People who are forgotten later remain in the backup, unless `onelook forget --everywhere` finds it.
+    People who are forgotten later remain in the backup: `onelook forget` names it, and `onelook forget --everywhere`
+    removes them from it.
     """
     from onelook.gallery.backend_factory import open_backend
     from onelook.gallery.backup import write_backup
+    from onelook.gallery.copies import record_copy
 
-    data = open_backend(resolve_gallery(gallery)).read_data()
+    location = resolve_gallery(gallery)
+    data = open_backend(location).read_data()
+    record_copy(location, "backup", file)
     write_backup(file, data)
     print(f"{file}: {_format_size(data)}")
 

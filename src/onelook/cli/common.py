@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from onelook.data.photo_path import STANDARD_INPUT, check_is_local
 from onelook.errors import OnelookError
 from onelook.gallery.location import ADDRESS_FORMS, Location, parse_location
 
@@ -20,8 +21,20 @@ if TYPE_CHECKING:
 DEFAULT_GALLERY = Path("gallery")
 PIPELINE_GALLERY = Path("build/gallery")
 
+
+def _parse_photo(text: str) -> Path:
+    check_is_local(text)
+    return STANDARD_INPUT if text == "-" else Path(text)
+
+
+PhotoArgument = Annotated[
+    Path, typer.Argument(help="A photo; - is standard input.", metavar="PHOTO", parser=_parse_photo, show_default=False)
+]
 PhotosArgument = Annotated[
-    list[Path], typer.Argument(help="One or more photo files.", metavar="PHOTO", show_default=False)
+    list[Path],
+    typer.Argument(
+        help="One or more photo files; - is standard input.", metavar="PHOTO", parser=_parse_photo, show_default=False
+    ),
 ]
 NameArgument = Annotated[str, typer.Argument(help="Name of the person.", metavar="NAME", show_default=False)]
 ModelOption = Annotated[

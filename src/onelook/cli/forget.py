@@ -36,6 +36,8 @@ def forget(
 ) -> None:
     """Remove a person and all their data from a gallery.
 
+    Names the registered versions, backups and exports of the gallery that still hold the person.
+
     With --everywhere, also from what holds the person below the directories: the command lists it and asks first. What
     it cannot clean is listed with what to do.
 
@@ -54,6 +56,16 @@ def forget(
         )
     open_backend(gallery).forget(normalized)
     print(f"{normalized}: forgotten, nothing of it is left in {gallery}")
+    _warn_of_remainders(gallery, normalized)
+
+
+def _warn_of_remainders(location: "Location", name: str) -> None:
+    from onelook.erasure.remainders import find_remainders
+    from onelook.names import escape_unprintable
+
+    for finding in find_remainders(location, name):
+        line = f"{finding.path}: {finding.content}; {finding.advice}"
+        logger.warning("still holds %s: %s", name, escape_unprintable(line))
 
 
 def _forget_everywhere(name: str, location: "Location", directories: list[Path], yes: bool) -> None:

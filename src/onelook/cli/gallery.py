@@ -27,6 +27,7 @@ from onelook.cli.common import (
 from onelook.errors import OnelookError
 
 if TYPE_CHECKING:
+    from onelook.gallery.backend import GalleryBackend
     from onelook.gallery.duplicates import DuplicatePair
     from onelook.gallery.gallery import Gallery
     from onelook.gallery.location import Location
@@ -125,12 +126,24 @@ def enroll_all(
 def list_people(
     gallery: GalleryOption = None,
     show_photos: Annotated[bool, typer.Option("--photos", help="List the photos of each person, too.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Check the files, and list what killed commands left of the gallery and its copies."
+        ),
+    ] = False,
 ) -> None:
-    """List the enrolled people and the number of their photos."""
+    """List the enrolled people and the number of their photos.
+
+    Exit code 1, with --check: something is damaged or left over.
+    """
     from onelook.gallery.backend_factory import open_backend
 
     location = resolve_gallery(gallery)
     backend = open_backend(location)
+    if check:
+        _check(location, backend)
+        return
     columns: tuple[str, ...] = ("name", "photos")
     rows: list[tuple[str, ...]]
     if show_photos:
@@ -212,6 +225,20 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "merge": merge,
     "remove": remove,
 }
+
+
+def _check(location: "Location", backend: "GalleryBackend") -> None:
+    from onelook.erasure.remainders import find_leftovers
+    from onelook.names import escape_path
+
+    faces = backend.read_data().faces
+    people = len({face.person for face in faces})
+    print(f"{location}: {pluralize(people, 'person', 'people')}, {pluralize(len(faces), 'photo')}, not damaged")
+    leftovers = find_leftovers(location)
+    for path in leftovers:
+        logger.warning("%s: left by a killed command; remove it, or run that command again", escape_path(path))
+    if leftovers:
+        raise typer.Exit(1)
 
 
 def _open_or_create(location: "Location", model: Path | None, calibration: Path | None, device: str) -> "Gallery":

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from onelook.cli.common import DeviceOption, JsonOption, LargestOption, ModelOption, pluralize, print_rows
+from onelook.cli.common import (
+    DeviceOption,
+    JsonOption,
+    LargestOption,
+    ModelOption,
+    PhotoArgument,
+    pluralize,
+    print_rows,
+)
 from onelook.cli.output import print_json
 from onelook.error_rates import DEFAULT_FAR, DEFAULT_FPIR
 from onelook.progress import progress_bar
@@ -21,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 
 def verify(
-    first: Annotated[Path, typer.Argument(help="A photo.", metavar="A", show_default=False)],
-    second: Annotated[Path, typer.Argument(help="Another photo.", metavar="B", show_default=False)],
+    first: PhotoArgument,
+    second: PhotoArgument,
     far: Annotated[
         float,
         typer.Option(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from onelook.errors import OnelookError
-from onelook.files import shorten_stem
+from onelook.files import make_private_folder, shorten_stem
 from onelook.names import escape_path
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ def reserve_path(folder: Path, stem: str, suffix: str, option: str) -> Path:
     while True:
         path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.open("x").close()
+            make_private_folder(folder)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             return path
         except FileExistsError:
             if not folder.is_dir():

@@ -25,7 +25,7 @@ from onelook.data.label_arrays import FaceEmbedder
 from onelook.data.manifest import Face
 from onelook.data.readers.face_crops import COLUMNS, SOURCE
 from onelook.errors import DataError, PhotoError
-from onelook.files import read_json_lines, write_json, write_text
+from onelook.files import make_private_folder, read_json_lines, write_json, write_text
 from onelook.progress import track
 
 CROP_SIZE = 192
@@ -84,7 +84,8 @@ def collect_faces(
     if not photos:
         raise DataError(f"{source.folder}: no file fits {source.pattern!r}; correct the folder or the pattern")
     folder = out / source.name
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
+    make_private_folder(folder / "images")
     rows = read_json_lines(folder / _JOURNAL)
     collected = {row["file"] for row in rows}
     remaining = [(number, path) for number, path in enumerate(photos) if _relative_name(source, path) not in collected]

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from onelook.data.jpeg_end import complete_jpeg
+from onelook.data.photo_path import check_is_local, is_open_pipe, read_pipe
 from onelook.errors import PhotoError
 from onelook.files import atomic_file
 
@@ -23,6 +25,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "BMP", "GIF", "TIFF", "PPM", 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # The second picture of a JPEG of a phone (MPO) is a preview or a gain map.
 _SINGLE_PHOTO_FORMATS = ("JPEG", "MPO")
+_OUT_OF_MEMORY = "too little memory to decode it; close other programs, or scale it down"
 _EMPTY = "empty (0 bytes); copy it again from its source"
 _HEADER_SIZE = 32  # bytes that identify a format
 _EXIF_ORIENTATION = 0x0112
@@ -44,6 +47,7 @@ def read_image(path: str | Path) -> np.ndarray:
     - Transparent pixels are composited over white.
     - 16-bit samples are scaled to 8 bits.
     - The first of several frames is read, with a warning.
+    - A JPEG file may lack its last marker, and an open pipe such as /dev/stdin is read to its end.
 
     Returns:
         RGB (height, width, 3) uint8.
@@ -51,7 +55,10 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         PhotoError: the file is missing, empty, truncated, not a photo, in an unsupported format or too large.
     """
+    check_is_local(path)
     path = Path(path)
+    if is_open_pipe(path):
+        return decode_image(read_pipe(path), str(path))
     return _decode(path, _read_header(path), str(path))
 
 
@@ -94,6 +101,8 @@ def convert_image(image: Image.Image, name: str) -> np.ndarray:
         image.load()
         orientation = _orientation(image)
         upright = image if orientation is None else image.transpose(orientation)
+    except MemoryError as error:
+        raise PhotoError(f"{name}: {_OUT_OF_MEMORY}") from error
     except Exception as error:  # on damaged data Pillow's decoders raise exceptions of many types
         raise PhotoError(f"{name}: truncated or damaged; copy it again from its source") from error
     try:
@@ -129,7 +138,17 @@ def _decode(source: Path | BytesIO, header: bytes, name: str) -> np.ndarray:
     with warnings.catch_warnings(action="ignore"), _open(source, header, name) as image:
         check_size(*image.size, name)
         _warn_of_frames(image, name)
-        return convert_image(image, name)
+        try:
+            return convert_image(image, name)
+        except PhotoError:
+            completed = complete_jpeg(_read_bytes(source)) if image.format in _SINGLE_PHOTO_FORMATS else None
+            if completed is None:
+                raise
+            return convert_image(completed, name)
+
+
+def _read_bytes(source: Path | BytesIO) -> bytes:
+    return source.getvalue() if isinstance(source, BytesIO) else source.read_bytes()
 
 
 def encode_image(image: np.ndarray, suffix: str) -> bytes:
@@ -167,6 +186,8 @@ def _open(source: Path | BytesIO, header: bytes, name: str) -> Image.Image:
         return Image.open(source, formats=formats)
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{name}: more than {MAX_PIXELS // 2**20} megapixels; scale it down") from error
+    except MemoryError as error:
+        raise PhotoError(f"{name}: {_OUT_OF_MEMORY}") from error
     except Exception as error:  # as for the decoders
         supported = "use JPEG, PNG, HEIC, AVIF, WebP, TIFF, BMP, GIF or PGM"
         raise PhotoError(f"{name}: not a photo, or a damaged one; {supported}") from error

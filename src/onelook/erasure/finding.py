@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def replace_file(path: Path, content: bytes) -> None:
             temporary.chmod(mode)
             temporary.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OnelookError(f"{path}: cannot be written ({error.strerror or error}); it was not changed") from error
 

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
 from onelook.erasure.discovery import TABLE_NAME, unreadable
@@ -19,7 +18,8 @@ from onelook.erasure.journal_records import erase_records
 from onelook.erasure.person import Person
 from onelook.erasure.pictures import redraw_picture
 from onelook.errors import OnelookError
-from onelook.files import resolve_inside
+from onelook.file_locks import hold_lock
+from onelook.files import atomic_file, resolve_inside
 from onelook.media.embeddings_file import FILE_NAME as EMBEDDINGS_NAME
 from onelook.media.identify_all import RUN_FILE_NAME
 from onelook.media.journal import FILE_NAME as JOURNAL_NAME
@@ -72,10 +72,8 @@ def _erase_results(folder: Path, person: Person) -> None:
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with hold_lock(folder / ".lock", busy=f"{folder}: another process is writing it; wait until it has ended"):
             yield
-    except Timeout as error:
-        raise OnelookError(f"{folder}: another process is writing it; wait until it has ended") from error
     except OSError as error:
         raise OnelookError(f"{folder}: cannot be changed ({error.strerror or error})") from error
 
@@ -99,9 +97,8 @@ def _zero_rows(path: Path, rows: set[int]) -> None:
 
 
 def _rewrite_table(folder: Path) -> None:
-    temporary = folder / f".{TABLE_NAME}"
-    write_results_table(temporary, read_records(folder))
-    temporary.replace(folder / TABLE_NAME)
+    with atomic_file(folder / TABLE_NAME) as temporary:
+        write_results_table(temporary, read_records(folder))
 
 
 def _is_in_table(path: Path, person: Person) -> bool:

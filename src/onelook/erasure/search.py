@@ -14,12 +14,12 @@ from onelook.errors import OnelookError
 from onelook.gallery import storage
 from onelook.gallery.backup import read_backup
 from onelook.gallery.data import GalleryData
-from onelook.media.discovery import PHOTO_SUFFIXES, VIDEO_SUFFIXES
+from onelook.media.discovery import PHOTO_SUFFIXES, UNREADABLE_SUFFIXES, VIDEO_SUFFIXES
 
 # Photos, videos, weights and arrays: a name in their bytes would be chance. Their file names are searched.
 _BINARY = frozenset(
     (
-        *(PHOTO_SUFFIXES | VIDEO_SUFFIXES),
+        *(PHOTO_SUFFIXES | UNREADABLE_SUFFIXES | VIDEO_SUFFIXES),
         *(".pt", ".pth", ".onnx", ".npy", ".npz", ".safetensors", ".faiss", ".so", ".pyc"),
     )
 )

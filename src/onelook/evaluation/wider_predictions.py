@@ -34,7 +34,7 @@ def write_predictions(
         corners = np.asarray(corners, np.float64)
         rows = np.column_stack([corners[:, :2], corners[:, 2:] - corners[:, :2], photo_scores]).tolist()
         lines = [f"{photo.name}.jpg", str(len(rows)), *(" ".join(map(repr, row)) for row in rows)]
-        write_text(_prediction_file(folder, photo), "\n".join(lines) + "\n")
+        write_text(_prediction_file(folder, photo), "\n".join(lines) + "\n", private=False)
 
 
 def read_predictions(folder: Path, photos: Sequence[WiderPhoto]) -> tuple[list[np.ndarray], list[np.ndarray]]:

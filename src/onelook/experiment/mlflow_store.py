@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from onelook.file_locks import hold_lock
 
 EXPERIMENT = "onelook"
 DATABASE = Path("mlflow/mlflow.db")
@@ -47,17 +47,17 @@ def open_store(root: Path) -> MlflowStore:
     Raises:
         Exception: any error of MLflow, SQLAlchemy or the file system.
     """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # MLflow reads these when it is imported
-    os.environ["DO_NOT_TRACK"] = "true"
+    # MLflow reads it when it is imported.
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # the import sets INFO
     folder = (root / DATABASE).parent
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # registered galleries hold people
     uri = f"sqlite:///{root / DATABASE}"
     artifacts = (folder / "artifacts").as_uri()
-    with FileLock(folder / ".lock", timeout=120):  # two DVC workers may create the store at once
+    busy = f"{folder}: another process has been opening it for two minutes; try again when it has ended"
+    with hold_lock(folder / ".lock", busy=busy, timeout=120):  # two DVC workers may create the store at once
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, artifacts)

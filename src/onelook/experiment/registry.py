@@ -1,6 +1,7 @@
 """MLflow model registry: versions of "onelook", each a gallery with its model; an alias can point to a version.
 
-A registered gallery is a read-only copy: a person removed from the gallery later stays in the copy.
+A registered gallery is a read-only copy: a person removed from the gallery later stays in the copy, until
+`version_removal` removes it.
 """
 
 import re
@@ -8,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onelook.errors import ModelError
+from onelook.experiment.gallery_copies import REGISTERED_MODEL
 from onelook.experiment.lineage import content_md5, find_producer
-from onelook.experiment.mlflow_store import DATABASE, open_store
+from onelook.experiment.mlflow_store import DATABASE, MlflowStore, open_store
 from onelook.experiment.pyfunc_model import MODEL_NAME, SERVING_SCRIPT, log_pyfunc
 from onelook.workspace import project_root
 
-REGISTERED_MODEL = "onelook"
 _URI = re.compile(r"models:/+(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
@@ -72,13 +73,8 @@ def download_version(uri: str) -> RegisteredVersion:
     Raises:
         ModelError: the URI is malformed, there is no such version, or it has no gallery.
     """
-    parts = _URI.fullmatch(uri)
-    if parts is None:
-        raise ModelError(f"{uri}: not an address of the registry; write models:/NAME@ALIAS or models:/NAME/VERSION")
-    root = project_root(Path.cwd())
-    if not (root / DATABASE).is_file():
-        raise ModelError(f"{uri}: {root / DATABASE} is absent, so nothing is registered; run `onelook register`")
-    store = open_store(root)
+    parts = parse_uri(uri)
+    store = open_registry(uri)
     import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
@@ -91,6 +87,30 @@ def download_version(uri: str) -> RegisteredVersion:
         return RegisteredVersion(folder / artifacts["model"]["path"], folder / artifacts["gallery"]["path"])
     except (MlflowException, KeyError, OSError) as error:
         raise ModelError(f"{uri}: cannot be read ({_shorten(error)}); `onelook register` makes a version") from error
+
+
+def parse_uri(uri: str) -> re.Match[str]:
+    """Parse an address of the registry into the groups `name`, `alias` and `version`.
+
+    Raises:
+        ModelError: it is malformed.
+    """
+    parts = _URI.fullmatch(uri)
+    if parts is None:
+        raise ModelError(f"{uri}: not an address of the registry; write models:/NAME@ALIAS or models:/NAME/VERSION")
+    return parts
+
+
+def open_registry(uri: str) -> MlflowStore:
+    """Open the store of the project around the current folder, to read a version.
+
+    Raises:
+        ModelError: there is none; `uri` is named in the message.
+    """
+    root = project_root(Path.cwd())
+    if not (root / DATABASE).is_file():
+        raise ModelError(f"{uri}: {root / DATABASE} is absent, so nothing is registered; run `onelook register`")
+    return open_store(root)
 
 
 def _shorten(error: Exception) -> str:

@@ -1,18 +1,15 @@
 """The MLflow run of a stage, as a context manager; failures of MLflow never stop the stage."""
 
 import logging
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from onelook.experiment.mlflow_run import MlflowRun
 from onelook.experiment.mlflow_store import open_store
-from onelook.interrupts import Terminated
+from onelook.interrupts import Terminated, raise_on_sigterm
 from onelook.settings import Settings
 from onelook.workspace import project_root
 
@@ -110,7 +107,7 @@ def stage_run(
         device: that the stage computes on, logged as a tag; None: the CPU.
     """
     run = StageRun(settings.tracking.pictures)
-    with _raise_on_sigterm():
+    with raise_on_sigterm():
         try:
             run._begin(name, settings, inputs, device)
             yield run
@@ -119,19 +116,3 @@ def stage_run(
             run._attempt(lambda record: record.close("KILLED" if killed else "FAILED"))
             raise
         run._attempt(lambda record: record.finish(outputs))
-
-
-@contextmanager
-def _raise_on_sigterm() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated(128 + number)

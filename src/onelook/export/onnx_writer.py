@@ -43,7 +43,7 @@ def write_onnx(
     size = str(network.settings.embedding.dim)
     onnx.helper.set_model_props(graph, {"fingerprint": fingerprint, "embedding_size": size})
     onnx.checker.check_model(graph)
-    with atomic_file(file) as temporary:
+    with atomic_file(file, private=False) as temporary:
         temporary.write_bytes(graph.SerializeToString())
 
 

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from onelook.errors import GalleryError
 from onelook.files import atomic_folder
@@ -33,4 +33,5 @@ def export_gallery(folder: Path, data: GalleryData) -> None:
                 metrics = ("", "", "") if quality is None else (quality.score, quality.size, quality.sharpness)
                 lines.writerow((face.person, face.photo, face.sha256, *metrics, face.weight))
         fingerprint = {"fingerprint": data.metadata.fingerprint}
-        save_file({"embeddings": data.embeddings}, new / "embeddings.safetensors", fingerprint)
+        # Not by save_file, whose error on a full disk is no OSError.
+        (new / "embeddings.safetensors").write_bytes(save({"embeddings": data.embeddings}, fingerprint))

@@ -96,7 +96,7 @@ def embed_single_faces(
 
 def _describe_photo(photo: ImageSource, image: np.ndarray) -> tuple[str, str]:
     """Return the name of a photo in the gallery and its SHA-256: of the file, or of the pixels without a file."""
-    if isinstance(photo, str | PathLike):
+    if isinstance(photo, str | PathLike) and Path(photo).is_file():  # else a pipe, which is read but once
         return escape_unprintable(source_name(photo)), sha256(Path(photo))
     content = (
         photo if isinstance(photo, bytes | bytearray | memoryview) else f"{image.shape}".encode() + image.tobytes()

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from onelook.inference.predictor import Predictor
 
 # Shared memory for the results; a face and its embedding take about a kilobyte, with a thumbnail four.
 _OBJECT_STORE_BYTES = 200 * 2**20
+# The names of sockets below it may have 107 bytes in all.
+_LONGEST_FOLDER = 40
 
 
 def embed_with_ray(
@@ -47,7 +50,9 @@ def embed_with_ray(
     """
     if predictor.source is None:
         raise GalleryError("workers load the model from its folder, and this one came from none; leave --workers out")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
+    if not os.environ.get("RAY_ADDRESS"):
+        # Processes on this machine alone then speak over 127.0.0.1, and Ray does not ask for a way to the internet.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # failures are raised; details are in Ray's log files
     try:
         import ray
@@ -58,15 +63,18 @@ def embed_with_ray(
     if not todo:
         return
     starts_ray = not ray.is_initialized()
-    if starts_ray:
-        _start_ray(ray, workers)
+    # Ray's log files, which may hold names of photos.
+    folder = tempfile.TemporaryDirectory(prefix="onelook-", ignore_cleanup_errors=True)
     try:
+        if starts_ray:
+            _start_ray(ray, workers, folder.name)
         bar = track(todo, "photos", console=Console(stderr=True), disable=not sys.stderr.isatty())
         results = _map_photos(ray, predictor, predictor.source, metadata, workers, device, todo)
         yield from zip(bar, results, strict=True)
     finally:
         if starts_ray:
             ray.shutdown()
+        folder.cleanup()
 
 
 class _EmbeddingActor:
@@ -95,12 +103,15 @@ class _EmbeddingActor:
         return {"face": faces, "embedding": np.asarray(embeddings), "problem": encoded}
 
 
-def _start_ray(ray: Any, workers: int) -> None:
+def _start_ray(ray: Any, workers: int, folder: str) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**options)
-    else:  # one CPU more than actors: without it ray.data's own tasks would wait for the actors forever
-        ray.init(num_cpus=workers + 1, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **options)
+        return
+    if len(folder) <= _LONGEST_FOLDER:
+        options["_temp_dir"] = folder
+    # One CPU more than actors: without it ray.data's own tasks would wait for the actors forever.
+    ray.init(num_cpus=workers + 1, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **options)
 
 
 def gpus_per_worker(workers: int, device: str, cards: float) -> float:

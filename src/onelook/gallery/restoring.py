@@ -1,7 +1,6 @@
 """Restore a backup without the people who were forgotten since, and keep the gallery that it replaces."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from onelook.gallery.data import GalleryData
 from onelook.gallery.forgetting import Forgetting, drop_entries, find_entries
+from onelook.temporaries import create_temporary, release
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,11 @@ def copy_beside(folder: Path) -> Path:
 
     A kill leaves a hidden folder, which the next restore removes.
     """
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
+    temporary, lock = create_temporary(folder, True, is_folder=True)
     shutil.copytree(folder, temporary, dirs_exist_ok=True)
-    temporary.chmod(0o755)
+    for path in (temporary, *temporary.rglob("*")):  # galleries of earlier versions could be read by everybody
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    release(lock)
     kept = folder.parent / kept_name(folder.name)
     number = 2
     while kept.exists():

@@ -52,7 +52,7 @@ class Report:
     def _add(self, name: str, start: float, measured: dict[str, Any]) -> None:
         result = {"outcome": "passed", "seconds": round(time.perf_counter() - start, 1)} | measured
         self.results[name] = result
-        write_json(self.path, self.results)
+        write_json(self.path, self.results, private=False)
         shown = "  ".join(
             f"{key} {_format(value)}" for key, value in result.items() if key not in ("outcome", "seconds")
         )

@@ -1,5 +1,6 @@
 """Discovery of photos and videos in folders."""
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -8,11 +9,20 @@ from pathlib import Path
 from typing import Literal
 
 PHOTO_SUFFIXES = frozenset(
-    ".jpg .jpeg .png .webp .avif .bmp .gif .tif .tiff .pgm .ppm .pnm .jp2 .heic .heif".split()  # noqa: SIM905
+    ".jpg .jpeg .jpe .jif .jfif .mpo .png .apng .webp .avif .avifs .bmp .dib .gif .tif .tiff .pbm .pgm .ppm".split()  # noqa: SIM905
+    + ".pnm .jp2 .j2k .j2c .jpc .jpf .jpx .heic .heics .heif .heifs .hif".split()  # noqa: SIM905
 )
+UNREADABLE_SUFFIXES = frozenset(
+    ".jxl .dng .cr2 .cr3 .nef .nrw .arw .orf .rw2 .raf .pef .srw .psd".split()  # noqa: SIM905
+)
+"""Suffixes of photos whose format is not read; they are reported."""
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp .mts .m2ts .ogv".split()  # noqa: SIM905
 )
+
+# JPEG, PNG, GIF, TIFF in either byte order, BMP, JPEG 2000.
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+_BOX_STARTS = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif")
 
 MediaKind = Literal["photo", "video"]
 
@@ -59,7 +69,8 @@ def hash_version(size_bytes: int, mtime_ns: int) -> int:
 def find_media_files(paths: Sequence[Path], out: Path | None = None) -> Iterator[MediaFile]:
     """Find the photos and videos in folders and subfolders, sorted by folder.
 
-    - Hidden files, files of other types and the folder `out` are skipped.
+    - Hidden files, files of other types and the folder `out` are skipped. A file without a suffix is a photo if it
+      begins like one; photos of formats that are not read are returned with an error.
     - A file given by name is always returned.
     - A path that lies below another given path, or is given twice, is returned once.
     - A folder that is a symbolic link is not entered; a link to a file outside the given folder is returned with an
@@ -99,8 +110,16 @@ def _walk(root: Path, out: Path | None) -> Iterator[MediaFile]:
         subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name) and (folder / name).resolve() != out)
         for name in sorted(file_names):
             path = folder / name
+            if _is_hidden(name):
+                continue
             kind = _media_kind(path)
-            if kind is None or _is_hidden(name):
+            if path.suffix.lower() in UNREADABLE_SUFFIXES:
+                reason = f"{path}: photos of the format {path.suffix.lower()} are not read; convert it to JPEG"
+                yield dataclasses.replace(_stat_file(path, "photo"), error=reason)
+                continue
+            if kind is None and not path.suffix and _begins_like_photo(path):
+                kind = "photo"
+            if kind is None:
                 continue
             if path.is_symlink() and not path.resolve().is_relative_to(resolved_root):
                 yield MediaFile(path, kind, error=f"{path}: a link out of {root}; name the file itself")
@@ -122,6 +141,18 @@ def _stat_file(path: Path, kind: MediaKind) -> MediaFile:
 def _media_kind(path: Path) -> MediaKind | None:
     suffix = path.suffix.lower()
     return "photo" if suffix in PHOTO_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
+
+
+def _begins_like_photo(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(16)
+    except OSError:
+        return False
+    is_container = (start[:4], start[8:12]) == (b"RIFF", b"WEBP") or start[4:12] in _BOX_STARTS
+    return is_container or start.startswith(_MAGIC)
 
 
 def _is_hidden(name: str) -> bool:

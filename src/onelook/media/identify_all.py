@@ -22,9 +22,10 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from onelook.errors import OnelookError
+from onelook.file_locks import hold_lock
+from onelook.files import atomic_file, create_private_file, make_private_folder, write_text
 from onelook.gallery.gallery import Gallery
 from onelook.inference.parallel import batched, parallel_map
 from onelook.media.discovery import MediaFile
@@ -73,6 +74,7 @@ def identify_all(
         _check_run_options(out, gallery, every, pictures)
         picture_folder = out / "pictures" if pictures else None
         frames_file = out / _FRAMES_FILE_NAME
+        create_private_file(frames_file)
         with Journal(out, gallery.metadata.embedding_size, gallery.metadata.fingerprint) as journal:
             for kind, group in groupby(_skip_done(files, journal, on_file), key=lambda file: file.kind):
                 if kind == "photo":
@@ -87,10 +89,8 @@ def identify_all(
                     journal.write_transaction(records)
                     on_file(file, records.last["error"])
         frames_file.unlink(missing_ok=True)
-        temporary = out / ".faces.csv"
-        totals = write_results_table(temporary, read_records(out))
-        temporary.replace(out / "faces.csv")
-        return totals
+        with atomic_file(out / "faces.csv") as temporary:
+            return write_results_table(temporary, read_records(out))
 
 
 def _identify_photos(
@@ -152,9 +152,7 @@ def _check_run_options(out: Path, gallery: Gallery, every: int, pictures: bool) 
     if not path.exists():
         if any(not entry.name.startswith(".") for entry in out.iterdir()):
             raise OnelookError(f"{out}: already holds other files; name a folder that does not exist yet (--out)")
-        temporary = out / f".{RUN_FILE_NAME}"
-        temporary.write_text(json.dumps(options, indent=2) + "\n", encoding="ascii")
-        temporary.replace(path)
+        write_text(path, json.dumps(options, indent=2) + "\n")
         return
     try:
         stored = {"fpir": None, **json.loads(path.read_bytes())}  # runs of earlier versions lack it
@@ -179,11 +177,9 @@ def _check_run_options(out: Path, gallery: Gallery, every: int, pictures: bool) 
 def _lock_folder(out: Path) -> Iterator[None]:
     """Create and lock the output folder, and convert file system errors to one-line errors."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with FileLock(out / ".lock", timeout=0):
+        make_private_folder(out)
+        with hold_lock(out / ".lock", busy=f"{out}: another process is writing it; wait until it has ended"):
             yield
-    except Timeout as error:
-        raise OnelookError(f"{out}: another process is writing it; wait until it has ended") from error
     except OSError as error:
         raise OnelookError(
             f"{os.fsdecode(error.filename) if error.filename else out}: cannot be read or written "

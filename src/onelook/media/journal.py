@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from onelook.errors import OnelookError
+from onelook.files import create_private_file
 from onelook.media.discovery import MediaFile, hash_path, hash_version
 from onelook.media.embeddings_file import FILE_NAME as EMBEDDINGS_NAME
 from onelook.media.embeddings_file import EmbeddingsFile
@@ -42,7 +43,7 @@ class Journal:
         self._done: dict[int, int] = {}  # path hash -> version hash: integers, since a run may hold millions of files
         pending: dict[int, int] = {}
         committed_bytes, committed_rows, row_count = 0, 0, 0
-        path.touch()
+        create_private_file(path)
         for record, end in _parse_records(path):
             row_count = max([row_count, *(row + 1 for row in _embedding_rows(record))])
             if record["what"] not in ("frame", "track"):

@@ -8,7 +8,7 @@ import numpy as np
 
 from onelook.data.image_io import encode_image, read_image
 from onelook.errors import PhotoError
-from onelook.files import shorten_stem
+from onelook.files import create_private_file, make_private_folder, shorten_stem
 from onelook.gallery.drawing import draw_faces
 from onelook.gallery.gallery import Gallery
 from onelook.media.discovery import MediaFile
@@ -70,7 +70,8 @@ def picture_path(picture_folder: Path, file: MediaFile, suffix: str) -> Path:
     do not collide.
     """
     folder = picture_folder / (file.path.parent.name or "photos")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(picture_folder)
+    make_private_folder(folder)
     return folder / f"{shorten_stem(file.path.stem)}-{file.path_hash:016x}{suffix}"
 
 
@@ -101,6 +102,7 @@ def _identify_batch(
         if picture_folder is not None:
             path = picture_path(picture_folder, file, ".jpg")
             # No temporary file: a picture that a kill cut off is not in the journal, and is drawn again.
+            create_private_file(path)
             path.write_bytes(encode_image(draw_faces(image, faces), ".jpg"))
             record["picture"] = path.relative_to(picture_folder.parent).as_posix()
         yield IdentifiedPhoto(file, record, [face.embedding if face.name is None else None for face in faces])

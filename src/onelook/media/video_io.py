@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 
 from onelook.errors import VideoError
+from onelook.files import create_private_file
 from onelook.media.matroska import expected_length, is_matroska
 
 # Some containers only estimate their frame count; below this fraction of it a video counts as truncated.
@@ -121,6 +123,8 @@ class VideoWriter:
             VideoError: the file cannot be written.
         """
         _silence_ffmpeg()
+        with suppress(OSError):  # FFmpeg truncates the file and keeps its permissions
+            create_private_file(path)
         self._writer = cv2.VideoWriter(str(path.resolve()), cv2.VideoWriter.fourcc(*"mp4v"), fps, shape[1::-1])
         if not self._writer.isOpened():
             raise VideoError(f"{path}: cannot be written")

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from onelook.errors import ModelError
+from onelook.errors import ModelError, is_out_of_memory
 from onelook.files import atomic_folder, sha256, write_json
 from onelook.model.joint_network import JointNetwork
 from onelook.model.model_folder import FORMAT, SETTINGS, WEIGHTS, read_description
@@ -23,14 +23,14 @@ def save_model(folder: Path, network: JointNetwork) -> None:
         OnelookError: the disk is full or the folder cannot be written.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, private=False) as temporary:
         (temporary / WEIGHTS).write_bytes(save(state))
         description = {
             "format": FORMAT,
             "model": network.settings.model_dump(mode="json"),
             "weights_sha256": sha256(temporary / WEIGHTS),
         }
-        write_json(temporary / SETTINGS, description)
+        write_json(temporary / SETTINGS, description, private=False)
 
 
 def load_model(folder: Path) -> JointNetwork:
@@ -50,5 +50,7 @@ def load_model(folder: Path) -> JointNetwork:
         state = load_file(weights)
         network.load_state_dict(state if description["format"] == FORMAT else rename_parameters(state))
     except (ValidationError, SafetensorError, RuntimeError, KeyError) as error:
+        if is_out_of_memory(error):
+            raise ModelError(f"{folder}: too little memory to load it; close other programs") from error
         raise ModelError(f"{folder}: its weights and settings do not fit together; train again") from error
     return network.eval()

@@ -34,4 +34,4 @@ def write_history(path: Path, history: list[Metrics]) -> None:
     writer.writeheader()
     for row in history:
         writer.writerow({name: value if name == "epoch" else f"{value:.6f}" for name, value in row.items()})
-    write_text(path, table.getvalue())
+    write_text(path, table.getvalue(), private=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from onelook.errors import ModelError
+from onelook.errors import ModelError, is_out_of_memory
 from onelook.files import atomic_file
 
 CHECKPOINT = "checkpoint.pt"
@@ -41,4 +41,6 @@ def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return content["state"] if content["key"] == key else None
     except (RuntimeError, LookupError, TypeError, AttributeError, EOFError, ValueError, UnpicklingError) as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelError(f"{path}: damaged; delete it to train from the start") from error

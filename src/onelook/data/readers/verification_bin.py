@@ -64,6 +64,8 @@ def read_verification_bin(path: Path) -> VerificationPairs:
         raise DataError(f"{path}: cannot be opened ({error.strerror}); give the path of a verification set") from error
     try:
         value = _RestrictedUnpickler(data).load()
+    except MemoryError as error:
+        raise DataError(f"{path}: too little memory to read it; close other programs") from error
     except Exception as error:  # the exceptions that damaged pickles raise are of many types
         raise DataError(f"{path}: not a verification set ({_one_line(error)}); {_ADVICE}") from error
     if not (isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, list) for part in value)):

@@ -23,7 +23,7 @@ from onelook.data.readers.face_crops import COLUMNS, UNTURNED, FaceRow, read_fac
 from onelook.data.rng import Stream, make_rng
 from onelook.data.synthesis.face_turning import TurnedFace, turn_face
 from onelook.errors import DataError
-from onelook.files import read_json_lines, resolve_inside, write_text
+from onelook.files import make_private_folder, read_json_lines, resolve_inside, write_text
 from onelook.geometry.boxes import pairwise_iou
 from onelook.geometry.head_pose import head_yaw
 from onelook.progress import track
@@ -99,7 +99,8 @@ def write_turned_faces(
         DataError: `faces.csv` or an image of a source is missing or damaged, or the set was begun with other options.
     """
     crops = [(source, row) for source in sources for row in _read_set(source)]
-    (target / "images").mkdir(parents=True, exist_ok=True)
+    make_private_folder(target)
+    make_private_folder(target / "images")
     header, *entries = read_json_lines(target / _JOURNAL) or [asdict(options)]
     if header != asdict(options):
         raise DataError(f"{target}: begun with {header}; continue with the same options, or name another folder")

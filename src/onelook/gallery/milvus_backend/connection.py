@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def connect(address: MilvusAddress) -> Any:
     if address.is_embedded:
         Path(address.uri).parent.mkdir(parents=True, exist_ok=True)
     try:
-        return pymilvus.MilvusClient(address.uri, token=os.environ.get(TOKEN_VARIABLE, ""), timeout=_TIMEOUT_SECONDS)
+        client = pymilvus.MilvusClient(address.uri, token=os.environ.get(TOKEN_VARIABLE, ""), timeout=_TIMEOUT_SECONDS)
     except MilvusException as error:
         reason = (
             "another process has it open, one at a time can; end that one, or run a Milvus server"
@@ -44,6 +44,11 @@ def connect(address: MilvusAddress) -> Any:
             else f"{_one_line(error)}; is its address right, and {TOKEN_VARIABLE} set?"
         )
         raise GalleryError(f"{address}: cannot be opened: {reason}") from error
+    if address.is_embedded:  # private, as a gallery in a folder
+        database = Path(address.uri)
+        with suppress(OSError):
+            database.chmod(0o700 if database.is_dir() else 0o600)
+    return client
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def apply_preset(name: str, path: Path) -> list[Change]:
     yaml.dump(tree, changed)
     parse_settings(changed.getvalue(), path)
     if changes:
-        write_text(path, changed.getvalue())
+        write_text(path, changed.getvalue(), private=False)
     return changes
 
 

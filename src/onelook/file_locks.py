@@ -1,0 +1,41 @@
+"""Locks between processes, with one-line errors."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from onelook.errors import OnelookError
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+@contextmanager
+def hold_lock(path: Path, *, busy: str, timeout: float = 0) -> Iterator[None]:
+    """Hold the lock of a file, which is created.
+
+    Args:
+        path: the lock file.
+        busy: message of the error if another process holds the lock.
+        timeout: seconds to wait for the other process.
+
+    Raises:
+        OnelookError: another process holds the lock, or the file system has no locks.
+        OSError: the file cannot be created.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout as error:
+        raise OnelookError(busy) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        reason = f"{path}: this file system has no file locks ({error.strerror}), which keep two processes apart"
+        raise OnelookError(f"{reason}; use a folder on a local disk") from error
+    try:
+        yield
+    finally:
+        lock.release()
