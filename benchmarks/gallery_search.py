@@ -89,7 +89,7 @@ def print_table(real: RealFaces, people: int, path: Path, peers: bool) -> None:
     quantized, built = timed(lambda: build_quantized_index(templates))
     assert quantized is not None
     name = ours if select_index(people, 0) == "quantized" else "quantized"
-    size = quantized.codes.ntotal * quantized.codes.code_size
+    size = templates.size // 4  # bytes: four bits for two numbers
     name += f", {quantized.candidates} candidates"
     print_row(name, built, size, lambda asked: quantized.search(asked, 2)[0], probes, exact)
     if peers:

@@ -57,7 +57,9 @@ def read_real_faces(lfw: Path, cache: Path | None) -> RealFaces:
             embeddings, names = stored["embeddings"], stored["names"].tolist()
     found = np.isfinite(embeddings).all(axis=1)
     row_of: dict[str, int] = {}
-    first, second, owners = [], [], []
+    first: list[np.ndarray] = []
+    second: list[np.ndarray] = []
+    owners: list[int] = []
     for name, embedding in zip(np.asarray(names)[found].tolist(), embeddings[found], strict=True):
         if name in row_of:
             second.append(embedding)

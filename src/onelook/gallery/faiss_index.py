@@ -6,7 +6,8 @@
 | more | 4-bit codes of all templates, re-ranked exactly | a tenth of the time; recall of hard probes is measured |
 | from 20,000, if FAISS can use a card | flat inner product on the card | exact; not yet measured on a card |
 
-Inverted lists (IVF) lose hard probes, or visit half of the lists. HNSW takes far longer to build.
+Among 200,000 people, IVF needs half of its lists for a recall@1 of 0.992, and takes as long as a scan of all codes.
+HNSW has 0.792 with `efSearch` 64, 0.964 with 256, and takes 35 times as long to build.
 
 Reference: Douze et al., "The Faiss library", 2024, section 5.
 """

@@ -1,8 +1,8 @@
 """Hard probes of a gallery, by which an approximate index is tuned: poor photos of its people, simulated.
 
-A probe is c·t + sqrt(1 - c²)·u: t is a template, c is uniform in 0.4 to 0.7, the similarities of real photos that are
-hard to recognize, and u is a direction orthogonal to t with the covariance of the gallery's templates. Isotropic noise
-would be too easy: it resembles no other person. `benchmarks/gallery_search.py` compares with the noise of real photos.
+A probe is c·t + sqrt(1 - c²)·u, where t is a template. The similarity c is uniform in 0.4 to 0.7, as that of photos
+that are hard to recognize. The noise u is orthogonal to t and has the covariance of the gallery's templates. Isotropic
+noise would be too easy: it resembles no other person. `benchmarks/gallery_search.py` has the noise of real photos.
 """
 
 import numpy as np
