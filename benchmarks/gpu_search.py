@@ -3,7 +3,7 @@
 A part of gpu.py.
 
 `MIN_GPU_SIZE` of `onelook.gallery.faiss_index` is the number of people from which the card is faster. The index on the
-CPU is the one that a gallery of that size has there: flat, or IVF-PQ with re-ranking, on all cores. Times are means.
+CPU is the one that a gallery of that size has there: flat, or quantized with re-ranking, on all cores. Times are means.
 """
 
 import os
@@ -26,6 +26,7 @@ COLUMNS = (
     "search on the card, ms",
     "CPU / card",
 )
+SIZE, FAMILY = 128, 50  # of a template; templates in a family
 SIZES, SMALL_SIZES = (10_000, 100_000, 1_000_000), (1_000, 10_000)
 PROBES, NEIGHBORS = 64, 10
 
@@ -47,18 +48,15 @@ def measure(device: torch.device, small: bool) -> Iterator[list[str]]:
 
 def measure_row(people: int, has_card: bool) -> list[str]:
     """Build the indexes over random templates, search them, and return the cells of a row."""
-    from gallery_search import SIZE, synthetic_templates
-
-    from onelook.gallery.faiss_index import add_reranking, build_flat_index, build_ivf_index, select_index
+    from onelook.gallery.faiss_index import build_flat_index, select_index
     from onelook.gallery.gpu_index import GpuIndex
+    from onelook.gallery.quantized_index import build_quantized_index
 
     rng = np.random.default_rng(0)
-    rows = synthetic_templates(people, rng)
+    rows = random_templates(people, rng)
     probes = rows[rng.integers(people, size=PROBES)]
     kind = select_index(people, num_gpus=0)
-    on_cpu, built = timed(
-        lambda: build_flat_index(rows) if kind == "flat" else add_reranking(build_ivf_index(rows), rows)
-    )
+    on_cpu, built = timed(lambda: build_flat_index(rows) if kind == "flat" else build_quantized_index(rows))
     cpu_seconds = time_search(on_cpu, probes)
     cells = [f"{people:,} x {SIZE}", kind, f"{built:.2f}", f"{1000 * cpu_seconds:.3f}"]
     if not has_card:
@@ -67,6 +65,15 @@ def measure_row(people: int, has_card: bool) -> list[str]:
     on_card, copied = timed(lambda: GpuIndex(build_flat_index(rows)))
     card_seconds = time_search(on_card, probes)
     return [*cells, f"{copied:.2f}", f"{1000 * card_seconds:.3f}", f"{cpu_seconds / card_seconds:.1f}"]
+
+
+def random_templates(people: int, rng: np.random.Generator) -> np.ndarray:
+    """Return random templates (people, SIZE) float32 in families, relatives at a cosine of about 0.5."""
+    families = rng.standard_normal((people // FAMILY + 1, SIZE), np.float32)
+    rows = families[rng.integers(len(families), size=people)]
+    rows += rng.standard_normal((people, SIZE), np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
 def time_search(index: Any, probes: np.ndarray) -> float:

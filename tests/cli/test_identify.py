@@ -190,7 +190,8 @@ def test_a_terminal_gets_a_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert out.endswith("s3.png: 1 not recognized\n")
     assert out.count("similarity") == 1 and "unknown" not in out
     assert run("identify", "s3.png", "--all")[1].count("unknown") == 1
-    assert f"1 person, threshold {THRESHOLD}" in run("gallery")[1]
+    listed = run("gallery")[1]
+    assert f"1 person, threshold {THRESHOLD}" in listed and "exact search" in listed
 
 
 def test_a_folder_is_identified_by_another_command(run: Run, workspace: Path) -> None:

@@ -1,23 +1,14 @@
-"""Template search: flat, and IVF-PQ with re-ranking, against brute force."""
+"""Template search, against brute force, and the index by number of people."""
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelook.gallery.faiss_index import (
-    MAX_FLAT_SIZE,
-    MIN_GPU_SIZE,
-    TemplateIndex,
-    add_reranking,
-    build_ivf_index,
-    select_index,
-)
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+from helpers.unit_rows import crowd, unit
+from onelook.gallery import faiss_index
+from onelook.gallery.faiss_index import MAX_FLAT_SIZE, MIN_GPU_SIZE, TemplateIndex, select_index
+from onelook.gallery.hard_probes import sample_hard_probes
 
 
 def test_literal_example() -> None:
@@ -55,24 +46,12 @@ def test_search_equals_brute_force_in_any_order_of_rows(seed: int, rows: int, pe
             assert abs(similarities[index.names[place]][row] - value) < 1e-5
 
 
-def crowd(count: int, seed: int) -> np.ndarray:
-    """Templates of people who come in families, as faces do."""
-    rng = np.random.default_rng(seed)
-    families = rng.normal(size=(count // 50 + 1, 128))
-    return unit(families[rng.integers(len(families), size=count)] + rng.normal(size=(count, 128)))
-
-
-def photographed(rows: np.ndarray, seed: int) -> np.ndarray:
-    """Another photo of each."""
-    return unit(rows + 0.06 * np.random.default_rng(seed).normal(size=rows.shape))
-
-
 @pytest.mark.parametrize(
     ("num_people", "num_gpus", "expected"),
     [
         (1, 0, "flat"),
         (MAX_FLAT_SIZE - 1, 0, "flat"),
-        (MAX_FLAT_SIZE, 0, "ivf"),
+        (MAX_FLAT_SIZE, 0, "quantized"),
         (1, 1, "flat"),
         (MIN_GPU_SIZE - 1, 1, "flat"),
         (MIN_GPU_SIZE, 1, "gpu"),
@@ -83,37 +62,32 @@ def test_index_by_people_and_cards(num_people: int, num_gpus: int, expected: str
     assert select_index(num_people, num_gpus) == expected
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.integers(0, 10_000), st.integers(40, 120), st.integers(1, 20))
-def test_ivf_with_full_nprobe_equals_brute_force(seed: int, people: int, probes: int) -> None:
-    rows = crowd(people, seed)
-    asked = photographed(rows[:probes], seed)
-    lists = build_ivf_index(rows)
-    lists.nprobe = lists.nlist
-    index = add_reranking(lists, rows)
-    index.k_factor = people  # every template of every list
-    similarities, places = index.search(asked, 2)
-    expected = np.sort(asked @ rows.T, axis=1)[:, :-3:-1]
-    np.testing.assert_allclose(similarities, expected, atol=1e-6)
-    np.testing.assert_allclose(similarities, (asked[:, None] * rows[places]).sum(axis=2), atol=1e-6)
+@pytest.fixture
+def small_switch(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Use quantized search from a small number of people."""
+    monkeypatch.setattr(faiss_index, "MAX_FLAT_SIZE", 2000)
+    return 2000
 
 
-def test_ivf_recall_against_flat_search_of_a_large_gallery() -> None:
-    rows = crowd(MAX_FLAT_SIZE, 1)
+def test_quantized_search_of_a_large_gallery_equals_flat_search(small_switch: int) -> None:
+    rows = crowd(small_switch, 1)
     names = [f"{number:05d}" for number in range(len(rows))]
-    asked = photographed(rows[::40], 2)
+    probes = sample_hard_probes(rows, len(rows), np.random.default_rng(2))
     large, flat = TemplateIndex(rows, names), TemplateIndex(rows[:-1], names[:-1])
-    found, exact = large.search(asked), flat.search(asked)
-    assert (found.indices[:, 0] == exact.indices[:, 0]).mean() >= 0.99
-    assert (found.indices[:, 0] == np.arange(0, len(rows), 40)).mean() >= 0.99
+    assert (large.kind, flat.kind) == ("quantized", "flat")
+    found, exact = large.search(probes), flat.search(probes)
     same = found.indices == exact.indices
+    assert same[:, 0].mean() >= 0.995
     np.testing.assert_allclose(found.similarities[same], exact.similarities[same], atol=1e-6)
     assert (found.similarities[:, 0] >= found.similarities[:, 1]).all()
-    alone = np.concatenate([large.search(asked[row : row + 1]).indices for row in range(20)])
+    alone = np.concatenate([large.search(probes[row : row + 1]).indices for row in range(20)])
     np.testing.assert_array_equal(alone, found.indices[:20])
 
 
-def test_equal_rows_build_an_equal_ivf_index() -> None:
-    rows = crowd(3000, 5)
-    first, second = (faiss.serialize_index(build_ivf_index(rows)).tobytes() for _ in range(2))
-    assert first == second
+def test_search_is_exact_where_quantized_templates_lose_matches(
+    small_switch: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("onelook.gallery.quantized_index.TUNING_RECALL", 1.1)
+    rows = crowd(small_switch, 3)
+    index = TemplateIndex(rows, [f"{number:05d}" for number in range(len(rows))])
+    assert index.kind == "flat" and "its search is exact" in caplog.text

@@ -53,6 +53,7 @@ def test_a_named_face_is_identified_in_the_next_photo_until_it_is_forgotten(
     ]
     (ada,) = controller.people()
     assert (ada.name, [face.photo for face in ada.pictures]) == ("Ada", ["party.png"])
+    assert controller.describe_search() == "exact search"
     assert controller.picture(ada.pictures[0].sha256) is not None
     assert controller.forget("Ada").message == "Ada is forgotten"
     assert controller.people() == []

@@ -158,7 +158,8 @@ def list_people(
     title = (
         f"{location}: {pluralize(len(rows), 'person', 'people')}, "
         f"threshold {metadata.typical_threshold(len(rows)):.3f} "
-        f"(false-positive identification rate {metadata.target_fpir:.2g}), model {metadata.fingerprint[:12]}"
+        f"(false-positive identification rate {metadata.target_fpir:.2g}), "
+        f"{backend.describe_search()}, model {metadata.fingerprint[:12]}"
     )
     print_rows(title, columns, rows)
 

@@ -10,8 +10,8 @@ from onelook.errors import GalleryError
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import Deduplication, EnrollmentBatch
-from onelook.gallery.faiss_index import Ranking
 from onelook.gallery.location import Location
+from onelook.gallery.ranking import Ranking
 from onelook.score_normalization import SimilarityMoments
 
 
@@ -74,6 +74,9 @@ class GalleryBackend(Protocol):
 
     def search(self, probes: np.ndarray) -> SearchResult:
         """Find the two most similar people of every probe (m, d) float32."""
+
+    def describe_search(self) -> str:
+        """Describe how people are searched, in a few words for users: exactly, or with which approximation."""
 
     def find_duplicates(self, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
         """Find people whose templates match those of the given people; see `duplicates.find_duplicates`."""

@@ -20,7 +20,8 @@ from onelook.gallery.enrollment import (
     digest_to_person,
     refuse_conflicts,
 )
-from onelook.gallery.faiss_index import TemplateIndex
+from onelook.gallery.faiss_index import TemplateIndex, describe_search, select_index
+from onelook.gallery.faiss_library import count_gpus
 
 
 class FaissBackend:
@@ -73,6 +74,11 @@ class FaissBackend:
         ranking, people_count = self._index.search(probes), len(self._index.names)
         others = self._index.moments.of_others(probes, ranking.similarities[:, 0])
         return SearchResult(ranking, self._index.names, people_count, others)
+
+    def describe_search(self) -> str:
+        """Describe the index, before the first search the one that the number of people selects."""
+        index = self._index
+        return describe_search(select_index(self.count_people(), count_gpus()) if index is None else index.kind)
 
     def find_duplicates(self, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
         """Find people whose templates match those of the given people."""

@@ -125,6 +125,10 @@ class Gallery:
         """Map the SHA-256 digests of enrolled photos to their people, without photos that are not enrolled."""
         return self._backend.find_enrolled(digests)
 
+    def describe_search(self) -> str:
+        """Describe how people are searched, in a few words: "exact search", or with which approximation."""
+        return self._backend.describe_search()
+
     def revision(self) -> str:
         """Return a hash of the gallery's content, which every change changes."""
         return self._backend.revision()

@@ -106,6 +106,11 @@ class PageController:
         with self.shared.use() as gallery:
             return list(gallery.people())
 
+    def describe_search(self) -> str:
+        """Describe how people are searched, in a few words."""
+        with self.shared.use() as gallery:
+            return gallery.describe_search()
+
     def people(self) -> list[Person]:
         """Return the enrolled people with their pictures, sorted by name."""
         with self.shared.use() as gallery:

@@ -31,7 +31,8 @@ class PeopleView:
     async def draw(self) -> None:
         """Draw the people whose names match the search."""
         people = await self._frame.run(self._frame.controller.people)
-        if people is None or self._list.is_deleted:
+        method = await self._frame.run(self._frame.controller.describe_search)
+        if people is None or method is None or self._list.is_deleted:
             return
         self._people = people
         self._heading.clear()
@@ -39,7 +40,9 @@ class PeopleView:
             if not people:
                 html.h1("Nobody is enrolled yet")
             else:
-                html.h1(pluralize(len(people), "person", "people"))
+                with html.div():
+                    html.h1(pluralize(len(people), "person", "people"))
+                    html.span(method).classes("detail")
                 label = {"aria-label": "Find somebody", "placeholder": "Find somebody"}
                 search = html.input_(type="search", autocomplete="off", **initial_value(self._query), **label)
                 search.on(

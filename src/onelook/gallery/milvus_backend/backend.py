@@ -14,7 +14,6 @@ from onelook.gallery.backend import SearchResult, check_model
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import Deduplication, EnrollmentBatch, deduplicate, refuse_conflicts
-from onelook.gallery.faiss_index import Ranking
 from onelook.gallery.location import MilvusAddress
 from onelook.gallery.milvus_backend.collections import Collections, text_digest
 from onelook.gallery.milvus_backend.connection import missing_gallery_message
@@ -29,6 +28,7 @@ from onelook.gallery.milvus_backend.transactions import (
     parse_photo_record,
     transaction,
 )
+from onelook.gallery.ranking import Ranking
 from onelook.gallery.template_moments import TemplateMoments
 from onelook.score_normalization import SimilarityMoments
 
@@ -116,6 +116,10 @@ class MilvusBackend:
         ranking, names = search_people(self._collections, version, probes)
         moments = self._read_moments(version, people_count)
         return SearchResult(ranking, names, people_count, moments.of_others(probes, ranking.similarities[:, 0]))
+
+    def describe_search(self) -> str:
+        """Describe the search: the collection's index in Milvus, FLAT unless somebody replaced it, and re-ranking."""
+        return "search in Milvus, re-ranked exactly"
 
     def find_duplicates(self, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
         """Find people whose templates match those of the given people."""

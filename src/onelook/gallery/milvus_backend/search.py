@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from onelook.gallery.faiss_index import Ranking
 from onelook.gallery.milvus_backend.collections import Collections
+from onelook.gallery.ranking import Ranking, rerank
 
 # Candidates per probe that Milvus returns for re-ranking.
 CANDIDATES = 16
@@ -44,21 +44,6 @@ def find_similar(
         if limit >= min(people_count, _MAX_LIMIT) or similar[-1][1] < threshold:
             return [(name, similarity) for name, similarity in similar if similarity >= threshold]
         limit = min(4 * limit, _MAX_LIMIT)
-
-
-def rerank(rows: np.ndarray, probes: np.ndarray, candidates: np.ndarray, count: int) -> Ranking:
-    """Rank candidates by their exact inner product and keep the best `count`.
-
-    Args:
-        rows: (n, d) float32 templates.
-        probes: (m, d) float32.
-        candidates: (m, c) int64, positions in `rows`; -1 for none.
-        count: neighbors per probe.
-    """
-    similarities = np.matmul(rows[candidates], probes[:, :, None])[:, :, 0]
-    similarities[candidates < 0] = -np.inf
-    order = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
-    return Ranking(np.take_along_axis(candidates, order, 1), np.take_along_axis(similarities, order, 1))
 
 
 def _search_request(collections: Collections, version: str, probes: np.ndarray, positions: dict[str, int]) -> Ranking:

@@ -1,8 +1,8 @@
-"""Re-ranking of search candidates."""
+"""Exact re-ranking of candidates."""
 
 import numpy as np
 
-from onelook.gallery.milvus_backend.search import rerank
+from onelook.gallery.ranking import rerank
 
 
 def test_rerank_sorts_by_inner_product_with_missing_candidates_last() -> None:
