@@ -49,6 +49,6 @@ def load_model(folder: Path) -> JointNetwork:
         network = JointNetwork(ModelSettings.model_validate(description["model"]))
         state = load_file(weights)
         network.load_state_dict(state if description["format"] == FORMAT else rename_parameters(state))
-    except (ValidationError, SafetensorError, RuntimeError, KeyError) as error:
+    except (ValidationError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
         raise ModelError(f"{folder}: its weights and settings do not fit together; train again") from error
     return network.eval()

@@ -1,0 +1,102 @@
+"""Check of a journal's records: the keys that readers use, and the types of their values.
+
+A record of an earlier version has fewer keys of a face, so these are optional here.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, TypeAdapter
+
+from onelook.untrusted import parse_json_object
+
+Record = dict[str, Any]
+"""A JSON object: `what` is "photo", "video", "track" or "frame"; `source`, `more` and further keys by kind."""
+
+_Box = Annotated[list[float], Field(min_length=4, max_length=4)]
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Identity(_Checked):
+    name: str | None
+    nearest: str | None = None
+    reason: str | None = None
+    similarity: float | None = None
+    margin: float | None = None
+    confidence: float | None = None
+    row: NonNegativeInt | None
+
+
+class _Detected(_Checked):
+    box: _Box
+    score: float
+    size: float
+    sharpness: float
+    profile: float | None = None
+
+
+class _PhotoFace(_Detected, _Identity):
+    pass
+
+
+class _FrameFace(_Detected):
+    track: int
+
+
+class _Best(_Detected):
+    frame: NonNegativeInt
+    others: list[_Box]
+
+
+class _File(_Checked):
+    source: str
+    more: bool
+    bytes: int
+    mtime_ns: int
+    picture: str | None
+    error: str | None
+
+
+class _Photo(_File):
+    what: Literal["photo"]
+    faces: list[_PhotoFace]
+
+
+class _Video(_File):
+    what: Literal["video"]
+    tracks: int
+
+
+class _Frame(_Checked):
+    what: Literal["frame"]
+    source: str
+    more: bool
+    frame: NonNegativeInt
+    time: float
+    faces: list[_FrameFace]
+
+
+class _Track(_Identity):
+    what: Literal["track"]
+    source: str
+    more: bool
+    track: int
+    best: _Best
+
+
+_RECORD: TypeAdapter[object] = TypeAdapter(
+    Annotated[_Photo | _Video | _Frame | _Track, Field(discriminator="what")],
+)
+
+
+def parse_record(line: bytes) -> Record:
+    """Parse a line of a journal.
+
+    Raises:
+        ValueError: it is not a record.
+    """
+    record = parse_json_object(line)
+    _RECORD.validate_python(record)
+    return record
