@@ -19,10 +19,16 @@ _MAX_MESSAGE = 200
 _MAX_SHOWN = 60
 # A text can hold a code point that is no character only as an escape. Only such a document is searched for it.
 _ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_NULL_ESCAPE = re.compile(r"\\u0000")
 
 
-def parse_json(data: bytes | str, max_bytes: int = MAX_BYTES) -> Any:
+def parse_json(data: bytes | str, max_bytes: int = MAX_BYTES, *, allow_surrogates: bool = False) -> Any:
     """Parse a JSON document in UTF-8.
+
+    Args:
+        data: the document.
+        max_bytes: most bytes of it.
+        allow_surrogates: permit half surrogate pairs, which stand for the bytes of a path that are not UTF-8.
 
     Raises:
         ValueError: it is not JSON, too large or nested too deeply, or has a number that is not finite, a null character
@@ -37,8 +43,8 @@ def parse_json(data: bytes | str, max_bytes: int = MAX_BYTES) -> Any:
         raise ValueError(_TOO_DEEP) from None
     except ValueError as error:
         raise ValueError(one_line(error)) from None
-    if _ESCAPE.search(text):
-        _check_tree(value)
+    if (_NULL_ESCAPE if allow_surrogates else _ESCAPE).search(text):
+        _check_tree(value, allow_surrogates)
     elif text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(value)
     return value
@@ -54,13 +60,13 @@ def read_json(path: Path, max_bytes: int = MAX_BYTES) -> Any:
     return parse_json(read_limited(path, max_bytes), max_bytes)
 
 
-def parse_json_object(data: bytes | str, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+def parse_json_object(data: bytes | str, *, allow_surrogates: bool = False) -> dict[str, Any]:
     """Parse a JSON document that is an object.
 
     Raises:
         ValueError: as `parse_json`, or it is another value.
     """
-    value = parse_json(data, max_bytes)
+    value = parse_json(data, allow_surrogates=allow_surrogates)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
@@ -154,35 +160,35 @@ def _check_depth(value: Any) -> None:
     raise ValueError(_TOO_DEEP)
 
 
-def _check_tree(value: Any) -> None:
+def _check_tree(value: Any, allow_surrogates: bool = False) -> None:
     """Check depth, keys, numbers and texts of parsed values, level by level."""
     level: list[tuple[str, Any]] = [("", value)]
     for _ in range(MAX_DEPTH + 1):
         below: list[tuple[str, Any]] = []
         for where, each in level:
             if isinstance(each, dict):
-                _check_texts(each)
+                _check_texts(each, allow_surrogates)
                 below += [(f"{where}.{key}" if where else key, child) for key, child in each.items()]
             elif isinstance(each, list | tuple | set):
                 below += [(where, child) for child in each]
             elif isinstance(each, float) and not math.isfinite(each):
                 raise ValueError(f"{printable(where)}: {each}: a number that is not finite")
             elif isinstance(each, str):
-                _check_texts([each])
+                _check_texts([each], allow_surrogates)
         if not below:
             return
         level = below
     raise ValueError(_TOO_DEEP)
 
 
-def _check_texts(texts: Iterable[Any]) -> None:
+def _check_texts(texts: Iterable[Any], allow_surrogates: bool) -> None:
     for text in texts:
         if not isinstance(text, str):
             raise ValueError(f"{text!r}: a key that is no text; quote it")
         if "\0" in text:
             raise ValueError(f"{text[:40]!a}: holds a null character")
         try:
-            text.encode()
+            text.encode("utf-8", "surrogatepass" if allow_surrogates else "strict")
         except UnicodeEncodeError:
             raise ValueError(f"{text[:40]!a}: holds half a surrogate pair") from None
 

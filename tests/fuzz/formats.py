@@ -11,15 +11,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 import torch
 from hypothesis import strategies as st
-from onnx import helper, numpy_helper
 from PIL import Image
 from safetensors.torch import save
 
 from fuzz.mutations import damaged_bytes, damaged_json, damaged_lines, damaged_tree, dump
 from helpers.networks import light_model, tiny_embedding
+from helpers.onnx_faces import exported_faces
 from onelook.data.image_io import decode_image
 from onelook.data.manifest import MANIFEST, read_manifest
 from onelook.data.readers.celeba import read_celeba
@@ -136,38 +135,9 @@ def _read_model(data: tuple[bytes, bytes], folder: Path) -> None:
     load_model(folder)
 
 
-@cache
-def _exported_model() -> bytes:
-    """Return a graph with the inputs and outputs of an exported model, of constants."""
-    values = {
-        "images": np.zeros(1, np.int64),
-        "boxes": np.ones((1, 4), np.float32),
-        "scores": np.ones(1, np.float32),
-        "landmarks": np.ones((1, 5, 2), np.float32),
-        "embeddings": np.full((1, 16), 0.25, np.float32),
-    }
-    byte, number = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
-    inputs = [
-        helper.make_tensor_value_info("photos", byte, ["batch", "height", "width", 3]),
-        helper.make_tensor_value_info("score", number, [1]),
-        helper.make_tensor_value_info("nms", number, [1]),
-    ]
-    outputs = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), None)
-        for name, value in values.items()
-    ]
-    nodes = [helper.make_node("Identity", [f"constant_{name}"], [name]) for name in values]
-    constants = [numpy_helper.from_array(value, f"constant_{name}") for name, value in values.items()]
-    graph = helper.make_graph(nodes, "faces", inputs, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    helper.set_model_props(model, {"fingerprint": "f" * 64, "embedding_size": "16", "checked": "sha256"})
-    content: bytes = model.SerializeToString()
-    return content
-
-
 def _exported() -> st.SearchStrategy[bytes]:
     """Damage a model before its checksum is computed, or after."""
-    content = _exported_model()
+    content = exported_faces()
     return damaged_bytes([content]).map(append_checksum) | damaged_bytes([append_checksum(content)])
 
 

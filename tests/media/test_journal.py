@@ -15,7 +15,15 @@ def make_transaction(journal: Journal, photo: Path) -> Iterator[Record]:
     """Yield one record with an embedding, longer than any stream buffer."""
     row = journal.add_embedding(np.ones(4, np.float32))
     file_values = {"source": str(photo), "bytes": 0, "mtime_ns": 0, "picture": "x" * 100_000, "error": None}
-    face = {"box": [1, 2, 30, 40], "score": 0.9, "size": 30, "sharpness": 0.5, "name": None, "row": row}
+    face = {
+        "box": [1, 2, 30, 40],
+        "score": 0.9,
+        "size": 30,
+        "sharpness": 0.5,
+        "name": None,
+        "nearest": None,
+        "row": row,
+    }
     yield {"what": "photo", **file_values, "faces": [face], "more": False}
 
 

@@ -117,7 +117,7 @@ def _is_in_paths(folder: Path, person: Person) -> bool:
     paths = io.BytesIO()
     for line in (folder / JOURNAL_NAME).read_bytes().splitlines():
         try:
-            paths.write(json.dumps(parse_json_object(line)["source"]).encode())
+            paths.write(json.dumps(parse_json_object(line, allow_surrogates=True)["source"]).encode())
         except (ValueError, KeyError, TypeError):
             continue
     return person.is_mentioned(paths.getvalue())

@@ -5,13 +5,15 @@ A record of an earlier version has fewer keys of a face, so these are optional h
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, NonNegativeInt, TypeAdapter
 
 from onelook.untrusted import parse_json_object
 
 Record = dict[str, Any]
 """A JSON object: `what` is "photo", "video", "track" or "frame"; `source`, `more` and further keys by kind."""
 
+_Path = InstanceOf[str]
+"""Text with the bytes of a path that are not UTF-8 as half surrogate pairs, which a `str` of Pydantic must not have."""
 _Box = Annotated[list[float], Field(min_length=4, max_length=4)]
 
 
@@ -19,13 +21,16 @@ class _Checked(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-class _Identity(_Checked):
+class _Named(_Checked):
     name: str | None
-    nearest: str | None = None
+    nearest: str | None
     reason: str | None = None
     similarity: float | None = None
     margin: float | None = None
     confidence: float | None = None
+
+
+class _Identity(_Named):
     row: NonNegativeInt | None
 
 
@@ -41,7 +46,7 @@ class _PhotoFace(_Detected, _Identity):
     pass
 
 
-class _FrameFace(_Detected):
+class _FrameFace(_Detected, _Named):
     track: int
 
 
@@ -51,12 +56,12 @@ class _Best(_Detected):
 
 
 class _File(_Checked):
-    source: str
+    source: _Path
     more: bool
     bytes: int
     mtime_ns: int
-    picture: str | None
-    error: str | None
+    picture: _Path | None
+    error: _Path | None
 
 
 class _Photo(_File):
@@ -71,7 +76,7 @@ class _Video(_File):
 
 class _Frame(_Checked):
     what: Literal["frame"]
-    source: str
+    source: _Path
     more: bool
     frame: NonNegativeInt
     time: float
@@ -80,7 +85,7 @@ class _Frame(_Checked):
 
 class _Track(_Identity):
     what: Literal["track"]
-    source: str
+    source: _Path
     more: bool
     track: int
     best: _Best
@@ -97,6 +102,6 @@ def parse_record(line: bytes) -> Record:
     Raises:
         ValueError: it is not a record.
     """
-    record = parse_json_object(line)
+    record = parse_json_object(line, allow_surrogates=True)
     _RECORD.validate_python(record)
     return record
