@@ -158,6 +158,14 @@ def test_outputs_that_are_not_those_of_faces_are_refused(tmp_path: Path, outputs
         OnnxPredictor(file, "cpu").predict([photo], DETECT)
 
 
+def test_a_graph_that_may_run_without_an_end_is_not_opened(tmp_path: Path) -> None:
+    graph = onnx.load_from_string(exported_faces())
+    graph.graph.node.append(onnx.helper.make_node("Loop", ["m", "c", "x"], ["y"]))
+    (tmp_path / "loop.onnx").write_bytes(append_checksum(graph.SerializeToString()))
+    with pytest.raises(ModelError, match=r"loop\.onnx: has a loop"):
+        OnnxPredictor(tmp_path / "loop.onnx", "cpu")
+
+
 def test_a_file_without_the_checksum_that_it_announces_is_damaged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MAX_EMBEDDING_SIZE = 4096
+# The operators that may run without an end, already while onnxruntime opens a file: field 4 of a node, and its length.
+_LOOPS = (b"\x22\x04Loop", b"\x22\x04Scan")
 _OUTPUTS = ["images", "boxes", "scores", "landmarks", "embeddings"]
 
 
@@ -52,6 +54,8 @@ class OnnxPredictor:
         if not file.is_file():
             raise ModelError(f"{file}: missing; write it with `onelook export-model`, or name another by --model")
         content, has_checksum = read_checked(file)
+        if any(operator in content for operator in _LOOPS):
+            raise ModelError(f"{file}: has a loop, which no exported model has; export the model again")
         # From the content, onnxruntime reads no other file, such as one that a graph names for its weights.
         self._session = open_session(content, source=str(file), hint="export the model again", device=device)
         self.min_batch_size = DEVICE_BATCH_SIZE if CUDA in self._session.get_providers() else 1

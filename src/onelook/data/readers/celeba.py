@@ -64,7 +64,7 @@ def read_celeba(settings: CelebaSettings) -> IdentityDataset:
     found, skipped = [], []
     official_splits: dict[str, Split] = {}
     for name in sorted(identities):
-        path = find_labeled_photo(root, (folder / name).relative_to(root).as_posix(), root / IDENTITIES)
+        path = find_labeled_photo(root, str(folder.relative_to(root) / name), root / IDENTITIES)
         if path is None:
             skipped.append(f"{folder / name}: skipped, no such photo")
             continue
