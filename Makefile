@@ -37,7 +37,7 @@ export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test bench gpu-check check audit licenses docs format wheel released calibration ui $(if $(CHANGES_BUILD),$(INSTALLED))
+.PHONY: help install repro test bench fuzz faults gpu-check check audit licenses docs format wheel released calibration ui $(if $(CHANGES_BUILD),$(INSTALLED))
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -53,6 +53,16 @@ test: $(INSTALLED) ## run the tests
 
 bench: $(INSTALLED) ## run all benchmarks and rewrite the tables of benchmarks/README.md; ONLY="thumbnails wider", DATA=...
 	python benchmarks/suite.py --data $(DATA) $(if $(ONLY),--only $(ONLY))
+
+# Inputs per format, and kills in all.
+FUZZ ?= 2000
+KILLS ?= 1000
+
+fuzz: $(INSTALLED) ## read FUZZ=2000 damaged files of each format; rewrites a table of benchmarks/reliability.md
+	python benchmarks/reliability.py fuzz --examples $(FUZZ)
+
+faults: $(INSTALLED) ## fail and kill each command at each file operation, KILLS=1000 kills; rewrites the other table
+	python benchmarks/reliability.py faults --kills $(KILLS)
 
 gpu-check: $(INSTALLED) ## check that a CUDA card computes what the CPU computes, and how fast; writes gpu-check.json
 	python -m onelook.gpu_check

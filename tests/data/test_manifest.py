@@ -50,7 +50,20 @@ def test_a_person_in_two_splits_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"image": "a.jpg"}', '"text"'])
+SCENE = (
+    '{"image": %s, "width": 1, "height": 1, "split": "test", "role": "scene", '
+    '"source": "s", "license": "l", "faces": %s}'
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{", "[]", "{}", '{"image": "a.jpg"}', '"text"', "[" * 100_000),
+        *(SCENE % (image, "[]") for image in ("1", '"\\ud800"', '"a\\u0000"', '"a\\nb"')),
+        *(SCENE % ('"a.jpg"', faces) for faces in ("null", "[1]", '[{"box": [1, 2, 3, 1e300]}]')),
+    ],
+)
 def test_the_error_names_a_damaged_line(tmp_path: Path, line: str) -> None:
     write_manifest(tmp_path, [scene()])
     with (tmp_path / MANIFEST).open("a") as stream:

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
+from helpers.onnx_faces import exported_faces
 from helpers.portraits import group, portrait
 from onelook.data.image_io import decode_image, read_image
 from onelook.detections import Detections
@@ -14,6 +15,7 @@ from onelook.errors import ModelError
 from onelook.gallery.gallery import create_gallery
 from onelook.inference.onnx_predictor import OnnxPredictor
 from onelook.inference.torch_predictor import TorchPredictor
+from onelook.onnx_checksum import append_checksum
 from onelook.settings import DetectSettings
 
 DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=1280)
@@ -131,3 +133,47 @@ def test_unusable_files_raise_model_error(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(ModelError, match=r"`pip install onnxruntime`"):
         OnnxPredictor(tmp_path / "broken.onnx")
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"embeddings": np.full((1, 16), np.nan, np.float32)},
+        {"embeddings": np.ones((1, 7), np.float32)},
+        {"embeddings": np.ones((2, 16), np.float32)},
+        {"boxes": np.full((1, 4), np.inf, np.float32)},
+        {"scores": np.ones((1, 1), np.float32)},
+        {"landmarks": np.ones((1, 5, 2), np.float64)},
+        {"images": np.full(1, 2**40)},
+        {"images": np.full(1, -1)},
+    ],
+)
+def test_outputs_that_are_not_those_of_faces_are_refused(tmp_path: Path, outputs: dict[str, np.ndarray]) -> None:
+    file = tmp_path / "model.onnx"
+    photo = np.zeros((32, 32, 3), np.uint8)
+    file.write_bytes(append_checksum(exported_faces()))
+    assert len(OnnxPredictor(file, "cpu").predict([photo], DETECT)[0]) == 1
+    file.write_bytes(append_checksum(exported_faces(**outputs)))
+    with pytest.raises(ModelError, match="its outputs are not those of faces; export the model again"):
+        OnnxPredictor(file, "cpu").predict([photo], DETECT)
+
+
+def test_a_graph_that_may_run_without_an_end_is_not_opened(tmp_path: Path) -> None:
+    graph = onnx.load_from_string(exported_faces())
+    graph.graph.node.append(onnx.helper.make_node("Loop", ["m", "c", "x"], ["y"]))
+    (tmp_path / "loop.onnx").write_bytes(append_checksum(graph.SerializeToString()))
+    with pytest.raises(ModelError, match=r"loop\.onnx: has a loop"):
+        OnnxPredictor(tmp_path / "loop.onnx", "cpu")
+
+
+def test_a_file_without_the_checksum_that_it_announces_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cut.onnx").write_bytes(exported_faces())
+    with pytest.raises(ModelError, match=r"cut\.onnx: damaged \(its checksum is missing\)"):
+        OnnxPredictor(tmp_path / "cut.onnx", "cpu")
+    old = onnx.load_from_string(exported_faces())
+    onnx.helper.set_model_props(old, {"fingerprint": "f" * 64, "embedding_size": "16"})
+    onnx.save(old, tmp_path / "old.onnx")
+    OnnxPredictor(tmp_path / "old.onnx", "cpu")
+    assert "has no checksum" in caplog.text

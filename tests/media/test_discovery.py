@@ -51,6 +51,17 @@ def test_links_out_of_the_folder_are_rejected(tmp_path: Path) -> None:
     assert errors["out.jpg"] is not None and "a link out of" in errors["out.jpg"]
 
 
+def test_links_to_themselves_and_to_nothing_are_returned_with_an_error(tmp_path: Path) -> None:
+    write_files(tmp_path, "all/a.jpg")
+    (tmp_path / "all/circle.jpg").symlink_to("circle.jpg")
+    (tmp_path / "all/gone.mp4").symlink_to("absent.mp4")
+    errors = {file.path.name: file.error for file in find_media_files([tmp_path / "all"])}
+    assert errors["a.jpg"] is None
+    assert str(errors["circle.jpg"]).endswith("circle.jpg: a link to itself; remove it")
+    assert str(errors["gone.mp4"]).endswith("gone.mp4: a link to nothing; remove it")
+    assert len(list(find_media_files([tmp_path / "all/circle.jpg"]))) == 1
+
+
 def test_aliases_of_one_file_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(tmp_path, "all/a.jpg", "all/b.jpg")
     (tmp_path / "link").symlink_to(tmp_path / "all")

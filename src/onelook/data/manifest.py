@@ -14,6 +14,7 @@ import numpy as np
 from onelook.errors import DataError
 from onelook.files import resolve_inside, write_text
 from onelook.geometry.boxes import box_sizes
+from onelook.untrusted import iter_lines, one_line, parse_json, printable
 
 Split = Literal["train", "validation", "test"]
 Role = Literal["scene", "enroll", "crop"]
@@ -140,19 +141,25 @@ def read_manifest(root: Path) -> Manifest:
         for face in scene.faces:
             if face.identity is not None and owner.setdefault(face.identity, scene.split) != scene.split:
                 raise DataError(
-                    f"{path}: {face.identity} is in both {owner[face.identity]} and {scene.split}; "
+                    f"{path}: {printable(face.identity)} is in both {owner[face.identity]} and {scene.split}; "
                     "splits must not share people"
                 )
     return Manifest(root, scenes)
 
 
 def _read_lines(path: Path) -> Iterator[Scene]:
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                yield _scene_from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(f"{path}, line {number}: not a scene ({error}); run `dvc repro -f prepare`") from error
+    number = 0
+    try:
+        with path.open("rb") as stream:
+            for line in iter_lines(stream):
+                number += 1
+                yield _scene_from_json(parse_json(line))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise DataError(
+            f"{path}, line {number}: not a scene ({one_line(error)}); run `dvc repro -f prepare`"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _scene_to_json(scene: Scene) -> dict[str, object]:
@@ -184,7 +191,12 @@ def _box_to_json(box: np.ndarray) -> list[float]:
 
 def _scene_from_json(value: dict) -> Scene:
     if value["split"] not in ("train", "validation", "test") or value["role"] not in ("scene", "enroll", "crop"):
-        raise ValueError(f"split {value['split']!r}, role {value['role']!r}")
+        raise ValueError(f"split {value['split']!r:.40}, role {value['role']!r:.40}")
+    for key in ("image", "source", "license", "unturned"):
+        if not isinstance(value.get(key, ""), str):
+            raise TypeError(f"{key} is not text")
+    if not value["image"].isprintable():
+        raise ValueError("image is not the name of a file")
     return Scene(
         image=value["image"],
         width=int(value["width"]),
@@ -194,19 +206,32 @@ def _scene_from_json(value: dict) -> Scene:
         faces=tuple(_face_from_json(face) for face in value["faces"]),
         source=value["source"],
         license=value["license"],
-        ignored=np.asarray(value.get("ignored", []), np.float32).reshape(-1, 4),
+        ignored=_finite(value.get("ignored", []), (-1, 4)),
         unturned=value.get("unturned", ""),
     )
 
 
 def _face_from_json(value: dict) -> Face:
-    points = [[np.nan, np.nan] if point is None else point for point in value["landmarks"]]
-    return Face(
-        box=np.asarray(value["box"], np.float32).reshape(4),
-        landmarks=np.asarray(points, np.float32).reshape(5, 2),
-        identity=value["identity"],
-        source=value["source"],
-    )
+    identity, source = value["identity"], value["source"]
+    if not isinstance(source, str) or not (identity is None or isinstance(identity, str)):
+        raise TypeError("identity or source of a face is not text")
+    points = value["landmarks"]
+    landmarks = _finite([(0, 0) if point is None else point for point in points], (5, 2))
+    landmarks[[point is None for point in points]] = np.nan
+    return Face(_finite(value["box"], (4,)), landmarks, identity, source)
+
+
+def _finite(values: list, shape: tuple[int, ...]) -> np.ndarray:
+    """Convert numbers to float32 of a shape.
+
+    Raises:
+        ValueError: a number is absent, or too large for the type.
+    """
+    with np.errstate(over="ignore"):
+        array = np.asarray(values, np.float32).reshape(shape)
+    if not np.isfinite(array).all():
+        raise ValueError("a coordinate is not a finite number")
+    return array
 
 
 def select_training_scenes(scenes: Iterable[Scene]) -> list[Scene]:

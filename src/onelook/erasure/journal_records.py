@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from onelook.erasure.person import Person
 from onelook.erasure.pictures import can_redraw
-from onelook.media.journal import Record
+from onelook.media.journal_record import Record, parse_record
 
 FaceKey = tuple[str, int | None, tuple[float, ...]]
 """Path, frame (None of a photo) and box of a face, which `groups.csv` states instead of the row."""
@@ -50,7 +50,7 @@ def erase_records(content: bytes, person: Person, rows: Collection[int]) -> Eras
     erased = ErasedRecords()
     entry: list[Record] = []
     for line in content[: content.rfind(b"\n") + 1].splitlines():
-        record = json.loads(line)
+        record = parse_record(line)
         entry.append(record)
         if record["what"] in ("photo", "video"):
             _erase_entry(entry, person, rows, erased)

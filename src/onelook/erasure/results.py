@@ -25,6 +25,7 @@ from onelook.media.identify_all import RUN_FILE_NAME
 from onelook.media.journal import FILE_NAME as JOURNAL_NAME
 from onelook.media.journal import read_records
 from onelook.media.results_table import write_results_table
+from onelook.untrusted import parse_json_object, read_limited
 
 
 def search_results(folder: Path, person: Person) -> Iterator[Finding]:
@@ -80,7 +81,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 def _match_rows(folder: Path, person: Person) -> set[int]:
     """Return the rows of unnamed faces and tracks that match the person."""
-    fingerprint = json.loads((folder / RUN_FILE_NAME).read_bytes())["model"]
+    fingerprint = parse_json_object(read_limited(folder / RUN_FILE_NAME))["model"]
     with safe_open(folder / EMBEDDINGS_NAME, framework="numpy") as file:
         embeddings = file.get_tensor("embeddings")
     return {int(row) for row in np.flatnonzero(person.match(fingerprint, embeddings))}
@@ -90,7 +91,7 @@ def _zero_rows(path: Path, rows: set[int]) -> None:
     """Zero rows of the embeddings in the bytes of the file, which keeps its padded header for the next run."""
     content = bytearray(path.read_bytes())
     start = 8 + int.from_bytes(content[:8], "little")
-    size = json.loads(content[8:start])["embeddings"]["shape"][1] * 4
+    size = parse_json_object(bytes(content[8:start]))["embeddings"]["shape"][1] * 4
     for row in rows:
         content[start + row * size : start + (row + 1) * size] = bytes(size)
     replace_file(path, bytes(content))
@@ -113,7 +114,7 @@ def _is_in_paths(folder: Path, person: Person) -> bool:
     paths = io.BytesIO()
     for line in (folder / JOURNAL_NAME).read_bytes().splitlines():
         try:
-            paths.write(json.dumps(json.loads(line)["source"]).encode())
+            paths.write(json.dumps(parse_json_object(line, allow_surrogates=True)["source"]).encode())
         except (ValueError, KeyError, TypeError):
             continue
     return person.is_mentioned(paths.getvalue())

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.io import loadmat
 
 from onelook.errors import DataError
+from onelook.evaluation.mat_cells import read_cells
 
 Setting = Literal["easy", "medium", "hard"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
@@ -50,12 +50,17 @@ def read_wider_ground_truth(folder: Path) -> tuple[WiderPhoto, ...]:
     Raises:
         DataError: a file is missing or damaged, or they are not of one release.
     """
-    cells = _read_cells(folder / ALL_BOXES_FILE, "face_bbx_list")
-    numbers = {}
+    files = [
+        (folder / ALL_BOXES_FILE, "face_bbx_list"),
+        *((_setting_file(folder, each), "gt_list") for each in SETTINGS),
+    ]
+    cells, *lists = (
+        {(event, photo): np.asarray(rows) for event, photo, rows in file_cells} for file_cells in read_cells(files)
+    )
+    numbers = dict(zip(SETTINGS, lists, strict=True))
     for setting in SETTINGS:
-        path = _setting_file(folder, setting)
-        numbers[setting] = _read_cells(path, "gt_list")
         if list(numbers[setting]) != list(cells):
+            path = _setting_file(folder, setting)
             raise DataError(f"{path}: lists other photos than {ALL_BOXES_FILE}; take all four files from one download")
     photos = []
     for photo, cell in cells.items():
@@ -92,27 +97,3 @@ def _parse_numbers(path: Path, photo: PhotoKey, cell: np.ndarray, count: int) ->
         raise DataError(f"{path}: {'/'.join(photo)} has {count} boxes, but another number is listed; download it again")
     mask[cell.ravel().astype(np.int64) - 1] = True
     return mask
-
-
-def _read_cells(path: Path, variable: str) -> dict[PhotoKey, np.ndarray]:
-    """Read the value of a variable for each photo."""
-    content = _load_mat(path)
-    cells: dict[PhotoKey, np.ndarray] = {}
-    try:
-        events = (content[each].ravel() for each in ("event_list", "file_list", variable))
-        for event, files, values in zip(*events, strict=True):
-            for file, value in zip(files.ravel(), values.ravel(), strict=True):
-                cells[str(event.item()), str(file.item())] = np.asarray(value)
-    except (KeyError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: does not have the layout of WIDER FACE's eval_tools; take it from there") from error
-    return cells
-
-
-def _load_mat(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; unpack the ground_truth folder of WIDER FACE's eval_tools there")
-    try:
-        content: dict[str, np.ndarray] = loadmat(path)
-    except Exception as error:  # scipy raises many types for damaged data
-        raise DataError(f"{path}: not a MATLAB file, or a damaged one; download it again") from error
-    return content

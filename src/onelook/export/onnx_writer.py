@@ -12,6 +12,7 @@ import torch
 from onelook.export.onnx_graph import OnnxGraph, OnnxOutputs
 from onelook.files import atomic_file
 from onelook.model.joint_network import JointNetwork
+from onelook.onnx_checksum import CHECKED_KEY, append_checksum
 
 # The lowest opset with all operators of the graph, so that older versions of onnxruntime read it.
 OPSET = 18
@@ -41,10 +42,11 @@ def write_onnx(
 
         graph = quantize_convolutions(graph, calibration_images)
     size = str(network.settings.embedding.dim)
-    onnx.helper.set_model_props(graph, {"fingerprint": fingerprint, "embedding_size": size})
+    metadata = {"fingerprint": fingerprint, "embedding_size": size, CHECKED_KEY: "sha256"}
+    onnx.helper.set_model_props(graph, metadata)
     onnx.checker.check_model(graph)
     with atomic_file(file, private=False) as temporary:
-        temporary.write_bytes(graph.SerializeToString())
+        temporary.write_bytes(append_checksum(graph.SerializeToString()))
 
 
 def _trace(module: OnnxGraph) -> bytes:

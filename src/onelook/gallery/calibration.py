@@ -8,6 +8,7 @@ from onelook.errors import GalleryError
 from onelook.gallery.data import GalleryMetadata
 from onelook.open_set import ImpostorModel, OpenSetModel
 from onelook.settings import DetectSettings
+from onelook.untrusted import parse_json, read_limited
 
 
 class Calibration(BaseModel):
@@ -34,17 +35,21 @@ def read_calibration(path: Path) -> Calibration:
         GalleryError: it is missing or damaged.
     """
     try:
-        return Calibration.model_validate_json(path.read_bytes())
+        content = read_limited(path)
+        parse_json(content)  # what it refuses, such as half a surrogate pair, may not enter a gallery
+        return Calibration.model_validate_json(content)
     except OSError as error:
         raise GalleryError(
             f"{path}: cannot be read ({error.strerror}); run `make repro`, or name a calibration.json (--calibration)"
         ) from error
-    except ValidationError as error:
+    except ValidationError as error:  # a ValueError, too
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"]) or "the file"
         raise GalleryError(
             f"{path}: damaged ({where}: {problem['msg']}); write it again with `dvc repro -f evaluate`"
         ) from error
+    except ValueError as error:
+        raise GalleryError(f"{path}: damaged ({error}); write it again with `dvc repro -f evaluate`") from error
 
 
 def read_calibrated_metadata(path: Path, fingerprint: str, embedding_size: int, *, managed: bool) -> GalleryMetadata:

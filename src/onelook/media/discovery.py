@@ -73,8 +73,8 @@ def find_media_files(paths: Sequence[Path], out: Path | None = None) -> Iterator
       begins like one; photos of formats that are not read are returned with an error.
     - A file given by name is always returned.
     - A path that lies below another given path, or is given twice, is returned once.
-    - A folder that is a symbolic link is not entered; a link to a file outside the given folder is returned with an
-      error.
+    - A folder that is a symbolic link is not entered; a link to a file outside the given folder, to itself or to
+      nothing is returned with an error.
 
     Args:
         paths: folders and files.
@@ -96,7 +96,7 @@ def find_media_files(paths: Sequence[Path], out: Path | None = None) -> Iterator
 def _resolve(path: Path, resolved_parents: dict[Path, Path]) -> Path:
     """Resolve a path as `Path.resolve` does, with each parent folder resolved only once."""
     if path.name in ("", "..") or path.is_symlink():
-        return path.resolve()
+        return _follow(path) or path.absolute()
     if path.parent not in resolved_parents:
         resolved_parents[path.parent] = path.parent.resolve()
     return resolved_parents[path.parent] / path.name
@@ -121,13 +121,33 @@ def _walk(root: Path, out: Path | None) -> Iterator[MediaFile]:
                 kind = "photo"
             if kind is None:
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(resolved_root):
-                yield MediaFile(path, kind, error=f"{path}: a link out of {root}; name the file itself")
+            if problem := _link_problem(path, root, resolved_root):
+                yield MediaFile(path, kind, error=f"{path}: {problem}")
             else:
                 yield _stat_file(path, kind)
     for error in walk_errors:
         path = Path(str(error.filename))
         yield MediaFile(path, "photo", error=f"{path}: cannot be read ({error.strerror})")
+
+
+def _link_problem(path: Path, root: Path, resolved_root: Path) -> str | None:
+    """Return why a symbolic link is not followed; None for a link inside the folder, and for a file."""
+    if not path.is_symlink():
+        return None
+    target = _follow(path)
+    if target is None:
+        return "a link to itself; remove it"
+    if not target.is_relative_to(resolved_root):
+        return f"a link out of {root}; name the file itself"
+    return None if target.exists() else "a link to nothing; remove it"
+
+
+def _follow(path: Path) -> Path | None:
+    """Resolve a path; return None for a circle of links."""
+    try:
+        return path.resolve()
+    except (RuntimeError, OSError):  # which of the two depends on the version of Python
+        return None
 
 
 def _stat_file(path: Path, kind: MediaKind) -> MediaFile:

@@ -33,6 +33,7 @@ from onelook.media.journal import Journal, Record, read_records
 from onelook.media.photo_identification import IdentifiedPhoto, identify_photos
 from onelook.media.results_table import write_results_table
 from onelook.media.video_identification import FrameCallback, identify_video
+from onelook.untrusted import parse_json_object, read_limited
 
 RUN_FILE_NAME = "run.json"
 _FORMAT = "onelook identify-all 1"
@@ -155,7 +156,7 @@ def _check_run_options(out: Path, gallery: Gallery, every: int, pictures: bool) 
         write_text(path, json.dumps(options, indent=2) + "\n")
         return
     try:
-        stored = {"fpir": None, **json.loads(path.read_bytes())}  # runs of earlier versions lack it
+        stored = {"fpir": None, **parse_json_object(read_limited(path))}  # runs of earlier versions lack it
         changed = [key for key in options if stored[key] != options[key]]
     except (ValueError, TypeError, KeyError) as error:
         raise OnelookError(f"{path}: damaged; name a new folder (--out)") from error

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,11 +17,10 @@ from onelook.files import create_private_file
 from onelook.media.discovery import MediaFile, hash_path, hash_version
 from onelook.media.embeddings_file import FILE_NAME as EMBEDDINGS_NAME
 from onelook.media.embeddings_file import EmbeddingsFile
+from onelook.media.journal_record import Record, parse_record
+from onelook.untrusted import iter_lines
 
 FILE_NAME = "faces.jsonl"
-
-Record = dict[str, Any]
-"""A JSON object: `what` is "photo", "video", "track" or "frame"; `source`, `more` and further keys by kind."""
 
 
 class Journal:
@@ -115,18 +113,18 @@ def _number_entries(path: Path) -> Iterator[tuple[int, Record]]:
 
 def _parse_records(path: Path) -> Iterator[tuple[Record, int]]:
     """Yield each record with the byte offset of its end; skip a last line without a line end."""
-    end = 0
-    with path.open("rb") as stream:
-        for number, data in enumerate(stream, start=1):
-            if not data.endswith(b"\n"):
-                return
-            end += len(data)
-            try:
-                record = json.loads(data)
-                _ = record["what"], record["source"], record["more"]
-            except (ValueError, TypeError, KeyError) as error:
-                raise OnelookError(f"{path} line {number}: damaged; name a new folder (--out)") from error
-            yield record, end
+    end = number = 0
+    try:
+        with path.open("rb") as stream:
+            for data in iter_lines(stream):
+                number += 1
+                if not data.endswith(b"\n"):
+                    return
+                record = parse_record(data)
+                end += len(data)
+                yield record, end
+    except ValueError as error:
+        raise OnelookError(f"{path} line {number}: damaged; name a new folder (--out)") from error
 
 
 def _embedding_rows(record: Record) -> list[int]:

@@ -7,7 +7,7 @@ from threading import Condition, Thread
 import cv2
 
 from onelook.media.stream_source import StreamSource
-from onelook.media.video_io import Frame, is_truncated, open_capture, to_frame_image
+from onelook.media.video_io import Frame, has_usable_size, is_truncated, open_capture, to_frame_image
 
 # A stream that delivers nothing for this long is broken.
 _TIMEOUT_MS = 10_000
@@ -85,8 +85,8 @@ class StreamReader:
         try:
             self._frame_count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
             self.is_recording = self._frame_count > 0
-            self.is_open = capture.isOpened()
-            while not self._is_closed and capture.grab():
+            self.is_open = capture.isOpened() and has_usable_size(capture)
+            while self.is_open and not self._is_closed and capture.grab():
                 number = self.frames_read
                 self.frames_read += 1
                 if number % self._every:

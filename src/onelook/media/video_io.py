@@ -10,14 +10,17 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from onelook.data.image_io import MAX_PIXELS
 from onelook.errors import VideoError
 from onelook.files import create_private_file
 from onelook.media.matroska import expected_length, is_matroska
+from onelook.media.video_container import video_problem
 
 # Some containers only estimate their frame count; below this fraction of it a video counts as truncated.
 _MIN_READ_FRACTION = 0.9
 _DEFAULT_FPS = 25.0
 _MAX_FPS = 1000.0
+_TOO_LARGE = f"frames of more than {MAX_PIXELS // 2**20} megapixels; scale it down"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +49,24 @@ class VideoReader:
         """Open a video.
 
         Raises:
-            VideoError: the file is missing, or not a readable video.
+            VideoError: the file is missing, not a readable video, or its frames are too large.
         """
         self._path = path
         if not path.is_file():
             raise VideoError(f"{path}: no such video")
+        try:
+            problem = video_problem(path)
+        except OSError as error:
+            raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+        if problem is not None:
+            raise VideoError(f"{path}: {problem}")
         # Absolute path and FFmpeg only: other names and backends may be taken for URLs or numbered images.
         self._capture = open_capture(str(path.resolve()), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise VideoError(f"{path}: not a video, or a damaged one; copy it again, or convert it to MP4")
+        if not has_usable_size(self._capture):
+            self._capture.release()
+            raise VideoError(f"{path}: {_TOO_LARGE}")
         self.frames_read = 0
 
     def __enter__(self) -> "VideoReader":
@@ -94,7 +106,7 @@ class VideoReader:
             every: frame step n.
 
         Raises:
-            VideoError: no frame can be decoded.
+            VideoError: no frame can be decoded, or one is too large.
         """
         while self._capture.grab():
             number = self.frames_read
@@ -103,6 +115,8 @@ class VideoReader:
                 seconds = max(0.0, float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
                 is_decoded, image = self._capture.retrieve()
                 if is_decoded:
+                    if image.shape[0] * image.shape[1] > MAX_PIXELS:  # a size that changed on the way
+                        raise VideoError(f"{self._path}: {_TOO_LARGE}")
                     yield Frame(number, seconds, to_frame_image(image))
         if self.frames_read == 0:
             raise VideoError(f"{self._path}: no frame of it can be read; copy it again, or convert it to MP4")
@@ -155,6 +169,12 @@ def open_capture(address: str | int, backend: int, parameters: Sequence[int] = (
         return cv2.VideoCapture(address, backend, list(parameters))
     finally:
         cv2.utils.logging.setLogLevel(log_level)
+
+
+def has_usable_size(capture: cv2.VideoCapture) -> bool:
+    """Return whether the frames of an open video have no more pixels than a photo may have, before one is read."""
+    width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    return bool(width * height <= MAX_PIXELS)
 
 
 def to_frame_image(image: np.ndarray) -> np.ndarray:

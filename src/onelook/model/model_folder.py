@@ -6,12 +6,12 @@
 """
 
 import hashlib
-import json
 from pathlib import Path
 
 from onelook.errors import ModelError
 from onelook.files import sha256
 from onelook.settings.renamed_keys import translate
+from onelook.untrusted import read_json
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
@@ -64,12 +64,16 @@ def read_description(folder: Path) -> dict:
     """
     path = folder / SETTINGS
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = read_json(path)
     except OSError as error:
         raise ModelError(f"{folder}: not a model folder (no {SETTINGS}); run `dvc repro`, or name another") from error
     except ValueError as error:
-        raise ModelError(f"{path}: damaged (not JSON); train again or restore it") from error
-    if not isinstance(description, dict) or not {"model", "weights_sha256"} <= description.keys():
+        raise ModelError(f"{path}: damaged (not JSON: {error}); train again or restore it") from error
+    if not (
+        isinstance(description, dict)
+        and isinstance(description.get("model"), dict)
+        and isinstance(description.get("weights_sha256"), str)
+    ):
         raise ModelError(f"{path}: damaged (keys are missing); train again or restore it")
     if description.get("format") == _RENAMED_FORMAT:
         description["model"] = translate(description["model"], "model")

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 
 from onelook.errors import ModelError
 from onelook.geometry.alignment import align_crop
 from onelook.onnx_session import open_session
 from onelook.settings import RecognizerSettings
+from onelook.untrusted import one_line
 from onelook.workspace import workspace_path
 
 _HINT = "set teacher.path to a recognizer's"
@@ -100,8 +100,8 @@ def read_onnx(path: str) -> onnx.ModelProto:
     """
     try:
         return onnx.load(workspace_path(path))
-    except (OSError, DecodeError) as error:
-        raise ModelError(f"{path}: not an ONNX file that can be read; {_HINT}") from error
+    except Exception as error:  # onnx raises exceptions of many types, such as for weights in a file outside the folder
+        raise ModelError(f"{path}: not an ONNX file that can be read ({one_line(error)}); {_HINT}") from error
 
 
 def open_recognizer(model: onnx.ModelProto, path: str, device: str) -> Any:

@@ -49,7 +49,7 @@ def load_model(folder: Path) -> JointNetwork:
         network = JointNetwork(ModelSettings.model_validate(description["model"]))
         state = load_file(weights)
         network.load_state_dict(state if description["format"] == FORMAT else rename_parameters(state))
-    except (ValidationError, SafetensorError, RuntimeError, KeyError) as error:
+    except (ValidationError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
         if is_out_of_memory(error):
             raise ModelError(f"{folder}: too little memory to load it; close other programs") from error
         raise ModelError(f"{folder}: its weights and settings do not fit together; train again") from error

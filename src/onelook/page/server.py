@@ -2,10 +2,13 @@
 
 import asyncio
 from base64 import b64decode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from nicegui import Client, app, ui
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from onelook.errors import OnelookError, PhotoError
@@ -14,7 +17,9 @@ from onelook.page.frame import VIEWS, Frame
 from onelook.page.photos import DisplayedPhoto
 from onelook.page.session import SessionStore
 from onelook.page.session_cookie import SessionCookie, session_token
+from onelook.service.admission import Admission, Limits
 from onelook.service.api_router import ApiRouter
+from onelook.service.errors import ApiError
 from onelook.service.listening import find_port, format_address
 from onelook.service.origin_guard import OriginGuard
 
@@ -37,7 +42,7 @@ def serve(controller: PageController, *, host: str, port: int, max_upload: int, 
         OnelookError: the address cannot be listened to.
     """
     port = find_port(host, port)
-    add_routes(controller, max_upload)
+    add_routes(controller, Limits(max_upload=max_upload))
     app.add_middleware(SessionCookie, port=port)
     app.add_middleware(OriginGuard, host=host)
     if api is not None:
@@ -60,14 +65,19 @@ def serve(controller: PageController, *, host: str, port: int, max_upload: int, 
     )
 
 
-def add_routes(controller: PageController, max_upload: int) -> None:
+def add_routes(controller: PageController, limits: Limits) -> None:
     """Add the routes of the page, of uploads and of pictures.
 
     - The paths of `VIEWS`: the page, one frame per browser tab.
     - `POST /photos?name=NAME`: upload a photo; the answer holds its `key`, or the `error`.
     - `GET /photos/KEY/image`, `/photos/KEY/preview`, `/photos/KEY/faces/FACE`: a photo of the browser's session.
     - `GET /pictures/SHA256`: the picture of an enrolled face.
+
+    Args:
+        controller: gallery of the page.
+        limits: bounds one upload, the uploads in progress and their bytes and pixels, and the time of an upload.
     """
+    admission = Admission(limits)
     sessions = SessionStore(controller)
     frames: dict[str, Frame] = {}
 
@@ -84,10 +94,13 @@ def add_routes(controller: PageController, max_upload: int) -> None:
         if session is None:
             return JSONResponse({"error": "the page was restarted; reload it"}, 404)
         try:
-            data = await read_upload(request, name, max_upload)
-            key = await asyncio.to_thread(session.add, data, name)
+            with admission.request("unknown" if request.client is None else request.client.host):
+                async with read_upload(request, name, admission) as data, admission.decoded_photo():
+                    key = await asyncio.to_thread(session.add, data, name)
         except OnelookError as error:
             return JSONResponse({"error": str(error)}, 422)
+        except ApiError as error:
+            return JSONResponse({"error": error.message}, error.status, error.headers)
         for frame in [frame for frame in frames.values() if frame.session is session]:
             await frame.show_added(key)
         return JSONResponse({"key": key}, 201)
@@ -127,25 +140,45 @@ def _jpeg(content: bytes | None) -> Response:
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
-async def read_upload(request: Request, name: str, max_bytes: int) -> bytes:
-    """Read the body of a request into memory; nothing is written to disk.
+@asynccontextmanager
+async def read_upload(request: Request, name: str, admission: Admission) -> AsyncIterator[bytes]:
+    """Read the body of a request into memory, and hold it there; nothing is written to disk.
+
+    Reading stops as soon as a limit is exceeded.
 
     Args:
         request: the upload.
         name: file name for the error message.
-        max_bytes: largest body; reading stops as soon as it is exceeded.
+        admission: limits, and the count of the bytes of all uploads in memory.
 
     Raises:
-        PhotoError: the body is larger than `max_bytes`.
+        PhotoError: the body is too large, or did not arrive in time.
+        ApiError: 503: all uploads together are too large.
     """
     data = bytearray()
-    if int(request.headers.get("content-length", 0)) <= max_bytes:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > max_bytes:
-                break
-        else:
-            return bytes(data)
-    raise PhotoError(
-        f"{name}: more than {max_bytes / MEBIBYTE:.3g} MiB; scale it down, or start the page with a larger --max-upload"
-    )
+    try:
+        try:
+            async with asyncio.timeout(admission.limits.upload_seconds):
+                is_whole = await _receive(request, data, admission)
+        except (TimeoutError, ClientDisconnect) as error:
+            raise PhotoError(f"{name}: the upload did not arrive in time; drop the photo again") from error
+        if not is_whole:
+            raise PhotoError(
+                f"{name}: more than {admission.limits.max_upload / MEBIBYTE:.3g} MiB; scale it down, or start the page "
+                "with a larger --max-upload"
+            )
+        yield bytes(data)
+    finally:
+        admission.add_bytes(-len(data))
+
+
+async def _receive(request: Request, data: bytearray, admission: Admission) -> bool:
+    """Append the body of a request to `data` up to the limit of an upload; return whether it is the whole body."""
+    if int(request.headers.get("content-length", 0)) > admission.limits.max_upload:
+        return False
+    async for chunk in request.stream():
+        data += chunk
+        admission.add_bytes(len(chunk))
+        if len(data) > admission.limits.max_upload:
+            return False
+    return True

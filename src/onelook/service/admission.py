@@ -22,12 +22,14 @@ class Limits:
         max_requests: requests in progress.
         max_photos: photos of a request.
         upload_seconds: time in which a body must arrive.
+        request_seconds: time in which the answer must begin, the upload included.
     """
 
     max_upload: int = 32 * MEBIBYTE
     max_requests: int = 64
     max_photos: int = 16
     upload_seconds: float = 60.0
+    request_seconds: float = 180.0
 
     @property
     def max_client_requests(self) -> int:

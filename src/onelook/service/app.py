@@ -20,6 +20,7 @@ from onelook.service.origin_guard import OriginGuard
 from onelook.service.people_endpoints import people_router
 from onelook.service.photo_endpoints import photo_router
 from onelook.service.recognition import Recognition
+from onelook.service.request_limits import RequestLimits
 from onelook.service.shared_gallery import SharedGallery
 from onelook.service.telemetry import Metrics, Telemetry
 
@@ -29,11 +30,11 @@ _ERRORS = {
     404: "there is no such person or photo",
     408: "the upload did not arrive in time",
     409: "the gallery does not permit it: a name is taken, or a photo is somebody else's",
-    413: "the upload has too many bytes, or a photo too many pixels",
+    413: "the body has too many bytes, or a photo too many pixels",
     415: "the body is no multipart form",
     422: "a photo or a parameter cannot be used",
     429: "the client has too many requests in progress",
-    503: "the server has too many requests in progress, or cannot read the gallery",
+    503: "the server has too many requests in progress, cannot read the gallery, or took too long",
 }
 _BEARER = HTTPBearer(auto_error=False)
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
@@ -104,6 +105,7 @@ def create_api(
     _handle_errors(app)
     if token is None:
         app.add_middleware(OriginGuard, host=host)
+    app.add_middleware(RequestLimits, seconds=limits.request_seconds)
     app.add_middleware(Telemetry, metrics=metrics, log=log or _print_line)
     return app
 

@@ -8,6 +8,11 @@ from pydantic import BaseModel, ValidationError
 from onelook.errors import SettingsError
 from onelook.settings.renamed_keys import RENAMED_KEYS, RENAMED_VALUES
 from onelook.settings.schema import Settings
+from onelook.untrusted import parse_yaml, read_limited
+
+_MAX_PROBLEMS = 10
+_MAX_VALUE = 100
+"""Characters of an impossible value that a message shows."""
 
 
 def load_settings(path: Path) -> Settings:
@@ -17,10 +22,10 @@ def load_settings(path: Path) -> Settings:
         SettingsError: one line per problem, each with the file, the key's path and what is allowed there.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_limited(path).decode("utf-8")
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise SettingsError(f"{path}: not YAML ({error})") from error
     return parse_settings(text, path)
 
@@ -31,16 +36,17 @@ def parse_settings(text: str, path: Path) -> Settings:
     Raises:
         SettingsError: as `load_settings`.
     """
-    import yaml  # `onelook.gpu_check` runs without it
-
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+        tree = parse_yaml(text)
+    except ValueError as error:
+        raise SettingsError(f"{path}: not YAML ({error})") from error
     try:
         return Settings.model_validate({} if tree is None else tree)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(path, problem) for problem in error.errors())) from error
+        lines = [_explain(path, problem) for problem in error.errors()[:_MAX_PROBLEMS]]
+        if error.error_count() > len(lines):
+            lines.append(f"{path}: and {error.error_count() - len(lines)} more problems")
+        raise SettingsError("\n".join(lines)) from error
 
 
 def _explain(path: Path, problem: Any) -> str:
@@ -53,8 +59,12 @@ def _explain(path: Path, problem: Any) -> str:
     value = problem["input"]
     if isinstance(value, str) and value in RENAMED_VALUES.get(where, {}):
         return f"{path}: {where}: {value!r} is now called {RENAMED_VALUES[where][value]!r}; rename it"
-    shown = "" if isinstance(value, dict | BaseModel) else f" {value!r}"
+    shown = "" if isinstance(value, dict | BaseModel) else f" {_shorten(repr(value))}"
     return f"{path}: {where}:{shown} is impossible: {message}"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -2,11 +2,13 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from onelook.settings.section import Section
 
 ConvSampling = Literal["plain", "deformable", "modulated"]
+Width = Annotated[int, Field(ge=1, le=2048)]
+Depth = Annotated[int, Field(ge=0, le=64)]
 
 
 class EmbeddingSettings(Section):
@@ -31,9 +33,9 @@ class EmbeddingSettings(Section):
         le=2,
         description="side of the sampled square in sides of ArcFace's crop; above 1 it shows more of the head",
     )
-    widths: tuple[PositiveInt, PositiveInt] = Field((128, 128), description="channels at a half and a quarter of grid")
-    depths: tuple[NonNegativeInt, NonNegativeInt] = Field((2, 2), description="residual blocks at each of the two")
-    gdc_channels: PositiveInt = Field(512, description="channels of the global depthwise convolution (GDC)")
+    widths: tuple[Width, Width] = Field((128, 128), description="channels at a half and a quarter of grid")
+    depths: tuple[Depth, Depth] = Field((2, 2), description="residual blocks at each of the two")
+    gdc_channels: int = Field(512, ge=1, le=4096, description="channels of the global depthwise convolution (GDC)")
 
     @model_validator(mode="after")
     def _fine_to_coarse(self) -> Self:

@@ -72,7 +72,7 @@ def test_landmarks_and_size_are_optional(root: Path) -> None:
     ("change", "message"),
     [
         ({"boxes_xywh": [[1, 2, 3]]}, "not boxes and points"),
-        ({"boxes_xywh": [[1, 2, 3, float("nan")]], "points": [None]}, "a number that is not finite"),
+        ({"boxes_xywh": [[1, 2, 3, 1e30]], "points": [None]}, "a number that is no coordinate"),
         ({"points": [[[1, 2]]]}, "not boxes and points"),
         ({"points": []}, "not boxes and points"),
         ({"size": 5}, "not boxes and points"),

@@ -12,9 +12,10 @@ import numpy as np
 
 from onelook.data.manifest import Face, Split, missing_landmarks
 from onelook.data.readers.identity_images import IdentityDataset, IdentityImage
+from onelook.data.readers.labeled_photo import find_labeled_photo
 from onelook.errors import DataError
-from onelook.files import resolve_inside
 from onelook.settings import CelebaImages, CelebaSettings
+from onelook.untrusted import iter_lines, printable
 from onelook.workspace import workspace_path
 
 LICENSE = "non-commercial research only; credit Liu et al. 2015 (MMLab, The Chinese University of Hong Kong)"
@@ -27,6 +28,7 @@ LANDMARKS: dict[CelebaImages, str] = {
 }
 PARTITION = "list_eval_partition.txt"
 
+_MAX_LINE_BYTES = 2**16
 _BOX_COLUMNS = ["x_1", "y_1", "width", "height"]
 _LANDMARK_COLUMNS = [f"{p}_{axis}" for p in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"]
 _SPLITS: dict[int, Split] = {0: "train", 1: "validation", 2: "test"}
@@ -56,22 +58,25 @@ def read_celeba(settings: CelebaSettings) -> IdentityDataset:
     splits = {} if partition is None else _read_integers(partition)
     for name, number in splits.items():
         if number not in _SPLITS:
-            raise DataError(f"{partition}: {name} is in partition {number}, not 0, 1 or 2; download it again")
+            raise DataError(
+                f"{partition}: {printable(name)} is in partition {number}, not 0, 1 or 2; download it again"
+            )
     found, skipped = [], []
     official_splits: dict[str, Split] = {}
     for name in sorted(identities):
-        path = _photo_path(root, folder, name)
+        path = find_labeled_photo(root, str(folder.relative_to(root) / name), root / IDENTITIES)
         if path is None:
             skipped.append(f"{folder / name}: skipped, no such photo")
             continue
         identity = f"celeba-{identities[name]}"
         if partition is not None:
             if name not in splits:
-                raise DataError(f"{partition}: {name} is missing; download it again")
+                raise DataError(f"{partition}: {printable(name)} is missing; download it again")
             split = _SPLITS[splits[name]]
             if official_splits.setdefault(identity, split) != split:
                 raise DataError(
-                    f"{partition}: {name} is in {split}, unlike other photos of its identity; download it again"
+                    f"{partition}: {printable(name)} is in {split}, unlike other photos of its identity; "
+                    "download it again"
                 )
         label = _make_face(boxes.get(name), landmarks.get(name), identity)
         found.append(IdentityImage(path, identity, f"CelebA, {images}/{name}", LICENSE, label=label))
@@ -100,15 +105,6 @@ def _photo_folder(root: Path, images: CelebaImages) -> Path:
     raise DataError(f"{root}: it has no folder {images}; unpack the photos there, or change prepare.celeba.images")
 
 
-def _photo_path(root: Path, folder: Path, name: str) -> Path | None:
-    """Return the path of a labeled photo, None if there is no such file."""
-    try:
-        path = resolve_inside(root, (folder / name).relative_to(root).as_posix())
-        return path if path.is_file() else None
-    except (OSError, ValueError, RuntimeError) as error:  # an invalid file name or a circular link
-        raise DataError(f"{folder}: {name[:40]!r} is not the name of a photo; download {IDENTITIES} again") from error
-
-
 def _find(root: Path, folders: tuple[str, ...], name: str) -> Path | None:
     return next((root / folder / name for folder in folders if (root / folder / name).is_file()), None)
 
@@ -125,7 +121,7 @@ def _read_integers(path: Path) -> dict[str, int]:
     values = {name: float(row[0]) for name, row in _read_labels(path, ["number"], header=False).items()}
     for name, value in values.items():
         if not value.is_integer():
-            raise DataError(f"{path}: {name} has {value:g}, not an integer; download it again")
+            raise DataError(f"{path}: {printable(name)} has {value:g}, not an integer; download it again")
     return {name: int(value) for name, value in values.items()}
 
 
@@ -150,7 +146,7 @@ def _read_labels(path: Path, columns: list[str], *, header: bool = True) -> dict
                 f"{'number' if len(columns) == 1 else 'numbers'}; download it again"
             )
         if name in rows:
-            raise DataError(f"{path}, line {number}: {name} occurs twice; remove one of the two lines")
+            raise DataError(f"{path}, line {number}: {printable(name)} occurs twice; remove one of the two lines")
         rows[name] = row
     if count is not None and count != len(rows):
         raise DataError(f"{path}: {len(rows)} rows, but {count} according to line 1; download it again")
@@ -160,11 +156,11 @@ def _read_labels(path: Path, columns: list[str], *, header: bool = True) -> dict
 def _read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Iterate over the lines that are not blank: line number and words."""
     try:
-        with path.open(encoding="utf-8") as stream:
-            for number, line in enumerate(stream, start=1):
-                if words := line.split():
+        with path.open("rb") as stream:
+            for number, line in enumerate(iter_lines(stream, _MAX_LINE_BYTES), start=1):
+                if words := line.decode("utf-8").split():
                     yield number, words
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as text ({error}); download it again") from error
 
 

@@ -12,14 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from onelook.data.held_out import is_held_out
+from onelook.data.image_io import read_image
 from onelook.data.manifest import CROPS_PREFIX, Face, Scene
-from onelook.errors import DataError
-from onelook.files import resolve_inside
+from onelook.data.readers.labeled_photo import find_labeled_photo
+from onelook.errors import DataError, PhotoError
 from onelook.settings import ExtraFacesSettings
+from onelook.untrusted import one_line
 from onelook.workspace import workspace_path
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
@@ -86,10 +87,13 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
                     f"{path}: {row.file} was made of {row.unturned}, which is not in {root}; add that set beside it, "
                     f"or remove {name}"
                 )
-            source = resolve_inside(path.parent / "images", row.file)
-            image = cv2.imread(str(source), cv2.IMREAD_COLOR)
-            if image is None:
-                raise DataError(f"{source}: missing or damaged; remove its line from {path}")
+            source = find_labeled_photo(path.parent / "images", row.file, path)
+            if source is None:
+                raise DataError(f"{path.parent / 'images' / row.file}: missing or damaged; remove its line from {path}")
+            try:
+                image = read_image(source)
+            except PhotoError as error:
+                raise DataError(f"{error}; or remove its line from {path}") from error
             copy = _copy_name(name, number, row.file)
             shutil.copyfile(source, folder / copy)
             height, width = image.shape[:2]
@@ -133,13 +137,17 @@ def read_face_list(path: Path) -> Iterator[FaceRow]:
     Raises:
         DataError: a column is missing, or a line is damaged.
     """
-    with path.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            try:
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            for row in csv.DictReader(stream):
                 box = np.array([float(row[key]) for key in BOX_COLUMNS], np.float32)
+                if not np.isfinite(box).all():
+                    raise ValueError("a box that is not finite")
                 landmarks = np.array([float(row[key]) for key in LANDMARK_COLUMNS], np.float32)
                 yield FaceRow(
                     row["file"], Face(box, landmarks.reshape(5, 2)), row.get(UNTURNED) or "", row.get(SOURCE) or ""
                 )
-            except (KeyError, TypeError, ValueError) as error:
-                raise DataError(f"{path}: a line is damaged ({error}); the columns are file, box and points") from error
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: a line is damaged ({one_line(error)}); the columns are file, box and points"
+        ) from error

@@ -20,7 +20,8 @@ def read_folder(settings: FolderSettings) -> IdentityDataset:
     """Read the photos of a folder, ordered by person and file name.
 
     Hidden files and files outside the people's directories are ignored. A duplicate of a person's photo is skipped: as
-    an enrollment photo and a probe at once it would inflate the identification rate.
+    an enrollment photo and a probe at once it would inflate the identification rate. So are links to themselves or to
+    nothing, and what is no file, such as a pipe.
 
     Raises:
         DataError: the folder is missing or empty, a person has fewer than `min_images` photos, two people have the same
@@ -32,9 +33,13 @@ def read_folder(settings: FolderSettings) -> IdentityDataset:
     directories = [entry for entry in _visible_entries(root) if entry.is_dir()]
     if not directories:
         raise DataError(f"{root}: empty; it must hold a directory of photos per person")
-    files = {directory: _photo_paths(root, directory) for directory in directories}
+    files: dict[Path, list[Path]] = {}
+    skipped: list[str] = []
+    for directory in directories:
+        files[directory], unusable = _photo_paths(root, directory)
+        skipped += [f"{path}: skipped, a link to nothing or no file" for path in unusable]
     duplicates = _find_duplicates(path for paths in files.values() for path in paths)
-    skipped = [f"{path}: skipped, a duplicate of {first}" for path, first in sorted(duplicates.items())]
+    skipped += [f"{path}: skipped, a duplicate of {first}" for path, first in sorted(duplicates.items())]
     usable = {directory: [path for path in paths if path not in duplicates] for directory, paths in files.items()}
     check_counts({str(directory): len(paths) for directory, paths in usable.items()}, settings.min_images)
     images: list[IdentityImage] = []
@@ -70,14 +75,25 @@ def _visible_entries(directory: Path) -> list[Path]:
     return sorted(entry for entry in directory.iterdir() if not entry.name.startswith("."))
 
 
-def _photo_paths(root: Path, directory: Path) -> list[Path]:
-    paths = _visible_entries(directory)
-    for path in (directory, *paths):
-        if not path.resolve().is_relative_to(root.resolve()):
+def _photo_paths(root: Path, directory: Path) -> tuple[list[Path], list[Path]]:
+    """List the files of a person, and the entries that are none."""
+    resolved_root = root.resolve()
+    paths: list[Path] = []
+    unusable: list[Path] = []
+    for path in (directory, *_visible_entries(directory)):
+        try:
+            is_inside = path.resolve().is_relative_to(resolved_root)
+        except (RuntimeError, OSError):  # a link to itself; which of the two depends on the version of Python
+            unusable.append(path)
+            continue
+        if not is_inside:
             raise DataError(f"{path}: a link out of {root}; copy the photos into the folder instead")
-        if path != directory and path.is_dir():
+        if path == directory:
+            continue
+        if path.is_dir():
             raise DataError(f"{path}: a folder inside a person's folder; put the photos directly into {directory}")
-    return paths
+        (paths if path.is_file() else unusable).append(path)
+    return paths, unusable
 
 
 def _find_duplicates(paths: Iterable[Path]) -> dict[Path, Path]:

@@ -8,7 +8,6 @@
 - `size` (optional): width and height of the photo.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,19 @@ import numpy as np
 
 from onelook.data.detection_scenes import DetectionDataset, DetectionImage
 from onelook.data.manifest import Face, missing_landmarks
+from onelook.data.readers.labeled_photo import find_labeled_photo
 from onelook.data.rng import Stream, make_rng
 from onelook.data.splits import split_photos
 from onelook.errors import DataError
-from onelook.files import resolve_inside
 from onelook.settings import JsonAnnotationsSettings, SplitFractions
+from onelook.untrusted import one_line, printable, read_json
 from onelook.workspace import workspace_path
 
 LABELS = "annotations.json"
 # Only the first three of the four labeled points are landmarks here; the mouth's center does not give its corners.
 _NUM_POINTS = 3
+_MAX_COORDINATE = 2**24
+_MAX_LABEL_BYTES = 1024 * 2**20
 _KEYS = {"boxes_xywh", "points", "unlabelled_xywh", "size"}
 
 
@@ -49,8 +51,8 @@ def read_json_annotations(settings: JsonAnnotationsSettings, fractions: SplitFra
     missing = unlabeled = 0
     for name in sorted(labels):
         faces, ignored, size = _parse_label(root / LABELS, name, labels[name])
-        path = resolve_inside(root / "images", name)
-        if not path.is_file():
+        path = find_labeled_photo(root / "images", name, root / LABELS)
+        if path is None:
             missing += 1
             continue
         unlabeled += len(ignored)
@@ -63,7 +65,7 @@ def read_json_annotations(settings: JsonAnnotationsSettings, fractions: SplitFra
 
 def _load_json(path: Path) -> dict[str, Any]:
     try:
-        labels = json.loads(path.read_text(encoding="utf-8"))
+        labels: Any = read_json(path, _MAX_LABEL_BYTES)
     except OSError as error:
         raise DataError(f"{path}: cannot be read; prepare.json_annotations.path must hold it beside images/") from error
     except ValueError as error:
@@ -84,17 +86,24 @@ def _parse_label(path: Path, name: str, label: Any) -> tuple[tuple[Face, ...], n
         size = label.get("size")
         if size is not None:
             width, height = size
-            size = int(width), int(height)
+            size = _parse_side(width), _parse_side(height)
         return faces, _xywh_to_corners(label.get("unlabelled_xywh", [])), size
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: {name}: not boxes and points ({error}); correct the file") from error
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = one_line(error)
+        raise DataError(f"{path}: {printable(name)}: not boxes and points ({reason}); correct the file") from error
+
+
+def _parse_side(value: Any) -> int:
+    if not isinstance(value, int) or not 0 < value < 2**31:
+        raise ValueError("size is not a width and a height in pixels")
+    return value
 
 
 def _xywh_to_corners(boxes: list[list[float]]) -> np.ndarray:
     """Convert boxes from x, y, width, height to corners (n, 4) float32."""
     xywh = np.asarray(boxes, np.float64).reshape(len(boxes), 4)
-    if not np.isfinite(xywh).all():
-        raise ValueError("a box has a number that is not finite")
+    if not (np.abs(xywh) < _MAX_COORDINATE).all():
+        raise ValueError("a box has a number that is no coordinate of a photo")
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
 
 

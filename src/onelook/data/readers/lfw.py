@@ -12,6 +12,7 @@ from onelook.data.readers.identity_images import IdentityDataset, IdentityImage
 from onelook.errors import DataError
 from onelook.files import resolve_inside
 from onelook.settings import LfwSettings
+from onelook.untrusted import printable, read_limited
 from onelook.workspace import workspace_path
 
 LICENSE = "Labeled Faces in the Wild; research use"
@@ -67,7 +68,8 @@ def read_pairs(path: Path) -> list[tuple[tuple[str, int], tuple[str, int], bool]
                 first, i, second, j = fields
                 pairs.append(((first, int(i)), (second, int(j)), False))
         except ValueError as error:
-            raise DataError(f"{path}, line {number}: not a pair ({' '.join(fields)}); restore the file") from error
+            shown = printable(" ".join(fields))
+            raise DataError(f"{path}, line {number}: not a pair ({shown}); restore the file") from error
     return pairs
 
 
@@ -84,6 +86,9 @@ def _people(path: Path) -> list[tuple[str, int]]:
 
 def _lines(path: Path) -> list[list[str]]:
     try:
-        return [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_limited(path).decode("utf-8")
+        if "\0" in text:  # no file can have such a name
+            raise ValueError("a null character")
+        return [line.split() for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read; prepare.lfw.path must hold LFW's official lists") from error

@@ -15,10 +15,11 @@ import numpy as np
 
 from onelook.data.detection_scenes import DetectionDataset, DetectionImage
 from onelook.data.manifest import Face, Split, missing_landmarks
+from onelook.data.readers.labeled_photo import find_labeled_photo
 from onelook.data.rng import Stream, make_rng
 from onelook.errors import DataError
-from onelook.files import resolve_inside
 from onelook.settings import SplitFractions, WiderSettings
+from onelook.untrusted import printable, read_limited
 from onelook.workspace import workspace_path
 
 LICENSE = "WIDER FACE; non-commercial research"
@@ -26,6 +27,8 @@ LANDMARKS_FILE = "retinaface/train/label.txt"
 
 # Number of columns of the official labels without and with attributes, and the column of the flag "invalid".
 _BOX_COLUMNS, _ALL_COLUMNS, _INVALID_COLUMN = 4, 10, 7
+_MAX_LABEL_BYTES = 512 * 2**20
+_MAX_COORDINATE = 2**24  # float32 holds smaller integers exactly
 
 LabelRows = dict[str, np.ndarray]
 """Path of a photo under `images/`: label rows of its faces, (n, columns) float64."""
@@ -61,12 +64,11 @@ def read_wider(settings: WiderSettings, fractions: SplitFractions, seed: int) ->
     counts = {"points.unmatched": unmatched, "photos.missing": 0, "boxes.invalid": 0}
     photos = []
     for part, rows in (("train", training), ("val", held_out)):
-        for photo in _labeled_images(root / f"WIDER_{part}" / "images", rows, landmarks, splits):
-            if photo.path.is_file():
-                counts["boxes.invalid"] += len(photo.ignored)
-                photos.append(photo)
-            else:
-                counts["photos.missing"] += 1
+        images = _labeled_images(root, part, rows, landmarks, splits)
+        found = [photo for photo in images if photo is not None]
+        counts["boxes.invalid"] += sum(len(photo.ignored) for photo in found)
+        counts["photos.missing"] += len(rows) - len(found)
+        photos += found
     if not photos:
         raise DataError(f"{root}: none of the labeled photos exists; prepare.wider.path must hold WIDER_val/images")
     return DetectionDataset(tuple(photos), counts)
@@ -77,9 +79,15 @@ def _labels_file(part: str) -> str:
 
 
 def _labeled_images(
-    images: Path, rows: LabelRows, landmarks: LandmarksByBox, splits: Mapping[str, Split]
-) -> Iterator[DetectionImage]:
+    root: Path, part: str, rows: LabelRows, landmarks: LandmarksByBox, splits: Mapping[str, Split]
+) -> Iterator[DetectionImage | None]:
+    """Yield the labeled photos of a part; None for each that has no file."""
+    images = root / f"WIDER_{part}" / "images"
     for name, faces in rows.items():
+        path = find_labeled_photo(images, name, root / _labels_file(part))
+        if path is None:
+            yield None
+            continue
         corners = np.concatenate([faces[:, :2], faces[:, :2] + faces[:, 2:_BOX_COLUMNS]], axis=1).astype(np.float32)
         invalid = faces[:, _INVALID_COLUMN] != 0 if faces.shape[1] == _ALL_COLUMNS else np.zeros(len(faces), bool)
         valid = [
@@ -87,9 +95,7 @@ def _labeled_images(
             for i in np.flatnonzero(~invalid)
         ]
         source = f"WIDER FACE, {name}"
-        yield DetectionImage(
-            resolve_inside(images, name), splits[name], tuple(valid), corners[invalid], source, LICENSE
-        )
+        yield DetectionImage(path, splits[name], tuple(valid), corners[invalid], source, LICENSE)
 
 
 def _read_labels(root: Path, part: str) -> LabelRows:
@@ -110,7 +116,9 @@ def _read_labels(root: Path, part: str) -> LabelRows:
                 raise ValueError(f"{len(faces)} boxes")
             rows[name] = np.array(faces, np.float64).reshape(count, len(faces[0]) if faces else _ALL_COLUMNS)
         except (IndexError, ValueError) as error:
-            raise DataError(f"{path}, line {number}: {name}: not a photo with its boxes; unpack it again") from error
+            raise DataError(
+                f"{path}, line {number}: {printable(name)}: not a photo with its boxes; unpack it again"
+            ) from error
         position += 2 + count
         if count == 0 and position < len(lines) and not lines[position][1].strip("0 "):
             position += 1
@@ -150,15 +158,15 @@ def _read_landmarks(root: Path, training: LabelRows) -> tuple[LandmarksByBox, in
 
 def _parse_numbers(line: str, *lengths: int) -> list[float]:
     numbers = [float(word) for word in line.split()]
-    if len(numbers) not in lengths or not np.isfinite(numbers).all():
-        raise ValueError(line)
+    if len(numbers) not in lengths or not (np.abs(numbers) < _MAX_COORDINATE).all():  # false for NaN, too
+        raise ValueError("not as many coordinates")
     return numbers
 
 
 def _read_lines(path: Path) -> list[tuple[int, str]]:
     """Return the lines that are not blank, with their line numbers from 1."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_limited(path, _MAX_LABEL_BYTES).decode("utf-8")
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read; prepare.wider.path must hold the unpacked WIDER FACE") from error
     return [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
