@@ -25,7 +25,7 @@ Files = Callable[[Path], dict[str, bytes]]
 
 @pytest.fixture
 def gallery(tmp_path: Path, metadata: GalleryMetadata, predictor) -> Gallery:
-    return Gallery(FaissBackend(tmp_path / "gallery", empty_gallery(metadata)), predictor)
+    return Gallery(FaissBackend(tmp_path / "gallery", metadata), predictor)
 
 
 def see(gallery: Gallery, path: Path) -> list[PendingFace]:
@@ -115,7 +115,7 @@ def test_every_enrollment_stores_a_thumbnail(gallery: Gallery, photo: Photo) -> 
 def test_refresh_reloads_changes_of_another_process(gallery: Gallery, photo: Photo, predictor, tmp_path: Path) -> None:
     gallery.refresh()
     assert gallery.people() == {}
-    other = Gallery(FaissBackend(gallery.location, empty_gallery(gallery.metadata)), predictor)
+    other = Gallery(FaissBackend(gallery.location, gallery.metadata), predictor)
     other.enroll("Anna", [photo(3)])
     assert gallery.people() == {}
     gallery.refresh()

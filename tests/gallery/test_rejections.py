@@ -67,7 +67,7 @@ def test_a_gallery_remembers_a_rejection_until_the_face_gets_the_name(
     face = gallery.identify(photo(3, variant=1))[0]
     assert face.name == "Anna"
     gallery.reject("Anna", face.embedding)
-    again = Gallery(FaissBackend(folder, storage.read(folder)), predictor)
+    again = Gallery(FaissBackend(folder), predictor)
     withdrawn, still = again.identify(photo(3, variant=1))[0], again.identify(photo(3))[0]
     assert (withdrawn.name, withdrawn.nearest, withdrawn.rejected) == (None, "Anna", True)
     assert (still.name, still.rejected) == ("Anna", False)
