@@ -125,11 +125,21 @@ def enroll_all(
 def list_people(
     gallery: GalleryOption = None,
     show_photos: Annotated[bool, typer.Option("--photos", help="List the photos of each person, too.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Verify the whole gallery instead, and list what killed changes left."),
+    ] = False,
 ) -> None:
-    """List the enrolled people and the number of their photos."""
+    """List the enrolled people and the number of their photos.
+
+    Exit code 1, with --check: the gallery has a problem.
+    """
     from onelook.gallery.backend_factory import open_backend
 
     location = resolve_gallery(gallery)
+    if check:
+        _check(location)
+        return
     backend = open_backend(location)
     columns: tuple[str, ...] = ("name", "photos")
     rows: list[tuple[str, ...]]
@@ -204,6 +214,34 @@ def remove(
     print(f"{normalized}: {pluralize(removed, 'photo')} removed, {rest} left, in {gallery}")
 
 
+def upgrade(gallery: WritableGalleryOption = DEFAULT_GALLERY) -> None:
+    """Convert a gallery of an earlier version to the present format.
+
+    Any other change of such a gallery does this, too. Earlier versions of onelook cannot read it afterwards.
+    """
+    from onelook.gallery.storage import upgrade as upgrade_folder
+
+    if not upgrade_folder(_require_folder(gallery)):
+        print(f"{gallery}: has the present format")
+
+
+def _check(location: "Location") -> None:
+    from onelook.gallery.checking import check_gallery
+
+    problems = check_gallery(_require_folder(location))
+    for problem in problems:
+        logger.warning("%s", problem)
+    if problems:
+        raise typer.Exit(1)
+    print(f"{location}: no problem found")
+
+
+def _require_folder(location: "Location") -> Path:
+    if not isinstance(location, Path):
+        raise OnelookError(f"{location}: is in Milvus; this command is for galleries in folders")
+    return location
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "enroll": enroll,
     "enroll-all": enroll_all,
@@ -211,6 +249,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "rename": rename,
     "merge": merge,
     "remove": remove,
+    "upgrade": upgrade,
 }
 
 

@@ -121,7 +121,7 @@ class PeopleIndex:
             self._digest -= person.digest
             for face in person.faces:
                 del self._person_of[face]
-        names, templates = _make_templates(arrays)
+        names, templates = make_templates(arrays)
         slots = [removed[name].slot if name in removed else self._add_slot() for name in names]
         freed = [person.slot for name, person in removed.items() if name not in set(names)]
         self._remember_indexed([*slots, *freed])
@@ -188,7 +188,7 @@ class PeopleIndex:
         self._changed = {}
 
 
-def _make_templates(arrays: FaceArrays) -> tuple[list[str], np.ndarray]:
+def make_templates(arrays: FaceArrays) -> tuple[list[str], np.ndarray]:
     """Compute the templates of people as `face_templates.make_person_templates` does, faster for many people."""
     names = sorted(set(arrays.people))
     if not names:
