@@ -182,7 +182,7 @@ def name_of(number: int) -> str:
 
 
 def digest_of(number: int) -> str:
-    """Return a digest that looks random, so that the index of the digests is written in random places."""
+    """Return a digest; the index of the digests is written in random places."""
     return np.random.default_rng(number).bytes(32).hex()
 
 

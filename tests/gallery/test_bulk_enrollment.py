@@ -72,7 +72,7 @@ def test_bulk_enrollment_equals_single_enrollments(
 def test_an_interrupted_run_keeps_its_saves_and_resumes(
     gallery: Gallery, photo: Photo, predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_enrollment, "MIN_SAVE_INTERVAL", 5)
+    monkeypatch.setattr(bulk_enrollment, "SAVE_INTERVAL", 5)
     people = [EnrollmentItem(f"p{i}", photo(i)) for i in range(12)]
 
     def broken() -> Iterator[EnrollmentItem]:

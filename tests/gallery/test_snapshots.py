@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.gallery_backends import METADATA, make_batch_of
-from onelook.gallery import gallery_content, snapshots, storage
+from onelook.gallery import gallery_difference, snapshots, storage
 from onelook.gallery.data import empty_gallery
 from onelook.gallery.faiss_backend import FaissBackend
 
@@ -36,7 +36,7 @@ def test_a_reader_far_behind_and_one_of_a_replaced_gallery_read_it_whole(
     writer = FaissBackend(tmp_path / "g", METADATA)
     writer.add(make_batch_of(["a"]), all_or_nothing=True)
     reader = FaissBackend(tmp_path / "g")
-    monkeypatch.setattr(gallery_content, "JOURNAL_LENGTH", 2)
+    monkeypatch.setattr(gallery_difference, "JOURNAL_LENGTH", 2)
     for number in range(1, 6):
         writer.add(make_batch_of([f"p{number}"], number), all_or_nothing=True)
     reader.refresh()

@@ -12,7 +12,7 @@ from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rej
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import Deduplication, EnrollmentBatch
 from onelook.gallery.faiss_index import Ranking
-from onelook.gallery.gallery_content import Change
+from onelook.gallery.gallery_difference import Change
 from onelook.gallery.location import Location
 from onelook.score_normalization import SimilarityMoments
 

@@ -19,7 +19,7 @@ from onelook.gallery.enrollment import (
     digest_to_person,
     refuse_conflicts,
 )
-from onelook.gallery.gallery_content import Change
+from onelook.gallery.gallery_difference import Change
 
 
 class FaissBackend:

@@ -23,7 +23,7 @@ from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import EnrollmentBatch, batch_size, quality_warnings
 from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.gallery.face_selection import FaceChoice
-from onelook.gallery.gallery_content import Change
+from onelook.gallery.gallery_difference import Change
 from onelook.gallery.identification import UNKNOWN_FACE, Identification, IdentifiedFace, identify_faces
 from onelook.gallery.location import Location, parse_location
 from onelook.gallery.photo_enrollment import embed_person

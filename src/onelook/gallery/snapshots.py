@@ -5,7 +5,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from onelook.gallery import storage
 from onelook.gallery.data import GalleryData, GalleryMetadata, empty_gallery
 from onelook.gallery.face_rows import FaceArrays, parse_arrays
 from onelook.gallery.gallery_content import (
@@ -19,6 +18,7 @@ from onelook.gallery.gallery_content import (
 )
 from onelook.gallery.gallery_state import GalleryState, read_state
 from onelook.gallery.people_index import PeopleIndex
+from onelook.gallery.reading import read_database, read_version
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Snapshot:
     """A gallery as it was when it was read.
 
     Attributes:
-        version: what `storage.read_version` returned for it; None: there was no gallery.
+        version: what `read_version` returned for it; None: there was no gallery.
         state: the gallery without its faces.
         people: its people.
     """
@@ -52,8 +52,8 @@ def read(folder: Path) -> Snapshot:
         state = read_state(connection)
         return state, read_arrays(connection, state)
 
-    version = storage.read_version(folder)  # before the data: a change in between is found at the next refresh
-    state, arrays = storage.read_database(folder, read_rows, _arrays_of)
+    version = read_version(folder)  # before the data: a change in between is found at the next refresh
+    state, arrays = read_database(folder, read_rows, _arrays_of)
     return Snapshot(version, state, PeopleIndex(arrays))
 
 
@@ -71,7 +71,7 @@ def read_changes(folder: Path, earlier: Snapshot) -> Snapshot:
         changed = read_changed_people(connection, state, earlier.state.change, earlier.people.person_of)
         return None if changed is None else (state, *changed)
 
-    changes = storage.read_database(folder, read_rows, lambda data: None)
+    changes = read_database(folder, read_rows, lambda data: None)
     if changes is None:
         return read(folder)
     state, people, arrays = changes
@@ -87,7 +87,7 @@ def read_person(folder: Path, name: str) -> GalleryData:
     Raises:
         GalleryError: the gallery is missing, damaged or of an unknown format.
     """
-    return storage.read_database(folder, lambda connection: read_part(connection, [name], ()), lambda data: data)
+    return read_database(folder, lambda connection: read_part(connection, [name], ()), lambda data: data)
 
 
 def find_enrolled(folder: Path, digests: Collection[str]) -> dict[str, str]:
@@ -101,7 +101,7 @@ def find_enrolled(folder: Path, digests: Collection[str]) -> dict[str, str]:
         return {face.sha256: face.person for face in data.faces if face.sha256 in wanted}
 
     wanted = set(digests)
-    return storage.read_database(folder, lambda connection: find_people_of_photos(connection, digests), find)
+    return read_database(folder, lambda connection: find_people_of_photos(connection, digests), find)
 
 
 def _of_data(data: GalleryData) -> tuple[GalleryState, PeopleIndex]:

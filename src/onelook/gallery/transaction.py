@@ -10,7 +10,8 @@ from onelook.gallery.data import GalleryData
 from onelook.gallery.database import DATABASE_FILE, LOCK_TIMEOUT, open_writer
 from onelook.gallery.folder import find_remains, note_swept, read_unswept, sweep
 from onelook.gallery.free_space import read_log_pages
-from onelook.gallery.gallery_content import compare, damage_in_one_line, write_difference
+from onelook.gallery.gallery_content import damage_in_one_line
+from onelook.gallery.gallery_difference import compare, write_difference
 from onelook.gallery.gallery_state import read_change, read_state
 
 Parts = Sequence[tuple[GalleryData, GalleryData]]

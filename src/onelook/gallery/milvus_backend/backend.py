@@ -15,7 +15,7 @@ from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rej
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import Deduplication, EnrollmentBatch, deduplicate, refuse_conflicts
 from onelook.gallery.faiss_index import Ranking
-from onelook.gallery.gallery_content import Change
+from onelook.gallery.gallery_difference import Change
 from onelook.gallery.location import MilvusAddress
 from onelook.gallery.milvus_backend.collections import Collections, text_digest
 from onelook.gallery.milvus_backend.connection import missing_gallery_message
