@@ -112,7 +112,7 @@ def enroll(folder: Path, photos: Sequence[Path], model: Path, device: str) -> tu
                     embeddings.append(found.embeddings[nearest_to_center(found.boxes)])
             progress.advance(task, len(some))
     storage.update(folder, lambda kept: kept.add(tuple(entries), np.array(embeddings)), initial=terms)
-    return Gallery(FaissBackend(folder, storage.read(folder)), predictor), alone
+    return Gallery(FaissBackend(folder), predictor), alone
 
 
 def identify(gallery: Gallery, photos: Sequence[Path]) -> list[IdentifiedFace | None]:

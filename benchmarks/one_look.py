@@ -37,6 +37,7 @@ from onelook.data.readers.lfw import read_lfw
 from onelook.errors import OnelookError
 from onelook.export.onnx_writer import write_onnx
 from onelook.face_quality import Quality
+from onelook.gallery import storage
 from onelook.gallery.calibration import read_calibrated_metadata
 from onelook.gallery.data import EnrolledFace, GalleryData
 from onelook.gallery.faiss_backend import FaissBackend
@@ -104,7 +105,9 @@ class OneLook:
             CALIBRATION, self._predictor.fingerprint, embeddings.shape[1], managed=False
         )
         data = GalleryData(metadata, entries, insert_into_random(embeddings, people))
-        self._gallery = Gallery(FaissBackend(Path("unused"), data), self._predictor)
+        with TemporaryDirectory() as folder:
+            storage.create(Path(folder) / "gallery", data)
+            self._gallery = Gallery(FaissBackend(Path(folder) / "gallery"), self._predictor)
 
     def identify(self, image: np.ndarray) -> list[int]:
         """Identify as `Method.identify`."""

@@ -55,7 +55,7 @@ def main() -> None:
         batch, missed = embed_labeled_scenes(predictor, metadata.detect, manifest, settings.index.split)
         data = add_batch(empty_gallery(metadata), batch)
         storage.create(arguments.out, data, replace=True)
-        gallery = Gallery(FaissBackend(arguments.out, data), predictor)
+        gallery = Gallery(FaissBackend(arguments.out), predictor)
         people = len(gallery.people())
         print(f"{arguments.out}: {people} people, {len(batch.faces)} photos; face not found in {len(missed)}")
         run.log_metrics({"people": people, "faces": len(batch.faces), "missed": len(missed)})

@@ -16,7 +16,7 @@ from onelook.data.image_input import as_image
 from onelook.detections import Detections
 from onelook.face_quality import QualityLimits
 from onelook.gallery.calibrated_model import CalibratedModel
-from onelook.gallery.data import GalleryMetadata, empty_gallery
+from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.geometry.alignment import REFERENCE_LANDMARKS
 from onelook.settings import DetectSettings
@@ -63,9 +63,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> RecordingPredictor:
 @pytest.fixture
 def functions(recorder: RecordingPredictor, tmp_path: Path) -> dict[str, Callable[[Any], object]]:
     """Return every public function that takes a photo, by name."""
-    gallery = onelook.Gallery(
-        FaissBackend(tmp_path / "gallery", empty_gallery(api._open_model(None, "cpu").metadata)), recorder
-    )
+    gallery = onelook.Gallery(FaissBackend(tmp_path / "gallery", api._open_model(None, "cpu").metadata), recorder)
     (tmp_path / "empty").mkdir()
     face = api.detect(np.zeros((8, 8), np.uint8))[0]
     return {

@@ -54,7 +54,7 @@ def test_restore_leaves_out_who_was_forgotten_and_names_them(run: Run, workspace
     run("backup", "b.zip")
     run("rename", "Anna", "Anne")
     run("forget", "Anne")
-    assert "Ann" not in (workspace / "gallery/gallery.json").read_text()
+    assert b"Ann" not in (workspace / "gallery/gallery.sqlite").read_bytes()
     code, out, err = run("restore", "b.zip", "--yes")
     left_out = f"Anna: forgotten on {date.today()}, 1 photo"
     assert (code, err) == (0, f"warning: {left_out}; left out without --with-forgotten\n")
@@ -63,7 +63,7 @@ def test_restore_leaves_out_who_was_forgotten_and_names_them(run: Run, workspace
     code, out, err = run("restore", "b.zip", "--yes", "--with-forgotten")
     assert code == 0 and "comes back" in err
     assert run("gallery")[1] == "Anna\t1\nBob\t1\n"
-    (workspace / "gallery/gallery.json").write_bytes(b"{}")
+    (workspace / "gallery/gallery.sqlite").write_bytes(b"{}")
     assert "record of who was forgotten is damaged" in run("restore", "b.zip", "--yes")[2]
 
 

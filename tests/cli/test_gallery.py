@@ -108,3 +108,13 @@ def test_without_a_calibration_no_gallery_is_created(run: Run, workspace: Path) 
     assert (code, len(err.splitlines())) == (1, 1)
     assert "make repro" in err
     assert not (workspace / "gallery").exists()
+
+
+def test_a_gallery_is_checked_and_upgraded(run: Run, workspace: Path) -> None:
+    run("enroll", "Anna", "s1.png")
+    assert run("gallery", "--check") == (0, "gallery: no problem found\n", "")
+    assert run("upgrade") == (0, "gallery: has the present format\n", "")
+    (workspace / "gallery/.gallery.sqlite.1").write_bytes(b"")
+    code, _, err = run("gallery", "--check")
+    assert code == 1 and "interrupted change" in err
+    assert "for galleries in folders" in run("upgrade", "--gallery", "milvus:a.db")[2]

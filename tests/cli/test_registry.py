@@ -40,7 +40,7 @@ def test_an_unknown_registry_uri_gives_a_one_line_error(run: Run, workspace: Pat
 def test_a_damaged_gallery_is_not_registered(run: Run, workspace: Path) -> None:
     (workspace / ".dvc").mkdir()
     run("enroll", "Anna", "s1.png")
-    next((workspace / "gallery").glob("people.*")).write_bytes(b"{}")
+    (workspace / "gallery/gallery.sqlite").write_bytes(b"{}")
     code, _, err = run("register")
     assert code == 1 and "damaged" in err
     assert not (workspace / "mlflow").exists()

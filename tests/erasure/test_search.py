@@ -122,7 +122,7 @@ def runs(tmp_path: Path, photo: Callable[..., Path], make_data: Callable[..., Ga
     for name, data in {"own": own, "late": own, "early": make_data(Anna=ANNA)}.items():
         storage.create(tmp_path / "galleries" / name, data)
         if name != "own":
-            gallery = Gallery(FaissBackend(tmp_path / "galleries" / name, data), SurePredictor())
+            gallery = Gallery(FaissBackend(tmp_path / "galleries" / name), SurePredictor())
             identify_all(gallery, find_media_files([tmp_path / "in"], root / name), root / name, pictures=True)
     assert write_groups(root / "early", own.metadata, 1).groups == 2
     return root, own

@@ -18,11 +18,11 @@ Photo = Callable[..., Path]
 
 @pytest.fixture
 def gallery(tmp_path: Path, metadata: GalleryMetadata, predictor) -> Gallery:
-    return Gallery(FaissBackend(tmp_path / "gallery", empty_gallery(metadata)), predictor)
+    return Gallery(FaissBackend(tmp_path / "gallery", metadata), predictor)
 
 
 def reopened(gallery: Gallery, predictor) -> Gallery:
-    return Gallery(FaissBackend(gallery.location, storage.read(gallery.location)), predictor)
+    return Gallery(FaissBackend(gallery.location), predictor)
 
 
 def test_every_photo_is_enrolled_or_skipped_with_a_reason(gallery: Gallery, photo: Photo, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_every_photo_is_enrolled_or_skipped_with_a_reason(gallery: Gallery, phot
 def test_bulk_enrollment_equals_single_enrollments(
     gallery: Gallery, photo: Photo, tmp_path: Path, metadata: GalleryMetadata, predictor
 ) -> None:
-    single = Gallery(FaissBackend(tmp_path / "single", empty_gallery(metadata)), predictor)
+    single = Gallery(FaissBackend(tmp_path / "single", metadata), predictor)
     people = [EnrollmentItem(name, photo(i, variant=v)) for i, name in enumerate("abcdef") for v in range(4)]
     gallery.enroll_all(people)
     for each in people:
@@ -72,7 +72,7 @@ def test_bulk_enrollment_equals_single_enrollments(
 def test_an_interrupted_run_keeps_its_saves_and_resumes(
     gallery: Gallery, photo: Photo, predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_enrollment, "MIN_SAVE_INTERVAL", 5)
+    monkeypatch.setattr(bulk_enrollment, "SAVE_INTERVAL", 5)
     people = [EnrollmentItem(f"p{i}", photo(i)) for i in range(12)]
 
     def broken() -> Iterator[EnrollmentItem]:

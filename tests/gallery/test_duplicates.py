@@ -1,62 +1,47 @@
 """Duplicate people."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onelook.face_quality import FULL_WEIGHT_SHARPNESS, FULL_WEIGHT_SIZE, Quality
-from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
-from onelook.gallery.duplicates import find_duplicates
-from onelook.settings import DetectSettings
-
-DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=640)
+from onelook.face_templates import make_person_templates
+from onelook.gallery.duplicates import DuplicatePair, find_duplicates
 
 
-def make_quality(weight: float) -> Quality:
-    return Quality(score=weight, size=FULL_WEIGHT_SIZE, sharpness=FULL_WEIGHT_SHARPNESS)
-
-
-def gallery(rows: np.ndarray, owners: list[str], threshold: float, weights: list[float] | None = None) -> GalleryData:
-    metadata = GalleryMetadata(
-        fingerprint="f",
-        embedding_size=rows.shape[1],
-        threshold=threshold,
-        target_fpir=0.1,
-        detect=DETECT,
-        managed=False,
+def find(
+    rows: np.ndarray, owners: list[str], threshold: float, names: Iterable[str], weights: list[float] | None = None
+) -> tuple[DuplicatePair, ...]:
+    people, templates = make_person_templates(
+        rows.astype(np.float32), owners, None if weights is None else np.asarray(weights)
     )
-    entries = tuple(
-        EnrolledFace(
-            person=owner,
-            photo="p",
-            sha256=f"{i:064x}",
-            quality=Quality(score=weights[i], size=FULL_WEIGHT_SIZE, sharpness=FULL_WEIGHT_SHARPNESS)
-            if weights
-            else None,
-        )
-        for i, owner in enumerate(owners)
-    )
-    return GalleryData(metadata, entries, rows.astype(np.float32))
+    return find_duplicates(people, templates, threshold, names)
 
 
 def test_literal_example() -> None:
     rows = np.asarray([[1, 0], [0.6, 0.8], [0, 1]])
-    data = gallery(rows, ["Anna", "Ann", "Bob"], 0.6)
+    owners = ["Anna", "Ann", "Bob"]
     # Anna and Ann: 0.6, which is the threshold; Ann and Bob: 0.8; Anna and Bob: 0.
-    assert [(p.name, p.other, round(p.similarity, 6)) for p in find_duplicates(data, ["Ann"])] == [
+    assert [(p.name, p.other, round(p.similarity, 6)) for p in find(rows, owners, 0.6, ["Ann"])] == [
         ("Ann", "Bob", 0.8),
         ("Ann", "Anna", 0.6),
     ]
-    assert [(p.name, p.other) for p in find_duplicates(data, ["Anna"])] == [("Anna", "Ann")]
-    assert find_duplicates(data, []) == ()
-    assert find_duplicates(data, ["forgotten meanwhile"]) == ()
+    assert [(p.name, p.other) for p in find(rows, owners, 0.6, ["Anna"])] == [("Anna", "Ann")]
+    assert find(rows, owners, 0.6, []) == ()
+    assert find(rows, owners, 0.6, ["forgotten meanwhile"]) == ()
+
+
+def test_a_row_without_a_person_is_nobodys_duplicate() -> None:
+    rows = np.asarray([[1, 0], [0, 0], [0.6, 0.8]], np.float32)
+    assert [pair.other for pair in find_duplicates(["Anna", None, "Bob"], rows, -1, ["Anna"])] == ["Bob"]
 
 
 def test_templates_are_weighted_by_quality() -> None:
     rows = np.asarray([[1, 0], [0, 1], [0, 1]])
     owners = ["Anna", "Anna", "Bob"]
     # Anna's template is (1, 1) or (1, 3) brought to length 1.
-    even, uneven = (find_duplicates(gallery(rows, owners, 0, w), ["Bob"])[0] for w in ([0.3, 0.3, 1], [0.3, 0.9, 1]))
+    even, uneven = (find(rows, owners, 0, ["Bob"], w)[0] for w in ([0.3, 0.3, 1], [0.3, 0.9, 1]))
     assert round(even.similarity, 5) == round(1 / 2**0.5, 5)
     assert round(uneven.similarity, 5) == round(3 / 10**0.5, 5)
 
@@ -77,7 +62,7 @@ def test_duplicates_equal_brute_force(seed: int, faces: int, threshold: float, a
         for other in unit
         if one != other and unit[one] @ unit[other] >= threshold
     }
-    found = find_duplicates(gallery(rows, owners, threshold), names)
+    found = find(rows, owners, threshold, names)
     near = {
         frozenset((one, other)) for one in names for other in unit if abs(unit[one] @ unit[other] - threshold) < 1e-6
     }

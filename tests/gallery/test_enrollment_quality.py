@@ -12,7 +12,7 @@ from helpers.open_set import make_open_set_model
 from onelook.detections import Detections
 from onelook.errors import PhotoError
 from onelook.gallery import storage
-from onelook.gallery.data import GalleryMetadata, empty_gallery
+from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
@@ -36,7 +36,7 @@ class ScoredPredictor(CodedPredictor):
 
 
 def open_gallery(folder: Path, metadata: GalleryMetadata, predictor: CodedPredictor) -> Gallery:
-    return Gallery(FaissBackend(folder / "gallery", empty_gallery(metadata)), predictor)
+    return Gallery(FaissBackend(folder / "gallery", metadata), predictor)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.coded_faces import CodedPredictor
+from helpers.gallery_backends import equal_data
 from onelook.data.image_io import read_image
 from onelook.errors import GalleryError, PhotoError
 from onelook.gallery import storage
@@ -21,7 +22,7 @@ Photo = Callable[..., Path]
 
 @pytest.fixture
 def gallery(tmp_path: Path, metadata: GalleryMetadata, predictor) -> Gallery:
-    return Gallery(FaissBackend(tmp_path / "gallery", empty_gallery(metadata)), predictor)
+    return Gallery(FaissBackend(tmp_path / "gallery", metadata), predictor)
 
 
 def test_enrolled_people_are_named_and_others_unknown(gallery: Gallery, photo: Photo) -> None:
@@ -49,12 +50,12 @@ def test_a_similarity_equal_to_the_threshold_is_named(
     tmp_path: Path, metadata: GalleryMetadata, predictor, photo: Photo
 ) -> None:
     probe = photo(1, variant=7)
-    first = Gallery(FaissBackend(tmp_path / "first", empty_gallery(metadata)), predictor)
+    first = Gallery(FaissBackend(tmp_path / "first", metadata), predictor)
     first.enroll("Anna", [photo(1)])
     similarity = first.identify(probe)[0].similarity
     for threshold, name in ((similarity, "Anna"), (np.nextafter(similarity, 2), None)):
         exact = metadata.model_copy(update={"threshold": float(threshold)})
-        second = Gallery(FaissBackend(tmp_path / str(threshold), empty_gallery(exact)), predictor)
+        second = Gallery(FaissBackend(tmp_path / str(threshold), exact), predictor)
         second.enroll("Anna", [photo(1)])
         assert second.identify(probe)[0].name == name
         assert second.identify(probe)[0].nearest == "Anna"
@@ -64,9 +65,7 @@ def test_the_threshold_follows_the_number_of_people(
     tmp_path: Path, metadata: GalleryMetadata, predictor, photo: Photo
 ) -> None:
     law = ImpostorModel(mean=0.0, std=0.2, intercept=-1.0, slope=0.8)
-    gallery = Gallery(
-        FaissBackend(tmp_path / "own", empty_gallery(metadata.model_copy(update={"impostor_model": law}))), predictor
-    )
+    gallery = Gallery(FaissBackend(tmp_path / "own", metadata.model_copy(update={"impostor_model": law})), predictor)
     thresholds, sure = [], []
     for person in range(1, 5):
         gallery.enroll(f"p{person}", [photo(person)])
@@ -166,7 +165,7 @@ def test_another_model_is_refused(gallery: Gallery, photo: Photo, predictor) -> 
     gallery.enroll("Anna", [photo(1)])
     other = CodedPredictor("b" * 64)
     with pytest.raises(GalleryError, match="made with model aaaaaaaaaaaa, this is model bbbbbbbbbbbb"):
-        Gallery(FaissBackend(gallery.location, storage.read(gallery.location)), other)
+        Gallery(FaissBackend(gallery.location), other)
 
 
 def test_a_gallery_replaced_by_another_models_is_not_mixed(
@@ -182,7 +181,7 @@ def test_a_gallery_replaced_by_another_models_is_not_mixed(
 
 def test_concurrently_opened_galleries_keep_each_others_changes(gallery: Gallery, photo: Photo, predictor) -> None:
     gallery.enroll("Anna", [photo(1)])
-    other = Gallery(FaissBackend(gallery.location, storage.read(gallery.location)), predictor)
+    other = Gallery(FaissBackend(gallery.location), predictor)
     gallery.enroll("Bob", [photo(2)])
     other.enroll("Carl", [photo(3)])
     assert other.people() == {"Anna": 1, "Bob": 1, "Carl": 1}
@@ -201,10 +200,9 @@ def test_renamed_and_merged_people_are_identified_by_the_new_name(gallery: Galle
 
 
 def test_any_change_is_undone_unless_another_one_followed(gallery: Gallery, photo: Photo, predictor) -> None:
-    empty = gallery.snapshot()
-    gallery.enroll("Anna", [photo(1), photo(1, variant=1)])
-    enrolled = gallery.snapshot()
-    assert empty is not None and enrolled is not None
+    with gallery.record_changes() as enrollment:
+        gallery.enroll("Anna", [photo(1), photo(1, variant=1)])
+    enrolled, revision = storage.read(gallery.location), gallery.revision()
     changes = [
         lambda: gallery.forget("Anna"),
         lambda: gallery.rename("Anna", "Eve"),
@@ -212,15 +210,17 @@ def test_any_change_is_undone_unless_another_one_followed(gallery: Gallery, phot
         lambda: gallery.remove_photos("Anna", [enrolled.faces[0].sha256]),
     ]
     for change in changes:
-        change()
-        changed = gallery.snapshot()
-        assert changed is not None and not changed.has_content_of(enrolled)
-        gallery.revert(enrolled, changed)
-        assert storage.read(gallery.location).has_content_of(enrolled)
-    other = Gallery(FaissBackend(gallery.location, storage.read(gallery.location)), predictor)
+        with gallery.record_changes() as recorded:
+            change()
+        assert gallery.revision() != revision
+        gallery.revert(recorded)
+        assert gallery.revision() == revision
+        reverted = storage.read(gallery.location)
+        assert equal_data(reverted, enrolled) and (reverted.rejections, reverted.forgotten) == ((), ())
+    other = Gallery(FaissBackend(gallery.location), predictor)
     other.enroll("Bob", [photo(2)])
     with pytest.raises(GalleryError, match="changed since; nothing was undone"):
-        gallery.revert(empty, enrolled)
+        gallery.revert(enrollment)
     assert storage.read(gallery.location).identities == ["Anna", "Anna", "Bob"]
 
 

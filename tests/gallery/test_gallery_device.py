@@ -13,7 +13,7 @@ from helpers.command_line import orl_image
 from onelook.data.image_io import write_image
 from onelook.data.manifest import Face, Manifest, Scene
 from onelook.gallery import storage
-from onelook.gallery.data import GalleryData, empty_gallery
+from onelook.gallery.data import GalleryData
 from onelook.gallery.enrollment import BATCH_SIZE, embed_labeled_scenes
 from onelook.gallery.enrollment_list import read_enrollment_list
 from onelook.gallery.faiss_backend import FaissBackend
@@ -48,7 +48,7 @@ def test_people_are_enrolled_and_identified_as_on_the_cpu(
     identified = []
     metadata = make_metadata("f" * 64, managed=False, threshold=0.993)
     for name, predictor in zip(("cpu", "device"), predictors, strict=True):
-        gallery = Gallery(FaissBackend(tmp_path / name, empty_gallery(metadata)), predictor)
+        gallery = Gallery(FaissBackend(tmp_path / name, metadata), predictor)
         gallery.enroll_all(read_enrollment_list(people))
         stored.append(storage.read(tmp_path / name))
         photos = [np.concatenate([orl_image(person, 1), orl_image(person + 1, 9)], axis=1) for person in (1, 5, 11)]

@@ -9,7 +9,7 @@ import pytest
 from onelook.data.image_io import read_image
 from onelook.errors import GalleryError
 from onelook.gallery import storage
-from onelook.gallery.data import GalleryMetadata, empty_gallery
+from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
 
@@ -18,7 +18,7 @@ Photo = Callable[..., Path]
 
 @pytest.fixture
 def gallery(tmp_path: Path, metadata: GalleryMetadata, predictor, photo: Photo) -> Gallery:
-    gallery = Gallery(FaissBackend(tmp_path / "gallery", empty_gallery(metadata)), predictor)
+    gallery = Gallery(FaissBackend(tmp_path / "gallery", metadata), predictor)
     gallery.enroll("Anna", [photo(1, path="a/1.png"), photo(2, path="a/2.png"), photo(1, variant=3, path="b/2.png")])
     gallery.enroll("Bob", [photo(4, path="bob.png")])
     return gallery

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from onelook.errors import GalleryError
-from onelook.gallery.data import GalleryMetadata, empty_gallery
+from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
@@ -17,6 +17,6 @@ def test_missing_ray_package_is_reported(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     predictor.source = tmp_path
-    gallery = Gallery(FaissBackend(tmp_path / "gallery", empty_gallery(metadata)), predictor)
+    gallery = Gallery(FaissBackend(tmp_path / "gallery", metadata), predictor)
     with pytest.raises(GalleryError, match=r"pip install 'onelook\[ray\]'"):
         gallery.enroll_all([EnrollmentItem("Anna", tmp_path / "anna.jpg")], workers=2)

@@ -1,14 +1,14 @@
 """The gallery folder: read, refusal of damage, atomic changes."""
 
-import hashlib
-import json
 import multiprocessing
+import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,10 +17,21 @@ from hypothesis import strategies as st
 from onelook.errors import GalleryError
 from onelook.gallery import storage
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
-from onelook.gallery.file_format import checksum
+from onelook.gallery.database import DATABASE_FILE
+from onelook.gallery.faiss_backend import FaissBackend
+from onelook.gallery.free_space import clear_free_space
 from onelook.settings import DetectSettings
 
 Files = Callable[[Path], dict[str, bytes]]
+
+
+def has_clear_pages(path: Path) -> bool:
+    """Return whether the unused space of all pages is zero, and SQLite finds the database sound."""
+    before = path.read_bytes()
+    clear_free_space(path, 4096)
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    return path.read_bytes() == before
 
 
 def make_rows(count: int, size: int, seed: int) -> np.ndarray:
@@ -46,14 +57,6 @@ def test_read_inverts_create(tmp_path: Path, data: GalleryData) -> None:
     np.testing.assert_array_equal(again.embeddings, data.embeddings)
 
 
-def test_faiss_reads_the_index_file(tmp_path: Path, data: GalleryData) -> None:
-    storage.create(tmp_path / "g", data)
-    index = faiss.read_index(str(next((tmp_path / "g").glob("index.*.faiss"))))
-    similarities, rows = index.search(data.embeddings, 1)
-    np.testing.assert_array_equal(rows[:, 0], range(4))
-    np.testing.assert_allclose(similarities[:, 0], 1, atol=1e-6)
-
-
 def test_an_empty_gallery_is_readable(tmp_path: Path, metadata: GalleryMetadata) -> None:
     storage.create(tmp_path / "g", empty_gallery(metadata))
     assert storage.read(tmp_path / "g").faces_by_person() == {}
@@ -74,7 +77,7 @@ def test_replace_removes_the_old_content(tmp_path: Path, data: GalleryData, file
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(
         st.one_of(
@@ -112,12 +115,13 @@ def test_random_changes_equal_those_of_a_plain_list(steps: list[tuple[str, str, 
                     storage.update(folder, lambda c, p=person: c.remove(p))
             now = storage.read(folder)
             assert [(e, r.tobytes()) for e, r in zip(now.faces, now.embeddings, strict=True)] == twin
-            assert len(list(folder.iterdir())) == 3
+            assert {path.name for path in folder.iterdir()} == {"gallery.sqlite", "swept.json"}
+            assert has_clear_pages(folder / "gallery.sqlite")
 
 
 def test_removed_people_are_in_no_file(tmp_path: Path, data: GalleryData, files: Files) -> None:
     storage.create(tmp_path / "g", data)
-    abandoned = tmp_path / "g" / f".people.{'0' * 64}.json.x1y2"  # what a kill while writing leaves
+    abandoned = tmp_path / "g" / ".gallery.sqlite.1234"  # what a kill while writing leaves
     abandoned.write_text("Anna", encoding="utf-8")
     storage.update(tmp_path / "g", lambda c: c.remove("Anna"))
     everything = b"".join(files(tmp_path / "g").values())
@@ -131,17 +135,12 @@ def test_foreign_files_in_the_folder_are_kept(tmp_path: Path, data: GalleryData)
     storage.create(tmp_path / "g", data)
     (tmp_path / "g" / "index.html").write_text("mine")
     storage.update(tmp_path / "g", lambda c: c.remove("Anna"))
+    storage.restore(tmp_path / "g", data)
     assert (tmp_path / "g" / "index.html").read_text() == "mine"
 
 
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(bytes(data))
 
 
 def clear(path: Path) -> None:
@@ -157,68 +156,110 @@ def make_folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, clear, noise, make_folder, Path.unlink])
-@pytest.mark.parametrize("pattern", ["gallery.json", "index.*", "people.*"])
-def test_a_damaged_file_is_refused_in_one_line(
-    tmp_path: Path, data: GalleryData, pattern: str, damage: Callable[[Path], None]
+@pytest.mark.parametrize("damage", [truncate, clear, noise, make_folder, Path.unlink])
+def test_a_damaged_database_is_refused_in_one_line(
+    tmp_path: Path, data: GalleryData, damage: Callable[[Path], None]
 ) -> None:
     storage.create(tmp_path / "g", data)
-    path = next((tmp_path / "g").glob(pattern))
-    damage(path)
-    with pytest.raises(GalleryError) as caught:
-        storage.read(tmp_path / "g")
-    assert path.name in str(caught.value) or str(tmp_path / "g") in str(caught.value)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(GalleryError):
-        storage.update(tmp_path / "g", lambda c: c.remove("Anna"))
+    damage(tmp_path / "g" / DATABASE_FILE)
+    for use in (storage.read, FaissBackend, lambda folder: storage.update(folder, lambda c: c.remove("Anna"))):
+        with pytest.raises(GalleryError) as caught:
+            use(tmp_path / "g")
+        assert DATABASE_FILE in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_flipped_bit_of_an_embedding_or_name_is_read(tmp_path: Path, data: GalleryData) -> None:
+    storage.create(tmp_path / "g", data)
+    path = tmp_path / "g" / DATABASE_FILE
+    whole = path.read_bytes()
+    places = [whole.index(row.tobytes()) + 4 * i + 1 for i, row in enumerate(data.embeddings)]
+    places += [whole.index(b"Anna/0.jpg"), whole.index("Çağla".encode()) + 1, whole.index(b'"fingerprint"') + 20]
+    for place in places:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        for read in (storage.read, FaissBackend):
+            with pytest.raises(GalleryError, match="damaged"):
+                read(tmp_path / "g")
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "said"),
+    ("statement", "said"),
     [
-        (("format",), "onelook gallery 7", "format"),
-        (("faces",), 5, "inconsistent"),
-        (("people",), 4, "inconsistent"),
-        (("terms", "embedding_size"), 8, "8 dimensions"),
-        (("terms", "threshold"), "high", "threshold"),
-        (("terms", "detect", "nms"), 2.0, "nms"),
-        (("terms", "extra"), 1, "extra"),
-        (("index_file",), "../../etc/passwd", "index_file"),
+        ("DELETE FROM faces WHERE id = 2", "not those that were written"),
+        ("UPDATE faces SET embedding = zeroblob(64) WHERE id = 2", "length 1"),
+        ("UPDATE faces SET embedding = zeroblob(60) WHERE id = 2", "dimensions"),
+        ("UPDATE faces SET embedding = 7 WHERE id = 2", "another type"),
+        ("UPDATE faces SET score = 'high', size = 1, sharpness = 1", "score"),
+        ("UPDATE state SET people = 9", "checksum"),
+        ("DELETE FROM state", "no state"),
+        ("UPDATE state SET metadata = '{}'", "fingerprint"),
+        ("PRAGMA user_version=8", "its format is 8"),
+        ("PRAGMA application_id=1", "not a gallery's database"),
+        ("CREATE TRIGGER t AFTER INSERT ON faces BEGIN DELETE FROM faces; END", "tables"),
     ],
 )
-def test_an_inconsistent_header_is_refused(
-    tmp_path: Path, data: GalleryData, keys: tuple[str, ...], value: object, said: str
-) -> None:
+def test_a_database_of_somebody_else_is_refused(tmp_path: Path, data: GalleryData, statement: str, said: str) -> None:
     storage.create(tmp_path / "g", data)
-    path = tmp_path / "g" / "gallery.json"
-    tree = json.loads(path.read_text())
-    section = tree
-    for key in keys[:-1]:
-        section = section[key]
-    section[keys[-1]] = value
-    path.write_text(json.dumps(tree | {"checksum": checksum(tree)}))
-    with pytest.raises(GalleryError, match=said):
-        storage.read(tmp_path / "g")
-
-
-def test_an_index_of_another_kind_is_refused(tmp_path: Path, data: GalleryData) -> None:
-    size = data.metadata.embedding_size
-    distances = faiss.IndexFlatL2(size)
-    distances.add(data.embeddings)
-    long_rows = faiss.IndexFlatIP(size)
-    long_rows.add(2 * data.embeddings)
-    missing = faiss.IndexFlatIP(size)
-    missing.add(np.full((4, size), np.nan, np.float32))
-    for number, (index, said) in enumerate([(distances, "inner"), (long_rows, "length 1"), (missing, "length 1")]):
-        folder = tmp_path / str(number)
-        storage.create(folder, data)
-        content = faiss.serialize_index(index).tobytes()
-        name = f"index.{hashlib.sha256(content).hexdigest()}.faiss"
-        (folder / name).write_bytes(content)
-        tree = json.loads((folder / "gallery.json").read_text()) | {"index_file": name}
-        (folder / "gallery.json").write_text(json.dumps(tree | {"checksum": checksum(tree)}))
+    with closing(sqlite3.connect(tmp_path / "g" / DATABASE_FILE, isolation_level=None)) as connection:
+        connection.execute(statement)
+    for read in (storage.read, FaissBackend):
         with pytest.raises(GalleryError, match=said):
+            read(tmp_path / "g")
+
+
+def test_a_database_that_cannot_be_written_is_read_as_it_is(tmp_path: Path, data: GalleryData) -> None:
+    folder = tmp_path / "g"
+    storage.create(folder, data)
+    before = set(folder.iterdir())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        assert storage.read(folder).faces == data.faces
+        assert FaissBackend(folder).count_photos() == 4
+        assert set(folder.iterdir()) == before
+        (folder / DATABASE_FILE).write_bytes(b"")
+        with pytest.raises(GalleryError, match="damaged"):
             storage.read(folder)
+
+
+def test_only_the_owner_can_read_a_gallery_whatever_the_umask(tmp_path: Path, data: GalleryData) -> None:
+    earlier = os.umask(0)
+    try:
+        storage.create(tmp_path / "g", data)
+        storage.update(tmp_path / "g", lambda c: c.remove("Anna"), people=["Anna"])
+    finally:
+        os.umask(earlier)
+    assert (tmp_path / "g").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "g").iterdir()} == {0o600}
+
+
+def test_a_failure_after_the_change_is_told_as_such(tmp_path: Path, data: GalleryData) -> None:
+    storage.create(tmp_path / "g", data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(GalleryError, match=r"changed, but its files may still hold what was removed \("):
+            storage.update(tmp_path / "g", lambda c: c.remove("Anna"), people=["Anna"])
+    assert storage.read(tmp_path / "g").identities == ["Çağla", "王小明"]
+    assert storage.has_remains(tmp_path / "g")
+    storage.update(tmp_path / "g", lambda c: c, people=[])
+    assert not storage.has_remains(tmp_path / "g")
+    assert has_clear_pages(tmp_path / "g" / DATABASE_FILE)
+
+
+def test_a_part_is_changed_like_the_whole(tmp_path: Path, data: GalleryData) -> None:
+    storage.create(tmp_path / "whole", data.reject("Anna", data.embeddings[1]))
+    shutil.copytree(tmp_path / "whole", tmp_path / "part")
+    edits: list[tuple[Callable[[GalleryData], GalleryData], list[str]]] = [
+        (lambda c: c.add((make_entry("Eve", 9),), make_rows(1, 16, 9)), ["Eve"]),
+        (lambda c: c.rename("Anna", "Ann"), ["Anna", "Ann"]),
+        (lambda c: c.merge("Çağla", "Eve"), ["Çağla", "Eve"]),
+        (lambda c: c.remove_photos("Ann", [f"{2:064x}"]), ["Ann"]),
+        (lambda c: c.remove("Eve"), ["Eve"]),
+    ]
+    for edit, people in edits:
+        one = storage.update(tmp_path / "whole", edit)
+        other = storage.update(tmp_path / "part", edit, people=people)
+        assert one.revision == other.revision
+        assert storage.read(tmp_path / "part").row_ids == storage.read(tmp_path / "whole").row_ids
 
 
 def test_a_missing_gallery_is_reported(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def truncate_model(workspace: Path) -> None:
 
 def empty_index(workspace: Path) -> None:
     """Empty the index file of the gallery."""
-    next((workspace / "gallery").glob("index.*")).write_bytes(b"")
+    (workspace / "gallery/gallery.sqlite").write_bytes(b"")
 
 
 def remove_model(workspace: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from onelook.face_quality import Quality
 from onelook.gallery.backend import GalleryBackend
-from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
+from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
 from onelook.gallery.enrollment import EnrollmentBatch
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.location import MilvusAddress
@@ -40,9 +40,7 @@ def make_batch_of(names: Sequence[str], start: int = 0) -> EnrollmentBatch:
 
 def make_backends(folder: Path, database: Path) -> tuple[FaissBackend, MilvusBackend]:
     """Create an empty folder gallery, and an empty Milvus gallery of the same name."""
-    return FaissBackend(folder, empty_gallery(METADATA)), MilvusBackend(
-        MilvusAddress(str(database), folder.name), METADATA
-    )
+    return FaissBackend(folder, METADATA), MilvusBackend(MilvusAddress(str(database), folder.name), METADATA)
 
 
 def equal_data(one: GalleryData, other: GalleryData) -> bool:

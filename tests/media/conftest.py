@@ -39,9 +39,8 @@ def make_gallery(tmp_path: Path, metadata: GalleryMetadata) -> Callable[..., Gal
     def make(predictor: CodedPredictor, folder: str = "gallery", **people: int) -> Gallery:
         faces = tuple(EnrolledFace(person=name, photo=f"{name}.png", sha256=f"{i:064x}") for name, i in people.items())
         rows = np.asarray([make_embedding(i) for i in people.values()], np.float32).reshape(len(people), SIZE)
-        data = GalleryData(metadata, faces, rows)
-        storage.create(tmp_path / folder, data)
-        return Gallery(FaissBackend(tmp_path / folder, data), predictor)
+        storage.create(tmp_path / folder, GalleryData(metadata, faces, rows))
+        return Gallery(FaissBackend(tmp_path / folder), predictor)
 
     return make
 

@@ -12,7 +12,7 @@ from helpers.run_folder import read_all_files, read_journal, read_table
 from onelook.data.image_io import read_image, write_image
 from onelook.errors import OnelookError
 from onelook.gallery import storage
-from onelook.gallery.data import GalleryMetadata, empty_gallery
+from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.gallery import Gallery
 from onelook.media.discovery import find_media_files
@@ -164,7 +164,7 @@ def with_other_model(root: Path) -> Gallery:
     data = storage.read(root / "gallery")
     metadata = data.metadata.model_copy(update={"fingerprint": "b" * 64})
     storage.create(root / "model", type(data)(metadata, data.faces, data.embeddings))
-    return Gallery(FaissBackend(root / "model", storage.read(root / "model")), CodedPredictor("b" * 64))
+    return Gallery(FaissBackend(root / "model"), CodedPredictor("b" * 64))
 
 
 def test_lost_embeddings_are_reported(coded_gallery: Gallery, photo: PhotoMaker, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_gallery_without_a_folder_identifies_nobody(
     photo(8, path="in/1.png")
 
     def run(metadata: GalleryMetadata) -> object:
-        gallery = Gallery(FaissBackend(tmp_path / "none", empty_gallery(metadata)), predictor)
+        gallery = Gallery(FaissBackend(tmp_path / "none", metadata), predictor)
         return identify_all(gallery, find_media_files([tmp_path / "in"], tmp_path / "out"), tmp_path / "out")
 
     assert run(metadata) == {"photos": 1, "unknown": 1, "failed": 0}

@@ -42,7 +42,7 @@ def make_input(root: Path) -> Gallery:
     with VideoWriter(root / "in/clip.mp4", 10, (HEIGHT, WIDTH, 3)) as writer:
         for t in range(10):
             writer.write(paint((1, 10 + 12 * t, 10), (3, 250 - 12 * t, 60)))
-    return Gallery(FaissBackend(root / "gallery", data), PaintedPredictor())
+    return Gallery(FaissBackend(root / "gallery"), PaintedPredictor())
 
 
 def run_in_fork(work: Callable[[], object]) -> bool:
@@ -83,7 +83,7 @@ def kill_at_many_accesses(root: Path) -> None:
 
     Runs in a process of its own, since it forks.
     """
-    gallery = Gallery(FaissBackend(root / "gallery", storage.read(root / "gallery")), PaintedPredictor())
+    gallery = Gallery(FaissBackend(root / "gallery"), PaintedPredictor())
 
     def finish(out: Path) -> None:
         identify_all(gallery, find_media_files([root / "in"], out), out, pictures=True)

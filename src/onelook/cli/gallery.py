@@ -27,7 +27,6 @@ from onelook.cli.common import (
 from onelook.errors import OnelookError
 
 if TYPE_CHECKING:
-    from onelook.gallery.backend import GalleryBackend
     from onelook.gallery.duplicates import DuplicatePair
     from onelook.gallery.gallery import Gallery
     from onelook.gallery.location import Location
@@ -128,22 +127,20 @@ def list_people(
     show_photos: Annotated[bool, typer.Option("--photos", help="List the photos of each person, too.")] = False,
     check: Annotated[
         bool,
-        typer.Option(
-            "--check", help="Check the files, and list what killed commands left of the gallery and its copies."
-        ),
+        typer.Option("--check", help="Verify the whole gallery instead, and list what killed commands left of it."),
     ] = False,
 ) -> None:
     """List the enrolled people and the number of their photos.
 
-    Exit code 1, with --check: something is damaged or left over.
+    Exit code 1, with --check: something is damaged, left over, or open to other users.
     """
     from onelook.gallery.backend_factory import open_backend
 
     location = resolve_gallery(gallery)
-    backend = open_backend(location)
     if check:
-        _check(location, backend)
+        _check(location)
         return
+    backend = open_backend(location)
     columns: tuple[str, ...] = ("name", "photos")
     rows: list[tuple[str, ...]]
     if show_photos:
@@ -218,6 +215,23 @@ def remove(
     print(f"{normalized}: {pluralize(removed, 'photo')} removed, {rest} left, in {gallery}")
 
 
+def upgrade(gallery: WritableGalleryOption = DEFAULT_GALLERY) -> None:
+    """Convert a gallery of an earlier version to the present format.
+
+    Any other change of such a gallery does this, too. Earlier versions of onelook cannot read it afterwards.
+    """
+    from onelook.gallery.storage import upgrade as upgrade_folder
+
+    if not upgrade_folder(_require_folder(gallery)):
+        print(f"{gallery}: has the present format")
+
+
+def _require_folder(location: "Location") -> Path:
+    if not isinstance(location, Path):
+        raise OnelookError(f"{location}: is in Milvus; this command is for galleries in folders")
+    return location
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "enroll": enroll,
     "enroll-all": enroll_all,
@@ -225,21 +239,26 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "rename": rename,
     "merge": merge,
     "remove": remove,
+    "upgrade": upgrade,
 }
 
 
-def _check(location: "Location", backend: "GalleryBackend") -> None:
+def _check(location: "Location") -> None:
     from onelook.erasure.remainders import find_leftovers
+    from onelook.gallery.checking import check_gallery
     from onelook.names import escape_path
 
-    faces = backend.read_data().faces
-    people = len({face.person for face in faces})
-    print(f"{location}: {pluralize(people, 'person', 'people')}, {pluralize(len(faces), 'photo')}, not damaged")
-    leftovers = find_leftovers(location)
-    for path in leftovers:
-        logger.warning("%s: left by a killed command; remove it, or run that command again", escape_path(path))
-    if leftovers:
+    folder = _require_folder(location)
+    problems = check_gallery(folder)
+    problems += [
+        f"{escape_path(path)}: left by a killed command; remove it, or run that command again"
+        for path in find_leftovers(folder)
+    ]
+    for problem in problems:
+        logger.warning("%s", problem)
+    if problems:
         raise typer.Exit(1)
+    print(f"{location}: no problem found")
 
 
 def _open_or_create(location: "Location", model: Path | None, calibration: Path | None, device: str) -> "Gallery":

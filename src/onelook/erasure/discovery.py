@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from onelook.erasure.finding import Finding
+from onelook.gallery.database import DATABASE_FILE
 from onelook.gallery.export import COLUMNS
 from onelook.gallery.file_format import HEADER_FILE
+from onelook.gallery.folder import is_gallery_file
 from onelook.media.embeddings_file import FILE_NAME as EMBEDDINGS_NAME
 from onelook.media.identify_all import RUN_FILE_NAME
 from onelook.media.journal import FILE_NAME as JOURNAL_NAME
@@ -89,9 +91,9 @@ def unreadable(path: Path, error: Exception) -> Finding:
 def _sort_folder(root: Path, names: set[str], found: Discovery) -> set[str]:
     """Add a folder to the galleries, results or exports, and return the names of the files that belong to these."""
     own: set[str] = set()
-    if HEADER_FILE in names:
+    if HEADER_FILE in names or DATABASE_FILE in names:
         found.galleries.append(root)
-        own |= {name for name in names if name.lstrip(".").startswith(("index.", "people.", HEADER_FILE))}
+        own |= {name for name in names if is_gallery_file(root / name)}
     if RUN_FILE_NAME in names and JOURNAL_NAME in names:
         found.results.append(root)
         own |= {RUN_FILE_NAME, JOURNAL_NAME, EMBEDDINGS_NAME, TABLE_NAME, "groups.csv", "groups.png"}
@@ -122,7 +124,8 @@ def _holds_files_of_onelook(path: Path) -> bool:
             names = {Path(name).name for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile):
         return True  # a damaged archive may hold anything
-    return not names.isdisjoint({HEADER_FILE, JOURNAL_NAME, TABLE_NAME}) or any(n.endswith(".zip") for n in names)
+    known = {HEADER_FILE, DATABASE_FILE, JOURNAL_NAME, TABLE_NAME}
+    return not names.isdisjoint(known) or any(name.endswith(".zip") for name in names)
 
 
 def _read_start(path: Path, found: Discovery) -> bytes:

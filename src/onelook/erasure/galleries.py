@@ -16,7 +16,6 @@ from onelook.erasure.person import Person
 from onelook.gallery import storage
 from onelook.gallery.backup import backup_bytes, read_backup
 from onelook.gallery.data import GalleryData
-from onelook.gallery.file_format import HEADER_FILE, parse_header
 from onelook.media.embeddings_file import FILE_NAME as EMBEDDINGS_NAME
 
 # MLflow writes this file into the folder of each logged model.
@@ -37,7 +36,7 @@ def search_gallery(folder: Path, data: GalleryData, person: Person) -> Iterator[
         # A copy in the registry is never restored, so it needs no record of who was forgotten.
         edit = partial(erase_person, person=person, keeps_record=not in_registry)
         yield Finding(folder, f"{kind}: {content}", partial(_erase_gallery, folder, edit))
-    elif _leftovers(folder):
+    elif storage.has_remains(folder):
         yield Finding(
             folder, f"{kind}: files that an interrupted change left", partial(_erase_gallery, folder, lambda data: data)
         )
@@ -137,10 +136,3 @@ def _other_names(path: Path, kind: str, data: GalleryData, person: Person) -> It
     for name in sorted(names - {person.name}):
         advice = f"if this is the same person, forget {name}, too"
         yield Finding(path, f"{kind}: {name} has a face like this person's; not changed", advice=advice)
-
-
-def _leftovers(folder: Path) -> bool:
-    """Return whether files of an interrupted change lie in a gallery, which may hold anybody."""
-    header = parse_header(folder / HEADER_FILE, (folder / HEADER_FILE).read_bytes())
-    referenced = {HEADER_FILE, header.index_file, header.people_file}
-    return any(storage.is_gallery_file(path) for path in folder.iterdir() if path.name not in referenced)

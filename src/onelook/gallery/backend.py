@@ -1,6 +1,7 @@
 """GalleryBackend: the storage and search protocol that the FAISS folder and Milvus implement."""
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from onelook.errors import GalleryError
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import Deduplication, EnrollmentBatch
+from onelook.gallery.gallery_difference import Change
 from onelook.gallery.location import Location
 from onelook.gallery.ranking import Ranking
 from onelook.score_normalization import SimilarityMoments
@@ -110,11 +112,15 @@ class GalleryBackend(Protocol):
     def reject(self, name: str, embedding: np.ndarray) -> None:
         """Record that a face with this embedding (d,) float32 is not the person."""
 
-    def snapshot(self) -> GalleryData | None:
-        """Return the present content for `revert`; None: this backend cannot revert."""
+    @property
+    def can_revert(self) -> bool:
+        """Return whether changes can be undone, and rejections kept."""
 
-    def revert(self, before: GalleryData, after: GalleryData) -> None:
-        """Replace the content `after` by `before`, both of `snapshot`; refuse if it has been changed since."""
+    def record_changes(self) -> AbstractContextManager[list[Change]]:
+        """Yield a list to which the changes made through this object are appended, where they can be undone."""
+
+    def revert(self, changes: Sequence[Change]) -> None:
+        """Undo changes that `record_changes` recorded; refuse if the gallery has been changed since."""
 
     def revision(self) -> str:
         """Return a hash of the gallery's content, which every change changes."""

@@ -10,7 +10,7 @@ from onelook.errors import GalleryError
 from onelook.gallery import storage
 from onelook.gallery.backend import GalleryBackend
 from onelook.gallery.backup import write_backup
-from onelook.gallery.data import GalleryData, GalleryMetadata, empty_gallery
+from onelook.gallery.data import GalleryData, GalleryMetadata
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.forgetting import Forgetting
 from onelook.gallery.location import Location, MilvusAddress
@@ -40,7 +40,7 @@ def open_backend(location: Location) -> GalleryBackend:
         from onelook.gallery.milvus_backend.backend import MilvusBackend
 
         return MilvusBackend(location)
-    return FaissBackend(location, storage.read(location))
+    return FaissBackend(location)
 
 
 def create_backend(location: Location, metadata: GalleryMetadata) -> GalleryBackend:
@@ -53,7 +53,7 @@ def create_backend(location: Location, metadata: GalleryMetadata) -> GalleryBack
         from onelook.gallery.milvus_backend.backend import MilvusBackend
 
         return MilvusBackend(location, metadata)
-    return FaissBackend(location, empty_gallery(metadata))
+    return FaissBackend(location, metadata)
 
 
 def write_gallery(location: Location, data: GalleryData) -> None:

@@ -20,11 +20,8 @@ from onelook.inference.parallel import batched, parallel_map
 from onelook.inference.predictor import Predictor
 from onelook.names import escape_invisible, escape_path, normalize_name
 
-# Photos between two saves: at least MIN_SAVE_INTERVAL, and 1/SAVE_INTERVAL_DIVISOR of the gallery. A save rewrites the
-# whole folder (0.6 s with ten thousand faces, `benchmarks/thumbnails.py`), so a fixed interval would make enrollment
-# quadratic in the number of photos; this one keeps saving at about a tenth of the time.
-MIN_SAVE_INTERVAL = 64
-SAVE_INTERVAL_DIVISOR = 25
+SAVE_INTERVAL = 64
+"""Photos between two saves, which take some milliseconds whatever the size of the gallery."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +108,14 @@ class BulkEnrollment:
             GalleryError: the gallery cannot be changed; earlier saves stay.
         """
         embedded: list[tuple[EnrolledFace, np.ndarray]] = []
-        interval = self._save_interval()
         for item, result in self._embed_photos(self._drop_enrolled(items)):
             if isinstance(result, PhotoError):
                 self._skip(item.name, escape_path(item.photo), str(result))
             else:
                 embedded.append(result)
-            if len(embedded) >= interval:
+            if len(embedded) >= SAVE_INTERVAL:
                 self._save(embedded)
-                embedded, interval = [], self._save_interval()
+                embedded = []
         self._save(embedded)
         enrolled = set(self._backend.photo_counts(self._listed_people))
         missing = self._listed_people - enrolled
@@ -133,9 +129,6 @@ class BulkEnrollment:
             duplicates=self._backend.find_duplicates(self._changed_people),
             similar_names=find_similar_names(unfamiliar, self._backend.people()) if unfamiliar else (),
         )
-
-    def _save_interval(self) -> int:
-        return max(MIN_SAVE_INTERVAL, self._backend.count_photos() // SAVE_INTERVAL_DIVISOR)
 
     def _drop_enrolled(self, items: Iterable[EnrollmentItem]) -> Iterator[EnrollmentItem]:
         for listed in batched(items, BATCH_SIZE):

@@ -110,7 +110,7 @@ class Rejection(StrictModel):
 
 @dataclass(frozen=True, eq=False)
 class GalleryData:
-    """The whole content of a gallery; an edit returns a changed copy.
+    """The content of a gallery, or the part of it that a change concerns; an edit returns a changed copy.
 
     Attributes:
         metadata: model, detection settings and threshold.
@@ -118,6 +118,8 @@ class GalleryData:
         embeddings: (n, metadata.embedding_size) float32, L2-normalized; row i belongs to faces[i].
         rejections: faces that are not one of the people, in the order in which they were rejected.
         forgotten: record of the people who were forgotten, without their names.
+        ids: n numbers of the rows in a gallery's database, -1 of faces that have none yet; None: it is in none.
+        other_people: number of people of the gallery whom this part of it leaves out.
     """
 
     metadata: GalleryMetadata
@@ -125,6 +127,8 @@ class GalleryData:
     embeddings: np.ndarray
     rejections: tuple[Rejection, ...] = ()
     forgotten: tuple[Forgetting, ...] = ()
+    ids: tuple[int, ...] | None = None
+    other_people: int = 0
 
     @property
     def identities(self) -> list[str]:
@@ -132,15 +136,14 @@ class GalleryData:
         return [face.person for face in self.faces]
 
     @property
+    def row_ids(self) -> tuple[int, ...]:
+        """Return the number of each row in the database, -1 of faces that have none."""
+        return (-1,) * len(self.faces) if self.ids is None else self.ids
+
+    @property
     def weights(self) -> np.ndarray:
         """Return the template weight (n,) float64 of each embedding."""
         return np.asarray([face.weight for face in self.faces], np.float64)
-
-    def has_content_of(self, other: "GalleryData") -> bool:
-        """Return whether both have the same metadata, faces, embeddings, rejections and record of the forgotten."""
-        mine = (self.metadata, self.faces, self.rejections, self.forgotten)
-        others = (other.metadata, other.faces, other.rejections, other.forgotten)
-        return mine == others and np.array_equal(self.embeddings, other.embeddings)
 
     def faces_by_person(self) -> dict[str, list[EnrolledFace]]:
         """Group the enrolled faces by person, people sorted by name."""
@@ -173,7 +176,9 @@ class GalleryData:
         )
         added = np.concatenate([self.embeddings, embeddings])
         forgotten = drop_entries(self.forgotten, {face.person for face in faces} - set(self.identities))
-        return replace(self, faces=self.faces + faces, embeddings=added, rejections=rejections, forgotten=forgotten)
+        ids = self.row_ids + (-1,) * len(faces)
+        faces = self.faces + faces
+        return replace(self, faces=faces, embeddings=added, rejections=rejections, forgotten=forgotten, ids=ids)
 
     def remove(self, person: str) -> "GalleryData":
         """Remove all faces of one person, and the rejections of that name or of a face that matches the person.
@@ -183,14 +188,14 @@ class GalleryData:
         """
         self._require_person(person)
         keep = np.asarray([face.person != person for face in self.faces], bool)
-        faces = tuple(face for face in self.faces if face.person != person)
-        own, threshold = self.embeddings[~keep], self.metadata.threshold_for(len(set(self.identities)))
+        own = self.embeddings[~keep]
+        threshold = self.metadata.threshold_for(len(set(self.identities)) + self.other_people)
         rejections = tuple(
             rejection
             for rejection in self.rejections
             if rejection.person != person and (own @ rejection.vector).max() < threshold
         )
-        return replace(self, faces=faces, embeddings=self.embeddings[keep], rejections=rejections)
+        return replace(self._select(keep), rejections=rejections)
 
     def forget(self, person: str, day: date | None = None) -> "GalleryData":
         """Remove one person, as `remove` does, and record that without the name.
@@ -228,11 +233,11 @@ class GalleryData:
             GalleryError: nobody of that name is enrolled, or no face would be left.
         """
         self._require_person(person)
-        removed = [face.person == person and face.sha256 in digests for face in self.faces]
-        faces = tuple(face for face, is_removed in zip(self.faces, removed, strict=True) if not is_removed)
-        if person not in {face.person for face in faces}:
+        keep = np.asarray([face.person != person or face.sha256 not in digests for face in self.faces], bool)
+        changed = self._select(keep)
+        if person not in changed.identities:
             raise GalleryError(f"{person}: has no other photo; `onelook forget` removes the person")
-        return replace(self, faces=faces, embeddings=self.embeddings[~np.asarray(removed, bool)])
+        return changed
 
     def rename(self, person: str, name: str) -> "GalleryData":
         """Give one person a new name.
@@ -256,6 +261,12 @@ class GalleryData:
         if person == into:
             raise GalleryError(f"{person}: cannot be merged with itself; name two people")
         return self._relabel(person, into)
+
+    def _select(self, keep: np.ndarray) -> "GalleryData":
+        """Keep the faces where `keep` (n,) is true."""
+        faces = tuple(face for face, is_kept in zip(self.faces, keep, strict=True) if is_kept)
+        ids = None if self.ids is None else tuple(np.asarray(self.ids, np.int64)[keep].tolist())
+        return replace(self, faces=faces, embeddings=self.embeddings[keep], ids=ids)
 
     def _require_person(self, person: str) -> None:
         if person not in self.identities:

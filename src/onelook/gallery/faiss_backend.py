@@ -1,17 +1,16 @@
-"""FaissBackend: a gallery folder held in memory, searched with FAISS, and rewritten atomically at every change."""
+"""FaissBackend: a gallery folder, with its people in memory to be searched with FAISS."""
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from onelook.errors import GalleryError
-from onelook.gallery import storage
+from onelook.gallery import snapshots, storage
 from onelook.gallery.backend import SearchResult, check_model
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection, empty_gallery
-from onelook.gallery.duplicates import DuplicatePair, find_duplicates
+from onelook.gallery.database import PROCESS_LOCK
+from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import (
     Deduplication,
     EnrollmentBatch,
@@ -20,69 +19,83 @@ from onelook.gallery.enrollment import (
     digest_to_person,
     refuse_conflicts,
 )
-from onelook.gallery.faiss_index import TemplateIndex, describe_search, select_index
-from onelook.gallery.faiss_library import count_gpus
+from onelook.gallery.faiss_index import describe_search
+from onelook.gallery.gallery_difference import Change
 
 
 class FaissBackend:
-    """A gallery folder, as it was when it was read, refreshed or last changed through this object."""
+    """A gallery folder, searched as it was when it was read, refreshed or last changed through this object.
 
-    def __init__(self, folder: Path, data: GalleryData) -> None:
-        """Take the folder and its data; the folder need not exist before the first enrollment."""
+    Lists of faces are read from the folder at each call. Threads may use one object.
+    """
+
+    def __init__(self, folder: Path, metadata: GalleryMetadata | None = None) -> None:
+        """Read the gallery.
+
+        Args:
+            folder: the gallery.
+            metadata: of a new gallery, where there is none, which the first enrollment writes; None: a missing gallery
+                is an error.
+
+        Raises:
+            GalleryError: the gallery is missing, damaged or of an unknown format.
+        """
         self.location = folder
-        self._index: TemplateIndex | None
-        self._header: bytes | None = b""  # equals no gallery.json, so the first refresh reads the folder
-        self._set_data(data)
+        self._recorded: list[Change] | None = None
+        is_new = metadata is not None and not storage.is_gallery(folder)
+        self._snapshot = snapshots.make_empty(metadata) if metadata and is_new else snapshots.read(folder)
 
     @property
     def metadata(self) -> GalleryMetadata:
         """Return the model, detection settings and threshold of the gallery."""
-        return self._data.metadata
+        return self._snapshot.state.metadata
 
     def count_people(self) -> int:
         """Count the enrolled people."""
-        return len(self._photo_counts)
+        return self._snapshot.people.people_count
 
     def count_photos(self) -> int:
         """Count the enrolled photos."""
-        return len(self._data.faces)
+        return self._snapshot.people.content_counts[0]
 
     def people(self) -> dict[str, int]:
         """Return the number of photos of every person, sorted by name."""
-        return {name: self._photo_counts[name] for name in sorted(self._photo_counts)}
+        with PROCESS_LOCK:
+            return self._snapshot.people.photo_counts()
 
     def faces_by_person(self) -> dict[str, list[EnrolledFace]]:
         """Return the enrolled faces of every person, sorted by name."""
-        return self._data.faces_by_person()
+        return self.read_data().faces_by_person()
 
     def faces_of(self, name: str) -> list[EnrolledFace]:
         """Return the enrolled faces of one person, in the order of enrollment."""
-        return self._data.faces_of(name)
+        return snapshots.read_person(self.location, name).faces_of(name)
 
     def photo_counts(self, names: Iterable[str]) -> dict[str, int]:
         """Return the number of photos of these people, without those who are not enrolled."""
-        return {name: self._photo_counts[name] for name in names if name in self._photo_counts}
+        with PROCESS_LOCK:
+            return self._snapshot.people.photo_counts(names)
 
     def find_enrolled(self, digests: Sequence[str]) -> dict[str, str]:
         """Map SHA-256 digests of photos to the person enrolled with them."""
-        return {digest: self._enrolled[digest] for digest in digests if digest in self._enrolled}
+        valid = [digest for digest in digests if digest]
+        return snapshots.find_enrolled(self.location, valid) if storage.is_gallery(self.location) else {}
 
     def search(self, probes: np.ndarray) -> SearchResult:
         """Find the two most similar people of every probe (m, d) float32."""
-        if self._index is None:  # built at the first search: a bulk enrollment of many saves needs no index
-            self._index = TemplateIndex(self._data.embeddings, self._data.identities, self._data.weights)
-        ranking, people_count = self._index.search(probes), len(self._index.names)
-        others = self._index.moments.of_others(probes, ranking.similarities[:, 0])
-        return SearchResult(ranking, self._index.names, people_count, others)
+        with PROCESS_LOCK:
+            view = self._snapshot.people.view()
+        return view.search(probes)
 
     def describe_search(self) -> str:
         """Describe the index, before the first search the one that the number of people selects."""
-        index = self._index
-        return describe_search(select_index(self.count_people(), count_gpus()) if index is None else index.kind)
+        with PROCESS_LOCK:
+            return describe_search(self._snapshot.people.index_kind)
 
     def find_duplicates(self, names: Iterable[str]) -> tuple[DuplicatePair, ...]:
         """Find people whose templates match those of the given people."""
-        return find_duplicates(self._data, names)
+        with PROCESS_LOCK:
+            return self._snapshot.people.find_duplicates(names, self.metadata.threshold_for(self.count_people()))
 
     def add(self, batch: EnrollmentBatch, *, all_or_nothing: bool) -> Deduplication:
         """Enroll the faces of a batch that are new, and create the gallery if there is none."""
@@ -97,79 +110,78 @@ class FaissBackend:
                 refuse_conflicts(batch, result)
             return add_new_faces(data, batch, result)
 
-        self._set_data(storage.update(self.location, edit, initial=self.metadata))
+        people = {face.person for face in batch.faces}
+        photos = {face.sha256 for face in batch.faces}
+        self._note(storage.update(self.location, edit, people=people, photos=photos, initial=self.metadata))
         return result
 
     def rename(self, name: str, new: str) -> None:
         """Give a person a new name."""
-        self._update(lambda data: data.rename(name, new))
+        self._note(storage.update(self.location, lambda data: data.rename(name, new), people={name, new}))
 
     def merge(self, name: str, into: str) -> None:
         """Relabel the photos of `name` as photos of `into`."""
-        self._update(lambda data: data.merge(name, into))
+        self._note(storage.update(self.location, lambda data: data.merge(name, into), people={name, into}))
 
     def forget(self, name: str) -> None:
         """Remove a person; no file of the gallery keeps the name or an embedding."""
-        self._update(lambda data: data.forget(name))
+        self._note(storage.update(self.location, lambda data: data.forget(name), people={name}))
 
     def remove_photos(self, name: str, digests: Collection[str]) -> None:
         """Remove the faces of a person that have one of these SHA-256 digests, but not all faces of the person."""
-        self._update(lambda data: data.remove_photos(name, digests))
+        self._note(storage.update(self.location, lambda data: data.remove_photos(name, digests), people={name}))
 
     def rejections(self) -> tuple[Rejection, ...]:
         """Return the corrections: faces that are not the person they were identified as."""
-        return self._data.rejections
+        return self._snapshot.state.rejections
 
     def reject(self, name: str, embedding: np.ndarray) -> None:
         """Record that a face with this embedding (d,) float32 is not the person."""
-        self._update(lambda data: data.reject(name, embedding))
+        self._note(storage.update(self.location, lambda data: data.reject(name, embedding), people={name}))
 
-    def snapshot(self) -> GalleryData:
-        """Return the present content for `revert`."""
-        return self._data
+    @property
+    def can_revert(self) -> bool:
+        """Return True: changes can be undone."""
+        return True
 
-    def revert(self, before: GalleryData, after: GalleryData) -> None:
-        """Replace the content `after` by `before`, both of `snapshot`; refuse if it has been changed since."""
+    @contextmanager
+    def record_changes(self) -> Iterator[list[Change]]:
+        """Yield a list to which the changes made through this object are appended, for `revert`."""
+        recorded: list[Change] = []
+        self._recorded = recorded
+        try:
+            yield recorded
+        finally:
+            self._recorded = None
 
-        def edit(current: GalleryData) -> GalleryData:
-            if not current.has_content_of(after):
-                raise GalleryError(f"{self.location}: has been changed since; nothing was undone")
-            return before
-
-        self._update(edit)
+    def revert(self, changes: Sequence[Change]) -> None:
+        """Undo changes that `record_changes` recorded; refuse if the gallery has been changed since."""
+        storage.revert(self.location, changes)
+        self.refresh()
 
     def read_data(self) -> GalleryData:
         """Return the whole gallery."""
-        return self._data
+        return storage.read(self.location) if storage.is_gallery(self.location) else empty_gallery(self.metadata)
 
     def revision(self) -> str:
-        """Return the SHA-256 of gallery.json, which contains the digests of the other files.
-
-        Without a folder it is the SHA-256 of the metadata.
-        """
-        header = storage.read_header(self.location)
-        if header is None:
-            header = self.metadata.model_dump_json(by_alias=True).encode()
-        return hashlib.sha256(header).hexdigest()
+        """Return the SHA-256 of the content, or without a folder that of an empty gallery."""
+        version = storage.read_version(self.location)
+        return snapshots.make_empty(self.metadata).state.revision if version is None else version[1]
 
     def refresh(self) -> None:
-        """Reload the folder if another process changed it; the gallery is empty if the folder was deleted."""
-        header = storage.read_header(self.location)  # before the data: a change in between is found at the next refresh
-        if header == self._header:
-            return
-        if header is None:
-            data = empty_gallery(self.metadata.model_copy(update={"managed": False}))
-        else:
-            data = storage.read(self.location)
-        check_model(self.location, data.metadata, self.metadata)
-        self._set_data(data)
-        self._header = header
+        """Load what another process changed; the gallery is empty if the folder was deleted."""
+        with PROCESS_LOCK:
+            version = storage.read_version(self.location)
+            if version == self._snapshot.version:
+                return
+            if version is None:
+                snapshot = snapshots.make_empty(self.metadata.model_copy(update={"managed": False}))
+            else:
+                snapshot = snapshots.read_changes(self.location, self._snapshot)
+            check_model(self.location, snapshot.state.metadata, self.metadata)
+            self._snapshot = snapshot
 
-    def _update(self, edit: Callable[[GalleryData], GalleryData]) -> None:
-        self._set_data(storage.update(self.location, edit))
-
-    def _set_data(self, data: GalleryData) -> None:
-        self._data = data
-        self._photo_counts = Counter(data.identities)
-        self._enrolled = digest_to_person(data)
-        self._index = None
+    def _note(self, change: Change) -> None:
+        if self._recorded is not None:
+            self._recorded.append(change)
+        self.refresh()

@@ -48,7 +48,7 @@ class TemplateIndex:
     """An index over one template per person; `select_index` returns its kind.
 
     Attributes:
-        names: the people, sorted.
+        names: the people.
         moments: moments of the templates.
         kind: kind of the index.
     """
@@ -61,10 +61,19 @@ class TemplateIndex:
             identities: the n names of the rows.
             weights: (n,) template weight of each row; equal by default.
         """
-        self.names, rows = make_person_templates(embeddings, identities, weights)
-        rows.flags.writeable = False  # so that a quantized index does not copy them
-        self.moments = TemplateMoments(rows, len(rows))
-        self.kind, self._index = _build_index(rows)
+        self._build(*make_person_templates(embeddings, identities, weights))
+
+    @classmethod
+    def from_templates(cls, names: list[str], templates: np.ndarray) -> "TemplateIndex":
+        """Build the index of people with templates (n, d) float32, L2-normalized."""
+        index = cls.__new__(cls)
+        index._build(names, templates)
+        return index
+
+    def _build(self, names: list[str], templates: np.ndarray) -> None:
+        self.names = names
+        self.moments = TemplateMoments(templates, len(templates))
+        self.kind, self._index = _build_index(templates)
 
     def search(self, probes: np.ndarray, count: int = 2) -> Ranking:
         """Find the `count` most similar people of each probe (m, d) float32."""

@@ -1,5 +1,7 @@
 """Serialize a gallery to three files, and deserialize them with every checksum verified.
 
+Backups contain these files, and so do the folders of galleries that a version before format 7 wrote.
+
     gallery.json            metadata, counts, names of the other two files, the record of who was forgotten, and a
                             checksum of all that
     index.<sha256>.faiss    the embeddings: a flat inner-product FAISS index, one row per enrolled face
@@ -19,6 +21,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 
 from onelook.errors import GalleryError
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection, StrictModel
+from onelook.gallery.database import REPAIR_HINT
 from onelook.gallery.faiss_library import faiss
 from onelook.gallery.forgetting import Forgetting
 
@@ -33,9 +36,6 @@ FORMAT_WITH_FORGOTTEN = "onelook gallery 6"
 _FORMAT_1 = "onelook gallery 1"
 _FORMAT_2 = "onelook gallery 2"
 _FORMAT_3 = "onelook gallery 3"
-REPAIR_HINT = (
-    "restore it from a backup (`onelook restore`), or move it away and enroll again (`dvc repro index` the pipeline's)"
-)
 
 
 class Header(StrictModel):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,12 @@ from onelook.gallery.backend import GalleryBackend, check_model
 from onelook.gallery.backend_factory import create_backend, is_gallery, open_backend
 from onelook.gallery.bulk_enrollment import BulkEnrollment, EnrollmentReport, embed_in_batches
 from onelook.gallery.calibrated_model import MODEL_VARIABLE, PIPELINE_MODEL, read_model_metadata, resolve_model
-from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
+from onelook.gallery.data import EnrolledFace, GalleryMetadata
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import EnrollmentBatch, batch_size, quality_warnings
 from onelook.gallery.enrollment_list import EnrollmentItem
 from onelook.gallery.face_selection import FaceChoice
+from onelook.gallery.gallery_difference import Change
 from onelook.gallery.identification import UNKNOWN_FACE, Identification, IdentifiedFace, identify_faces
 from onelook.gallery.location import Location, parse_location
 from onelook.gallery.photo_enrollment import embed_person
@@ -271,21 +273,22 @@ class Gallery:
             embed_photos = partial(embed_with_ray, self._predictor, self.metadata, workers, self._device)
         return BulkEnrollment(self._backend, embed_photos).run(items)
 
-    def snapshot(self) -> GalleryData | None:
-        """Return the present content for `revert`; None: the gallery is in Milvus, which cannot revert."""
-        return self._backend.snapshot()
+    @property
+    def can_revert(self) -> bool:
+        """Return whether changes can be undone, and rejections kept: both in a folder, neither in Milvus."""
+        return self._backend.can_revert
 
-    def revert(self, before: GalleryData, after: GalleryData) -> None:
-        """Undo a change: replace the content after it by the content before it.
+    def record_changes(self) -> AbstractContextManager[list[Change]]:
+        """Yield a list to which the changes made through this object are appended, for `revert`."""
+        return self._backend.record_changes()
 
-        Args:
-            before: `snapshot` before the change.
-            after: `snapshot` after it.
+    def revert(self, changes: Sequence[Change]) -> None:
+        """Undo changes that `record_changes` recorded.
 
         Raises:
             GalleryError: the gallery has been changed since, or cannot be changed.
         """
-        self._backend.revert(before, after)
+        self._backend.revert(changes)
 
     def remove_photos(self, name: str, digests: Collection[str]) -> None:
         """Remove wrong photos of a person who has others, by their SHA-256 digests; see `EnrolledFace.sha256`.

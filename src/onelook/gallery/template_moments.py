@@ -31,6 +31,14 @@ class TemplateMoments:
             self._outer += block.T @ block
         self._outer /= count
 
+    def replaced(self, removed: np.ndarray, added: np.ndarray) -> "TemplateMoments":
+        """Return the moments with other templates: (r, d) float32 removed from them, (a, d) float32 added."""
+        moments = TemplateMoments(added, self.people_count + len(added) - len(removed))
+        old, new, count = removed.astype(np.float64), added.astype(np.float64), max(moments.people_count, 1)
+        moments._mean = (self._mean * self.people_count + new.sum(axis=0) - old.sum(axis=0)) / count
+        moments._outer = (self._outer * self.people_count + new.T @ new - old.T @ old) / count
+        return moments
+
     def of_others(self, probes: np.ndarray, best: np.ndarray) -> SimilarityMoments:
         """Compute the moments of the similarities of probes to all people but the most similar one.
 

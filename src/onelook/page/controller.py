@@ -57,7 +57,7 @@ class PageController:
     @property
     def can_undo(self) -> bool:
         """Return whether changes can be undone, and rejections kept: both in a folder, neither in Milvus."""
-        return self.shared.gallery.snapshot() is not None
+        return self.shared.gallery.can_revert
 
     def identify(self, data: bytes, name: str, key: str) -> DisplayedPhoto:
         """Detect and identify the faces of a photo.
@@ -95,7 +95,7 @@ class PageController:
     def version(self) -> object:
         """Return a value that equals an earlier one only if the gallery has not changed since."""
         with self.shared.use() as gallery:
-            return object() if gallery.snapshot() is None else gallery.revision()
+            return gallery.revision() if gallery.can_revert else object()
 
     def group_unknown(self, photos: Sequence[DisplayedPhoto]) -> UnknownFaces:
         """Group the unrecognized faces of photos."""
@@ -216,16 +216,14 @@ class PageController:
 
     def _change(self, operation: Callable[[Gallery], str]) -> Change:
         """Carry out a change, which returns its message, and offer to undo it."""
-        with self.shared.use() as gallery:
-            before = gallery.snapshot()
+        with self.shared.use() as gallery, gallery.record_changes() as changes:
             message = operation(gallery)
-            after = gallery.snapshot()
-        if before is None or after is None:
+        if not changes:
             return Change(message, None)
 
         def undo() -> Change:
             with self.shared.use() as gallery:
-                gallery.revert(before, after)
+                gallery.revert(changes)
             return Change("Undone", None)
 
         return Change(message, undo)

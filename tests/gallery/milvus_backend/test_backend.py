@@ -171,7 +171,7 @@ def test_gallery_gives_the_same_results_as_a_folder(
     metadata = metadata.model_copy(update={"impostor_model": law})
     address = MilvusAddress(str(database), "whole")
     galleries = [
-        Gallery(FaissBackend(tmp_path / "folder", GalleryData(metadata, (), np.empty((0, 16), np.float32))), predictor),
+        Gallery(FaissBackend(tmp_path / "folder", metadata), predictor),
         Gallery(MilvusBackend(address, metadata), predictor),
     ]
     for gallery in galleries:

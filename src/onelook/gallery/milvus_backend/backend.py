@@ -14,6 +14,7 @@ from onelook.gallery.backend import SearchResult, check_model
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection
 from onelook.gallery.duplicates import DuplicatePair
 from onelook.gallery.enrollment import Deduplication, EnrollmentBatch, deduplicate, refuse_conflicts
+from onelook.gallery.gallery_difference import Change
 from onelook.gallery.location import MilvusAddress
 from onelook.gallery.milvus_backend.collections import Collections, text_digest
 from onelook.gallery.milvus_backend.connection import missing_gallery_message
@@ -204,10 +205,17 @@ class MilvusBackend:
         """Refuse to record that a face is not the person."""
         raise GalleryError(f"{self.location}: Milvus does not keep who a face is not; use a gallery in a folder")
 
-    def snapshot(self) -> None:
-        """Return nothing: the content may be too large for the memory."""
+    @property
+    def can_revert(self) -> bool:
+        """Return False: a change in Milvus cannot be undone."""
+        return False
 
-    def revert(self, before: GalleryData, after: GalleryData) -> None:
+    @contextmanager
+    def record_changes(self) -> Iterator[list[Change]]:
+        """Yield a list that stays empty."""
+        yield []
+
+    def revert(self, changes: Sequence[Change]) -> None:
         """Refuse to undo a change."""
         raise GalleryError(f"{self.location}: a change in Milvus cannot be undone")
 

@@ -1,0 +1,234 @@
+"""Files of a gallery folder: which are the gallery's, the lock, new databases put in place, and remains swept.
+
+    gallery.sqlite      the gallery, see `database`
+    gallery.sqlite-wal  while it is in use, or after a kill: changes that are not in the database yet
+    gallery.sqlite-shm  the index of that log
+    swept.json          which state of the database is free of what was removed, see `sweep`
+
+Galleries of earlier formats have gallery.json, index.<sha256>.faiss and people.<sha256>.json instead.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from onelook.errors import GalleryError
+from onelook.gallery.data import GalleryData
+from onelook.gallery.database import (
+    DATABASE_FILE,
+    INDEXES,
+    LOCK_TIMEOUT,
+    PROCESS_LOCK,
+    create_database,
+    errors_in_one_line,
+)
+from onelook.gallery.earlier_format import is_earlier_file
+from onelook.gallery.file_format import HEADER_FILE
+from onelook.gallery.free_space import clear_free_space
+from onelook.gallery.gallery_content import insert_rows, make_rows, make_state, number_rows
+from onelook.gallery.gallery_state import write_state
+
+SWEPT_FILE = "swept.json"
+_NEW_DATABASE = f".{DATABASE_FILE}."
+
+
+def is_gallery(folder: Path) -> bool:
+    """Return whether the folder exists and is not empty, so that it must be read, or refused, as a gallery."""
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def has_database(folder: Path) -> bool:
+    """Return whether a gallery folder has the present format; damaged ones have it, too."""
+    return (folder / DATABASE_FILE).exists()
+
+
+def is_earlier_format(folder: Path) -> bool:
+    """Return whether a gallery folder has an earlier format."""
+    return (folder / HEADER_FILE).exists() and not has_database(folder)
+
+
+def is_gallery_file(path: Path) -> bool:
+    """Return whether a file has the name of a gallery's file, of any format, or of a remain of one."""
+    return path.name.startswith((DATABASE_FILE, _NEW_DATABASE)) or path.name == SWEPT_FILE or is_earlier_file(path)
+
+
+def find_remains(folder: Path) -> list[Path]:
+    """Return the files that interrupted changes and upgrades left in a gallery of the present format."""
+    return [path for path in folder.iterdir() if path.name.startswith(_NEW_DATABASE) or is_earlier_file(path)]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """Hold the file lock of a gallery and yield the resolved folder.
+
+    The lock file is beside the folder, because the folder is put in place by a rename and is a DVC output.
+
+    Raises:
+        GalleryError: another process holds the lock, or the file system has none.
+    """
+    resolved = folder.resolve()
+    lock = FileLock(resolved.parent / f".{resolved.name}.lock", timeout=LOCK_TIMEOUT, mode=0o600)
+    try:
+        resolved.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise GalleryError(
+            f"{folder}: another process has been changing it for {LOCK_TIMEOUT:.0f} s; try again when it has ended"
+        ) from error
+    except NotImplementedError as error:
+        raise GalleryError(
+            f"{folder}: its file system cannot lock files; keep the gallery on a local disk; nothing was changed"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise GalleryError(f"{folder}: cannot be locked ({reason}), so it cannot be changed") from error
+    try:
+        yield resolved
+    finally:
+        lock.release()
+
+
+def put_in_place(folder: Path, data: GalleryData) -> GalleryData:
+    """Write a gallery atomically, in place of what the folder holds; the caller holds the lock.
+
+    A managed gallery is in no WAL mode, so that reading it creates no file; its bytes depend only on the data and on
+    the version of SQLite.
+
+    Returns:
+        The data with the numbers of its rows.
+    """
+    for abandoned in folder.parent.iterdir():
+        if abandoned.name.startswith(f".{folder.name}.new-"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+    data = number_rows(replace(data, ids=None), 0)
+    if not is_gallery(folder):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))  # its owner's alone
+        try:
+            _write_database(temporary / DATABASE_FILE, data)
+            _note_new(temporary, data)
+            if folder.exists():
+                folder.rmdir()
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        flush(folder.parent)
+        return data
+    new = folder / f"{_NEW_DATABASE}{os.getpid()}"
+    new.unlink(missing_ok=True)
+    try:
+        _write_database(new, data)
+        _close_log(folder / DATABASE_FILE)
+        new.replace(folder / DATABASE_FILE)
+    finally:
+        new.unlink(missing_ok=True)
+    (folder / SWEPT_FILE).unlink(missing_ok=True)
+    _note_new(folder, data)
+    flush(folder)
+    if not data.metadata.managed:
+        folder.chmod(0o700)
+    for remain in find_remains(folder):
+        remain.unlink()
+    return data
+
+
+def _note_new(folder: Path, data: GalleryData) -> None:
+    if not data.metadata.managed:
+        note_swept(folder, make_state(data).revision, set())
+
+
+def _write_database(path: Path, data: GalleryData) -> None:
+    with create_database(path) as connection:
+        insert_rows(connection, make_rows(data), [face.thumbnail for face in data.faces])
+        for statement in INDEXES:
+            connection.execute(statement)
+        write_state(connection, make_state(data))
+    with PROCESS_LOCK:
+        clear_free_space(path, _read_page_size(path))
+    if not data.metadata.managed:
+        with _journal_mode(path) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    flush(path)
+    flush(path.parent)
+
+
+@contextmanager
+def _journal_mode(path: Path) -> Iterator[sqlite3.Connection]:
+    connect = partial(sqlite3.connect, path, timeout=LOCK_TIMEOUT)
+    with PROCESS_LOCK, errors_in_one_line(path, "changed"), closing(connect()) as connection:
+        yield connection
+
+
+def _close_log(path: Path) -> None:
+    """Put a database out of WAL mode, so that it can be replaced; of a damaged one, the log is removed."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    if not path.exists():
+        return
+    with _journal_mode(path) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE")
+            return
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                raise
+    for suffix in ("-wal", "-shm", "-journal"):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+
+
+def sweep(folder: Path, pages: set[int] | None) -> None:
+    """Overwrite what removed rows left in the database, and remove the files that a kill left.
+
+    The caller holds the lock; the log of the database is empty, and this process has no connection to it.
+
+    Args:
+        folder: the gallery.
+        pages: pages that were written since the database was swept; None: any.
+    """
+    path = folder / DATABASE_FILE
+    with PROCESS_LOCK:
+        clear_free_space(path, _read_page_size(path), pages)
+    for remain in find_remains(folder):
+        remain.unlink()
+
+
+def note_swept(folder: Path, revision: str, pages: set[int]) -> None:
+    """Note that a state of the database is swept, but for some pages.
+
+    Without the note, or where it is of another state, the next change sweeps the whole database.
+    """
+    descriptor = os.open(folder / SWEPT_FILE, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump({"revision": revision, "pages": sorted(pages)}, stream)
+
+
+def read_unswept(folder: Path, revision: str) -> set[int] | None:
+    """Return the pages that are not swept in a state of the database; None: any."""
+    try:
+        note = json.loads((folder / SWEPT_FILE).read_bytes())
+        return set(map(int, note["pages"])) if note["revision"] == revision else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _read_page_size(path: Path) -> int:
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(18)[16:], "big")
+    return 65536 if size == 1 else size
+
+
+def flush(path: Path) -> None:
+    """Flush a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
