@@ -1,4 +1,4 @@
-"""Evaluate a model: `python stages/evaluate.py --scenes build/scenes --model build/model --out build/evaluation`.
+"""Evaluate a model and the baselines: `python stages/evaluate.py --scenes build/scenes --model build/model ...`.
 
 Timing differs from run to run, so it goes to MLflow and to timing.json beside the output folder, not into it.
 """
@@ -20,7 +20,9 @@ from onelook.experiment.mlflow_run import flatten_keys
 from onelook.experiment.stage_main import stage_main
 from onelook.experiment.stage_run import stage_run
 from onelook.files import write_json
+from onelook.inference.baseline_predictors import open_baselines
 from onelook.inference.loading import load_torch_predictor
+from onelook.model.baseline_folder import find_baselines
 from onelook.reproducibility import seed_everything
 from onelook.settings import load_settings
 
@@ -35,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=Path, required=True, help="folder that prepare wrote")
     parser.add_argument("--model", type=Path, required=True, help="folder that train wrote")
+    parser.add_argument("--baselines", type=Path, default=Path("build/baselines"), help="folder that baselines wrote")
     parser.add_argument("--out", type=Path, required=True, help="metrics, threshold, curves and pictures")
     arguments = parser.parse_args()
     settings = load_settings(Path("params.yaml"))
@@ -43,9 +46,10 @@ def main() -> None:
     device = resolve_device(settings.base.device)
     predictor = load_torch_predictor(arguments.model, device=device)
     out: Path = arguments.out
-    inputs = [arguments.scenes, arguments.model]
+    baselines = open_baselines(arguments.baselines, device)
+    inputs = [arguments.scenes, arguments.model, *find_baselines(arguments.baselines).values()]
     with stage_run("evaluate", settings, inputs=inputs, outputs=[out], device=device) as run:
-        evaluation = evaluate(predictor, manifest, settings)
+        evaluation = evaluate(predictor, manifest, settings, baselines)
         write_evaluation(evaluation, manifest, out)
         if predictor.network.dense is not None:
             images = (read_image(manifest.path(scene)) for scene in manifest.select("validation"))

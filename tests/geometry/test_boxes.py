@@ -11,6 +11,7 @@ from onelook.geometry.boxes import (
     encode_boxes,
     encode_landmarks,
     pairwise_iou,
+    pairwise_overlap,
     refine_anchors,
 )
 
@@ -91,3 +92,10 @@ def test_wild_offsets_change_a_side_by_62_times_at_most() -> None:
 
 def test_refined_anchors_carry_no_gradient() -> None:
     assert not refine_anchors(torch.zeros(1, 2, 4, requires_grad=True), ANCHORS).requires_grad
+
+
+def test_overlap_is_the_fraction_of_the_smaller_box() -> None:
+    boxes = np.array([[0, 0, 10, 10], [2, 2, 6, 6], [5, 0, 15, 10], [20, 20, 20, 20]], np.float32)
+    expected = [[1, 1, 0.5, 0], [1, 1, 0.25, 0], [0.5, 0.25, 1, 0], [0, 0, 0, 0]]
+    np.testing.assert_allclose(pairwise_overlap(boxes, boxes), expected)
+    np.testing.assert_allclose(pairwise_overlap(torch.from_numpy(boxes), torch.from_numpy(boxes)), expected)

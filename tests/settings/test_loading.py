@@ -69,6 +69,12 @@ def test_params_yaml_is_valid_and_complete(project: Path, tree: dict) -> None:
         ({"train": {"faces": {"size": [20, 140]}}}, "size: needs 8 <= smallest <= largest <= 0.8 of crop_size"),
         ({"train": {"faces": {"degrade": {"blur": 2}}}}, "train.faces.degrade.blur: 2 is impossible"),
         ({"teacher": {"others": [{"path": "b.onnx"}]}}, "others: path names the first recognizer"),
+        ({"baselines": ["yolo"]}, "baselines.0: 'yolo' is impossible: Input should be 'mtcnn', 'mobilefacenet'"),
+        ({"baselines": ["mtcnn", "mtcnn"]}, "baselines: each once"),
+        (
+            {"baselines": ["mtcnn"], "train": {"batch_size": 0, "backbone_lr_mult": 0, "faces": {"batch_size": 8}}},
+            "mtcnn is trained on scenes; set train.batch_size above 0",
+        ),
         ({"model": {"embedding": {"sampling": "crop"}}}, "Input should be 'warp', 'roi' or 'center'"),
         (
             {"model": {"backbone": "resnet50"}},
@@ -119,7 +125,7 @@ def test_params_yaml_is_valid_and_complete(project: Path, tree: dict) -> None:
         ({"train": {"weights": {"landmarks": -1}}}, "train.weights.landmarks: -1 is impossible"),
         ({"train": {"batch_size": 3, "processes": 4}}, "processes is more than batch_size or faces.batch_size"),
         ({"detect": {"nms": float("nan")}}, "detect.nms"),
-        ({"mlflow": {}}, "mlflow: unknown key; known here: base, detect, evaluate"),
+        ({"mlflow": {}}, "mlflow: unknown key; known here: base, baselines, detect, evaluate"),
     ],
 )
 def test_an_error_names_its_key_and_what_is_allowed(tree: dict, tmp_path: Path, change: dict, wanted: str) -> None:

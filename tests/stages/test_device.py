@@ -27,8 +27,7 @@ def test_a_missing_card_is_an_error_before_the_run_begins(
     monkeypatch.chdir(tmp_path)
     released = project / "src/onelook/released"
     arguments = ["--scenes", ".", "--model", str(released), "--out", "out"]
-    if name == "index":
-        arguments += ["--evaluation", str(released)]
+    arguments += ["--evaluation", str(released)] if name == "index" else ["--baselines", "."]
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
     with pytest.raises(OnelookError, match=r"^device cuda: torch .* is built without CUDA; install the CUDA build"):
         load_stage(project, name).main()

@@ -75,8 +75,8 @@ def stage(request: pytest.FixtureRequest) -> Stage:
     return Stage(request.param)
 
 
-def test_the_four_stages_come_in_the_order_of_the_data() -> None:
-    assert STAGES == ("prepare", "train", "evaluate", "index")
+def test_the_stages_come_in_the_order_of_the_data() -> None:
+    assert STAGES == ("prepare", "train", "baselines", "evaluate", "index")
 
 
 def test_every_imported_file_is_a_declared_dependency(stage: Stage) -> None:
@@ -142,10 +142,11 @@ def test_inputs_are_outputs_of_earlier_stages(stage: Stage) -> None:
     assert set(stage.built) <= set(earlier)
 
 
-def test_training_keeps_its_checkpoints_where_dvc_does_not_delete_them() -> None:
-    command = Stage("train").command
+@pytest.mark.parametrize("name", ["train", "baselines"])
+def test_training_keeps_its_checkpoints_where_dvc_does_not_delete_them(name: str) -> None:
+    command = Stage(name).command
     checkpoints = command[command.index("--checkpoints") + 1]
-    assert not any(Path(checkpoints).is_relative_to(out) for name in STAGES for out in Stage(name).outputs)
+    assert not any(Path(checkpoints).is_relative_to(out) for each in STAGES for out in Stage(each).outputs)
 
 
 def test_every_plot_is_drawn_from_an_output() -> None:

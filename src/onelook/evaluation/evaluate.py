@@ -5,6 +5,7 @@ identification and for verification accuracy, are set on the validation split. S
 and landmark metrics only.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +13,23 @@ import numpy as np
 from rich.progress import Progress
 
 from onelook.data.manifest import Manifest, Scene
+from onelook.errors import DataError
 from onelook.evaluation.average_precision import DetectionOutcomes
 from onelook.evaluation.bootstrap import bootstrap_intervals
 from onelook.evaluation.landmarks import LandmarkErrors, landmark_metrics
 from onelook.evaluation.mesh_error import MeshPairs, pair_meshes
 from onelook.evaluation.open_set_calibration import make_null_calibration
-from onelook.evaluation.recognition import RecognitionResult, evaluate_recognition, recognition_metrics
+from onelook.evaluation.recognition import (
+    RecognitionResult,
+    evaluate_crops,
+    evaluate_recognition,
+    recognition_metrics,
+)
 from onelook.evaluation.split_predictions import SplitDetections, SplitEmbeddings, detect_split, embed_split
+from onelook.inference.baseline_predictors import Baseline, MtcnnPredictor
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.logs import stderr_console
-from onelook.settings import Settings
+from onelook.settings import BaselineName, Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +68,28 @@ class Evaluation:
     recognition: RecognitionEvaluation | None
 
 
-def evaluate(predictor: TorchPredictor, manifest: Manifest, settings: Settings) -> Evaluation:
-    """Evaluate a model on the test split.
+def evaluate(
+    predictor: TorchPredictor,
+    manifest: Manifest,
+    settings: Settings,
+    baselines: Mapping[BaselineName, Baseline] | None = None,
+) -> Evaluation:
+    """Evaluate a model on the test split, and beside it the trained baselines.
+
+    Args:
+        predictor: of the model.
+        manifest: of the scenes.
+        settings: of the pipeline.
+        baselines: by name; detectors on the same scenes, recognizers on the model's detections. None for none.
 
     Raises:
         DataError: a split has too few scenes or people.
     """
-    recognition = None
+    recognition = splits = None
     if not manifest.detection_only:
-        validation, test = _embed_splits(predictor, manifest, settings)
-        results = evaluate_recognition(predictor.fingerprint, manifest, validation, test, settings)
-        recognition = RecognitionEvaluation(test, *results)
+        splits = _embed_splits(predictor, manifest, settings)
+        results = evaluate_recognition(predictor.fingerprint, manifest, *splits, settings)
+        recognition = RecognitionEvaluation(splits[1], *results)
     detections = _detect_test_split(predictor, manifest, settings) if recognition is None else recognition.test
     outcomes = detections.outcomes()
     errors = detections.landmark_errors(settings.evaluate.iou, settings.detect.score)
@@ -82,7 +101,31 @@ def evaluate(predictor: TorchPredictor, manifest: Manifest, settings: Settings) 
         metrics["eigenfaces"] = recognition_metrics(recognition.eigenfaces, recognition.test.probes, settings)
         metrics["counts"] |= _recognition_counts(recognition)
         calibration = recognition.onelook.calibration
+    measured = {
+        name: _baseline_metrics(baseline, predictor.fingerprint, manifest, splits, settings)
+        for name, baseline in (baselines or {}).items()
+    }
+    if measured:
+        metrics["baselines"] = measured
     return Evaluation(metrics, detections.scenes, outcomes, errors, meshes, calibration, recognition)
+
+
+def _baseline_metrics(
+    baseline: Baseline,
+    fingerprint: str,
+    manifest: Manifest,
+    splits: tuple[SplitEmbeddings, SplitEmbeddings] | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    """Compute the sections of a baseline: those of detection, or those of recognition."""
+    if isinstance(baseline, MtcnnPredictor):
+        detections = detect_split(baseline, manifest, "test", settings.detect)
+        errors = detections.landmark_errors(settings.evaluate.iou, settings.detect.score)
+        return _scene_metrics(detections, detections.outcomes(), errors, None, settings)
+    if splits is None:
+        raise DataError("evaluate: nobody has a name here, so a baseline of recognition cannot be evaluated")
+    result = evaluate_crops(fingerprint, manifest, *splits, settings, baseline.embed, baseline.size)
+    return recognition_metrics(result, splits[1].probes, settings)
 
 
 def _embed_splits(

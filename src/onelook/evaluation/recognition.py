@@ -1,6 +1,6 @@
-"""Recognition on the test split: by the network's embeddings, and by eigenfaces as the baseline."""
+"""Recognition on the test split: by the network's embeddings, by eigenfaces, and by other embeddings of crops."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,8 +58,37 @@ def evaluate_recognition(
     """
     eigenfaces = _fit_eigenfaces(manifest, settings)
     network_result = _evaluate(fingerprint, validation, test, settings)
-    validation, test = (_embed_by_eigenfaces(eigenfaces, manifest, split) for split in (validation, test))
-    return network_result, _evaluate(fingerprint, validation, test, settings)
+
+    def embed(crops: np.ndarray) -> np.ndarray:
+        return eigenfaces.embed(to_gray(crops))
+
+    return network_result, evaluate_crops(fingerprint, manifest, validation, test, settings, embed, SIDE)
+
+
+def evaluate_crops(
+    fingerprint: str,
+    manifest: Manifest,
+    validation: SplitEmbeddings,
+    test: SplitEmbeddings,
+    settings: Settings,
+    embed: Callable[[np.ndarray], np.ndarray],
+    side: int,
+) -> RecognitionResult:
+    """Evaluate recognition by embeddings of crops, aligned by the network's landmarks.
+
+    Args:
+        fingerprint: of the model.
+        manifest: of the scenes.
+        validation, test: the splits with the network's detections.
+        settings: of the pipeline.
+        embed: maps crops (n, side, side, 3) uint8 to rows (n, d), L2-normalized.
+        side: of a crop, in pixels.
+
+    Raises:
+        DataError: a split has too few faces or people.
+    """
+    validation, test = (_embed_crops(manifest, split, embed, side) for split in (validation, test))
+    return _evaluate(fingerprint, validation, test, settings)
 
 
 def recognition_metrics(result: RecognitionResult, probes: ProbeSet, settings: Settings) -> dict[str, Any]:
@@ -129,13 +158,14 @@ def _fit_eigenfaces(manifest: Manifest, settings: Settings) -> Eigenfaces:
     return Eigenfaces(crops, settings.evaluate.eigenfaces, settings.base.seed)
 
 
-def _embed_by_eigenfaces(eigenfaces: Eigenfaces, manifest: Manifest, split: SplitEmbeddings) -> SplitEmbeddings:
-    """Replace the embeddings by eigenfaces of crops aligned by the detected landmarks."""
+def _embed_crops(
+    manifest: Manifest, split: SplitEmbeddings, embed_crops: Callable[[np.ndarray], np.ndarray], side: int
+) -> SplitEmbeddings:
+    """Replace the embeddings by those of crops aligned by the detected landmarks."""
 
     def embed(faces: ProbeSet, scenes: Sequence[Scene]) -> np.ndarray:
         is_detected = faces.is_detected
-        crops = align_faces(manifest, scenes, faces.scenes[is_detected], faces.landmarks[is_detected], SIDE)
-        rows = eigenfaces.embed(to_gray(crops))
+        rows = embed_crops(align_faces(manifest, scenes, faces.scenes[is_detected], faces.landmarks[is_detected], side))
         embeddings = np.full((len(is_detected), rows.shape[1]), np.nan, np.float32)
         embeddings[is_detected] = rows
         return embeddings

@@ -14,6 +14,7 @@ from onelook.evaluation.landmarks import LandmarkErrors, interocular_errors, lan
 from onelook.evaluation.probe_set import EnrolledSet, ProbeSet, labeled_boxes, match_enrollment, match_probes
 from onelook.face_quality import Quality, measure_faces
 from onelook.inference.parallel import batched
+from onelook.inference.predictor import FaceDetector
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.settings import DetectSettings, Settings
 
@@ -83,7 +84,7 @@ class SplitEmbeddings(SplitDetections):
 
 
 def detect_split(
-    predictor: TorchPredictor, manifest: Manifest, split: Split, detect: DetectSettings, advance: Advance = no_progress
+    predictor: FaceDetector, manifest: Manifest, split: Split, detect: DetectSettings, advance: Advance = no_progress
 ) -> SplitDetections:
     """Detect faces in all scenes of a split, down to AP_MIN_SCORE.
 
@@ -143,7 +144,7 @@ def embed_labeled(
 
 
 def detect_faces(
-    predictor: TorchPredictor,
+    predictor: FaceDetector,
     manifest: Manifest,
     scenes: Sequence[Scene],
     detect: DetectSettings,

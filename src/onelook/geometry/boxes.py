@@ -83,6 +83,12 @@ def pairwise_iou(a: Array, b: Array) -> Array:
     return inner / outer.clip(1e-9)
 
 
+def pairwise_overlap(a: Array, b: Array) -> Array:
+    """Compute the intersection over the smaller area of all pairs, for boxes and result as in `pairwise_iou`."""
+    areas = array_namespace(a).minimum(box_areas(a)[..., :, None], box_areas(b)[..., None, :])
+    return pairwise_intersection(a, b) / areas.clip(1e-9)
+
+
 def pairwise_intersection(a: Array, b: Array) -> Array:
     """Compute the intersection areas (..., n, m) of boxes (..., n, 4) and (..., m, 4)."""
     xp = array_namespace(a)

@@ -4,6 +4,7 @@
 the device does not depend on the number of images.
 """
 
+from collections.abc import Callable
 from math import inf, log
 from typing import NamedTuple
 
@@ -67,7 +68,12 @@ def postprocess_batch(outputs: AnchorOutputs, anchors: Tensor, score_thresh: flo
     return BatchFaces(counts, boxes[images, rows], scores[images, rows], landmarks, images, kept)
 
 
-def nms_batch(boxes: Tensor, is_valid: Tensor, iou_threshold: float) -> tuple[Tensor, list[int]]:
+def nms_batch(
+    boxes: Tensor,
+    is_valid: Tensor,
+    iou_threshold: float,
+    overlap: Callable[[Tensor, Tensor], Tensor] = pairwise_iou,
+) -> tuple[Tensor, list[int]]:
     """Apply greedy NMS to each image of a batch.
 
     A box is kept if no kept box before it overlaps it. This rule is applied to all boxes at once until nothing changes;
@@ -77,6 +83,7 @@ def nms_batch(boxes: Tensor, is_valid: Tensor, iou_threshold: float) -> tuple[Te
         boxes: (B, n, 4; x1 y1 x2 y2), best score first.
         is_valid: (B, n), False for boxes to drop.
         iou_threshold: IoU above which the lower-scored of two boxes is dropped.
+        overlap: computes what is compared with the threshold, for all pairs of two box sets.
 
     Returns:
         (B, n) bool, the kept boxes, and their number in each image.
@@ -84,7 +91,7 @@ def nms_batch(boxes: Tensor, is_valid: Tensor, iou_threshold: float) -> tuple[Te
     positions = torch.arange(boxes.shape[1], device=boxes.device)
     is_before = positions[:, None] < positions
     # Image by image: the intersections of all images at once would need much memory.
-    suppresses = torch.stack([(pairwise_iou(each, each) > iou_threshold) & is_before for each in boxes])
+    suppresses = torch.stack([(overlap(each, each) > iou_threshold) & is_before for each in boxes])
     keep = previous = is_valid
     while True:
         for _ in range(_NMS_ITERATIONS):

@@ -47,3 +47,15 @@ class Predictor(Protocol):
 
     def predict(self, images: Sequence[np.ndarray], detect: "DetectSettings") -> list[Detections]:
         """Detect and embed the faces of images, RGB uint8 (H, W, 3) of any sizes."""
+
+
+class FaceDetector(Protocol):
+    """A model that detects the faces of images, and may embed them.
+
+    Implemented by `TorchPredictor` and by `onelook.inference.baseline_predictors.MtcnnPredictor`.
+    """
+
+    min_batch_size: int
+
+    def predict(self, images: Sequence[np.ndarray], detect: "DetectSettings", *, embed: bool = ...) -> list[Detections]:
+        """Detect the faces of images, RGB uint8 (H, W, 3) of any sizes; without `embed`, embeddings have length 0."""

@@ -22,7 +22,7 @@ Examples:
     torch.Size([3, 128])
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 
 import torch
@@ -139,18 +139,32 @@ class FactoredConv1x1(nn.Conv2d):
 class InvertedResidual(nn.Module):
     """MobileNetV2 block: 1x1 expansion, depthwise 3x3, linear 1x1 projection, and the input where shapes agree.
 
-    (B, in, H, W) -> (B, out, H / stride, W / stride). The activation is ReLU6 as in MobileNetV2, not the PReLU of
-    MobileFaceNet, because a tail may start from a recognizer with ReLU6 (`onelook.model.pretrained`).
+    (B, in, H, W) -> (B, out, H / stride, W / stride). In the tail the activation is ReLU6 as in MobileNetV2, not the
+    PReLU of MobileFaceNet, because a tail may start from a recognizer with ReLU6 (`onelook.model.pretrained`).
+
+    Args:
+        inputs, outputs: channels.
+        stride: of the depthwise convolution.
+        expansion: inner channels as a multiple of the inputs.
+        activation: builds the activation of a number of channels.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, expansion: int = 2) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        stride: int = 1,
+        expansion: int = 2,
+        activation: Callable[[int], nn.Module] = lambda channels: nn.ReLU6(inplace=True),
+    ) -> None:
         super().__init__()
         self.inner_channels = inner = inputs * expansion
         self.body = nn.Sequential(
             ConvNorm(inputs, inner, kernel=1, negative_slope=None),
-            nn.ReLU6(inplace=True),
+            activation(inner),
             ConvNorm(inner, inner, stride=stride, groups=inner, negative_slope=None),
-            nn.ReLU6(inplace=True),
+            activation(inner),
             ConvNorm(inner, outputs, kernel=1, negative_slope=None),
         )
         self.residual = stride == 1 and inputs == outputs

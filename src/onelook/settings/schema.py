@@ -2,9 +2,10 @@
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from onelook.settings.base import BaseSettings
+from onelook.settings.baselines import BaselineName
 from onelook.settings.evaluate import DetectSettings, EvaluateSettings, IndexSettings
 from onelook.settings.model import ModelSettings, TeacherSettings
 from onelook.settings.prepare import PrepareSettings
@@ -24,10 +25,23 @@ class Settings(Section):
     teacher: TeacherSettings = TeacherSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+    baselines: tuple[BaselineName, ...] = Field(
+        (),
+        description="systems that are trained beside the joint network, on the same people for as many steps: mtcnn, "
+        "mobilefacenet, mobilefacenet_average",
+    )
     detect: DetectSettings = DetectSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     index: IndexSettings = IndexSettings()
     tracking: TrackingSettings = TrackingSettings()
+
+    @model_validator(mode="after")
+    def _baselines_have_data(self) -> Self:
+        if len(set(self.baselines)) < len(self.baselines):
+            raise ValueError("baselines: each once")
+        if "mtcnn" in self.baselines and self.train.batch_size == 0:
+            raise ValueError("baselines: mtcnn is trained on scenes; set train.batch_size above 0, or leave it out")
+        return self
 
     @model_validator(mode="after")
     def _grid_fits(self) -> Self:

@@ -1,8 +1,9 @@
-"""Learning rates: groups of parameters, and factors of the schedules."""
+"""Optimizer and learning rates: groups of parameters, and factors of the schedules."""
 
 from math import cos, pi
 from typing import Any
 
+import torch
 from torch import nn
 
 from onelook.model.deformable import OFFSET_LR_MULT
@@ -36,6 +37,28 @@ def parameter_groups(modules: nn.ModuleDict, init: str, settings: TrainSettings)
         {"params": parameters, "weight_decay": weight_decay, "lr_mult": lr_mult}
         for (lr_mult, weight_decay), parameters in groups.items()
     ]
+
+
+def build_optimizer(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:
+    """Build the optimizer of the settings for groups of parameters, with learning rates of 0."""
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=0.0)
+    return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum)
+
+
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, settings: TrainSettings, step: int, steps_per_epoch: int
+) -> None:
+    """Set the learning rates of a step, counted from the start of training."""
+    steps = steps_per_epoch * settings.epochs
+    if settings.schedule == "one_cycle":
+        factor = one_cycle_factor(step, steps)
+    elif settings.schedule == "stable_decay":
+        factor = stable_decay_factor(step, steps)
+    else:
+        factor = step_decay_factor(step / steps_per_epoch, settings.steps)
+    for group in optimizer.param_groups:
+        group["lr"] = settings.learning_rate * group["lr_mult"] * factor
 
 
 def one_cycle_factor(step: int, steps: int) -> float:

@@ -27,7 +27,7 @@ from onelook.settings import Settings
 from onelook.training.callbacks import Callbacks, Metrics
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 from onelook.training.data_checks import check_training_data, require_morphable_model
-from onelook.training.learning_rates import one_cycle_factor, parameter_groups, stable_decay_factor, step_decay_factor
+from onelook.training.learning_rates import build_optimizer, parameter_groups, set_learning_rates
 from onelook.training.sharding import clip_gradients, gather_state, load_state, maybe_no_sync, wrap_ddp
 from onelook.training.sync_batch_norm import convert_sync_batch_norm
 from onelook.training.task_losses import TaskLosses
@@ -117,11 +117,7 @@ class Trainer:
         )
         network.detector.requires_grad_(not self.losses.detector_frozen)
         groups = parameter_groups(self.modules, network.settings.init, self.settings)
-        self.optimizer: torch.optim.Optimizer = (
-            torch.optim.AdamW(groups, lr=0.0)
-            if self.settings.optimizer == "adamw"
-            else torch.optim.SGD(groups, lr=0.0, momentum=self.settings.momentum)
-        )
+        self.optimizer = build_optimizer(groups, self.settings)
         self.compute_losses = wrap_ddp(self.losses, self.modules)
 
     def run(self, checkpoints: Path, key: str, callbacks: Callbacks) -> TrainState:
@@ -241,15 +237,7 @@ class Trainer:
 
     def set_learning_rates(self, step: int, steps_per_epoch: int) -> None:
         """Set the learning rates of a step, counted from the start of training."""
-        steps = steps_per_epoch * self.settings.epochs
-        if self.settings.schedule == "one_cycle":
-            factor = one_cycle_factor(step, steps)
-        elif self.settings.schedule == "stable_decay":
-            factor = stable_decay_factor(step, steps)
-        else:
-            factor = step_decay_factor(step / steps_per_epoch, self.settings.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * group["lr_mult"] * factor
+        set_learning_rates(self.optimizer, self.settings, step, steps_per_epoch)
 
     def steps_per_epoch(self) -> int:
         """Return the number of steps in an epoch: one pass over the face crops, or over the scenes without them."""

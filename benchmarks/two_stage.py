@@ -1,0 +1,230 @@
+"""Compare two-stage systems, trained here as baselines, with one forward pass: accuracy, cost and training time.
+
+    dvc exp run -S 'baselines=[mtcnn,mobilefacenet]'
+    python benchmarks/two_stage.py --data ../shared/data --baselines build/baselines --model build/model --minutes 25
+    python benchmarks/two_stage.py --data ../shared/data --baselines build/baselines --limit 20
+
+Rows: MTCNN and MobileFaceNet as trained here; the public MTCNN of facenet-pytorch, where the wheel is installed
+(`pip install --no-deps facenet-pytorch==2.6.0`), before the same MobileFaceNet; the detector of the model folder before
+it; and the model folder in one pass. Columns:
+
+- WIDER AP easy, medium and hard by the official protocol, photos scaled down to a longest side of 640 pixels.
+- Point error on photos with points marked by people (scenes/): eyes and nose, by the distance of the eyes. The test
+  part of the photos, as `prepare` splits them with its defaults; of the faces that all systems find.
+- Accuracy on LFW's development test and on the two folds of CFP, frontal and profile, end to end from the photo. The
+  face of a photo is the detection nearest its center; without one its pairs are wrong.
+- Milliseconds for a VGA image of 1, 8 and 32 faces, detection to embeddings: medians over rounds in turns.
+- Parameters, and minutes of training, which for a joint network are those that --minutes names.
+
+A second table has the stages of MTCNN: found faces and false positives after each network, on the same photos.
+--limit takes at most that many photos or pairs a column: the figures are then partial. Prints two Markdown tables.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from device_option import add_device_option
+from one_look import MOSAICS, compose_grid
+from pair_metrics import Pairs, measure_given, score_given
+from recognition_pairs import CFP, LFW, read_cfp_pairs, read_lfw_pairs, spread
+from recognition_systems import Photo, nearest_center, require, stack_rows
+from rich.console import Console
+from rich.progress import track
+from two_stage_systems import System, open_systems
+from wider import image_path
+
+from onelook.data.detection_scenes import DetectionImage
+from onelook.data.image_io import read_image
+from onelook.data.readers.json_annotations import read_json_annotations
+from onelook.detections import Detections
+from onelook.device import resolve_device
+from onelook.errors import OnelookError
+from onelook.evaluation.average_precision import match_detections
+from onelook.evaluation.landmarks import interocular_errors
+from onelook.evaluation.wider import evaluate_wider
+from onelook.evaluation.wider_ground_truth import SETTINGS, read_wider_ground_truth
+from onelook.inference.baseline_predictors import MtcnnPredictor
+from onelook.inference.detection_transforms import scale_detections
+from onelook.inference.mtcnn_cascade import SCORES, run_cascade
+from onelook.inference.resize import resize_to_longest_side
+from onelook.model.model_folder import RELEASED
+from onelook.process import configure_process
+from onelook.settings import DetectSettings, JsonAnnotationsSettings, PrepareSettings, Settings
+
+WIDER_SIDE, WIDER_SCORE = 640, 0.02
+MATCH_IOU = 0.5
+ROUNDS, WARMUP = 15, 2
+STAGES = ("P-Net", "R-Net", "O-Net")
+
+Row = dict[str, str]
+
+
+def main() -> None:
+    """Measure all systems and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of lfw/, cfp_folds_1_2/, widerface/, scenes/")
+    parser.add_argument("--baselines", type=Path, required=True, help="folder that the stage baselines wrote")
+    parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
+    parser.add_argument("--minutes", type=float, help="minutes of training of the model folder")
+    parser.add_argument("--limit", type=int, help="most photos or pairs of a column")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of the timing")
+    add_device_option(parser)
+    arguments = parser.parse_args()
+    configure_process()
+    try:
+        device = resolve_device(arguments.device)
+        systems = open_systems(arguments.model, arguments.baselines, arguments.minutes, device)
+        print(f"{torch.get_num_threads()} threads, {device}.")
+        if arguments.limit is not None:
+            print(f"**Partial: at most {arguments.limit} photos or pairs a column (--limit).**")
+        print_table(measure_systems(systems, arguments.data, arguments.limit, arguments.rounds))
+        print()
+        print_table(measure_stages(systems, read_marked(arguments.data, arguments.limit)))
+    except OnelookError as error:
+        sys.exit(str(error))
+
+
+def measure_systems(systems: Sequence[System], data: Path, limit: int | None, rounds: int) -> list[Row]:
+    """Return the rows of the first table."""
+    rows: list[Row] = [{"system": system.name} for system in systems]
+    marked = read_marked(data, limit)
+    errors = point_errors(systems, marked)
+    times = time_systems(systems, data, rounds)
+    for row, system in zip(rows, systems, strict=True):
+        row |= wider_columns(system, data, limit)
+        row["point error"] = errors[system.name]
+        row |= pair_columns(system, data, limit)
+        row |= {f"ms, {faces} faces": f"{times[system.name][faces]:.1f}" for faces in MOSAICS}
+        row["parameters"] = f"{system.parameters:,}"
+        row["training, min"] = "–" if system.minutes is None else f"{system.minutes:.0f}"
+    return rows
+
+
+def wider_columns(system: System, data: Path, limit: int | None) -> Row:
+    """Measure WIDER AP."""
+    images = require(data / "widerface/WIDER_val/images")
+    truth = read_wider_ground_truth(data / "widerface/ground_truth")
+    photos = spread([photo for photo in truth if image_path(images, photo).is_file()], limit)
+    detect = DetectSettings(score=WIDER_SCORE, longest_side=WIDER_SIDE)
+    found = []
+    for photo in progress(photos, f"WIDER, {system.name}"):
+        image = read_image(image_path(images, photo))
+        scaled = resize_to_longest_side(image, WIDER_SIDE)
+        detections = system.detector.predict([scaled], detect, embed=False)[0]
+        found.append(scale_detections(detections, scaled.shape, image.shape))
+    curves = evaluate_wider(photos, [each.boxes for each in found], [each.scores for each in found])
+    return {f"AP {setting}": f"{curves[setting].average_precision:.3f}" for setting in SETTINGS}
+
+
+def read_marked(data: Path, limit: int | None) -> list[DetectionImage]:
+    """Return the test part of the photos whose points people have marked."""
+    prepare = PrepareSettings()
+    settings = JsonAnnotationsSettings(path=str(require(data / "scenes").resolve()))
+    dataset = read_json_annotations(settings, prepare.split, Settings().base.seed)
+    return spread([image for image in dataset.photos if image.split == "test"], limit)
+
+
+def point_errors(systems: Sequence[System], photos: Sequence[DetectionImage]) -> dict[str, str]:
+    """Return the mean point error of each system over the faces that all of them find."""
+    columns = []
+    for system in systems:
+        errors = []
+        for photo in progress(photos, f"points, {system.name}"):
+            found = system.detector.predict([read_image(photo.path)], DetectSettings(), embed=False)[0]
+            errors.append(face_errors(found, photo))
+        columns.append(np.concatenate(errors))
+    table = np.stack(columns)
+    common = np.isfinite(table).all(0)
+    print(f"Points: {common.sum()} faces that all systems find, of {table.shape[1]} in {len(photos)} photos.\n")
+    means = table[:, common].mean(1) if common.any() else np.full(len(systems), np.nan)
+    return {system.name: f"{mean:.4f}" for system, mean in zip(systems, means, strict=True)}
+
+
+def face_errors(found: Detections, photo: DetectionImage) -> np.ndarray:
+    """Return the error (n,) of each labeled face of a photo; NaN where it was not found."""
+    boxes = np.array([face.box for face in photo.faces], np.float32).reshape(-1, 4)
+    labeled = np.array([face.landmarks for face in photo.faces], np.float32).reshape(-1, 5, 2)
+    matches, is_first = match_detections(found.boxes, boxes, MATCH_IOU)
+    errors = np.full(len(boxes), np.nan)
+    errors[matches[is_first]] = interocular_errors(found.landmarks[is_first], labeled[matches[is_first]])
+    return errors
+
+
+def pair_columns(system: System, data: Path, limit: int | None) -> Row:
+    """Measure the accuracy on LFW and CFP."""
+    paths, pairs = read_lfw_pairs(require(data / LFW), limit)
+    sets: dict[str, tuple[list[Photo], Pairs]] = {"LFW": ([Photo(path) for path in paths], pairs)}
+    sets |= {f"CFP {kind}": read_cfp_pairs(require(data / CFP), kind, limit) for kind in ("FF", "FP")}
+    columns = {}
+    for name, (photos, own) in sets.items():
+        rows: list[np.ndarray | None] = []
+        for photo in progress(photos, f"{name}, {system.name}"):
+            image = read_image(photo.path)
+            face = nearest_center(system.recognizer.predict(image, DetectSettings()), image)
+            rows.append(face.embeddings[0] if len(face) else None)
+        accuracy = measure_given(score_given(stack_rows(rows), own), own)["accuracy"]
+        columns[name] = f"{accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}]"
+    return columns
+
+
+def time_systems(systems: Sequence[System], data: Path, rounds: int) -> dict[str, dict[int, float]]:
+    """Return the median milliseconds of each system by number of faces; the systems take turns."""
+    images = {faces: compose_grid(data, *shape) for faces, shape in MOSAICS.items()}
+    taken: dict[str, dict[int, list[float]]] = {system.name: {faces: [] for faces in MOSAICS} for system in systems}
+    for turn in progress(range(WARMUP + rounds), "timing"):
+        for faces, image in images.items():
+            for system in systems:
+                start = time.perf_counter()
+                system.recognizer.predict(image, DetectSettings())
+                if turn >= WARMUP:
+                    taken[system.name][faces].append(1000 * (time.perf_counter() - start))
+    return {name: {faces: statistics.median(each) for faces, each in own.items()} for name, own in taken.items()}
+
+
+def measure_stages(systems: Sequence[System], photos: Sequence[DetectionImage]) -> list[Row]:
+    """Return the rows of the second table."""
+    rows: list[Row] = []
+    for system in systems:
+        if not isinstance(system.detector, MtcnnPredictor):
+            continue
+        networks = list(system.detector.mtcnn.networks)
+        for count, stage in enumerate(STAGES, start=1):
+            found = faces = windows = 0
+            for photo in progress(photos, f"{stage}, {system.name}"):
+                pixels = torch.from_numpy(np.ascontiguousarray(read_image(photo.path).transpose(2, 0, 1)))[None]
+                pixels = pixels.to(next(networks[0].parameters()).device)
+                kept = run_cascade(networks[:count], pixels, SCORES, system.detector.min_face)
+                boxes = kept.boxes[0][kept.is_valid[0]].cpu().numpy()
+                labeled = np.array([face.box for face in photo.faces], np.float32).reshape(-1, 4)
+                both = np.concatenate([labeled, photo.ignored])
+                matches, _ = match_detections(boxes, both, MATCH_IOU)
+                found += len(set(matches.tolist()) & set(range(len(labeled))))
+                faces += len(labeled)
+                windows += int((matches < 0).sum())
+            recall = found / max(faces, 1)
+            row = {"system": system.name, "after": stage, "recall": f"{recall:.3f}"}
+            rows.append(row | {"false positives a photo": f"{windows / max(len(photos), 1):.1f}"})
+    return rows
+
+
+def progress(items: Sequence, description: str):
+    """Return the items with a progress bar on stderr."""
+    return track(items, description=description, transient=True, console=Console(stderr=True))
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Print rows as Markdown."""
+    columns = list(rows[0]) if rows else []
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    for row in rows:
+        print(f"| {' | '.join(row[column] for column in columns)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Baselines by name, and the folder that a trained one is saved in.
+
+- `model.safetensors`: all parameters and buffers.
+- `baseline.json`: the name, the length of an embedding, and the SHA-256 of the weights.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from onelook.errors import ModelError
+from onelook.files import atomic_folder, sha256, write_json
+from onelook.model.mobilefacenet import SeparateRecognizer
+from onelook.model.model_folder import WEIGHTS
+from onelook.model.mtcnn import Mtcnn
+from onelook.settings import BaselineName
+
+DESCRIPTION = "baseline.json"
+BASELINES: dict[BaselineName, Callable[[int], nn.Module]] = {
+    "mtcnn": lambda dim: Mtcnn(),
+    "mobilefacenet": lambda dim: SeparateRecognizer(dim),
+    "mobilefacenet_average": lambda dim: SeparateRecognizer(dim, "average"),
+}
+"""Name: function of the length of an embedding that builds the untrained network."""
+
+
+def save_baseline(folder: Path, name: BaselineName, dim: int, network: nn.Module) -> None:
+    """Write the folder of a trained baseline atomically; the same network gives the same bytes.
+
+    Raises:
+        OnelookError: the disk is full or the folder cannot be written.
+    """
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    with atomic_folder(folder) as temporary:
+        (temporary / WEIGHTS).write_bytes(save(state))
+        digest = sha256(temporary / WEIGHTS)
+        write_json(temporary / DESCRIPTION, {"baseline": name, "embedding_dim": dim, "weights_sha256": digest})
+
+
+def load_baseline(folder: Path) -> nn.Module:
+    """Load the network of a folder, in evaluation mode.
+
+    Raises:
+        ModelError: a file is missing or damaged, or the two do not belong together.
+    """
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if sha256(folder / WEIGHTS) != description["weights_sha256"]:
+            raise ValueError("the checksum of its weights is another")
+        network = BASELINES[description["baseline"]](description["embedding_dim"])
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except OSError as error:
+        raise ModelError(f"{error.filename}: missing; run `dvc repro -f baselines`") from error
+    except (ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{folder}: damaged ({' '.join(str(error).split())}); run `dvc repro -f baselines`") from error
+    return network.eval()
+
+
+def find_baselines(folder: Path) -> dict[BaselineName, Path]:
+    """Return the folders of the trained baselines in a folder, by name in the order of the registry."""
+    return {name: folder / name for name in get_args(BaselineName) if (folder / name / DESCRIPTION).is_file()}

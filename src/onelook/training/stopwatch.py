@@ -1,0 +1,33 @@
+"""Stopwatch of a training that may be interrupted."""
+
+import json
+import time
+from pathlib import Path
+
+from onelook.files import write_json
+
+_FILE = "minutes.json"
+
+
+class Stopwatch:
+    """The minutes of a training since its start, without those after the last `save` before an interruption."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        """Start, or go on from the minutes that were saved in a folder with this key."""
+        self._path = folder / _FILE
+        self._key = key
+        self._earlier = 0.0
+        if self._path.is_file():
+            saved = json.loads(self._path.read_text(encoding="utf-8"))
+            self._earlier = saved["minutes"] if saved["key"] == key else 0.0
+        self._start = time.monotonic()
+
+    @property
+    def minutes(self) -> float:
+        """Return the minutes until now."""
+        return self._earlier + (time.monotonic() - self._start) / 60
+
+    def save(self) -> None:
+        """Write the minutes until now to the folder."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self._path, {"key": self._key, "minutes": self.minutes})
