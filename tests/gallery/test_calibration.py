@@ -54,7 +54,7 @@ def test_another_models_calibration_is_refused(tmp_path: Path) -> None:
         (json.dumps(CALIBRATION)[:-9], "damaged"),
         (json.dumps(CALIBRATION | {"threshold": "high"}), "threshold"),
         (json.dumps(CALIBRATION | {"target_fpir": 2}), "target_fpir"),
-        (json.dumps(CALIBRATION).replace("0.41", "NaN"), "threshold"),
+        (json.dumps(CALIBRATION).replace("0.41", "NaN"), "not finite"),
         (json.dumps(CALIBRATION | {"unknown": {"mean": 0.0, "std": -1.0}}), "unknown"),
         (json.dumps({key: CALIBRATION[key] for key in ("threshold", "detect")}), "missing|required"),
     ],
