@@ -122,11 +122,9 @@ RELEASED := -S prepare.reader=lfw \
 	-S teacher.dim=128 \
 	-S teacher.init_tail=../shared/data/weights/mobilefacenet.onnx \
 	-S model.init=wheel \
-	-S 'model.embedding.strides=[1,4,8,16]' \
-	-S 'model.embedding.depths=[3,2]' \
 	-S train.batch_size=0 \
 	-S train.backbone_lr_mult=0 \
-	-S train.epochs=45 \
+	-S train.epochs=26 \
 	-S train.schedule=stable_decay \
 	-S train.precision=bfloat16 \
 	-S base.threads=1 \

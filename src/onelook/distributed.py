@@ -11,11 +11,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 
 from onelook.device import rank_device, resolve_device
@@ -122,8 +122,22 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     """Sum tensors of one shape over the processes; differentiable."""
     if world_size() == 1:
         return values
-    total: Tensor = all_reduce(values)
+    total: Tensor = _AllReduceSum.apply(values)
     return total
+
+
+class _AllReduceSum(torch.autograd.Function):
+    """Sum over the processes. Every process uses the sum, so the gradient is the sum of the gradients of all."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _AllReduceSum.forward(ctx, gradient)
 
 
 def all_reduce_max(values: Tensor) -> Tensor:
@@ -137,8 +151,8 @@ def all_reduce_max(values: Tensor) -> Tensor:
 def all_gather(rows: Tensor) -> Tensor:
     """Concatenate the rows (n, ...) of all processes in the order of the ranks; differentiable.
 
-    The processes may have different numbers of rows. `torch.distributed.nn.functional.all_gather` needs equal ones, so
-    zero-padded rows are summed instead; value and gradient are the same.
+    The processes may have different numbers of rows. A collective all_gather needs equal ones, so zero-padded rows are
+    summed instead; value and gradient are the same.
     """
     if world_size() == 1:
         return rows

@@ -35,8 +35,9 @@ def test_mesh_head_that_the_released_weights_lack_keeps_its_random_weights(setti
 
 
 def test_network_of_another_shape_is_refused(settings: ModelSettings) -> None:
-    embedding = settings.embedding.model_copy(update={"gdc_channels": 64})
-    with pytest.raises(ModelError, match="released shape alone"):
+    embedding = settings.embedding.model_copy(update={"gdc_channels": 64, "strides": (2, 4, 8, 16)})
+    expected = r"set model.embedding.strides: \[1, 4, 8, 16\], model.embedding.gdc_channels: 512, or model.init: wheel"
+    with pytest.raises(ModelError, match=expected):
         load_released(JointNetwork(settings.model_copy(update={"embedding": embedding})))
 
 

@@ -1,6 +1,5 @@
 """Former settings keys: params.yaml stops with the new name, saved models are translated."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 import yaml
 
 from onelook.errors import SettingsError
-from onelook.model.model_folder import RELEASED
 from onelook.settings import ModelSettings, load_settings
 from onelook.settings.renamed_keys import RENAMED_KEYS, RENAMED_VALUES, translate
 
@@ -46,11 +44,12 @@ def test_a_former_value_stops_with_its_new_name(key: str, old: str, tmp_path: Pa
 
 
 def test_translate_turns_a_former_model_section_into_todays_settings() -> None:
-    former = json.loads((RELEASED / "model.json").read_text())["model"]
-    assert {"form", "start", "pyramid"} <= former.keys()
+    embedding = {"size": 128, "gather": 512, "grid": 28, "strides": [2, 4, 8, 16], "depths": [2, 2]}
+    former = {"form": "retinaface", "start": "wheel", "pyramid": 64, "levels": "light", "embedding": embedding}
     settings = ModelSettings.model_validate(translate(former, "model"))
     assert (settings.architecture, settings.init, settings.fpn_channels) == ("retinaface", "wheel", 64)
     assert (settings.embedding.dim, settings.embedding.grid_size, settings.embedding.gdc_channels) == (128, 28, 512)
+    assert (settings.embedding.strides, settings.embedding.depths) == ((2, 4, 8, 16), (2, 2))
 
 
 def test_translate_renames_values_and_keeps_unknown_keys() -> None:

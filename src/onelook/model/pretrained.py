@@ -31,7 +31,7 @@ from onelook.model.model_folder import RELEASED
 from onelook.model.recognizer import normalize_crops, open_recognizer, read_onnx
 from onelook.model.retinaface import PIXEL_MEAN, ConvNorm, MobileNetV1, RetinaFace
 from onelook.model.serialization import load_model
-from onelook.settings import ModelSettings, RecognizerSettings
+from onelook.settings import EmbeddingSettings, ModelSettings, RecognizerSettings
 from onelook.workspace import workspace_path
 
 
@@ -66,16 +66,25 @@ def load_released(network: JointNetwork) -> None:
     Raises:
         ModelError: the network has another shape.
     """
-    released, own = load_model(RELEASED).state_dict(), network.state_dict()
+    model = load_model(RELEASED)
+    released, own = model.state_dict(), network.state_dict()
     used = {name: value for name, value in released.items() if name in own or not name.startswith(_OPTIONAL_HEADS)}
     new = {name: value for name, value in own.items() if name not in released and name.startswith(_OPTIONAL_HEADS)}
     try:
         network.load_state_dict(used | new)
     except RuntimeError as error:
+        different = ", ".join(_different_keys(network.settings.embedding, model.settings.embedding))
         raise ModelError(
-            "model.init: released fits a network of the released shape alone; leave the rest of model as it was, "
-            "or set model.init: wheel"
+            "model.init: released fits a network of the released shape alone; set "
+            f"{different or 'the rest of model to its defaults'}, or model.init: wheel"
         ) from error
+
+
+def _different_keys(own: EmbeddingSettings, released: EmbeddingSettings) -> Iterator[str]:
+    """Yield what to write into params.yaml where the embedding head differs from the released one."""
+    for name, value in released:
+        if getattr(own, name) != value:
+            yield f"model.embedding.{name}: {list(value) if isinstance(value, tuple) else value}"
 
 
 def load_imagenet(backbone: nn.Module, path: Path) -> None:

@@ -17,7 +17,7 @@ class EmbeddingSettings(Section):
     dim: int = Field(128, ge=8, le=1024, description="length of an embedding")
     channels: int = Field(64, ge=8, le=512, description="channels of the fused map that faces are sampled from")
     strides: tuple[Literal[1, 2, 4, 8, 16], ...] = Field(
-        (2, 4, 8, 16),
+        (1, 4, 8, 16),
         min_length=1,
         description="the shared maps that are sampled, by stride in pixels, fine to coarse; 1: the photo itself",
     )
@@ -34,7 +34,7 @@ class EmbeddingSettings(Section):
         description="side of the sampled square in sides of ArcFace's crop; above 1 it shows more of the head",
     )
     widths: tuple[Width, Width] = Field((128, 128), description="channels at a half and a quarter of grid")
-    depths: tuple[Depth, Depth] = Field((2, 2), description="residual blocks at each of the two")
+    depths: tuple[Depth, Depth] = Field((3, 2), description="residual blocks at each of the two")
     gdc_channels: int = Field(512, ge=1, le=4096, description="channels of the global depthwise convolution (GDC)")
 
     @model_validator(mode="after")

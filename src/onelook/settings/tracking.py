@@ -6,7 +6,7 @@ from onelook.settings.section import Section
 
 
 class TrackingSettings(Section):
-    """What MLflow records of a run; no output of a stage depends on it."""
+    """Records of a run in MLflow; no output of a stage depends on them."""
 
     pictures: bool = Field(
         False, description="true: photos and names of people, too: pictures of scenes and results, and the gallery"
