@@ -18,7 +18,7 @@ import onelook.gallery.gallery
 from helpers.coded_faces import FACE, SIZE, CodedPredictor, make_embedding
 from onelook import cli
 from onelook.gallery.backend_factory import is_gallery, open_backend, write_gallery
-from onelook.gallery.backup import read_backup
+from onelook.gallery.backup import read_backup, write_backup
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
 from onelook.settings import DetectSettings
 
@@ -69,7 +69,7 @@ def prepare(folder: Path) -> None:
     write_gallery(folder / "gallery", GalleryData(METADATA, tuple(faces), np.asarray(rows, np.float32)))
     other = EnrolledFace(person="Zed", photo="z.png", sha256="f" * 64)
     write_gallery(folder / "other", GalleryData(METADATA, (other,), make_embedding(50)[None]))
-    Command("", lambda root: ["backup", str(root / "other.zip"), "--gallery", str(root / "other")], bool).run(folder)
+    write_backup(folder / "other.zip", open_backend(folder / "other").read_data())
     for number in (11, 12, 13):
         path = folder / f"people/P{number}/{number}.png"
         path.parent.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """Hypothesis strategies that damage files with knowledge of their structure."""
 
+import copy
 import json
 import struct
 from collections.abc import Sequence
@@ -17,6 +18,10 @@ ODD_WORDS = (
     *("", "\0", "\ufeff", "\udc80", '"', "#", "*a", "&a", "!!python/name:os.system", "2001-13-45", "[" * 3000, "{"),
 )
 _NUMBERS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x80000000)
+
+
+# Copies, as a list that one input holds is damaged further.
+_odd_values = st.sampled_from(ODD_VALUES).map(copy.deepcopy)
 
 
 @st.composite
@@ -56,20 +61,20 @@ def damaged_tree(draw: st.DrawFn, trees: Sequence[Any]) -> Any:
     for _ in range(draw(st.integers(1, 3))):
         places = list(_places(tree))
         if not places:
-            return draw(st.sampled_from(ODD_VALUES))
+            return draw(_odd_values)
         parent, key = draw(st.sampled_from(places))
         match draw(st.sampled_from(("replace", "replace", "remove", "add", "deepen"))):
             case "replace":
-                parent[key] = draw(st.sampled_from(ODD_VALUES))
+                parent[key] = draw(_odd_values)
             case "remove":
                 del parent[key]
             case "add" if isinstance(parent, dict):
-                parent[draw(st.sampled_from(("odd", "", "x" * 300, "\n")))] = draw(st.sampled_from(ODD_VALUES))
+                parent[draw(st.sampled_from(("odd", "", "x" * 300, "\n")))] = draw(_odd_values)
             case "deepen":
                 for _ in range(draw(st.sampled_from((1, 70, 900)))):
                     parent[key] = [parent[key]]
             case _:
-                parent.append(draw(st.sampled_from(ODD_VALUES)))
+                parent.append(draw(_odd_values))
     return tree
 
 

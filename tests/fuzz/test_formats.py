@@ -8,10 +8,10 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the limits of the process are those of Linux", allow_module_level=True)
 
-from fuzz import formats, gallery_formats
+from fuzz import formats, gallery_formats, packed_formats
 from fuzz.limited import check_format
 
-FORMATS = {**formats.FORMATS, **gallery_formats.FORMATS}
+FORMATS = {**formats.FORMATS, **packed_formats.FORMATS, **gallery_formats.FORMATS}
 
 
 @pytest.mark.parametrize("name", FORMATS)
