@@ -1,4 +1,4 @@
-"""Fail or kill each command at each of its file operations, and check what it left and what it said.
+"""Fail or kill each command at each of its file operations, and check files and messages.
 
     python benchmarks/faults.py [--kills 1000] [--commands enroll,forget] [--actions EIO,SIGKILL]
 
@@ -113,17 +113,11 @@ def tree(folder: Path) -> set[str]:
     return {re.sub(r"[0-9a-f]{64}|\d{4}-\d\d-\d\d[-T\d]*|\d{8}[-T]?\d*", "*", name) for name in names}
 
 
-def print_table(campaign: Campaign, operations: dict[str, int]) -> None:
-    """Print a row for each command and action."""
-    print(f"| command | file operations | injected | tried | {' | '.join(CHECKS)} |")
-    print("|---|" + "---|" * (3 + len(CHECKS)))
-    for name, count in operations.items():
-        for action in campaign.actions:
-            cells = [campaign.counts[name, action, check] for check in ("tried", *CHECKS)]
-            print(f"| {name} | {count} | {action} | {' | '.join(map(str, cells))} |")
+def print_rows(campaign: Campaign, name: str, operations: int, names: list[str]) -> None:
+    """Print a row for each action: the sums of the named commands."""
     for action in campaign.actions:
-        total = {each: sum(campaign.counts[name, action, each] for name in operations) for each in ("tried", *CHECKS)}
-        print(f"| **all** | {sum(operations.values())} | {action} | {' | '.join(str(v) for v in total.values())} |")
+        cells = [sum(campaign.counts[each, action, check] for each in names) for check in ("tried", *CHECKS)]
+        print(f"| {name} | {operations} | {action} | {' | '.join(map(str, cells))} |", flush=True)
 
 
 def main() -> None:
@@ -151,13 +145,15 @@ def main() -> None:
             outcome = run_forked(lambda make=make: make(root / make.__name__), root)
             if outcome.code != 0:
                 sys.exit(f"{make.__name__}: {outcome.errors}")
+        print(f"| command | file operations | injected | tried | {' | '.join(CHECKS)} |")
+        print("|---|" + "---|" * (3 + len(CHECKS)))
         for command, make in chosen:
             base = root / make.__name__
             count = campaign.reference(command, base, root / "trial")[2]
             rounds = max(1, -(-arguments.kills // (len(chosen) * count)))
             operations[command.name] = campaign.run(command, base, rounds)
-            print(f"{command.name}: {operations[command.name]} operations", file=sys.stderr)
-    print_table(campaign, operations)
+            print_rows(campaign, command.name, operations[command.name], [command.name])
+    print_rows(campaign, "**all**", sum(operations.values()), list(operations))
     for line in campaign.examples[:_MAX_EXAMPLES] if len(campaign.examples) < 50 else campaign.examples[:20]:
         print(line, file=sys.stderr)
     bad = sum(campaign.counts[key] for key in campaign.counts if key[2] not in ("tried", "before", "after"))
