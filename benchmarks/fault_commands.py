@@ -11,16 +11,23 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch  # once, before the forks
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import onelook.gallery.gallery
 from helpers.coded_faces import FACE, SIZE, CodedPredictor, make_embedding
+from helpers.networks import light_model, tiny_embedding
 from onelook import cli
+from onelook.errors import OnelookError
+from onelook.files import recover_folder
 from onelook.gallery.backend_factory import is_gallery, open_backend, write_gallery
 from onelook.gallery.backup import read_backup, write_backup
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
+from onelook.model.joint_network import JointNetwork
+from onelook.model.serialization import save_model
 from onelook.settings import DetectSettings
+from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 
 METADATA = GalleryMetadata(
     fingerprint="a" * 64,
@@ -153,8 +160,6 @@ class SaveCheckpoint(Command):
 
 def _as_command(work: Callable[[], None]) -> None:
     """Run work with the messages and the exit codes of the command line."""
-    from onelook.errors import OnelookError
-
     try:
         work()
     except OnelookError as error:
@@ -163,32 +168,20 @@ def _as_command(work: Callable[[], None]) -> None:
 
 
 def _write_model(folder: Path, seed: int) -> None:
-    import torch
-
-    from helpers.networks import light_model, tiny_embedding
-    from onelook.model.joint_network import JointNetwork
-    from onelook.model.serialization import save_model
-
     torch.manual_seed(seed)
     save_model(folder / "model", JointNetwork(light_model(tiny_embedding(8))))
 
 
 def _write_checkpoint(folder: Path, step: int) -> None:
-    from onelook.training.checkpoint import save_checkpoint
-
     save_checkpoint(folder / "checkpoints", "key", {"step": step})
 
 
 def _checkpoint_state(folder: Path) -> Hashable:
-    from onelook.training.checkpoint import load_checkpoint
-
     state = load_checkpoint(folder / "checkpoints", "key")
     return None if state is None else state["step"]
 
 
 def _model_state(folder: Path) -> Hashable:
-    from onelook.files import recover_folder
-
     recover_folder(folder / "model")  # as the next command on the folder does
     return files_state(folder / "model")
 

@@ -10,6 +10,7 @@ import torch
 
 from onelook.errors import ModelError, is_out_of_memory
 from onelook.files import atomic_file
+from onelook.untrusted import one_line
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -22,7 +23,10 @@ def training_key(*parts: Any) -> str:
 def save_checkpoint(folder: Path, key: str, state: dict[str, Any]) -> None:
     """Write the checkpoint atomically; until then the previous one stays."""
     with atomic_file(folder / CHECKPOINT) as temporary:
-        torch.save({"key": key, "state": state}, temporary)
+        try:
+            torch.save({"key": key, "state": state}, temporary)
+        except RuntimeError as error:  # of PyTorch's writer, where the file system fails
+            raise OSError(one_line(error)) from error
 
 
 def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
