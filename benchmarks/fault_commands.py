@@ -63,7 +63,7 @@ class Command:
 def use_coded_predictor() -> None:
     """Let galleries be opened with the predictor of coded faces instead of a network."""
     predictor = CodedPredictor()
-    onelook.gallery.gallery.open_predictor = lambda *_, **__: predictor
+    onelook.gallery.gallery.open_predictor = lambda *_, **__: predictor  # type: ignore[assignment]
 
 
 def prepare(folder: Path) -> None:
