@@ -115,8 +115,8 @@ def test_layers_that_are_not_new_keep_the_released_weights(name: str) -> None:
 @torch.inference_mode()
 def test_projection_without_the_finest_map_keeps_constant_maps() -> None:
     released, strided = (load_model(RELEASED).embedding.fusion[0], build(SHAPES["strided"]).embedding.fusion[0])
-    parts = [torch.randn(2, channels, 1, 1).expand(-1, -1, 4, 4) for channels in (16, 32, 64, 64)]
-    parts[0] = parts[0].repeat(1, 4, 1, 1)
+    parts = [torch.randn(2, channels, 1, 1).expand(-1, -1, 4, 4) for channels in (3, 32, 64, 64)]
+    parts[0] = parts[0].repeat(1, 16, 1, 1)
     without = [torch.zeros_like(parts[0]), *parts[1:]]
     # Constant over 2x2 samples, the map of stride 4 counts as much as one sample of it did.
     twice = [parts[1].repeat(1, 4, 1, 1), *parts[2:]]

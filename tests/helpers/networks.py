@@ -10,8 +10,15 @@ from onelook.settings import EmbeddingSettings, ModelSettings
 
 def tiny_embedding(width: int, **changes: Any) -> EmbeddingSettings:
     """Return an embedding head of `width` channels throughout, with embeddings of that length."""
-    tiny = {"dim": width, "channels": width, "grid_size": 14, "widths": (width, width), "depths": (0, 0)}
-    return EmbeddingSettings.model_validate(tiny | {"gdc_channels": width} | changes)
+    tiny: dict[str, Any] = {
+        "dim": width,
+        "channels": width,
+        "grid_size": 14,
+        "widths": (width, width),
+        "depths": (0, 0),
+    }
+    tiny |= {"strides": (2, 4, 8, 16), "gdc_channels": width}
+    return EmbeddingSettings.model_validate(tiny | changes)
 
 
 def light_model(embedding: EmbeddingSettings, **changes: Any) -> ModelSettings:

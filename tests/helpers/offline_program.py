@@ -52,6 +52,7 @@ def run_commands() -> None:
     run("group", "found")
     run("watch", "film.mp4")
     run("gallery", "--check")
+    run("upgrade")
     run("rename", "Anna", "Ada")
     run("merge", "Bob", "Ada")
     run("remove", "Ada", "s2.png")

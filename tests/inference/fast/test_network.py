@@ -41,7 +41,8 @@ REQUIRES_BFLOAT16 = pytest.mark.skipif(
 def test_float32_outputs_do_not_change(project: Path, configuration: dict) -> None:
     torch.manual_seed(0)
     settings = load_settings(project / "params.yaml").model
-    network = JointNetwork(settings.model_copy(update={"init": "random", **configuration})).eval()
+    head = settings.embedding.model_copy(update={"strides": (2, 4, 8, 16), "depths": (2, 2)})
+    network = JointNetwork(settings.model_copy(update={"init": "random", "embedding": head, **configuration})).eval()
     images = torch.randint(0, 256, (2, 3, 96, 128), dtype=torch.uint8)
     faces = [torch.from_numpy(REFERENCE_LANDMARKS * scale + 10)[None].float() for scale in (0.6, 0.2)]
     with torch.inference_mode():
