@@ -17,7 +17,7 @@ from onelook.inference.loading import load_torch_predictor
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.pretrained import build_pretrained
 from onelook.model.serialization import save_model
-from onelook.settings import DetectSettings
+from onelook.settings import DetectSettings, EmbeddingSettings
 
 DETECT = DetectSettings(score=0.02, nms=0.3, longest_side=512)
 
@@ -83,8 +83,7 @@ def test_the_loss_is_zero_where_all_faces_are_too_small(scenes: Path) -> None:
 
 
 def test_released_weights_initialize_all_but_the_new_heads() -> None:
-    embedding = {"dim": 128, "channels": 64, "grid_size": 28, "widths": [128, 128], "depths": [2, 2]}
-    tree = tiny_settings().model_dump()["model"]["embedding"] | embedding | {"gdc_channels": 512}
+    tree = EmbeddingSettings().model_dump()
     released = changed(tiny_settings(), model={"init": "released", "embedding": tree})
     plain = build_pretrained(released.model).state_dict()
     extended = build_pretrained(changed(released, model={"dense": True, "mesh": True}).model).state_dict()
