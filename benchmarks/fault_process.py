@@ -20,7 +20,7 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a process ended.
+    """End of a process.
 
     Attributes:
         code: exit code; negative: the signal; None: it hung.

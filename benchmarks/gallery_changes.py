@@ -23,26 +23,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+from gallery_kills import METADATA, SIZE
 
 from onelook.face_quality import Quality
 from onelook.gallery import storage
-from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
+from onelook.gallery.data import EnrolledFace, GalleryData
 from onelook.gallery.enrollment import EnrollmentBatch
 from onelook.gallery.faiss_backend import FaissBackend
-from onelook.settings import DetectSettings
 
-SIZE = 128
 THUMBNAIL_BYTES = 3000
 TIMES = 15
 SECONDS = 5  # of searching while another process enrolls
-METADATA = GalleryMetadata(
-    fingerprint="f",
-    embedding_size=SIZE,
-    threshold=0.5,
-    target_fpir=0.01,
-    detect=DetectSettings(score=0.5, nms=0.4, longest_side=1280),
-    managed=False,
-)
 COLUMNS = (
     "people",
     "on the disk",

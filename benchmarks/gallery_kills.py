@@ -30,7 +30,7 @@ from onelook.settings import DetectSettings
 
 SIZE = 128
 PROCESSES, PEOPLE = 8, 25
-TERMS = GalleryMetadata(
+METADATA = GalleryMetadata(
     fingerprint="f",
     embedding_size=SIZE,
     threshold=0.5,
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="how many")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        start = adding(adding(empty_gallery(TERMS), "anna", 200), "bob", 200)
+        start = adding(adding(empty_gallery(METADATA), "anna", 200), "bob", 200)
         outcomes = kill_often(Path(folder), start, arguments.kills)
         print("| killed during | kills | found as before | found as after | between |\n|---|---|---|---|---|")
         for change in CHANGES:
@@ -131,7 +131,7 @@ def enroll_at_once(folder: Path) -> float:
     found = storage.read(folder)
     for name in (name for mine in names for name in mine):
         rows = found.embeddings[[owner == name for owner in found.identities]]
-        if not np.array_equal(rows, adding(empty_gallery(TERMS), name, 3).embeddings):
+        if not np.array_equal(rows, adding(empty_gallery(METADATA), name, 3).embeddings):
             sys.exit(f"{name}: lost")
     return seconds
 
@@ -139,7 +139,7 @@ def enroll_at_once(folder: Path) -> float:
 def enroll_each(folder: Path, names: list[str]) -> None:
     """Enroll people one by one."""
     for name in names:
-        storage.update(folder, lambda contents, name=name: adding(contents, name, 3), initial=TERMS)
+        storage.update(folder, lambda contents, name=name: adding(contents, name, 3), initial=METADATA)
 
 
 def adding(contents: GalleryData, person: str, count: int) -> GalleryData:

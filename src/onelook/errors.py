@@ -15,6 +15,10 @@ class OnelookError(Exception):
     """Bad input, a bad setting or a damaged file; `str(error)` is shown to the user."""
 
 
+class WriteError(OnelookError):
+    """A file or folder that cannot be written."""
+
+
 class SettingsError(OnelookError):
     """An unusable key or value of params.yaml."""
 

@@ -25,16 +25,17 @@ def hold_lock(path: Path, *, busy: str, timeout: float = 0) -> Iterator[None]:
         OnelookError: another process holds the lock, or the file system has no locks.
         OSError: the file cannot be created.
     """
-    lock = FileLock(path)
+    # A soft lock, the fallback, would stay after a kill.
+    lock = FileLock(path, mode=0o600, fallback_to_soft=False)
     try:
         lock.acquire(timeout=timeout)
     except Timeout as error:
         raise OnelookError(busy) from error
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise
-        reason = f"{path}: this file system has no file locks ({error.strerror}), which keep two processes apart"
-        raise OnelookError(f"{reason}; use a folder on a local disk") from error
+        reason = f"{path}: this file system has no file locks, which keep two processes apart"
+        raise OnelookError(f"{reason}; use a folder on a local disk; nothing was changed") from error
     try:
         yield
     finally:

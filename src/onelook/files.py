@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onelook.errors import OnelookError
+from onelook.errors import OnelookError, WriteError
 from onelook.temporaries import create_temporary, release, retired_path, sweep_temporaries
 
 _LONGEST_STEM = 200
@@ -40,12 +40,12 @@ def atomic_file(path: Path, *, private: bool = True) -> Iterator[Path]:
         temporary, descriptor = create_temporary(path, private, is_folder=False)
         try:
             yield temporary
-            _flush(temporary)
+            flush(temporary)
             if private:
                 temporary.chmod(0o600)
             temporary.replace(path)
             progress.is_changed = True
-            _flush(path.parent)
+            flush(path.parent)
         finally:
             release(descriptor)
             temporary.unlink(missing_ok=True)
@@ -75,12 +75,12 @@ def atomic_folder(path: Path, *, private: bool = True) -> Iterator[Path]:
             for file in sorted(temporary.rglob("*")):
                 if private and not file.is_symlink():
                     file.chmod(0o700 if file.is_dir() else 0o600)
-                _flush(file)
+                flush(file)
             if path.exists():
                 path.rename(retired)
             temporary.rename(path)
             progress.is_changed = True
-            _flush(path.parent)
+            flush(path.parent)
             if retired.exists():
                 shutil.rmtree(retired)
         finally:
@@ -132,7 +132,7 @@ def _one_line_error(path: Path) -> Iterator[_Progress]:
             message = f"{path}: changed, but not cleaned up or not yet safe on the disk ({reason}); check the disk"
         else:
             message = f"{path}: cannot be written ({reason}); nothing was changed"
-        raise OnelookError(message) from error
+        raise WriteError(message) from error
 
 
 def write_json(path: Path, value: Any, *, private: bool = True) -> None:
@@ -183,7 +183,8 @@ def resolve_inside(root: Path, relative: str) -> Path:
     return root / relative
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Flush a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

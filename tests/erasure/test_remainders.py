@@ -1,4 +1,4 @@
-"""What `forget` names afterwards: known copies that still hold the person, and what killed commands left."""
+"""Known copies that still hold a person after `forget`, and leftovers of killed commands."""
 
 import os
 from dataclasses import replace

@@ -63,11 +63,12 @@ class OnnxEmbeddingHead(nn.Module):
 
 
 class LinearWarpGrid(nn.Module):
-    """Sampling grid of faces as a constant matrix: landmarks (n, 5, 2) -> points (n, samples * samples, 2).
+    """Sampling grid of faces by a constant matrix: landmarks (n, 5, 2) -> points (n, samples * samples, 2).
 
     Points are x and y in pixels, row by row. The least-squares similarity from a fixed template is linear in the
-    landmarks, and so is their mean: the `warp` and `center` grids are one matrix each, computed in float64. The side of
-    the `roi` grid is not linear in the landmarks: it is the grid of the template, moved and scaled.
+    landmarks, and so is their mean: one matrix, computed in float64, gives the center of the `warp` and `center` grids
+    and their steps along a row and a column. The side of the `roi` grid is not linear in the landmarks: it is the grid
+    of the template, moved and scaled.
     """
 
     def __init__(self, sampler: FeatureSampler, samples: int) -> None:
@@ -75,20 +76,25 @@ class LinearWarpGrid(nn.Module):
         self.matrix: Tensor
         self.upright: Tensor | None
         self.side: Tensor
-        self.samples = samples**2
+        self.offsets: Tensor  # from the center of the grid, in steps
         template = torch.from_numpy(REFERENCE_LANDMARKS).double()
         linear = upright = None
         if sampler.grid is roi_grid:
             upright = (roi_grid(template[None], samples, sampler.extent) - template.mean(0)).reshape(-1, 2).float()
         else:
-            linear = sampler.grid(torch.eye(10).double().reshape(10, 5, 2), samples, sampler.extent).flatten(1).float()
+            grid = sampler.grid(torch.eye(10).double().reshape(10, 5, 2), samples, sampler.extent)
+            first = grid[:, 0, 0]
+            steps = [(last - first) / max(1, samples - 1) for last in (grid[:, 0, -1], grid[:, -1, 0])]
+            linear = torch.cat([(first + grid[:, -1, -1]) / 2, *steps], 1).float()
         self.register_buffer("matrix", linear)
+        self.register_buffer("offsets", torch.arange(samples).float()[:, None] - (samples - 1) / 2)
         self.register_buffer("upright", upright)
         self.register_buffer("side", _longer_side(template).float())
 
     def forward(self, landmarks: Tensor) -> Tensor:
         if self.upright is None:
-            return (landmarks.flatten(1) @ self.matrix).reshape(-1, self.samples, 2)
+            center, across, down = (landmarks.flatten(1) @ self.matrix).reshape(-1, 3, 1, 1, 2).unbind(1)
+            return (center + self.offsets * across + self.offsets[:, None] * down).flatten(1, 2)
         scale = _longer_side(landmarks) / self.side
         return self.upright * scale[:, None, None] + landmarks.mean(1, keepdim=True)
 

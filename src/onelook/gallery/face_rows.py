@@ -26,7 +26,7 @@ class DamagedRowError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class FaceArrays:
-    """What a search needs of n faces, in the order of enrollment.
+    """The columns of n faces that a search needs, in the order of enrollment.
 
     Attributes:
         ids: n ids of the rows.

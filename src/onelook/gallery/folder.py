@@ -14,14 +14,14 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from onelook.errors import GalleryError
+from onelook.errors import GalleryError, OnelookError
+from onelook.file_locks import hold_lock
+from onelook.files import flush
 from onelook.gallery.data import GalleryData
 from onelook.gallery.database import (
     DATABASE_FILE,
@@ -73,28 +73,21 @@ def locked(folder: Path) -> Iterator[Path]:
     The lock file is beside the folder, because the folder is put in place by a rename and is a DVC output.
 
     Raises:
-        GalleryError: another process holds the lock, or the file system has none.
+        GalleryError: another process holds the lock, the file system has none, or its file cannot be created.
     """
     resolved = folder.resolve()
-    lock = FileLock(resolved.parent / f".{resolved.name}.lock", timeout=LOCK_TIMEOUT, mode=0o600)
-    try:
-        resolved.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise GalleryError(
-            f"{folder}: another process has been changing it for {LOCK_TIMEOUT:.0f} s; try again when it has ended"
-        ) from error
-    except NotImplementedError as error:
-        raise GalleryError(
-            f"{folder}: its file system cannot lock files; keep the gallery on a local disk; nothing was changed"
-        ) from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise GalleryError(f"{folder}: cannot be locked ({reason}), so it cannot be changed") from error
-    try:
+    busy = f"{folder}: another process has been changing it for {LOCK_TIMEOUT:.0f} s; try again when it has ended"
+    with ExitStack() as held:
+        try:
+            resolved.parent.mkdir(parents=True, exist_ok=True)
+            lock = resolved.parent / f".{resolved.name}.lock"
+            held.enter_context(hold_lock(lock, busy=busy, timeout=LOCK_TIMEOUT))
+        except OnelookError as error:
+            raise GalleryError(str(error)) from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise GalleryError(f"{folder}: cannot be locked ({reason}), so it cannot be changed") from error
         yield resolved
-    finally:
-        lock.release()
 
 
 def put_in_place(folder: Path, data: GalleryData) -> GalleryData:
@@ -223,12 +216,3 @@ def _read_page_size(path: Path) -> int:
     with path.open("rb") as stream:
         size = int.from_bytes(stream.read(18)[16:], "big")
     return 65536 if size == 1 else size
-
-
-def flush(path: Path) -> None:
-    """Flush a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

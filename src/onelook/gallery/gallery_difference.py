@@ -31,7 +31,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """What a change writes.
+    """Rows and state that a change writes.
 
     Attributes:
         removed: rows that it removes, or replaces.

@@ -1,4 +1,4 @@
-"""One change of a gallery's database: a transaction, then the removal of what it left in the files."""
+"""One change of a gallery's database: a transaction, then the sweep of the removed rows from the files."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ Parts = Sequence[tuple[GalleryData, GalleryData]]
 
 @dataclass
 class _Sweeping:
-    """What is left to do after a transaction.
+    """The sweep that is due after a transaction.
 
     Attributes:
         revision: of the gallery.

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from onelook.errors import OnelookError
+from onelook.errors import OnelookError, WriteError
 from onelook.file_locks import hold_lock
 from onelook.files import atomic_file, create_private_file, make_private_folder, write_text
 from onelook.gallery.gallery import Gallery
@@ -181,6 +181,8 @@ def _lock_folder(out: Path) -> Iterator[None]:
         make_private_folder(out)
         with hold_lock(out / ".lock", busy=f"{out}: another process is writing it; wait until it has ended"):
             yield
+    except WriteError as error:
+        raise OnelookError(f"{error}; fix this and run it again, it continues") from error
     except OSError as error:
         raise OnelookError(
             f"{os.fsdecode(error.filename) if error.filename else out}: cannot be read or written "
