@@ -50,7 +50,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_old_file_stays(tmp_path: Path) 
         "except Exception as error:\n    print(type(error).__name__, error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("OnelookError") and "nothing was changed" in done.stdout
+    assert done.stdout.startswith("WriteError") and "nothing was changed" in done.stdout
     assert (tmp_path / "a.txt").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
