@@ -5,17 +5,19 @@
 
 pip needs a package index. The first command is the first one after the installation: Python has compiled the packages,
 and their files are in the memory of the operating system. Of each of the people in `portraits/`, the neutral photo is
-enrolled and the smiling one identified. MB are millions of bytes.
+enrolled and the smiling one identified: by the commands, and by curl through the HTTP API. MB are millions of bytes.
 """
 
 import argparse
 import csv
-import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -23,6 +25,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from machine_info import own_seconds
+from portrait_questions import ask_api, ask_commands, person_of
 
 REPEATS = 5
 LARGE = 10e6
@@ -49,7 +52,7 @@ class Environment:
         self.probes = sorted(portraits.glob("*_smiling.jpg"))
         for photo in sorted(portraits.glob("*_neutral.jpg")):
             (self.people / person_of(photo)).mkdir(parents=True)
-            (self.people / person_of(photo) / photo.name).symlink_to(photo.resolve())
+            shutil.copy(photo, self.people / person_of(photo))
 
     def install(self, requirement: str) -> float:
         """Install a requirement with pip and return the seconds."""
@@ -83,22 +86,29 @@ class Environment:
             sizes[record.parent.name.split("-")[0]] = sum(file.stat().st_size for file in files if file.is_file())
         return sizes
 
-    def seconds_to_page(self) -> float:
-        """Return the seconds from the start of `onelook serve` until it answers."""
+    @contextmanager
+    def serving(self, *arguments: str) -> Iterator[tuple[str, float]]:
+        """Run `onelook serve`; yield its address, and the seconds from the start until it answers."""
         began = time.perf_counter()
-        command = self.command("onelook", "serve", "--port", "0")
+        command = self.command("onelook", "serve", "--port", "0", *arguments)
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **self.options()) as server:
             try:
                 assert server.stdout is not None
-                address = server.stdout.readline().split()[1]
-                while True:
-                    try:
-                        urlopen(address, timeout=60).close()
-                        return time.perf_counter() - began
-                    except URLError:
-                        time.sleep(0.02)
+                address = server.stdout.readline().split()[1].rstrip("/")
+                wait_for(f"{address}/health" if "--no-page" in arguments else address)
+                yield address, time.perf_counter() - began
             finally:
                 server.terminate()
+
+
+def wait_for(address: str) -> None:
+    """Wait until an address answers."""
+    while True:
+        try:
+            urlopen(address, timeout=60).close()
+            return
+        except URLError:
+            time.sleep(0.02)
 
 
 def main() -> None:
@@ -109,12 +119,15 @@ def main() -> None:
     arguments = parser.parse_args()
     (wheel,) = arguments.wheel.resolve().glob("onelook-*.whl")
     with tempfile.TemporaryDirectory() as folder:
-        environment = Environment(Path(folder), arguments.data / "portraits")
+        environment = Environment(Path(folder), arguments.data.resolve() / "portraits")
         empty = environment.bytes()
         rows = [describe(environment, "onelook", environment.install(str(wheel)))]
         answers = measure_answers(environment)
         rows.append(describe(environment, "onelook[page]", environment.install(f"{wheel}[page]")))
-        answers.append(("`onelook serve` until the page answers", f"{environment.seconds_to_page():.1f} s"))
+        with environment.serving() as (_, seconds):
+            answers.append(("`onelook serve` until the page answers", f"{seconds:.1f} s"))
+        rows.append(describe(environment, "onelook[page,api]", environment.install(f"{wheel}[page,api]")))
+        answers.append(measure_api(environment))
     print("| installation | environment, MB | seconds of pip | largest packages, MB |\n|---|---|---|---|")
     print(f"| an empty environment, with pip | {empty / 1e6:.0f} | | |")
     print("\n".join(rows))
@@ -131,26 +144,31 @@ def describe(environment: Environment, name: str, seconds: float) -> str:
 
 
 def measure_answers(environment: Environment) -> list[tuple[str, str]]:
-    """Enroll and identify the portraits; return the measured values by what they are."""
+    """Ask about the portraits; return the measured values by what they are."""
     first, *_ = sorted(environment.people.iterdir())
     enrolled = environment.run("onelook", "enroll", first.name, *map(str, first.iterdir()))[0]
     identified = [environment.run("onelook", "identify", str(environment.probes[0]))[0] for _ in range(REPEATS)]
-    environment.run("onelook", "enroll-all", str(environment.people))
-    seconds, printed = environment.run("onelook", "identify", "--json", *map(str, environment.probes))
-    photos = json.loads(printed)
-    right = [[face["name"] for face in each["faces"]] == [person_of(Path(each["photo"]))] for each in photos]
+    answers = ask_commands(
+        lambda *arguments: environment.run("onelook", *arguments)[1], environment.people, environment.probes
+    )
+    seconds = environment.run("onelook", "identify", "--json", *map(str, environment.probes))[0]
     return [
         ("the first command, `onelook enroll` of one photo", str(enrolled)),
         ("`onelook identify` of one photo, first run", str(identified[0])),
         (f"the same, median of {REPEATS}", str(Seconds(*map(median, zip(*identified, strict=True))))),
-        (f"smiling people named right, of {len(right)} enrolled with a neutral portrait", str(sum(right))),
-        (f"`onelook identify` of these {len(right)} photos", str(seconds)),
+        (f"`onelook identify` of {len(environment.probes)} photos", str(seconds)),
+        *answers,
     ]
 
 
-def person_of(photo: Path) -> str:
-    """Return the number of a portrait's person."""
-    return photo.name.partition("_")[0]
+def measure_api(environment: Environment) -> tuple[str, str]:
+    """Enroll and identify the portraits through the API, in a gallery of its own."""
+    token = environment.home / "token"
+    token.write_text("0123456789abcdef" * 2)
+    token.chmod(0o600)
+    arguments = ("--api", "--no-page", "--token-file", str(token), "--gallery", str(environment.home / "of_the_api"))
+    with environment.serving(*arguments) as (address, _):
+        return ask_api(address, token.read_text(), environment.people, environment.probes)
 
 
 if __name__ == "__main__":
