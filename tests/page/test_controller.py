@@ -10,6 +10,9 @@ from helpers.portraits import group
 from onelook.data.image_io import encode_image
 from onelook.errors import GalleryError, PhotoError
 from onelook.gallery import storage
+from onelook.gallery.backend_factory import open_backend
+from onelook.gallery.backup import write_backup
+from onelook.gallery.copies import record_copy
 from onelook.gallery.gallery import create_gallery, open_gallery
 from onelook.model.model_folder import RELEASED
 from onelook.page.controller import Change, PageController
@@ -55,7 +58,11 @@ def test_a_named_face_is_identified_in_the_next_photo_until_it_is_forgotten(
     assert (ada.name, [face.photo for face in ada.pictures]) == ("Ada", ["party.png"])
     assert controller.describe_search() == "exact search"
     assert controller.picture(ada.pictures[0].sha256) is not None
-    assert controller.forget("Ada").message == "Ada is forgotten"
+    record_copy(tmp_path / "gallery", "backup", tmp_path / "before.zip")
+    write_backup(tmp_path / "before.zip", open_backend(tmp_path / "gallery").read_data())
+    message = controller.forget("Ada").message
+    assert message.startswith("Ada is forgotten here. These copies still hold Ada: backup before.zip.")
+    (tmp_path / "before.zip").unlink()
     assert controller.people() == []
     assert controller.picture(ada.pictures[0].sha256) is None
     assert names(reidentified(controller, next_photo)) == [None, None]

@@ -7,6 +7,9 @@ import pytest
 from PIL import Image
 
 from helpers.portraits import group
+from onelook.gallery.backend_factory import open_backend
+from onelook.gallery.backup import write_backup
+from onelook.gallery.copies import record_copy
 from onelook.gallery.gallery import open_gallery
 from onelook.service.person_key import person_key
 
@@ -76,7 +79,11 @@ def test_people_are_listed_renamed_merged_and_forgotten(api: "ApiClient") -> Non
     eve = f"/api/v1/people/{person_key('Eve')}"
     assert api.request("POST", f"{eve}/merge", json={"into": person_key("Ada")}).json()["photos"] == 2
     assert open_gallery(api.folder).people() == {"Ada": 2}
-    assert api.request("DELETE", ADA).status_code == 204
+    record_copy(api.folder, "backup", api.folder.parent / "before.zip")
+    write_backup(api.folder.parent / "before.zip", open_backend(api.folder).read_data())
+    forgotten = api.request("DELETE", ADA).json()
+    assert (forgotten["name"], [each["content"] for each in forgotten["remainders"]]) == ("Ada", ["backup"])
+    assert "forget 'Ada' --everywhere" in forgotten["remainders"][0]["advice"]
     assert api.request("GET", "/api/v1/people").json() == {"total": 0, "people": []}
     assert not any(b"Ada" in path.read_bytes() for path in api.folder.iterdir())
 

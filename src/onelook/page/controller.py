@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from onelook.data.image_io import decode_image
+from onelook.erasure.remainders import find_remainders
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.location import Location
 from onelook.page.people import Person, list_people
 from onelook.page.photos import DisplayedPhoto, Face, make_displayed_photo, shorten_file_name
 from onelook.page.unknown_groups import UnknownFaces, group_unknown_faces
-from onelook.page.wording import describe_enrollment, pluralize
+from onelook.page.wording import describe_enrollment, describe_forgetting, pluralize
 from onelook.service.shared_gallery import SharedGallery
 
 
@@ -202,7 +203,7 @@ class PageController:
         return self._change(remove)
 
     def forget(self, name: str) -> Change:
-        """Remove a person from the gallery.
+        """Remove a person from the gallery; the message counts the known copies that still hold the person.
 
         Raises:
             GalleryError: no person has that name.
@@ -210,7 +211,7 @@ class PageController:
 
         def forget(gallery: Gallery) -> str:
             gallery.forget(name)
-            return f"{name} is forgotten"
+            return describe_forgetting(name, list(find_remainders(gallery.location, name)))
 
         return self._change(forget)
 

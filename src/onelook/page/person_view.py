@@ -70,7 +70,9 @@ class PersonView:
                 name_form("Name of the other one", partial(self._merge, person), action="Merge")
             with html.div():
                 html.h2("Forget")
-                html.p("Name, pictures and embeddings are removed from the gallery; backups are not changed.")
+                html.p(
+                    "Name, pictures and embeddings are removed from the gallery; known backups are named, not changed."
+                )
                 button(f"Forget {person.name}", partial(self._ask_forget, person), "danger")
 
     async def _rename(self, person: Person, new: str, _: Sequence[str]) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from onelook.erasure.finding import Finding
 from onelook.gallery.gallery import Enrollment
 from onelook.gallery.identification import IdentifiedFace
+from onelook.names import escape_unprintable
 
 _SUGGESTED_CONFIDENCE = 0.5
 """Confidence from which the page asks whether an unrecognized face is its nearest person."""
@@ -73,6 +75,14 @@ def suggested_name(face: IdentifiedFace) -> str | None:
     """Return the person that an unrecognized face may well be; None: nobody."""
     is_likely = face.confidence is not None and face.confidence >= _SUGGESTED_CONFIDENCE
     return face.nearest if face.name is None and is_likely and not face.rejected else None
+
+
+def describe_forgetting(name: str, remainders: Sequence[Finding]) -> str:
+    """Say that a person is forgotten, and which known copies of the gallery still hold the person."""
+    if not remainders:
+        return f"{name} is forgotten"
+    places = join_words([f"{each.content} {escape_unprintable(each.path.name)}" for each in remainders])
+    return f"{name} is forgotten here. These copies still hold {name}: {places}. `onelook forget` cleans them, too"
 
 
 def describe_enrollment(enrollment: Enrollment) -> str:

@@ -6,10 +6,11 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request
 
+from onelook.erasure.remainders import find_remainders
 from onelook.errors import GalleryError
 from onelook.gallery.gallery import Gallery
 from onelook.gallery.pending_face import PendingFace, make_pending_face
-from onelook.names import normalize_name
+from onelook.names import escape_path, normalize_name
 from onelook.service import schemas
 from onelook.service.errors import ApiError
 from onelook.service.person_key import person_key
@@ -93,10 +94,19 @@ def people_router(recognition: Recognition) -> APIRouter:
 
         return await use_person(key, change)
 
-    @router.delete("/{key}", status_code=204)
-    async def forget(key: Key) -> None:
-        """Forget a person: no file of the gallery contains the name or an embedding."""
-        await use_person(key, Gallery.forget)
+    @router.delete("/{key}", response_model=schemas.Forgotten)
+    async def forget(key: Key) -> dict[str, object]:
+        """Remove a person from all files of the gallery, and return the known copies that still hold the person."""
+
+        def remove(gallery: Gallery, name: str) -> dict[str, object]:
+            gallery.forget(name)
+            remainders = [
+                {"path": escape_path(finding.path), "content": finding.content, "advice": finding.advice}
+                for finding in find_remainders(gallery.location, name)
+            ]
+            return {"name": name, "remainders": remainders}
+
+        return await use_person(key, remove)
 
     @router.delete("/{key}/photos/{sha256}", response_model=schemas.Person)
     async def remove_photo(key: Key, sha256: Digest) -> dict[str, object]:

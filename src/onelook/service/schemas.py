@@ -123,6 +123,21 @@ class Enrollment(Person):
     duplicates: list[Duplicate]
 
 
+class Remainder(BaseModel):
+    """A known copy of the gallery that still holds a forgotten person."""
+
+    path: str = Field(description="file or folder on the server")
+    content: str = Field(description='what it is, as in "backup"')
+    advice: str | None = Field(description="how to remove the person there")
+
+
+class Forgotten(BaseModel):
+    """A person who was removed from the gallery."""
+
+    name: str
+    remainders: list[Remainder] = Field(description="registered versions, backups and exports that hold the person")
+
+
 class NewName(BaseModel):
     """The new name of a person."""
 
