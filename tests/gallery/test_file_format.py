@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -154,6 +155,15 @@ def test_an_index_of_another_kind_or_size_is_refused(data: GalleryData) -> None:
     for count in (2**31, 2**70):
         metadata = json.loads(serialize(data)[HEADER_FILE])["terms"] | {"embedding_size": count}
         assert "not a flat inner-product index" in refusal(pack(data, terms=metadata))
+
+
+@pytest.mark.parametrize("value", [0.0, 1e30, np.inf, np.nan])
+def test_an_embedding_that_is_no_unit_vector_is_refused_without_a_warning(data: GalleryData, value: float) -> None:
+    (index,) = (content for name, content in serialize(data).items() if name.startswith("index"))
+    rows = data.embeddings.copy()
+    rows[0, :2] = value
+    with warnings.catch_warnings(action="error"):
+        assert "not of length 1" in refusal(pack(data, index=index[: -rows.nbytes] + rows.tobytes()))
 
 
 def test_deep_and_endless_documents_are_refused(data: GalleryData) -> None:

@@ -23,6 +23,7 @@ from pydantic import FailFast, Field, NonNegativeInt, ValidationError
 from onelook.errors import GalleryError
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection, StrictModel
 from onelook.gallery.database import REPAIR_HINT
+from onelook.gallery.face_rows import have_unit_length
 from onelook.gallery.faiss_library import faiss
 from onelook.gallery.forgetting import Forgetting
 from onelook.untrusted import first_problem, parse_json_object, printable
@@ -184,6 +185,6 @@ def _parse_index(path: Path, content: bytes, size: int) -> np.ndarray:
     if rest or len(head) < _INDEX_HEADER.size or _INDEX_HEADER.unpack(head) != expected:
         raise GalleryError(f"{path}: not a flat inner-product index of {size} dimensions; {REPAIR_HINT}")
     embeddings = np.frombuffer(rows, "<f4").reshape(count, size).astype(np.float32)
-    if not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-3):
+    if not have_unit_length(embeddings):
         raise GalleryError(f"{path}: holds an embedding that is not of length 1; {REPAIR_HINT}")
     return embeddings
