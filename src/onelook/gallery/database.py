@@ -19,6 +19,8 @@ FORMAT = 7
 REPAIR_HINT = (
     "restore it from a backup (`onelook restore`), or move it away and enroll again (`dvc repro index` the pipeline's)"
 )
+NOTHING_CHANGED = "; nothing was changed"
+"""End of the message of an error before the change is in the database."""
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for another process that changes the gallery; a change takes milliseconds."""
 
@@ -184,7 +186,7 @@ def errors_in_one_line(path: Path, action: str) -> Iterator[None]:
 
 def _describe(path: Path, action: str, error: Exception) -> str:
     name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
-    outcome = "" if action == "read" else "; nothing was changed"
+    outcome = "" if action == "read" else NOTHING_CHANGED
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return f"{path.parent}: another process has been using it for {LOCK_TIMEOUT:.0f} s; try again when it has ended"
     if name in _FULL:
