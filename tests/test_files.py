@@ -136,6 +136,11 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     path.write_text('{"a": 1}\n{"a": 2}\n{"a"')
     assert read_json_lines(path) == [{"a": 1}, {"a": 2}]
     assert path.read_text() == '{"a": 1}\n{"a": 2}\n'
+    for line in ("[" * 10_000, "{", "3", '{"a": NaN}'):
+        path.write_text(f'{{"a": 1}}\n{line}\n')
+        with pytest.raises(OnelookError, match="line 2 is damaged") as caught:
+            read_json_lines(path)
+        assert "\n" not in str(caught.value)
 
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=255))

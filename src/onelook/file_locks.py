@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -39,4 +39,5 @@ def hold_lock(path: Path, *, busy: str, timeout: float = 0) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        with suppress(OSError):  # would hide the error of the work; the end of the process releases the lock
+            lock.release()

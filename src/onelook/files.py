@@ -16,6 +16,7 @@ from typing import Any
 
 from onelook.errors import OnelookError, WriteError
 from onelook.temporaries import create_temporary, release, retired_path, sweep_temporaries
+from onelook.untrusted import parse_json_object
 
 _LONGEST_STEM = 200
 """Of the 255 bytes that common file systems allow for the name of a file."""
@@ -197,11 +198,20 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
     Returns:
         The objects; none without a file.
+
+    Raises:
+        OnelookError: a line is damaged.
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        lines.pop()
-        write_text(path, b"".join(lines).decode())
-    return [json.loads(line) for line in lines]
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    objects = []
+    for number, line in enumerate(whole.split(b"\n")[:-1], 1):
+        try:
+            objects.append(parse_json_object(line, allow_surrogates=True))  # of paths that are not UTF-8
+        except ValueError as error:
+            raise OnelookError(f"{path}: line {number} is damaged ({error}); delete the file to begin anew") from error
+    if whole != content:
+        write_text(path, whole.decode())
+    return objects

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pydantic import ValidationError
+
 MAX_BYTES = 64 * 2**20
 """Most bytes of a document, or of a line of a file of JSON lines."""
 MAX_DEPTH = 64
@@ -196,6 +198,13 @@ def _check_texts(texts: Iterable[Any], allow_surrogates: bool) -> None:
 def one_line(error: BaseException) -> str:
     """Return the message of an exception of a library in one line, or the name of its type."""
     return (" ".join(str(error).split()) or type(error).__name__)[:_MAX_MESSAGE]
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the place and the message of the first problem of a document; its keys may be anything."""
+    problem = error.errors()[0]
+    where = printable(".".join(str(part) for part in problem["loc"]))
+    return f"{where}: {problem['msg']}" if where else problem["msg"]
 
 
 def printable(text: str) -> str:

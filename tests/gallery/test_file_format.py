@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import time
+import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from onelook.face_quality import Quality
 from onelook.gallery import storage
 from onelook.gallery.backup import read_backup
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
+from onelook.gallery.faiss_library import faiss
 from onelook.gallery.file_format import HEADER_FILE, checksum, deserialize, parse_header, serialize
 
 
@@ -101,6 +105,76 @@ def test_a_thumbnail_that_is_not_base64_is_refused(data: GalleryData) -> None:
     for text in ("", 'x" onerror="', "a b", "=a", "data:text/html,x"):
         with pytest.raises(ValidationError):
             EnrolledFace(person="Bob", photo="b.jpg", sha256="2" * 64, thumbnail=text)
+
+
+def pack(
+    data: GalleryData, index: bytes | None = None, people: bytes | None = None, **header: object
+) -> dict[str, bytes]:
+    """Serialize a gallery with other content of its files, whose checksums are right."""
+    files = serialize(data)
+    tree = json.loads(files.pop(HEADER_FILE)) | header
+    for key, kind, content in (("index_file", "faiss", index), ("people_file", "json", people)):
+        if content is not None:
+            del files[tree[key]]
+            tree[key] = f"{key.split('_')[0]}.{hashlib.sha256(content).hexdigest()}.{kind}"
+            files[tree[key]] = content
+    tree["checksum"] = checksum(tree)
+    return files | {HEADER_FILE: json.dumps(tree).encode()}
+
+
+def refusal(files: dict[str, bytes]) -> str:
+    """Return the message of a refused gallery: one line, in seconds and without a memory that its files do not fill."""
+    began = time.process_time()
+    tracemalloc.start()
+    with pytest.raises(GalleryError) as caught:
+        deserialize(Path("g"), parse_header(Path("g") / HEADER_FILE, files[HEADER_FILE]), files.__getitem__)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(str(caught.value).splitlines()) == 1 and len(str(caught.value)) < 500
+    assert time.process_time() - began < 5 and peak < 100e6
+    return str(caught.value)
+
+
+def test_the_embeddings_are_those_that_faiss_reads(data: GalleryData) -> None:
+    (index,) = (content for name, content in serialize(data).items() if name.startswith("index"))
+    owner = faiss.deserialize_index(np.frombuffer(index, np.uint8))
+    again = faiss.downcast_index(owner)
+    assert isinstance(again, faiss.IndexFlat)
+    np.testing.assert_array_equal(again.reconstruct_n(0, again.ntotal), data.embeddings)
+
+
+def test_an_index_of_another_kind_or_size_is_refused(data: GalleryData) -> None:
+    (index,) = (content for name, content in serialize(data).items() if name.startswith("index"))
+    size = data.metadata.embedding_size
+    others = [faiss.IndexFlatL2(size), faiss.IndexHNSWFlat(size, 4), faiss.IndexFlatIP(size + 1)]
+    damaged = [faiss.serialize_index(each).tobytes() for each in others]
+    start = len(index) - data.embeddings.nbytes
+    longer = index[: start - 8] + (3 << 28).to_bytes(8, "little") + index[start:]
+    for content in (*damaged, longer, b"", index[:20], index[:-4], index + bytes(4 * size)):
+        assert "not a flat inner-product index" in refusal(pack(data, index=content))
+    for count in (2**31, 2**70):
+        metadata = json.loads(serialize(data)[HEADER_FILE])["terms"] | {"embedding_size": count}
+        assert "not a flat inner-product index" in refusal(pack(data, terms=metadata))
+
+
+@pytest.mark.parametrize("value", [0.0, 1e30, np.inf, np.nan])
+def test_an_embedding_that_is_no_unit_vector_is_refused_without_a_warning(data: GalleryData, value: float) -> None:
+    (index,) = (content for name, content in serialize(data).items() if name.startswith("index"))
+    rows = data.embeddings.copy()
+    rows[0, :2] = value
+    with warnings.catch_warnings(action="error"):
+        assert "not of length 1" in refusal(pack(data, index=index[: -rows.nbytes] + rows.tobytes()))
+
+
+def test_deep_and_endless_documents_are_refused(data: GalleryData) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    whole = serialize(data)[HEADER_FILE]
+    for header in (deep, b'{"format":' + deep + b"}", b"null", b"[]", b"\xff", b'{"format": 1e999}'):
+        assert "damaged" in refusal({HEADER_FILE: header})
+    assert "its format is" in refusal({HEADER_FILE: b'{"format": "%s"}' % (b"x" * 10**6)})
+    assert "\\n" in refusal({HEADER_FILE: whole.replace(b'"people"', b'"a\\nb": 1, "people"')})
+    for people in (b'{"rows":' + deep + b"}", b'{"rows":[' + b"{}," * 200_000 + b"{}]}", b'{"rows":[],"a\\nb":1}'):
+        assert "damaged" in refusal(pack(data, people=people))
 
 
 def test_the_checksum_covers_everything_but_itself(data: GalleryData) -> None:

@@ -326,3 +326,26 @@ def test_readers_find_consistent_states_during_changes(tmp_path: Path, data: Gal
     assert writer.exitcode == 0
     assert min(reads.values()) > 0
     assert storage.read(folder).faces == data.faces
+
+
+def test_a_failure_after_the_change_says_that_it_was_made(
+    tmp_path: Path, data: GalleryData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.create(tmp_path / "g", data)
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    def refuse(*_: object) -> None:
+        raise GalleryError("gallery.sqlite: cannot be changed (disk I/O error); nothing was changed")
+
+    for failing, error in (("onelook.gallery.transaction.sweep", refuse), ("onelook.gallery.transaction.sweep", fail)):
+        with monkeypatch.context() as patch, pytest.raises(GalleryError, match="changed, but") as caught:
+            patch.setattr(failing, error)
+            storage.update(tmp_path / "g", lambda each: each.remove(each.identities[0]))
+        assert "nothing was changed" not in str(caught.value)
+        storage.create(tmp_path / "g", data, replace=True)
+    with monkeypatch.context() as patch, pytest.raises(GalleryError, match="changed, but"):
+        patch.setattr("onelook.gallery.folder.note_swept", fail)
+        storage.restore(tmp_path / "g", data.remove(data.identities[0]))
+    assert len(set(storage.read(tmp_path / "g").identities)) == len(set(data.identities)) - 1

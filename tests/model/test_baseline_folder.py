@@ -26,7 +26,7 @@ def test_a_saved_baseline_is_found_and_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", [DESCRIPTION, WEIGHTS])
-@pytest.mark.parametrize("content", [None, b"{}"])
+@pytest.mark.parametrize("content", [None, b"{}", b"[" * 10_000])
 def test_a_missing_or_damaged_file_is_reported_in_one_line(file: str, content: bytes | None, tmp_path: Path) -> None:
     save_baseline(tmp_path / "mtcnn", "mtcnn", 8, Mtcnn())
     path = tmp_path / "mtcnn" / file

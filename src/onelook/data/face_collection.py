@@ -27,6 +27,7 @@ from onelook.data.readers.face_crops import COLUMNS, SOURCE
 from onelook.errors import DataError, PhotoError
 from onelook.files import make_private_folder, read_json_lines, write_json, write_text
 from onelook.progress import track
+from onelook.untrusted import parse_json_object, read_limited
 
 CROP_SIZE = 192
 """Side of a crop, in pixels."""
@@ -100,9 +101,16 @@ def collect_faces(
     outcomes = Counter(row["outcome"] for row in rows)
     counts = {outcome: outcomes[outcome] for outcome in _OUTCOMES}
     entry = {"pattern": source.pattern, "terms": source.terms, "photos": len(rows), **counts}
-    all_counts = json.loads((out / COUNTS).read_text(encoding="utf-8")) if (out / COUNTS).exists() else {}
+    all_counts = _read_counts(out / COUNTS)
     write_json(out / COUNTS, all_counts | {source.name: entry})
     return counts
+
+
+def _read_counts(path: Path) -> dict[str, Any]:
+    try:
+        return parse_json_object(read_limited(path)) if path.exists() else {}
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error}); delete it, and the counts begin anew") from error
 
 
 def embed_photos(photos: Sequence[Path], detect_faces: FaceDetector, embed_faces: FaceEmbedder) -> np.ndarray:

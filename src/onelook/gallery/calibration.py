@@ -8,7 +8,7 @@ from onelook.errors import GalleryError
 from onelook.gallery.data import GalleryMetadata
 from onelook.open_set import ImpostorModel, OpenSetModel
 from onelook.settings import DetectSettings
-from onelook.untrusted import parse_json, read_limited
+from onelook.untrusted import first_problem, parse_json, read_limited
 
 
 class Calibration(BaseModel):
@@ -43,10 +43,8 @@ def read_calibration(path: Path) -> Calibration:
             f"{path}: cannot be read ({error.strerror}); run `make repro`, or name a calibration.json (--calibration)"
         ) from error
     except ValidationError as error:  # a ValueError, too
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "the file"
         raise GalleryError(
-            f"{path}: damaged ({where}: {problem['msg']}); write it again with `dvc repro -f evaluate`"
+            f"{path}: damaged ({first_problem(error)}); write it again with `dvc repro -f evaluate`"
         ) from error
     except ValueError as error:
         raise GalleryError(f"{path}: damaged ({error}); write it again with `dvc repro -f evaluate`") from error

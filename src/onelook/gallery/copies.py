@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from onelook.errors import OnelookError
 from onelook.files import read_json_lines
 from onelook.gallery.location import Location
 
@@ -46,7 +47,7 @@ def read_copies(location: Location) -> list[Copy]:
     try:
         lines = read_json_lines(_record_path(location))
         return list(dict.fromkeys(Copy(line["kind"], Path(line["path"])) for line in lines))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, OnelookError, ValueError, KeyError, TypeError):
         return []
 
 

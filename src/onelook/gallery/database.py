@@ -19,6 +19,8 @@ FORMAT = 7
 REPAIR_HINT = (
     "restore it from a backup (`onelook restore`), or move it away and enroll again (`dvc repro index` the pipeline's)"
 )
+NOTHING_CHANGED = "; nothing was changed"
+"""End of the message of an error before the change is in the database."""
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for another process that changes the gallery; a change takes milliseconds."""
 
@@ -39,6 +41,8 @@ INDEXES = (
     "CREATE INDEX faces_by_photo ON faces (sha256)",
 )
 _UNWRITABLE = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_FULL", "SQLITE_IOERR")
+# The second: the file of shared memory beside the database could not grow.
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 # A lock of a file ends when its process closes any descriptor of the file. So one thread at a time uses a database.
 PROCESS_LOCK = threading.RLock()
 if hasattr(os, "register_at_fork"):
@@ -182,13 +186,13 @@ def errors_in_one_line(path: Path, action: str) -> Iterator[None]:
 
 def _describe(path: Path, action: str, error: Exception) -> str:
     name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
-    outcome = "" if action == "read" else "; nothing was changed"
+    outcome = "" if action == "read" else NOTHING_CHANGED
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return f"{path.parent}: another process has been using it for {LOCK_TIMEOUT:.0f} s; try again when it has ended"
+    if name in _FULL:
+        return f"{path}: cannot be {action} (the disk is full){outcome}"
     if "LOCK" in name or "SHM" in name or name.startswith("SQLITE_PROTOCOL"):
         return f"{path.parent}: its file system cannot lock files; keep the gallery on a local disk{outcome}"
-    if name.startswith("SQLITE_FULL"):
-        return f"{path}: cannot be {action} (the disk is full){outcome}"
     if name.startswith(_UNWRITABLE) and name != "SQLITE_IOERR_SHORT_READ":
         return f"{path}: cannot be {action} ({error}){outcome}"
     return f"{path}: damaged ({error}); {REPAIR_HINT}"

@@ -97,10 +97,15 @@ def parse_embeddings(vectors: list[bytes], size: int) -> np.ndarray:
     if any(len(vector) != 4 * size for vector in vectors):
         raise DamagedRowError(f"an embedding does not have {size} dimensions")
     embeddings = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), size)
-    lengths = np.linalg.norm(embeddings, axis=1)
-    if not np.allclose(lengths, 1, atol=_TOLERANCE):  # also where a value is not finite
+    if not have_unit_length(embeddings):
         raise DamagedRowError("an embedding is not of length 1")
     return embeddings
+
+
+def have_unit_length(embeddings: np.ndarray) -> bool:
+    """Return whether all embeddings (n, d) are finite and of length 1, without a warning about those that are not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=_TOLERANCE)
 
 
 def parse_arrays(rows: Iterable[Any], size: int) -> FaceArrays:

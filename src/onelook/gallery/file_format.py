@@ -12,18 +12,21 @@ The two data files are named by the SHA-256 of their content.
 
 import hashlib
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import FailFast, Field, NonNegativeInt, ValidationError
 
 from onelook.errors import GalleryError
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, Rejection, StrictModel
 from onelook.gallery.database import REPAIR_HINT
+from onelook.gallery.face_rows import have_unit_length
 from onelook.gallery.faiss_library import faiss
 from onelook.gallery.forgetting import Forgetting
+from onelook.untrusted import first_problem, parse_json_object, printable
 
 HEADER_FILE = "gallery.json"
 FORMAT = "onelook gallery 4"
@@ -36,6 +39,10 @@ FORMAT_WITH_FORGOTTEN = "onelook gallery 6"
 _FORMAT_1 = "onelook gallery 1"
 _FORMAT_2 = "onelook gallery 2"
 _FORMAT_3 = "onelook gallery 3"
+# Start of a flat inner-product index of FAISS (`write_index_header` of its impl/index_write.cpp): kind, dimension,
+# rows, two unused numbers, whether it is trained, metric, and the count of the numbers that follow.
+_INDEX_HEADER = struct.Struct("<4siqqq?iQ")
+_INDEX_KIND, _UNUSED, _INNER_PRODUCT = b"IxFI", 1 << 20, 0
 
 
 class Header(StrictModel):
@@ -54,13 +61,14 @@ class Header(StrictModel):
     faces: NonNegativeInt
     index_file: str = Field(pattern=r"^index\.[0-9a-f]{64}\.faiss$")
     people_file: str = Field(pattern=r"^people\.[0-9a-f]{64}\.json$")
-    forgotten: tuple[Forgetting, ...] = ()
+    forgotten: Annotated[tuple[Forgetting, ...], FailFast()] = ()
     checksum: str = Field(description="see `checksum`")
 
 
 class _PeopleFile(StrictModel):
-    faces: list[EnrolledFace] = Field(alias="rows")
-    rejections: tuple[Rejection, ...] = ()
+    # The first wrong row ends the parsing: the errors of millions of rows would take gigabytes.
+    faces: Annotated[list[EnrolledFace], FailFast()] = Field(alias="rows")
+    rejections: Annotated[tuple[Rejection, ...], FailFast()] = ()
 
 
 def serialize(data: GalleryData) -> dict[str, bytes]:
@@ -102,20 +110,21 @@ def parse_header(path: Path, content: bytes) -> Header:
         GalleryError: it is damaged, or of an unknown format.
     """
     try:
-        tree = json.loads(content)
+        tree = parse_json_object(content)
         version = tree["format"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise GalleryError(f"{path}: damaged, not a gallery's description; {REPAIR_HINT}") from error
     if version == _FORMAT_1:
         tree.setdefault("checksum", checksum(tree))
     elif version not in (_FORMAT_2, _FORMAT_3, FORMAT, FORMAT_WITH_REJECTIONS, FORMAT_WITH_FORGOTTEN):
         raise GalleryError(
-            f"{path}: its format is {version!r}, this onelook reads {FORMAT_WITH_FORGOTTEN!r}; use the one that made it"
+            f"{path}: its format is {printable(str(version))!r}, this onelook reads {FORMAT_WITH_FORGOTTEN!r}; "
+            "use the one that made it"
         )
     try:
         header = Header.model_validate_json(json.dumps(tree))
     except ValidationError as error:
-        raise GalleryError(f"{path}: damaged ({_first_problem(error)}); {REPAIR_HINT}") from error
+        raise GalleryError(f"{path}: damaged ({first_problem(error)}); {REPAIR_HINT}") from error
     if header.checksum != checksum(tree):
         raise GalleryError(f"{path}: damaged, its checksum does not match; {REPAIR_HINT}")
     return header
@@ -138,7 +147,7 @@ def deserialize(folder: Path, header: Header, read_file: Callable[[str], bytes])
     try:
         people = _PeopleFile.model_validate_json(_read_verified(people_path, read_file))
     except ValidationError as error:
-        raise GalleryError(f"{people_path}: damaged ({_first_problem(error)}); {REPAIR_HINT}") from error
+        raise GalleryError(f"{people_path}: damaged ({first_problem(error)}); {REPAIR_HINT}") from error
     if any(rejection.vector.shape != (header.metadata.embedding_size,) for rejection in people.rejections):
         raise GalleryError(f"{people_path}: damaged, it has a rejection without an embedding; {REPAIR_HINT}")
     data = GalleryData(header.metadata, tuple(people.faces), embeddings, people.rejections, header.forgotten)
@@ -166,22 +175,16 @@ def _read_verified(path: Path, read_file: Callable[[str], bytes]) -> bytes:
 
 
 def _parse_index(path: Path, content: bytes, size: int) -> np.ndarray:
-    """Read the embeddings (n, size) float32 out of a serialized flat inner-product index."""
-    try:
-        loaded = faiss.deserialize_index(np.frombuffer(content, np.uint8))
-    except RuntimeError as error:
-        raise GalleryError(f"{path}: not a FAISS index; {REPAIR_HINT}") from error
-    index = faiss.downcast_index(loaded)  # a view: `loaded` owns the memory
-    is_flat = isinstance(index, faiss.IndexFlat)
-    if not is_flat or index.metric_type != faiss.METRIC_INNER_PRODUCT or index.d != size:
+    """Read the embeddings (n, size) float32 out of a serialized flat inner-product index.
+
+    FAISS is not asked, because it reserves the memory that a header states, and reads any other kind of index.
+    """
+    head, rows = content[: _INDEX_HEADER.size], content[_INDEX_HEADER.size :]
+    count, rest = divmod(len(rows), 4 * size)
+    expected = (_INDEX_KIND, size, count, _UNUSED, _UNUSED, True, _INNER_PRODUCT, count * size)
+    if rest or len(head) < _INDEX_HEADER.size or _INDEX_HEADER.unpack(head) != expected:
         raise GalleryError(f"{path}: not a flat inner-product index of {size} dimensions; {REPAIR_HINT}")
-    embeddings = index.reconstruct_n(0, index.ntotal)
-    if not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-3):
+    embeddings = np.frombuffer(rows, "<f4").reshape(count, size).astype(np.float32)
+    if not have_unit_length(embeddings):
         raise GalleryError(f"{path}: holds an embedding that is not of length 1; {REPAIR_HINT}")
     return embeddings
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']}" if where else problem["msg"]

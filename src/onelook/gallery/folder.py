@@ -27,6 +27,7 @@ from onelook.gallery.database import (
     DATABASE_FILE,
     INDEXES,
     LOCK_TIMEOUT,
+    NOTHING_CHANGED,
     PROCESS_LOCK,
     create_database,
     errors_in_one_line,
@@ -113,7 +114,8 @@ def put_in_place(folder: Path, data: GalleryData) -> GalleryData:
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        flush(folder.parent)
+        with _after_the_change(folder):
+            flush(folder.parent)
         return data
     new = folder / f"{_NEW_DATABASE}{os.getpid()}"
     new.unlink(missing_ok=True)
@@ -123,14 +125,31 @@ def put_in_place(folder: Path, data: GalleryData) -> GalleryData:
         new.replace(folder / DATABASE_FILE)
     finally:
         new.unlink(missing_ok=True)
-    (folder / SWEPT_FILE).unlink(missing_ok=True)
-    _note_new(folder, data)
-    flush(folder)
-    if not data.metadata.managed:
-        folder.chmod(0o700)
-    for remain in find_remains(folder):
-        remain.unlink()
+    with _after_the_change(folder):
+        (folder / SWEPT_FILE).unlink(missing_ok=True)
+        _note_new(folder, data)
+        flush(folder)
+        if not data.metadata.managed:
+            folder.chmod(0o700)
+        for remain in find_remains(folder):
+            remain.unlink()
     return data
+
+
+@contextmanager
+def _after_the_change(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise make_changed_error(folder, error) from error
+
+
+def make_changed_error(folder: Path, error: GalleryError | OSError) -> GalleryError:
+    """Make the error of a gallery that was changed, but whose files could not all be written or swept after that."""
+    reason = str((error.strerror if isinstance(error, OSError) else None) or error).removesuffix(NOTHING_CHANGED)
+    return GalleryError(
+        f"{folder}: changed, but its files may still hold what was removed ({reason}); the next change removes that"
+    )
 
 
 def _note_new(folder: Path, data: GalleryData) -> None:

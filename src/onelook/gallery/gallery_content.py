@@ -24,6 +24,7 @@ from onelook.gallery.face_rows import (
     row_digest,
 )
 from onelook.gallery.gallery_state import GalleryState, read_state
+from onelook.untrusted import first_problem
 
 _MAX_PARAMETERS = 500  # of one statement
 
@@ -39,8 +40,7 @@ def damage_in_one_line(path: Path) -> Iterator[None]:
 
 def _first_problem(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        problem = error.errors()[0]
-        return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        return first_problem(error)
     return str(error) if isinstance(error, DamagedRowError) else "a row has a value of another type"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from onelook.errors import GalleryError
 from onelook.gallery.data import GalleryData
 from onelook.gallery.database import DATABASE_FILE, LOCK_TIMEOUT, open_writer
-from onelook.gallery.folder import find_remains, note_swept, read_unswept, sweep
+from onelook.gallery.folder import find_remains, make_changed_error, note_swept, read_unswept, sweep
 from onelook.gallery.free_space import read_log_pages
 from onelook.gallery.gallery_content import damage_in_one_line
 from onelook.gallery.gallery_difference import compare, write_difference
@@ -68,10 +68,7 @@ def apply_change(folder: Path, edit: Callable[[sqlite3.Connection], Parts], *, m
     except (GalleryError, OSError) as error:
         if not is_changed:
             raise
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise GalleryError(
-            f"{folder}: changed, but its files may still hold what was removed ({reason}); the next change removes that"
-        ) from error
+        raise make_changed_error(folder, error) from error
     return parts, sweeping.revision
 
 

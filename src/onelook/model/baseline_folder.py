@@ -4,7 +4,6 @@
 - `baseline.json`: the name, the length of an embedding, and the SHA-256 of the weights.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -19,6 +18,7 @@ from onelook.model.mobilefacenet import SeparateRecognizer
 from onelook.model.model_folder import WEIGHTS
 from onelook.model.mtcnn import Mtcnn
 from onelook.settings import BaselineName
+from onelook.untrusted import parse_json_object, read_limited
 
 DESCRIPTION = "baseline.json"
 BASELINES: dict[BaselineName, Callable[[int], nn.Module]] = {
@@ -49,7 +49,7 @@ def load_baseline(folder: Path) -> nn.Module:
         ModelError: a file is missing or damaged, or the two do not belong together.
     """
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description = parse_json_object(read_limited(folder / DESCRIPTION))
         if sha256(folder / WEIGHTS) != description["weights_sha256"]:
             raise ValueError("the checksum of its weights is another")
         network = BASELINES[description["baseline"]](description["embedding_dim"])

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from onelook.errors import SettingsError
 from onelook.settings.renamed_keys import RENAMED_KEYS, RENAMED_VALUES
 from onelook.settings.schema import Settings
-from onelook.untrusted import parse_yaml, read_limited
+from onelook.untrusted import parse_yaml, printable, read_limited
 
 _MAX_PROBLEMS = 10
 _MAX_VALUE = 100
@@ -54,7 +54,7 @@ def _explain(path: Path, problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         if where in RENAMED_KEYS:
             return f"{path}: {where}: this key is now called {RENAMED_KEYS[where]}; rename it"
-        return f"{path}: {where}: unknown key; known here: {', '.join(_known_keys(problem['loc'][:-1]))}"
+        return f"{path}: {printable(where)}: unknown key; known here: {', '.join(_known_keys(problem['loc'][:-1]))}"
     message = problem["msg"].removeprefix("Value error, ")
     value = problem["input"]
     if isinstance(value, str) and value in RENAMED_VALUES.get(where, {}):

@@ -1,10 +1,11 @@
 """Stopwatch of a training that may be interrupted."""
 
-import json
 import time
 from pathlib import Path
 
+from onelook.errors import DataError
 from onelook.files import write_json
+from onelook.untrusted import one_line, parse_json_object, read_limited
 
 _FILE = "minutes.json"
 
@@ -13,13 +14,21 @@ class Stopwatch:
     """The minutes of a training since its start, without those after the last `save` before an interruption."""
 
     def __init__(self, folder: Path, key: str) -> None:
-        """Start, or go on from the minutes that were saved in a folder with this key."""
+        """Start, or go on from the minutes that were saved in a folder with this key.
+
+        Raises:
+            DataError: the saved minutes are damaged.
+        """
         self._path = folder / _FILE
         self._key = key
         self._earlier = 0.0
         if self._path.is_file():
-            saved = json.loads(self._path.read_text(encoding="utf-8"))
-            self._earlier = saved["minutes"] if saved["key"] == key else 0.0
+            try:
+                saved = parse_json_object(read_limited(self._path))
+                self._earlier = float(saved["minutes"]) if saved["key"] == key else 0.0
+            except (ValueError, KeyError, TypeError) as error:
+                reason = one_line(error)
+                raise DataError(f"{self._path}: damaged ({reason}); delete it, and the minutes begin anew") from error
         self._start = time.monotonic()
 
     @property
