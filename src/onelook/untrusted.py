@@ -5,7 +5,9 @@ All of them raise a ValueError with a message of one line, whatever the input is
 
 import json
 import math
+import pickle
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +18,12 @@ MAX_BYTES = 64 * 2**20
 """Most bytes of a document, or of a line of a file of JSON lines."""
 MAX_DEPTH = 64
 """Most lists and mappings inside one another."""
+
+DAMAGED_PICKLE = (
+    *(RuntimeError, LookupError, TypeError, AttributeError, EOFError, ValueError),
+    *(pickle.UnpicklingError, struct.error),
+)
+"""What torch.load of a damaged file raises, also with weights_only, which executes nothing of the file."""
 
 _MAX_MESSAGE = 200
 _MAX_SHOWN = 60

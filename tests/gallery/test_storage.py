@@ -349,3 +349,12 @@ def test_a_failure_after_the_change_says_that_it_was_made(
         patch.setattr("onelook.gallery.folder.note_swept", fail)
         storage.restore(tmp_path / "g", data.remove(data.identities[0]))
     assert len(set(storage.read(tmp_path / "g").identities)) == len(set(data.identities)) - 1
+
+
+def test_the_kept_gallery_has_no_remains_of_interrupted_changes(tmp_path: Path, data: GalleryData) -> None:
+    storage.create(tmp_path / "g", data)
+    for name in (".gallery.sqlite.123", ".gallery.sqlite.123-journal"):
+        (tmp_path / "g" / name).write_bytes(b"half a database")
+    kept = storage.restore(tmp_path / "g", data, keep=True).kept
+    assert kept is not None and not storage.has_remains(kept)
+    assert storage.read(kept).identities == data.identities

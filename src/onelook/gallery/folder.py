@@ -39,7 +39,7 @@ from onelook.gallery.gallery_content import insert_rows, make_rows, make_state, 
 from onelook.gallery.gallery_state import write_state
 
 SWEPT_FILE = "swept.json"
-_NEW_DATABASE = f".{DATABASE_FILE}."
+NEW_DATABASE = f".{DATABASE_FILE}."
 
 
 def is_gallery(folder: Path) -> bool:
@@ -59,12 +59,12 @@ def is_earlier_format(folder: Path) -> bool:
 
 def is_gallery_file(path: Path) -> bool:
     """Return whether a file has the name of a gallery's file, of any format, or of a remain of one."""
-    return path.name.startswith((DATABASE_FILE, _NEW_DATABASE)) or path.name == SWEPT_FILE or is_earlier_file(path)
+    return path.name.startswith((DATABASE_FILE, NEW_DATABASE)) or path.name == SWEPT_FILE or is_earlier_file(path)
 
 
 def find_remains(folder: Path) -> list[Path]:
     """Return the files that interrupted changes and upgrades left in a gallery of the present format."""
-    return [path for path in folder.iterdir() if path.name.startswith(_NEW_DATABASE) or is_earlier_file(path)]
+    return [path for path in folder.iterdir() if path.name.startswith(NEW_DATABASE) or is_earlier_file(path)]
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def put_in_place(folder: Path, data: GalleryData) -> GalleryData:
         with _after_the_change(folder):
             flush(folder.parent)
         return data
-    new = folder / f"{_NEW_DATABASE}{os.getpid()}"
+    new = folder / f"{NEW_DATABASE}{os.getpid()}"
     new.unlink(missing_ok=True)
     try:
         _write_database(new, data)

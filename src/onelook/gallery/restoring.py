@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from onelook.gallery.data import GalleryData
+from onelook.gallery.folder import NEW_DATABASE
 from onelook.gallery.forgetting import Forgetting, drop_entries, find_entries
 from onelook.temporaries import create_temporary, release
 
@@ -92,10 +93,11 @@ def kept_name(name: str) -> str:
 def copy_beside(folder: Path) -> Path:
     """Copy a gallery folder, damaged or not, beside itself and return the copy.
 
-    A kill leaves a hidden folder, which the next restore removes.
+    What interrupted changes left in the folder is not copied. A kill leaves a hidden folder, which the next restore
+    removes.
     """
     temporary, lock = create_temporary(folder, True, is_folder=True)
-    shutil.copytree(folder, temporary, dirs_exist_ok=True)
+    shutil.copytree(folder, temporary, ignore=shutil.ignore_patterns(f"{NEW_DATABASE}*"), dirs_exist_ok=True)
     for path in (temporary, *temporary.rglob("*")):  # galleries of earlier versions could be read by everybody
         path.chmod(0o700 if path.is_dir() else 0o600)
     release(lock)

@@ -15,7 +15,6 @@ import ast
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +31,7 @@ from onelook.model.recognizer import normalize_crops, open_recognizer, read_onnx
 from onelook.model.retinaface import PIXEL_MEAN, ConvNorm, MobileNetV1, RetinaFace
 from onelook.model.serialization import load_model
 from onelook.settings import EmbeddingSettings, ModelSettings, RecognizerSettings
+from onelook.untrusted import DAMAGED_PICKLE
 from onelook.workspace import workspace_path
 
 
@@ -111,8 +111,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
-    except (RuntimeError, LookupError, TypeError, AttributeError, EOFError, ValueError, OSError, UnpicklingError) as e:
-        raise ModelError(f"{path}: not a PyTorch state dict ({_one_line(e)})") from e
+    except (OSError, *DAMAGED_PICKLE) as error:
+        raise ModelError(f"{path}: not a PyTorch state dict ({_one_line(error)})") from error
 
 
 def _one_line(error: Exception) -> str:

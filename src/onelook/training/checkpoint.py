@@ -3,14 +3,13 @@
 import hashlib
 import json
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from onelook.errors import ModelError, is_out_of_memory
 from onelook.files import atomic_file
-from onelook.untrusted import one_line
+from onelook.untrusted import DAMAGED_PICKLE, one_line
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -44,7 +43,7 @@ def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return content["state"] if content["key"] == key else None
-    except (RuntimeError, LookupError, TypeError, AttributeError, EOFError, ValueError, UnpicklingError) as error:
+    except DAMAGED_PICKLE as error:
         if is_out_of_memory(error):
             raise
         raise ModelError(f"{path}: damaged; delete it to train from the start") from error
