@@ -47,6 +47,10 @@ class TaskWeightSettings(Section):
         description="of reproducing the similarities of the faces of a batch as the teacher has them (relational "
         "distillation)",
     )
+    feature_supervision: NonNegativeFloat = Field(
+        0.0,
+        description="of a classifier of face regions in the feature maps, which exists in training alone (RefineFace)",
+    )
     lwf: PositiveFloat = Field(
         1.0, description="learning without forgetting: of staying close to the initial detector's outputs"
     )
