@@ -4,7 +4,8 @@
 
 The base is a small full form: MobileNet-0.25, P2 to P6, context modules, boxes and landmarks. Every row is trained
 three times on the prepared scenes, from random weights; a finished training is not repeated. The table in
-docs/ablation.md is rewritten. Faces are small below the largest anchor of the fine levels, which the selective cascade does not refine.
+docs/ablation.md is rewritten. Faces are small below the largest anchor of the fine levels, whose boxes the selective
+cascade does not refine.
 """
 
 import argparse

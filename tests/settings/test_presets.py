@@ -77,6 +77,7 @@ def test_widerface_sets_the_schedule_and_augmentation_of_the_paper(params: Path)
         train.steps.milestones,
     ) == (5, 1e-3, (55, 68))
     assert (train.augment.crop_size, train.augment.short_edge) == (640, (0.3, 1.0))
+    assert (train.augment.photometric, train.augment.hue_saturation) == (0.5, 1)
     assert (train.matching.negatives_per_positive, train.weights.box, train.weights.landmarks) == (3, 0.25, 0.1)
 
 

@@ -74,6 +74,9 @@ class AugmentSettings(Section):
     photometric: float = Field(
         0.3, ge=0, le=1, description="strength of brightness, contrast, color, blur and noise changes"
     )
+    hue_saturation: float = Field(
+        0.0, ge=0, le=1, description="strength of hue and saturation changes; 1: those of SSD; 0: none"
+    )
     landmark_jitter: NonNegativeFloat = Field(
         0.02, description="noise on sampling landmarks, as a fraction of the face size"
     )
