@@ -47,7 +47,7 @@ COMMON: Mapping[str, Any] = {
     "model.fpn_channels": 32,
     "model.init": "random",
     "train.tasks": "detection",
-    "train.epochs": 1,
+    "train.epochs": 2,
     "train.batch_size": 4,
     "train.learning_rate": 0.003,
     "train.backbone_lr_mult": 1.0,
@@ -132,7 +132,10 @@ def train(manifest: Manifest, settings: Settings, checkpoints: Path) -> JointNet
 
 
 def measure(model: Path, manifest: Manifest, settings: Settings) -> Figures:
-    """Return the metrics of a network on the test photos, in per cent."""
+    """Return the metrics of a network on the test photos, in per cent.
+
+    The landmark error of a network without a detection above the threshold is left out.
+    """
     detections = detect_split(load_torch_predictor(model), manifest, "test", settings.detect)
     errors = detections.landmark_errors(settings.evaluate.iou, settings.detect.score)
     figures = {
@@ -141,7 +144,7 @@ def measure(model: Path, manifest: Manifest, settings: Settings) -> Figures:
         "large": ap_of_sizes(detections, LARGE, np.inf),
         "nme": landmark_metrics(errors.size_normalized)["nme"],
     }
-    return {name: 100 * value for name, value in figures.items()}
+    return {name: 100 * value for name, value in figures.items() if np.isfinite(value)}
 
 
 def ap_of_sizes(detections: SplitDetections, low: float, high: float) -> float:
@@ -183,10 +186,13 @@ def write_table(metrics: Mapping[str, Sequence[Figures]]) -> str:
     for name, repeats in metrics.items():
         cells = []
         for figure in FIGURES:
-            own, base = ([row[figure] for row in rows] for rows in (repeats, metrics[first]))
-            cells.append(f"{np.mean(own):.1f} [{min(own):.1f}, {max(own):.1f}]")
+            own, base = ([row[figure] for row in rows if figure in row] for rows in (repeats, metrics[first]))
+            cells.append(f"{np.mean(own):.1f} [{min(own):.1f}, {max(own):.1f}]" if own else "–")
+            if name == first or len(own) < REPEATS or len(base) < REPEATS:
+                cells.append("–")
+                continue
             mean, low, high = paired_difference(own, base)
-            cells.append("–" if name == first else f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]")
+            cells.append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]")
         lines.append(f"| {ROWS[name][0]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
