@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from onelook.model.conv_norm import NEGATIVE_SLOPE, ConvNorm
 from onelook.model.embedding_head import EmbeddingHead
 from onelook.model.joint_network import JointNetwork
 from onelook.model.model_folder import RELEASED
-from onelook.model.retinaface import FEATURE_STRIDES, NEGATIVE_SLOPE, PIXEL_CHANNELS, ConvNorm, DepthwiseSeparable
+from onelook.model.retinaface import FEATURE_STRIDES, PIXEL_CHANNELS, DepthwiseSeparable
 from onelook.model.serialization import load_model
 
 # Channels around the first four blocks of the slim backbone; released they are 8, 16, 32, 32, 64.

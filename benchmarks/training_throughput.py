@@ -39,7 +39,7 @@ FULL = {"backbone": "resnet50", "pyramid_levels": "full", "fpn_channels": 256, "
 FORMS: tuple[tuple[str, dict[str, Any], int], ...] = (
     ("light: MobileNet-0.25, three levels", {}, 12),
     ("full: ResNet-50, P2 to P6", FULL, 4),
-    ("full, with the cascade", {**FULL, "cascade": True}, 4),
+    ("full, with the cascade", {**FULL, "cascade": "all"}, 4),
 )
 
 

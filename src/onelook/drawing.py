@@ -20,6 +20,8 @@ GREEN: Color = (0, 158, 115)
 VERMILLION: Color = (213, 94, 0)
 
 _BLACK: Color = (0, 0, 0)
+# Bits behind the point of OpenCV's coordinates.
+_FRACTION = 4
 
 _DEJAVU = Path(__file__).with_name("fonts") / "DejaVuSans.ttf"
 
@@ -83,11 +85,32 @@ def draw_mesh(image: np.ndarray, vertices: np.ndarray, color: Color = SKY) -> np
     Returns:
         A new RGB uint8 image (H, W, 3).
     """
-    fraction = 4  # bits behind the point of OpenCV's coordinates, which put pixel centers at whole numbers
-    ends = np.clip((vertices[edges(), :2] - 0.5) * 2**fraction, -(2**20), 2**20).round().astype(np.int32)
+    ends = _to_fixed_point(vertices[edges(), :2])
     lines = np.ascontiguousarray(image).copy()
-    cv2.polylines(lines, list(ends), False, color, 1, cv2.LINE_AA, fraction)
+    cv2.polylines(lines, list(ends), False, color, 1, cv2.LINE_AA, _FRACTION)
     return cv2.addWeighted(lines, 0.6, np.ascontiguousarray(image), 0.4, 0)
+
+
+def fill_triangles(image: np.ndarray, corners: np.ndarray, color: Color = ORANGE) -> np.ndarray:
+    """Fill triangles, half transparent.
+
+    Args:
+        image: RGB uint8 (H, W, 3); it is not changed.
+        corners: (n, 3, 2) in pixels of the image.
+        color: of the triangles.
+
+    Returns:
+        A new RGB uint8 image (H, W, 3).
+    """
+    filled = np.ascontiguousarray(image).copy()
+    for triangle in _to_fixed_point(corners):
+        cv2.fillConvexPoly(filled, triangle, color, cv2.LINE_AA, _FRACTION)
+    return cv2.addWeighted(filled, 0.8, np.ascontiguousarray(image), 0.2, 0)
+
+
+def _to_fixed_point(points: np.ndarray) -> np.ndarray:
+    """Convert coordinates in pixels to OpenCV's integers, which put pixel centers at whole numbers."""
+    return np.clip((points - 0.5) * 2**_FRACTION, -(2**20), 2**20).round().astype(np.int32)
 
 
 def tile_images(images: Sequence[np.ndarray], columns: int, width: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,12 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers.pretend import NAME, kinds, watch
-from onelook.data.batched_photometric import distort_images, gaussian_noise, stack_photometric
+from onelook.data.batched_photometric import (
+    distort_images,
+    gaussian_noise,
+    shift_hue_saturation,
+    stack_photometric,
+)
 from onelook.data.photometric import PhotometricParams, distort_image, draw_photometric
 from onelook.device import to_device
 
@@ -21,7 +27,11 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "low resolution": {"downscale": 0.4371},
     "lower resolution, half the size": {"downscale": 0.5},
     "slightly lower resolution": {"downscale": 0.7996},
-    "all": {"is_gray": True, "blur_sigma": 1.1, "downscale": 0.55},
+    "hue": {"hue": 25.0},
+    "negative hue": {"hue": -36.0},
+    "saturation": {"saturation": 0.5},
+    "more saturation": {"saturation": 1.5, "hue": 10.0},
+    "all": {"hue": -20.0, "saturation": 1.3, "is_gray": True, "blur_sigma": 1.1, "downscale": 0.55},
 }
 
 
@@ -35,7 +45,7 @@ def make_images(count: int, side: int) -> list[np.ndarray]:
 
 def draw(count: int, **changes: Any) -> list[PhotometricParams]:
     """Draw random brightness and colors, with exactly the effects that are named."""
-    none = {"is_gray": False, "blur_sigma": 0.0, "downscale": 1.0, "noise_std": 0.0}
+    none = {"hue": 0.0, "saturation": 1.0, "is_gray": False, "blur_sigma": 0.0, "downscale": 1.0, "noise_std": 0.0}
     return [replace(draw_photometric(1.0, np.random.default_rng(i)), **{**none, **changes}) for i in range(count)]
 
 
@@ -64,7 +74,7 @@ def test_effects_equal_those_of_opencv_within_rounding(side: int, effects: dict[
 @settings(max_examples=20)
 @given(st.integers(0, 2**31), st.sampled_from([48, 80]))
 def test_any_drawn_distortion_without_noise_equals_that_of_opencv(seed: int, side: int) -> None:
-    params = [replace(draw_photometric(1.0, np.random.default_rng([seed, i])), noise_std=0.0) for i in range(4)]
+    params = [replace(draw_photometric(1.0, np.random.default_rng([seed, i]), 1.0), noise_std=0.0) for i in range(4)]
     assert_equal_within_rounding(make_images(4, side), params)
 
 
@@ -73,6 +83,25 @@ def test_brightness_and_gray_scale_are_equal_to_the_last_bit() -> None:
     params = draw(3) + draw(3, is_gray=True)
     expected = [distort_image(image, each) for image, each in zip(images, params, strict=True)]
     np.testing.assert_array_equal(distort(images, params), expected)
+
+
+def test_hue_and_saturation_by_hand() -> None:
+    """Red by 60 degrees is yellow; half of its saturation adds half of the other colors; gray has neither."""
+    pixels = torch.tensor([[1.0, 0, 0], [0.8, 0, 0], [0.4, 0.4, 0.4], [0.6, 0.3, 0.3]])
+    hue, saturation = torch.tensor([60.0, 0, 100, 0]), torch.tensor([1.0, 0.5, 1.5, 4])
+    expected = torch.tensor([[1.0, 1, 0], [0.8, 0.4, 0.4], [0.4, 0.4, 0.4], [0.6, 0, 0]])
+    torch.testing.assert_close(shift_hue_saturation(pixels, hue, saturation), expected)
+
+
+def test_hue_and_saturation_equal_those_of_opencv_s_hsv() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 60, 3)).astype(np.float32) / 255
+    pixels[0, 0], pixels[0, 1], pixels[0, 2] = 0, 1, (1, 1, 0)
+    for hue, saturation in ((0.0, 1.0), (77.0, 1.0), (-200.0, 0.4), (5.0, 1.7)):
+        hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
+        hsv = np.stack([(hsv[..., 0] + hue) % 360, (hsv[..., 1] * saturation).clip(0, 1), hsv[..., 2]], -1)
+        expected = cv2.cvtColor(hsv.astype(np.float32), cv2.COLOR_HSV2RGB)
+        found = shift_hue_saturation(torch.from_numpy(pixels), torch.tensor(hue), torch.tensor(saturation))
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
 
 
 def test_noise_has_the_drawn_standard_deviation() -> None:

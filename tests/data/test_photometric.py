@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from onelook.data.photometric import draw_photometric, photometric_distortion
+from onelook.data.photometric import distort_image, draw_photometric, photometric_distortion
 
 
 def test_strength_zero_changes_nothing_and_strength_one_changes_most_pixels() -> None:
@@ -35,3 +37,18 @@ def test_the_distortion_of_a_seed_stays_the_same() -> None:
     image = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3) * 5
     sums = [int(photometric_distortion(image, 1.0, np.random.default_rng(seed)).sum()) for seed in range(6)]
     assert sums == [6319, 5459, 4264, 1931, 7779, 6176]
+
+
+def test_hue_and_saturation_are_drawn_as_by_ssd_and_not_at_strength_zero() -> None:
+    """At 0 no random numbers are drawn for them, so earlier trainings stay the same."""
+    rng, other = np.random.default_rng(0), np.random.default_rng(0)
+    assert (draw_photometric(1.0, rng).hue, draw_photometric(1.0, other, 0.0).saturation) == (0, 1)
+    assert rng.random() == other.random()
+    drawn = [draw_photometric(0.0, rng, 1.0) for _ in range(4000)]
+    hues, saturations = (np.array([getattr(params, name) for params in drawn]) for name in ("hue", "saturation"))
+    assert np.mean(hues != 0) == pytest.approx(0.5, abs=0.03) == np.mean(saturations != 1)
+    assert 35 < hues.max() <= 36 and -36 <= hues.min() < -35
+    assert 1.48 < saturations.max() <= 1.5 and 0.5 <= saturations.min() < 0.52
+    image = np.full((4, 4, 3), (200, 100, 100), np.uint8)
+    changed = distort_image(image, replace(draw_photometric(0.0, rng), saturation=1.5))
+    assert changed[0, 0].tolist() == [200, 50, 50]

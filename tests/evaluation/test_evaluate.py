@@ -88,14 +88,15 @@ def test_without_identities_only_detection_and_landmarks_are_evaluated(
     tmp_path: Path,
 ) -> None:
     evaluation = evaluate(small_predictor, manifest_without_identities, small_settings)
-    assert evaluation.metrics.keys() == {"detection", "landmarks", "counts"} and evaluation.recognition is None
+    assert evaluation.metrics.keys() == {"detection", "landmarks", "counts", "conditions"}
+    assert evaluation.recognition is None
     assert evaluation.metrics["landmarks"] == small_evaluation.metrics["landmarks"]
     assert evaluation.metrics["counts"].keys() == {"scenes", "faces", "faces_with_landmark_error", "ignored"}
     assert evaluation.metrics["detection"]["ap50"] >= small_evaluation.metrics["detection"]["ap50"] > 0.5
     out = tmp_path / "out"
     write_evaluation(evaluation, manifest_without_identities, out)
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    pictures = {"pictures/precision_recall.png", "pictures/landmark_error.png"}
+    pictures = {"pictures/precision_recall.png", "pictures/landmark_error.png", "pictures/conditions.png"}
     tables = {f"curves/{name}.csv" for name in CURVES}
     assert files == {"metrics.json", "calibration.json", *pictures, *tables}
     # A gallery cannot be created without a calibrated threshold.

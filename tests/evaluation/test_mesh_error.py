@@ -7,10 +7,10 @@ from onelook.data.image_io import write_image
 from onelook.data.label_arrays import write_meshes
 from onelook.data.manifest import Face, Manifest, Scene
 from onelook.detections import Detections
-from onelook.evaluation.mesh_error import pair_meshes, vertex_errors
+from onelook.evaluation.mesh_error import interocular_vertex_errors, pair_meshes, vertex_errors
 from onelook.evaluation.mesh_pictures import draw_mesh_sheet
 from onelook.evaluation.split_predictions import SplitDetections
-from onelook.geometry.mesh import NOSE_TIP, NUM_VERTICES
+from onelook.geometry.mesh import NOSE_TIP, NUM_VERTICES, OUTER_EYE_CORNERS
 
 BOX = np.array([10, 10, 50, 110], np.float32)  # sqrt(40 * 100) is 63.2
 SIZE = np.sqrt(4000)
@@ -40,8 +40,22 @@ def test_depth_is_relative_to_the_nose_tip() -> None:
     assert np.delete(errors, NOSE_TIP) == pytest.approx(2, abs=1e-3)
 
 
+def test_interocular_errors_are_normalized_by_the_outer_eye_corners_by_hand() -> None:
+    labeled = np.zeros((1, NUM_VERTICES, 3), np.float32)
+    left, right = OUTER_EYE_CORNERS
+    # The outer corners are 100 apart in the image plane and 125 in space, the inner corners and the centers less.
+    labeled[0, [left, 133, 362, right]] = [(0, 0, 0), (30, 0, 9), (60, 0, 9), (100, 0, 75)]
+    predicted = labeled.copy()
+    predicted[0, 5] += [3, 4, 12]  # 5 in the image plane, 13 in space
+    assert interocular_vertex_errors(predicted, labeled)[0, [4, 5]] == pytest.approx([0, 13 / 125])
+    assert interocular_vertex_errors(predicted[..., :2], labeled[..., :2])[0, [4, 5]] == pytest.approx([0, 5 / 100])
+    flat = np.zeros_like(labeled)
+    assert np.isnan(interocular_vertex_errors(predicted, flat)).all(), "both corners have the same position"
+
+
 def test_a_face_without_a_label_has_nan_errors() -> None:
     labeled = np.full((1, NUM_VERTICES, 3), np.nan, np.float32)
+    assert np.isnan(interocular_vertex_errors(face_mesh()[None], labeled)).all()
     assert np.isnan(vertex_errors(face_mesh()[None], labeled, BOX[None])).all()
 
 
@@ -69,7 +83,11 @@ def test_each_detected_face_with_a_label_is_one_pair(tmp_path: Path) -> None:
     pairs = pair_meshes(detections, manifest, iou=0.5, score=0.5)
     assert pairs is not None and pairs.scenes.tolist() == [0]
     metrics = pairs.metrics(np.ones(2))
-    assert metrics == pytest.approx(dict.fromkeys(("error", "error_flat", "error_68"), 3 / SIZE), rel=1e-4)
+    corners = face_mesh()[list(OUTER_EYE_CORNERS)]
+    expected = dict.fromkeys(("error", "error_flat", "error_68"), 3 / SIZE)
+    expected["error_interocular"] = 3 / np.linalg.norm(corners[0] - corners[1])
+    expected["error_68_interocular"] = 3 / np.linalg.norm((corners[0] - corners[1])[:2])
+    assert metrics == pytest.approx(expected, rel=1e-4)
     assert pairs.metrics(np.array([3.0, 0.0])) == pytest.approx(metrics)
     assert np.isnan(pairs.metrics(np.array([0.0, 1.0]))["error"])
     assert draw_mesh_sheet(manifest, detections.scenes, pairs).any()

@@ -23,6 +23,7 @@ def report(small_evaluation: Evaluation, small_manifest: Manifest, tmp_path_fact
 def test_curves_and_pictures_are_written(report: Path) -> None:
     files = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
     pictures = {"precision_recall", "landmark_error", "roc", "dir_fpir", "similarities", "identifications"}
+    pictures |= {"conditions"}
     assert files == {
         "metrics.json",
         "calibration.json",

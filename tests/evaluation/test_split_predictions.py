@@ -44,7 +44,7 @@ def make_detections(*xs: float) -> Detections:
 def test_landmark_errors_are_of_detected_faces_above_the_score() -> None:
     scenes = [make_scene("one", (0, "a"), (40, None)), make_scene("two", (0, "b"))]
     detections = SplitDetections(scenes, [make_detections(40, 80), make_detections(0)])
-    errors, _, scene_numbers = detections.landmark_errors(0.5, 0.5)
+    errors, _, scene_numbers, _ = detections.landmark_errors(0.5, 0.5)
     np.testing.assert_allclose(errors, [np.hypot(1, 39) / 10, np.hypot(1, 1) / 10], rtol=1e-5)
     assert scene_numbers.tolist() == [0, 1]
     assert detections.landmark_errors(0.5, 0.95)[0].tolist() == []

@@ -20,7 +20,9 @@ DETECT = DetectSettings(score=0.5, nms=0.3, longest_side=320)
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "light": {},
     "full": {"pyramid_levels": "full", "fpn_channels": 16},
-    "cascade": {"cascade": True, "fpn_channels": 16},
+    "cascade": {"cascade": "all", "fpn_channels": 16},
+    "selective cascade": {"cascade": "selective", "fpn_channels": 16},
+    "receptive field enhancement": {"context": "rfe", "fpn_channels": 16},
     "no context": {"context": "none", "fpn_channels": 16},
     "resnet": {"backbone": "resnet18", "fpn_channels": 16},
     "square": {"embedding": tiny_embedding(8, sampling="roi", extent=1.2)},

@@ -33,7 +33,7 @@ SHORT: dict[str, Any] = {"learning_rate": 3e-4, "epochs": 2}
 def random_cascade_settings() -> Settings:
     """Return a cascade with random weights, in which all batch norms are trained."""
     settings = tiny_settings(learning_rate=1e-5, epochs=2, batch_size=6, tasks="detection")
-    return changed(settings, model={"init": "random", "cascade": True})
+    return changed(settings, model={"init": "random", "cascade": "all"})
 
 
 def unsynced_settings() -> Settings:

@@ -22,7 +22,7 @@ FULL_NETWORK = {
     "backbone": "resnet18",
     "pyramid_levels": "full",
     "fpn_channels": 16,
-    "cascade": True,
+    "cascade": "all",
     "init": "random",
 }
 FACE_CROPS = {

@@ -23,7 +23,7 @@ DETECT = DetectSettings(score=0.3, nms=0.4, longest_side=96)
 DEVICES = ["pretend", pytest.param("cuda", marks=pytest.mark.gpu)]
 FORMS: dict[str, dict[str, Any]] = {
     "light": {},
-    "full": {"pyramid_levels": "full", "cascade": True, "mesh": True, "dense": True},
+    "full": {"pyramid_levels": "full", "cascade": "all", "mesh": True, "dense": True},
     "deformable": {"context": "modulated"},
     "grid": {"architecture": "grid"},
 }

@@ -8,8 +8,8 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 from torch.nn import functional
 
+from onelook.model.conv_norm import ConvNorm
 from onelook.model.deformable import DeformableConv, deform_conv2d
-from onelook.model.retinaface import ConvNorm
 
 
 def bilinear(x: Tensor, y: float, across: float) -> Tensor:

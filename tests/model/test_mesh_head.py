@@ -23,8 +23,8 @@ def test_outputs_are_468_vertices_and_68_landmarks() -> None:
     assert head(features, images[:0], anchors[:0]).shape == (0, 536, 3)
 
 
-@pytest.mark.parametrize("cascade", [False, True])
-def test_mesh_of_a_face_is_decoded_from_its_anchor(cascade: bool) -> None:
+@pytest.mark.parametrize("cascade", ["none", "all"])
+def test_mesh_of_a_face_is_decoded_from_its_anchor(cascade: str) -> None:
     """With one mesh at every anchor, the mesh of a face lies as its anchor does."""
     torch.manual_seed(0)
     network = JointNetwork(light_model(tiny_embedding(8), mesh=True, cascade=cascade))

@@ -49,7 +49,7 @@ GRID = {"scales": (5, 11, 19), "image_size": 160, "channels": 8}
     ("settings", "former"),
     [
         (light_model(tiny_embedding(8)), FORMER_RETINAFACE),
-        (light_model(tiny_embedding(8), cascade=True, mesh=True, dense=True), FORMER_RETINAFACE),
+        (light_model(tiny_embedding(8), cascade="all", mesh=True, dense=True), FORMER_RETINAFACE),
         (
             light_model(
                 tiny_embedding(8), backbone="resnet18", pyramid_levels="full", fpn_channels=16, context="modulated"

@@ -7,7 +7,8 @@ from torch.nn import functional
 from helpers.networks import light_model, tiny_embedding
 from onelook.geometry.anchors import anchors_to_boxes, make_anchors
 from onelook.geometry.boxes import decode_boxes
-from onelook.model.retinaface import FPN, ConvNorm, DepthwiseSeparable, PixelNormalization, RetinaFace
+from onelook.model.conv_norm import ConvNorm
+from onelook.model.retinaface import FPN, DepthwiseSeparable, PixelNormalization, RetinaFace
 from onelook.settings import ModelSettings
 
 SETTINGS = light_model(tiny_embedding(8))
@@ -163,7 +164,7 @@ def test_context_module_has_the_expected_number_of_parameters(context: str, para
 
 
 def test_cascade_regresses_from_the_boxes_of_the_first_stage() -> None:
-    single, cascade = full_detector(), full_detector(cascade=True)
+    single, cascade = full_detector(), full_detector(cascade="all")
     added = cascade.state_dict().keys() - single.state_dict().keys()
     assert added and all(name.startswith("cascade.") for name in added)
     images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)

@@ -79,7 +79,7 @@ def test_params_yaml_is_valid_and_complete(project: Path, tree: dict) -> None:
         (
             {"model": {"backbone": "resnet50"}},
             "model: is impossible: init: released fits the light network alone (backbone: mobilenet, "
-            "pyramid_levels: light, context: plain, cascade: false); set init: random, or imagenet with a resnet",
+            "pyramid_levels: light, context: plain, cascade: none); set init: random, or imagenet with a resnet",
         ),
         ({"model": {"context": "deformable"}}, "init: released fits the light network alone"),
         ({"model": {"cascade": True, "init": "checkpoint"}}, "init: checkpoint fits the light network alone"),
@@ -90,7 +90,12 @@ def test_params_yaml_is_valid_and_complete(project: Path, tree: dict) -> None:
             {"model": {"architecture": "grid"}},
             "init: released fits architecture: retinaface alone; set init: random, or imagenet",
         ),
-        ({"model": {"architecture": "grid", "init": "random", "cascade": True}}, "a grid has one stage of boxes"),
+        ({"model": {"architecture": "grid", "init": "random", "cascade": "all"}}, "a grid has one stage of boxes"),
+        ({"model": {"init": "random", "cascade": "some"}}, "Input should be 'none', 'all' or 'selective'"),
+        (
+            {"model": {"architecture": "grid", "init": "random"}, "train": {"weights": {"feature_supervision": 1}}},
+            "model.architecture: grid has no levels to classify regions of",
+        ),
         (
             {"model": {"architecture": "grid", "init": "random", "mesh": True}},
             "heads of architecture: retinaface; set both to false",

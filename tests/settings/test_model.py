@@ -1,6 +1,6 @@
 import pytest
 
-from onelook.settings import TeacherSettings
+from onelook.settings import ModelSettings, TeacherSettings
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,8 @@ def test_tail_starts_from_the_teacher_or_from_a_named_recognizer(
     assert (found.path if found else None) == source
     if isinstance(init_tail, str):
         assert found is not None and found.mean == TeacherSettings().mean
+
+
+@pytest.mark.parametrize(("former", "cascade"), [(True, "all"), (False, "none")])
+def test_the_former_values_of_cascade_are_read(former: bool, cascade: str) -> None:
+    assert ModelSettings.model_validate({"init": "random", "cascade": former}).cascade == cascade

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from helpers.painted_scenes import label_meshes, write_dome_model
 from onelook import cli
 from onelook.data.manifest import Face, Scene, read_manifest, write_manifest
 from onelook.data.scene_dataset import SceneDataset
@@ -76,7 +77,22 @@ def test_widerface_sets_the_schedule_and_augmentation_of_the_paper(params: Path)
         train.steps.milestones,
     ) == (5, 1e-3, (55, 68))
     assert (train.augment.crop_size, train.augment.short_edge) == (640, (0.3, 1.0))
+    assert (train.augment.photometric, train.augment.hue_saturation) == (0.5, 1)
     assert (train.matching.negatives_per_positive, train.weights.box, train.weights.landmarks) == (3, 0.25, 0.1)
+
+
+def test_retinaface_sets_the_loss_weights_of_the_paper_and_trains_mesh_and_dense_regression(params: Path) -> None:
+    for name in ("widerface", "retinaface"):
+        apply_preset(name, params)
+    settings = load_settings(params)
+    weights = settings.train.weights
+    assert (weights.classification, weights.box, weights.landmarks) == (1, 0.25, 0.1)
+    assert (weights.mesh, weights.pixel) == (0.01, 0.01)
+    assert settings.model.mesh and settings.model.dense
+    assert settings.prepare.mesh_labels and settings.prepare.morphable_model
+    for name in ("ssh", "grid"):  # networks without these heads
+        apply_preset(name, params)
+        assert not load_settings(params).model.mesh and not load_settings(params).model.dense
 
 
 def write_scenes(root: Path) -> Path:
@@ -90,6 +106,8 @@ def write_scenes(root: Path) -> Path:
         faces = (Face(np.array([20, 12, 56, 60], np.float32), points),)
         scenes.append(Scene(f"{number}.png", 100, 80, "train", "scene", faces, "painted", "none"))
     write_manifest(root, scenes)
+    label_meshes(root)
+    write_dome_model(root)
     return root
 
 
@@ -107,7 +125,8 @@ def test_presets_build_a_network_that_trains_a_step(params: Path, tmp_path: Path
     network = JointNetwork(settings.model)  # random weights: the public ones are no part of the project
     scenes = SceneDataset(read_manifest(write_scenes(tmp_path)), settings.train.augment, 0)
     trainer = Trainer(network, scenes, settings)
-    trained = ("box", "classification") if chosen[-1] == "ssh" else ("box", "classification", "landmarks")
+    trained = {"widerface": ("landmarks",), "retinaface": ("landmarks", "mesh", "pixel"), "ssh": ()}[chosen[-1]]
+    trained = ("box", "classification", *trained)
     before = {name: value.clone() for name, value in network.detector.heads.state_dict().items()}
     figures = trainer.train_epoch(0, trainer.batches([0]), lambda epoch, step: None)
     assert all(np.isfinite(figures[f"loss.{name}"]) for name in trained)

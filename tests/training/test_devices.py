@@ -51,9 +51,20 @@ def deformable_network(**train: Any) -> Settings:
     return changed(tiny_settings(backbone_lr_mult=1.0, **train), model=model, augment=UNCROPPED)
 
 
+def supervised_network(**train: Any) -> Settings:
+    """Return training of the full network with RefineFace's losses."""
+    tree = full_network_settings({}, **train).model_dump()
+    tree["train"]["matching"]["scale_margin"] = 1.0
+    tree["train"]["weights"]["feature_supervision"] = 1.0
+    return Settings.model_validate(tree)
+
+
 FORMS = {
     "light": lambda **train: changed(tiny_settings(**train), augment=UNCROPPED),
     "full with cascade, mesh and dense head": dense_full_network,
+    "selective cascade": lambda **train: full_network_settings({"cascade": "selective"}, **train),
+    "receptive field enhancement": lambda **train: full_network_settings({"context": "rfe"}, **train),
+    "scale margin and feature supervision": supervised_network,
     "grid": lambda **train: grid_settings((5, 11, 19), **train),
     "deformable": deformable_network,
     "face crops": lambda **train: changed(face_crop_settings(epochs=1, **train), augment=UNCROPPED),

@@ -211,7 +211,7 @@ def test_the_fast_sampler_trains_with_the_same_losses_where_the_detector_is_froz
 
 
 def test_offsets_of_deformable_convolutions_have_a_tenth_of_the_learning_rate(scenes: Path) -> None:
-    model = {"context": "deformable", "cascade": False}
+    model = {"context": "deformable", "cascade": "none"}
     trainer = build_trainer(scenes, full_network_settings(model, epochs=1, tasks="detection"))
     offsets = {id(parameter) for name, parameter in trainer.network.named_parameters() if ".offsets." in name}
     lr_mults: dict[bool, set[float]] = {True: set(), False: set()}

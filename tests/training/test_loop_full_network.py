@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.painted_scenes import FACE_BOX, label_meshes, read_painted_images, repeat_scenes, write_painted_scenes
-from helpers.training_settings import full_network_settings
+from helpers.training_settings import changed, full_network_settings
 from helpers.trainings import Trained, build_trainer, train
 from onelook.geometry.boxes import pairwise_iou
 from onelook.geometry.mesh import NOSE_TIP
@@ -16,7 +16,7 @@ from onelook.inference.loading import load_torch_predictor
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.model.pretrained import build_pretrained
 from onelook.model.resnet import ResNet
-from onelook.model.serialization import save_model
+from onelook.model.serialization import load_model, save_model
 from onelook.settings import DetectSettings, Settings
 
 DETECT = DetectSettings(score=0.5, nms=0.4, longest_side=512)
@@ -76,7 +76,7 @@ def test_lwf_covers_both_stages_of_a_cascade(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("context", ["deformable", "modulated", "none"])
 def test_every_context_module_trains(tmp_path: Path, context: str) -> None:
-    model = {"context": context, "cascade": False}
+    model = {"context": context, "cascade": "none"}
     state, network = train_on_painted_scenes(
         tmp_path, full_network_settings(model, epochs=2, tasks="detection"), repeats=3
     )
@@ -100,3 +100,17 @@ def test_an_imagenet_backbone_has_the_learning_rate_factor_and_the_rest_the_full
         for name, value in network.state_dict().items()
         if name.endswith("conv.weight") and not name.startswith("detector.backbone.")
     )
+
+
+def test_the_classifier_of_feature_supervision_is_trained_and_not_saved(tmp_path: Path) -> None:
+    settings = full_network_settings({}, tasks="detection")
+    plain = build_trainer(write_painted_scenes(tmp_path), settings, data_seed=1).network
+    trainer = build_trainer(tmp_path, changed(settings, weights={"feature_supervision": 1.0}), data_seed=1)
+    before = [each.clone() for each in trainer.modules["feature_supervision"].parameters()]
+    trainer.set_learning_rates(1, 4)
+    batch = next(iter(trainer.scenes.batches(0, 4)))
+    assert trainer.train_step(batch, None, 0, 0)["feature_supervision"].item() > 0
+    after = trainer.modules["feature_supervision"].parameters()
+    assert not any(one.equal(other) for one, other in zip(before, after, strict=True))
+    save_model(tmp_path / "model", trainer.network)
+    assert load_model(tmp_path / "model").state_dict().keys() == plain.state_dict().keys()

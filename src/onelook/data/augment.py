@@ -55,7 +55,8 @@ def augment(
         sample = horizontal_flip(sample)
     sizes = box_sizes(sample.boxes)
     identities = np.where(sizes >= settings.min_identity_size, sample.identities, -1)
-    sample = replace(sample, identities=identities, photometric=draw_photometric(settings.photometric, rng))
+    photometric = draw_photometric(settings.photometric, rng, settings.hue_saturation)
+    sample = replace(sample, identities=identities, photometric=photometric)
     return sample if defer_photometric else apply_photometric(sample)
 
 

@@ -27,7 +27,8 @@ class PhotometricBatch:
     All parameters but the seeds are in one tensor, which needs one copy to a device.
 
     Attributes:
-        params: (B, 8) float32: three gains, shift, 1 for gray scale, blur sigma, downscale and noise std.
+        params: (B, 10) float32: three gains, shift, 1 for gray scale, blur sigma, downscale, noise std, hue in degrees
+            and saturation.
         noise_seeds: (B,) int32.
     """
 
@@ -37,7 +38,7 @@ class PhotometricBatch:
 
 def stack_photometric(params: Sequence[PhotometricParams]) -> PhotometricBatch:
     """Stack the drawn parameters of B images on the CPU."""
-    rows = [[*p.gains, p.shift, p.is_gray, p.blur_sigma, p.downscale, p.noise_std] for p in params]
+    rows = [[*p.gains, p.shift, p.is_gray, p.blur_sigma, p.downscale, p.noise_std, p.hue, p.saturation] for p in params]
     return PhotometricBatch(
         torch.from_numpy(np.array(rows, np.float32)),
         torch.tensor([p.noise_seed for p in params], dtype=torch.int32),
@@ -58,8 +59,13 @@ def distort_images(images: Tensor, photometric: PhotometricBatch | None) -> Tens
     """
     if photometric is None:
         return images
-    shift, is_gray, blur_sigma, downscale, noise_std = photometric.params[:, 3:, None, None, None].unbind(1)
-    pixels = images.permute(0, 2, 3, 1) * photometric.params[:, None, None, :3] + shift
+    shift, is_gray, blur_sigma, downscale, noise_std, hue, saturation = photometric.params[
+        :, 3:, None, None, None
+    ].unbind(1)
+    pixels = images.permute(0, 2, 3, 1).float()
+    shifted = shift_hue_saturation(pixels / 255, hue[..., 0], saturation[..., 0]) * 255
+    pixels = torch.where((hue != 0) | (saturation != 1), shifted, pixels)  # exact without a change
+    pixels = pixels * photometric.params[:, None, None, :3] + shift
     red, green, blue = pixels.split(1, dim=3)
     pixels = torch.where(is_gray > 0, (red + green + blue) / 3, pixels)
     resampled = _resample(pixels, _resampling_matrices(images.shape[2], blur_sigma[..., 0], downscale[..., 0]))
@@ -68,6 +74,35 @@ def distort_images(images: Tensor, photometric: PhotometricBatch | None) -> Tens
     noise = gaussian_noise(photometric.noise_seeds, pixels[0].numel()).view(pixels.shape)
     distorted = (pixels + noise * noise_std).clip(0, 255).to(torch.uint8).permute(0, 3, 1, 2)
     return distorted.contiguous(memory_format=torch.channels_last)
+
+
+def shift_hue_saturation(pixels: Tensor, hue: Tensor, saturation: Tensor) -> Tensor:
+    """Rotate the hue and scale the saturation in HSV (Smith, SIGGRAPH 1978).
+
+    Args:
+        pixels: (..., 3) RGB in 0..1.
+        hue: rotation in degrees, broadcast to (...).
+        saturation: factor, broadcast to (...).
+
+    Returns:
+        (..., 3) RGB in 0..1.
+    """
+    red, green, blue = pixels.unbind(-1)
+    value = pixels.amax(-1)
+    chroma = value - pixels.amin(-1)
+    safe = chroma.clamp(min=1e-12)
+    sector = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+    )
+    chroma = (chroma * saturation).minimum(value)  # the saturation, chroma / value, is at most 1
+    sector = sector + hue / 60
+    channels = []
+    for start in (5, 3, 1):  # red, green and blue are lowest where the hue is opposite to them
+        position = (start + sector).remainder(6)
+        channels.append(value - chroma * position.minimum(4 - position).clamp(0, 1))
+    return torch.stack(channels, -1)
 
 
 def _resample(pixels: Tensor, matrices: Tensor) -> Tensor:

@@ -205,7 +205,7 @@ class FaceDataset:
         face = crop_face(self._read_face(entry), self._settings, rng)
         if rng.random() < 0.5:
             face = horizontal_flip(face)
-        photometric = draw_photometric(self._augment.photometric, rng)
+        photometric = draw_photometric(self._augment.photometric, rng, self._augment.hue_saturation)
         noise = rng.standard_normal(face.landmarks.shape, np.float32) * np.float32(self._augment.landmark_jitter)
         sizes = box_sizes(face.boxes)
         landmarks = (face.landmarks + noise * sizes[:, None, None]).astype(np.float32)

@@ -16,6 +16,7 @@ from onelook.data.manifest import Manifest, Scene
 from onelook.errors import DataError
 from onelook.evaluation.average_precision import DetectionOutcomes
 from onelook.evaluation.bootstrap import bootstrap_intervals
+from onelook.evaluation.conditions import condition_metrics, measure_conditions
 from onelook.evaluation.landmarks import LandmarkErrors, landmark_metrics
 from onelook.evaluation.mesh_error import MeshPairs, pair_meshes
 from onelook.evaluation.open_set_calibration import make_null_calibration
@@ -101,6 +102,9 @@ def evaluate(
         metrics["eigenfaces"] = recognition_metrics(recognition.eigenfaces, recognition.test.probes, settings)
         metrics["counts"] |= _recognition_counts(recognition)
         calibration = recognition.onelook.calibration
+    conditions = measure_conditions(manifest, detections.scenes, settings.evaluate.large_face_size)
+    trials = None if recognition is None else recognition.onelook.trials
+    metrics["conditions"] = condition_metrics(conditions, detections, errors, trials)
     measured = {
         name: _baseline_metrics(baseline, predictor.fingerprint, manifest, splits, settings)
         for name, baseline in (baselines or {}).items()

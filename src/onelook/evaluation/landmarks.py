@@ -14,12 +14,13 @@ class LandmarkErrors(NamedTuple):
     """Normalized landmark errors of n faces.
 
     size_normalized, interocular: (n,) float64, from `landmark_errors` and `interocular_errors`.
-    scenes: (n,) int64, the scene of each face.
+    scenes, faces: (n,) int64, the scene of each face, and its row in the scene.
     """
 
     size_normalized: np.ndarray
     interocular: np.ndarray
     scenes: np.ndarray
+    faces: np.ndarray
 
 
 def landmark_errors(predicted: np.ndarray, labeled: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Mesh error: distance of predicted from labeled vertices, normalized by face size."""
+"""Mesh error: distance of predicted from labeled vertices, normalized by face size or by the outer eye corners."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -11,7 +11,7 @@ from onelook.evaluation.average_precision import match_detections
 from onelook.evaluation.probe_set import labeled_boxes
 from onelook.evaluation.split_predictions import SplitDetections
 from onelook.geometry.boxes import box_sizes
-from onelook.geometry.mesh import NOSE_TIP, POINTS_68
+from onelook.geometry.mesh import NOSE_TIP, OUTER_EYE_CORNERS, POINTS_68
 
 
 def vertex_errors(predicted: np.ndarray, labeled: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -26,9 +26,32 @@ def vertex_errors(predicted: np.ndarray, labeled: np.ndarray, boxes: np.ndarray)
     Returns:
         (n, 468) float64, NaN for a face without a labeled mesh.
     """
+    return _vertex_distances(predicted, labeled) / box_sizes(boxes.astype(np.float64))[:, None]
+
+
+def interocular_vertex_errors(predicted: np.ndarray, labeled: np.ndarray) -> np.ndarray:
+    """Compute the distance of every vertex, divided by the distance of the outer eye corners.
+
+    The normalization of 300-W (Sagonas et al. 2013). A mesh has the corners, unlike five points, whose eye centers are
+    closer to each other (`landmarks.interocular_errors`).
+
+    Args:
+        predicted, labeled: as in `vertex_errors`; distances in the image plane are divided by one in the image plane.
+
+    Returns:
+        (n, 468) float64, NaN for a face without a labeled mesh.
+    """
+    left, right = (labeled[:, corner].astype(np.float64) for corner in OUTER_EYE_CORNERS)
+    distances = np.linalg.norm(left - right, axis=-1)
+    return _vertex_distances(predicted, labeled) / np.where(distances > 0, distances, np.nan)[:, None]
+
+
+def _vertex_distances(predicted: np.ndarray, labeled: np.ndarray) -> np.ndarray:
+    """Compute the distances (n, 468) float64 of vertices, with depth relative to the tip of the nose."""
     offsets = predicted.astype(np.float64) - labeled
     offsets[..., 2:] -= offsets[:, NOSE_TIP, None, 2:]
-    return np.linalg.norm(offsets, axis=-1) / box_sizes(boxes.astype(np.float64))[:, None]
+    distances: np.ndarray = np.linalg.norm(offsets, axis=-1)
+    return distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +90,9 @@ class MeshPairs:
 
         - `error`: all vertices in space;
         - `error_flat`: all vertices in the image plane;
-        - `error_68`: the 68 landmarks in space.
+        - `error_68`: the 68 landmarks in space;
+        - `error_interocular`, `error_68_interocular`: all vertices in space, and the 68 landmarks in the image plane as
+          in 300-W, divided by the distance of the outer eye corners instead of the face size.
 
         Args:
             weights: (scenes,) float64 weight of each scene.
@@ -78,6 +103,10 @@ class MeshPairs:
             "error": self.errors_3d.mean(1),
             "error_flat": self.errors_2d.mean(1),
             "error_68": self.errors_3d[:, list(POINTS_68)].mean(1),
+            "error_interocular": interocular_vertex_errors(self.predicted, self.labeled).mean(1),
+            "error_68_interocular": interocular_vertex_errors(self.predicted[..., :2], self.labeled[..., :2])[
+                :, list(POINTS_68)
+            ].mean(1),
         }
         return {name: float(face_weights @ each / total) if total else float("nan") for name, each in per_face.items()}
 

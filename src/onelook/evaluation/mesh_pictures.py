@@ -8,10 +8,11 @@ from matplotlib.ticker import PercentFormatter
 
 from onelook.data.image_io import read_image
 from onelook.data.manifest import Manifest, Scene
-from onelook.drawing import GREEN, SKY, draw_boxes, draw_mesh, tile_images
+from onelook.drawing import GREEN, SKY, draw_boxes, draw_mesh, fill_triangles, tile_images
 from onelook.evaluation.mesh_error import MeshPairs
 from onelook.geometry.alignment import apply_transform, crop_square
-from onelook.geometry.mesh import triangles
+from onelook.geometry.mesh import mesh_to_landmarks, triangles
+from onelook.geometry.mesh_location import locate_points
 
 _SHOWN = 18
 _COLUMNS = 6
@@ -37,7 +38,9 @@ def plot_vertex_errors(shape: np.ndarray, errors: np.ndarray, title: str) -> Fig
 def draw_mesh_sheet(manifest: Manifest, scenes: Sequence[Scene], meshes: MeshPairs) -> np.ndarray:
     """Draw faces from the smallest to the largest error, RGB uint8 (H, W, 3).
 
-    They are evenly spaced by rank. The predicted mesh (blue) lies above the labeled one (green).
+    They are evenly spaced by rank. The predicted mesh (blue) lies above the labeled one (green). Orange are the
+    triangles of the predicted mesh that lie at the eyes, the nose and the mouth of the labeled one, and the same
+    triangles of the label: they show which part of the face the predicted mesh has at these pixels.
     """
     order = meshes.errors_3d.mean(1).argsort()
     selected = order[np.unique(np.linspace(0, len(order) - 1, _SHOWN).astype(int))]
@@ -45,19 +48,28 @@ def draw_mesh_sheet(manifest: Manifest, scenes: Sequence[Scene], meshes: MeshPai
     for row in selected:
         image = read_image(manifest.path(scenes[meshes.scenes[row]]))
         label = f"{meshes.errors_3d[row].mean():.1%}"
+        predicted, labeled = meshes.predicted[row], meshes.labeled[row]
+        located = locate_points(mesh_to_landmarks(labeled), predicted, triangles()).triangles
+        filled = triangles()[located[located >= 0]]
         pair = [
-            _draw_cell(image, meshes.boxes[row], meshes.predicted[row], SKY, label),
-            _draw_cell(image, meshes.boxes[row], meshes.labeled[row], GREEN, "label"),
+            _draw_cell(image, meshes.boxes[row], predicted, filled, SKY, label),
+            _draw_cell(image, meshes.boxes[row], labeled, filled, GREEN, "label"),
         ]
         cells.append(np.concatenate(pair))
     return tile_images(cells, _COLUMNS, _COLUMNS * (_CELL + 4) + 4)
 
 
 def _draw_cell(
-    image: np.ndarray, box: np.ndarray, vertices: np.ndarray, color: tuple[int, int, int], label: str
+    image: np.ndarray,
+    box: np.ndarray,
+    vertices: np.ndarray,
+    filled: np.ndarray,
+    color: tuple[int, int, int],
+    label: str,
 ) -> np.ndarray:
-    """Draw a mesh on the square around a face, (side, side, 3)."""
+    """Draw a mesh with filled triangles (k, 3; vertex indices) on the square around a face, (side, side, 3)."""
     crop, transform = crop_square(image, box, _EXTENT, _CELL)
-    picture = draw_mesh(crop, apply_transform(transform, vertices[:, :2]), color)
+    placed = apply_transform(transform, vertices[:, :2])
+    picture = fill_triangles(draw_mesh(crop, placed, color), placed[filled])
     corner = np.array([[0, 0, _CELL, _CELL]], np.float32)
     return draw_boxes(picture, corner, labels=[label], colors=[color])

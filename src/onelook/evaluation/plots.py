@@ -132,3 +132,21 @@ def _make_axes(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     axes.set_ylabel(ylabel)
     axes.grid(alpha=0.3)
     return figure, axes
+
+
+def plot_conditions(conditions: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Plot AP, landmark error and rank-1 of the faces by condition, as a bar each with its value."""
+    figure = Figure(figsize=(9, 1.2 + 0.4 * max(1, len(conditions))), layout="constrained")
+    names = [f"{name.replace('_', ' ')} ({values['faces']:.0f})" for name, values in conditions.items()]
+    titles = {"ap50": "AP at IoU 0.5", "nme": "landmark error / face size", "rank1": "rank-1"}
+    for number, (metric, title) in enumerate(titles.items(), start=1):
+        axes = figure.add_subplot(1, 3, number)
+        values = [each.get(metric, 0.0) for each in conditions.values()]
+        bars = axes.barh(names if number == 1 else range(len(names)), values, color=_COLORS[0])
+        axes.bar_label(bars, [f"{each[metric]:.3f}" if metric in each else "–" for each in conditions.values()])
+        axes.set_title(title, fontsize=11)
+        axes.margins(x=0.25)
+        axes.invert_yaxis()
+        if number > 1:
+            axes.set_yticks([])
+    return figure

@@ -27,7 +27,7 @@ CURVES = {
     "reliability": ("confidence", "accuracy", "low", "high", "fraction"),
 }
 """Columns of the curves that dvc.yaml plots."""
-FIGURES = (*CURVES, "similarities", "mesh_error")
+FIGURES = (*CURVES, "similarities", "mesh_error", "conditions")
 """Pictures that show no people."""
 
 
@@ -46,6 +46,7 @@ def write_evaluation(evaluation: Evaluation, manifest: Manifest, folder: Path) -
             _write_curve(out, name, ())
         _write_detection(evaluation, out)
         _write_landmarks(evaluation, out)
+        _write_conditions(evaluation, out)
         if evaluation.meshes is not None:
             _write_meshes(evaluation, evaluation.meshes, manifest, out)
         recognition = evaluation.recognition
@@ -87,6 +88,12 @@ def _write_landmarks(evaluation: Evaluation, out: Path) -> None:
     fractions = {"face size": by_size, "distance between the eye centers": by_eyes}
     figure = plots.plot_landmark_error(limits, fractions, FAILURE_THRESHOLD, title)
     plots.save_figure(out / "pictures/landmark_error.png", figure)
+
+
+def _write_conditions(evaluation: Evaluation, out: Path) -> None:
+    """Write a bar per condition of the faces: AP, landmark error and rank-1."""
+    conditions = evaluation.metrics["conditions"]
+    plots.save_figure(out / "pictures/conditions.png", plots.plot_conditions(conditions))
 
 
 def _write_meshes(evaluation: Evaluation, meshes: MeshPairs, manifest: Manifest, out: Path) -> None:

@@ -45,7 +45,8 @@ class SplitDetections:
 
     def landmark_errors(self, iou: float, score: float) -> LandmarkErrors:
         """Compute the landmark errors of the labeled faces detected with at least `score`."""
-        sizes, eyes, scenes = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, np.int64)]
+        sizes, eyes = [np.zeros(0)], [np.zeros(0)]
+        scenes, rows = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for i, (scene, candidates) in enumerate(zip(self.scenes, self.candidates, strict=True)):
             detected, boxes = candidates.above(score), labeled_boxes(scene)
             matches, is_first = match_detections(detected.boxes, boxes, iou)
@@ -55,7 +56,8 @@ class SplitDetections:
             sizes.append(landmark_errors(points, labeled[faces], boxes[faces]))
             eyes.append(interocular_errors(points, labeled[faces]))
             scenes.append(np.full(len(faces), i))
-        return LandmarkErrors(np.concatenate(sizes), np.concatenate(eyes), np.concatenate(scenes))
+            rows.append(faces)
+        return LandmarkErrors(*(np.concatenate(column) for column in (sizes, eyes, scenes, rows)))
 
     def outcomes(self) -> DetectionOutcomes:
         """Classify all candidates at AP_IOU; those on ignored boxes are dropped."""

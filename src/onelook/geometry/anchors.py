@@ -43,6 +43,20 @@ FULL_LEVELS = tuple(
 ANCHOR_LEVELS = {"light": LIGHT_LEVELS, "full": FULL_LEVELS}
 
 
+# Strides from which anchors are refined in two steps (RefineFace: P5 to P7), and below which background is dropped.
+_COARSE_STRIDE = 32
+
+
+def is_coarse_level(level: AnchorLevel) -> bool:
+    """Return True for a level of the large faces, False for one of the small faces (RefineFace)."""
+    return level.stride >= _COARSE_STRIDE
+
+
+def is_coarse_anchor(anchors: Tensor, levels: Sequence[AnchorLevel]) -> Tensor:
+    """Return the mask (n,) of the anchors (n, 4; center, size) that belong to coarse levels."""
+    return anchors[:, 2] >= min(size for level in levels if is_coarse_level(level) for size in level.sizes)
+
+
 def make_anchors(height: int, width: int, levels: Sequence[AnchorLevel], device: torch.device | None = None) -> Tensor:
     """Generate the anchors of an image of `height` x `width` pixels, by default on the CPU.
 

@@ -24,6 +24,7 @@ NUM_SHAPE_PARAMETERS = 128
 NOSE_TIP = 1
 # Both corners of each eye (the image's left eye first), and both corners of the mouth.
 EYE_CORNERS = ((33, 133), (362, 263))
+OUTER_EYE_CORNERS = (33, 263)
 MOUTH_CORNERS = (61, 291)
 # The vertices nearest to the 68 points of iBUG's 300-W annotation (Sagonas et al. 2013): jaw, brows, nose, eyes, outer
 # and inner lips.

@@ -33,6 +33,8 @@ IGNORED = -2
 
 # An anchor is ignored from this fraction of its area inside an ignored box, whatever their sizes (as COCO's crowds).
 _MIN_IGNORED_FRACTION = 0.5
+# Area of the smallest anchors of all networks, in square pixels.
+_SMALLEST_AREA = 16.0 * 16.0
 # Faces compared with the anchors at once; more of them are compared in blocks, which bounds the memory.
 _FACES_PER_BLOCK = 64
 
@@ -122,6 +124,14 @@ class DetectionLosses(NamedTuple):
     landmarks: Tensor
 
 
+class TrainedAnchors(NamedTuple):
+    """Masks (n,) or (B, n) bool of the anchors that train each loss, where a stage does not predict all of them."""
+
+    classification: Tensor
+    box: Tensor
+    landmarks: Tensor
+
+
 def detection_losses(
     outputs: AnchorOutputs,
     anchors: Tensor,
@@ -129,6 +139,8 @@ def detection_losses(
     boxes: Tensor,
     landmarks: Tensor,
     negatives_per_positive: float,
+    scale_margin: float = 0.0,
+    trained: TrainedAnchors | None = None,
 ) -> DetectionLosses:
     """Compute the classification, box and landmark losses of a batch.
 
@@ -142,21 +154,47 @@ def detection_losses(
         boxes: (B, M, 4), x1 y1 x2 y2.
         landmarks: (B, M, 5, 2); NaN points are left out of the landmark loss.
         negatives_per_positive: hardest negatives per positive of the image (OHEM).
+        scale_margin: of `subtract_scale_margin`.
+        trained: the anchors of each loss; None: all. A loss counts its own positive anchors.
     """
-    positive = matches.positive
+    classified = positive = located = matches.positive
+    negative = matches.negative
+    if trained is not None:
+        classified, negative = classified & trained.classification, negative & trained.classification
+        positive, located = positive & trained.box, located & trained.landmarks
     count = loss_divisor(positive.sum())
-    classification = ohem_cross_entropy(outputs.logits, positive, matches.negative, negatives_per_positive)
+    logits = outputs.logits
+    if scale_margin > 0:
+        logits = subtract_scale_margin(logits, matches, boxes, scale_margin)
+    classification = ohem_cross_entropy(logits, classified, negative, negatives_per_positive)
 
     box_targets = encode_boxes(matches.gather(boxes), anchors)
     box_losses = functional.smooth_l1_loss(outputs.boxes, box_targets, reduction="none").sum(-1)
     box = box_losses.where(positive, 0).sum() / count
 
     points = matches.gather(landmarks)  # (B, n, 5, 2)
-    labeled = points.isfinite().all(-1) & positive[..., None]
+    labeled = points.isfinite().all(-1) & located[..., None]
     point_targets = encode_landmarks(points.nan_to_num(), anchors)
     point_losses = functional.smooth_l1_loss(outputs.landmarks, point_targets, reduction="none").view_as(points).sum(-1)
     landmark = point_losses.where(labeled, 0).sum() / loss_divisor(labeled.sum().to(point_losses.dtype) / 5)
     return DetectionLosses(classification, box, landmark)
+
+
+def subtract_scale_margin(logits: Tensor, matches: Matches, boxes: Tensor, margin: float) -> Tensor:
+    """Subtract a margin from the face logits of positive anchors, the larger the smaller their face.
+
+    After the scale-aware margin of RefineFace (Zhang et al., arXiv 1909.04376): alpha / (w h) for a face of w x h
+    pixels, here with alpha = 16 x 16 x `margin`. It does not grow below faces of 16 x 16 pixels, the smallest anchors.
+
+    Args:
+        logits: (B, n, 2), background and face.
+        matches: of the batch.
+        boxes: (B, M, 4), x1 y1 x2 y2.
+        margin: of a face of 16 x 16 pixels or less.
+    """
+    areas = box_areas(matches.gather(boxes)).clip(min=_SMALLEST_AREA)
+    margins = (margin * _SMALLEST_AREA / areas).where(matches.positive, 0)
+    return torch.stack([logits[..., 0], logits[..., 1] - margins], -1)
 
 
 def ohem_cross_entropy(logits: Tensor, positives: Tensor, negatives: Tensor, negatives_per_positive: float) -> Tensor:
@@ -193,11 +231,15 @@ class CascadeStage(NamedTuple):
     outputs: of its heads.
     anchors: (n, 4) or (B, n, 4), center and size in pixels, the boxes its offsets refer to.
     thresholds: by which its anchors are matched to faces.
+    trained: the anchors of each of its losses; None: all.
+    dropped: (B, n) bool, anchors without a loss, which the stage before has dropped; None: none.
     """
 
     outputs: AnchorOutputs
     anchors: Tensor
     thresholds: MatchThresholds
+    trained: TrainedAnchors | None = None
+    dropped: Tensor | None = None
 
 
 def cascade_losses(
@@ -207,6 +249,7 @@ def cascade_losses(
     landmarks: Tensor,
     negatives_per_positive: float,
     ignored: Tensor | None = None,
+    scale_margin: float = 0.0,
 ) -> tuple[dict[str, Tensor], Matches]:
     """Sum the detection and LwF losses over the stages of a cascade.
 
@@ -219,15 +262,20 @@ def cascade_losses(
         landmarks: (B, M, 5, 2), NaN where absent.
         negatives_per_positive: hardest negatives per positive (OHEM).
         ignored: (B, K, 4), regions whose anchors are no negatives.
+        scale_margin: of `subtract_scale_margin`.
 
     Returns:
         The losses by the names of their weights, and the matches of the last stage.
     """
     totals: dict[str, Tensor] = {}
-    for number, (outputs, anchors, thresholds) in enumerate(stages):
+    for number, (outputs, anchors, thresholds, trained, dropped) in enumerate(stages):
         anchor_boxes = anchors_to_boxes(anchors).expand(len(boxes), -1, -1)
         matches = match_anchors(anchor_boxes, boxes, thresholds, ignored)
-        losses = detection_losses(outputs, anchors, matches, boxes, landmarks, negatives_per_positive)
+        if dropped is not None:
+            matches = Matches(matches.faces.masked_fill(dropped, IGNORED))
+        losses = detection_losses(
+            outputs, anchors, matches, boxes, landmarks, negatives_per_positive, scale_margin, trained
+        )
         lwf = outputs.logits.sum() * 0 if teachers is None else lwf_loss(outputs, teachers[number])
         for name, loss in {**losses._asdict(), "lwf": lwf}.items():
             totals[name] = totals[name] + loss if name in totals else loss

@@ -29,9 +29,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onelook.model.conv_norm import ConvNorm
 from onelook.model.depthwise import Float32DepthwiseConv2d
 from onelook.model.feature_sampler import PIXEL_DENSITY, FeatureSampler
-from onelook.model.retinaface import ConvNorm
 from onelook.precision import to_float32
 from onelook.settings import EmbeddingSettings
 

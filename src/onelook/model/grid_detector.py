@@ -29,14 +29,9 @@ from onelook.geometry.grid_anchors import (
     initial_anchor_sizes,
     make_cell_anchors,
 )
-from onelook.model.retinaface import (
-    HEAD_CHANNELS,
-    NEGATIVE_SLOPE,
-    ConvNorm,
-    NetworkOutput,
-    PixelNormalization,
-    build_backbone,
-)
+from onelook.model.conv_norm import NEGATIVE_SLOPE, ConvNorm
+from onelook.model.detection_heads import HEAD_CHANNELS
+from onelook.model.retinaface import NetworkOutput, PixelNormalization, build_backbone
 from onelook.settings import ModelSettings
 
 # Sides of the square image at which the backbone's last map has 5, 10, 20 or 40 cells along each side.

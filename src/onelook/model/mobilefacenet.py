@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onelook.geometry.alignment import CROP_SIZE
+from onelook.model.conv_norm import ConvNorm
 from onelook.model.depthwise import Float32DepthwiseConv2d
 from onelook.model.embedding_head import InvertedResidual
 from onelook.model.feature_sampler import PIXEL_DENSITY, FeatureSampler
 from onelook.model.joint_network import JointNetwork
-from onelook.model.retinaface import ConvNorm
 from onelook.precision import to_float32
 from onelook.settings import EmbeddingSettings, ModelSettings
 

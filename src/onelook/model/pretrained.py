@@ -24,11 +24,13 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from onelook.errors import ModelError
+from onelook.model.conv_norm import ConvNorm
+from onelook.model.detection_heads import DetectionHeads
 from onelook.model.embedding_head import EmbeddingHead, InvertedResidual
 from onelook.model.joint_network import JointNetwork
 from onelook.model.model_folder import RELEASED
 from onelook.model.recognizer import normalize_crops, open_recognizer, read_onnx
-from onelook.model.retinaface import PIXEL_MEAN, ConvNorm, MobileNetV1, RetinaFace
+from onelook.model.retinaface import PIXEL_MEAN, MobileNetV1, RetinaFace
 from onelook.model.serialization import load_model
 from onelook.settings import EmbeddingSettings, ModelSettings, RecognizerSettings
 from onelook.untrusted import DAMAGED_PICKLE
@@ -199,6 +201,7 @@ def _public_layers(detector: RetinaFace) -> Iterator[tuple[str, Any]]:
         for own_name, public_name in _PUBLIC_CONTEXT_NAMES.items():
             yield f"ssh{i}.{public_name}.0", getattr(context, own_name)
     heads = detector.heads
+    assert isinstance(heads, DetectionHeads)  # the settings refuse a cascade here
     for public_name, convs in (
         ("ClassHead", heads.logits),
         ("BboxHead", heads.boxes),

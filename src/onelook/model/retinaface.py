@@ -7,8 +7,7 @@
 References:
     Backbone: MobileNetV1 (Howard et al., arXiv 1704.04861, table 1) at width 0.25, or a ResNet (`model.resnet`).
     FPN: Lin et al., CVPR 2017, section 3.
-    Context module: SSH (Najibi et al., ICCV 2017, section 3.3); deformable in RetinaFace, section 4.2.
-    Cascade: RetinaFace, section 4.2; the second stage regresses from the boxes of the first.
+    Context modules: `model.context`. Heads and cascades: `model.detection_heads`.
 
 Differences from the paper:
     - Light form (default): the layers of the public MobileNet-0.25 implementations, with levels at strides 8, 16 and
@@ -32,21 +31,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onelook.geometry.anchors import ANCHOR_LEVELS, AnchorLevel, AnchorOutputs, make_anchors
+from onelook.geometry.anchors import ANCHOR_LEVELS, AnchorOutputs, make_anchors
 from onelook.geometry.boxes import refine_anchors
-from onelook.model.deformable import DeformableConv
-from onelook.model.depthwise import Float32DepthwiseConv2d
+from onelook.model.context import build_context
+from onelook.model.conv_norm import ConvNorm
+from onelook.model.detection_heads import CascadeHead, DetectionHeads, FirstStepHeads, drop_anchors
 from onelook.model.resnet import ResNet
 from onelook.settings import ConvSampling, ModelSettings
 
-NEGATIVE_SLOPE = 0.1
-"""Negative slope of the leaky ReLUs, as in the public implementations."""
 FEATURE_STRIDES = (1, 2, 4, 8, 16)
 """Strides of the feature maps that the embedding head reads, in pixels; the first map is the normalized photo."""
 PIXEL_CHANNELS = 3
 """Channels of the photo as a feature map."""
-HEAD_CHANNELS = (2, 4, 10)
-"""Outputs per anchor: logits of background and face, box offsets, landmark offsets."""
 PIXEL_MEAN = (123.0, 117.0, 104.0)
 """ImageNet mean of Caffe's models, RGB in 0..255; the MobileNet is trained with it."""
 
@@ -67,7 +63,8 @@ class NetworkOutput(NamedTuple):
         feature_maps: the maps that faces are embedded from, at `FEATURE_STRIDES`. Of a grid detector: the features of
             its cells, scale by scale, and the anchors.
         head_features: the maps (B, c, H, W) that the detection heads read, level by level.
-        first_stage: outputs of the first stage in a cascade, else None.
+        first_stage: outputs of the first stage in a cascade, else None. In a selective cascade those that it does not
+            predict are 0, and the logits in `anchor_outputs` of the anchors that it drops are background.
     """
 
     anchor_outputs: AnchorOutputs
@@ -112,8 +109,10 @@ class RetinaFace(nn.Module):
             extra_level=self.levels[-1].stride > _BACKBONE_STRIDES[-1],
         )
         self.context = build_context(settings, len(self.levels))
-        self.heads = DetectionHeads(settings.fpn_channels, self.levels)
-        self.cascade = CascadeHead(settings, self.levels) if settings.cascade else None
+        self.is_selective = settings.cascade == "selective"
+        self.heads: DetectionHeads | FirstStepHeads
+        self.heads = (FirstStepHeads if self.is_selective else DetectionHeads)(settings.fpn_channels, self.levels)
+        self.cascade = CascadeHead(settings, self.levels) if settings.cascade != "none" else None
 
     def forward(self, images: Tensor) -> NetworkOutput:
         """Detect faces in images (B, 3, H, W), RGB in 0..255, uint8 or float, of any size."""
@@ -123,6 +122,8 @@ class RetinaFace(nn.Module):
         if self.cascade is None:
             return NetworkOutput(outputs, feature_maps, head_features)
         refined, head_features = self.cascade(levels)
+        if self.is_selective:
+            refined = drop_anchors(refined, outputs.logits)
         return NetworkOutput(refined, feature_maps, head_features, first_stage=outputs)
 
     def make_anchors(self, height: int, width: int) -> Tensor:
@@ -158,42 +159,6 @@ class PixelNormalization(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         pixels = images - self.mean[:, None, None]  # (B, 3, H, W), float
         return pixels if self.std is None else pixels / self.std[:, None, None]
-
-
-class ConvNorm(nn.Sequential):
-    """Convolution, batch norm and leaky ReLU: (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)).
-
-    Args:
-        inputs, outputs: channels.
-        kernel: side of the kernel, odd.
-        stride: of the convolution.
-        groups: of the convolution.
-        negative_slope: of the leaky ReLU; 0 is a ReLU, None is no activation.
-        sampling: of the kernel; a 3x3 of stride 1 may be deformable.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        *,
-        kernel: int = 3,
-        stride: int = 1,
-        groups: int = 1,
-        negative_slope: float | None = NEGATIVE_SLOPE,
-        sampling: ConvSampling = "plain",
-    ) -> None:
-        super().__init__()
-        self.conv: nn.Conv2d
-        if stride > 1 and groups == inputs == outputs:
-            self.conv = Float32DepthwiseConv2d(inputs, kernel, stride=stride, padding=kernel // 2)
-        elif sampling == "plain":
-            self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-        else:
-            self.conv = DeformableConv(inputs, outputs, modulated=sampling == "modulated")
-        self.norm = nn.BatchNorm2d(outputs)
-        if negative_slope is not None:
-            self.activation = nn.LeakyReLU(negative_slope, inplace=True)
 
 
 class DepthwiseSeparable(nn.Sequential):
@@ -276,68 +241,3 @@ class UpsampleAdd(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         return fine + functional.interpolate(coarse, size=fine.shape[-2:], mode="nearest")
-
-
-class ContextModule(nn.Module):
-    """SSH context module: receptive fields of 3x3, 5x5 and 7x7 by stacked 3x3 convolutions, concatenated.
-
-    (B, c, H, W) -> (B, c, H, W). The layers have the names of the public weights.
-    """
-
-    def __init__(self, channels: int, *, sampling: ConvSampling = "plain") -> None:
-        super().__init__()
-        half, quarter = channels // 2, channels // 4
-        self.conv3x3 = ConvNorm(channels, half, negative_slope=0, sampling=sampling)
-        self.conv5x5_1 = ConvNorm(channels, quarter, sampling=sampling)
-        self.conv5x5_2 = ConvNorm(quarter, quarter, negative_slope=0, sampling=sampling)
-        self.conv7x7_2 = ConvNorm(quarter, quarter, sampling=sampling)
-        self.conv7x7_3 = ConvNorm(quarter, quarter, negative_slope=0, sampling=sampling)
-
-    def forward(self, x: Tensor) -> Tensor:
-        shared = self.conv5x5_1(x)
-        return torch.cat([self.conv3x3(x), self.conv5x5_2(shared), self.conv7x7_3(self.conv7x7_2(shared))], dim=1)
-
-
-def build_context(settings: ModelSettings, levels: int) -> nn.ModuleList:
-    """Build a context module per level, or identities where the settings have none; levels share no weights."""
-    if settings.context == "none":
-        return nn.ModuleList(nn.Identity() for _ in range(levels))
-    return nn.ModuleList(ContextModule(settings.fpn_channels, sampling=settings.conv_sampling) for _ in range(levels))
-
-
-class DetectionHeads(nn.Module):
-    """A 1x1 convolution per level and output: maps (B, c, H_i, W_i) -> outputs of every anchor, level by level."""
-
-    def __init__(self, channels: int, levels: Sequence[AnchorLevel]) -> None:
-        super().__init__()
-        anchors = [len(level.sizes) for level in levels]  # per cell
-        logits, boxes, landmarks = HEAD_CHANNELS
-        self.logits = nn.ModuleList(nn.Conv2d(channels, logits * count, 1) for count in anchors)
-        self.boxes = nn.ModuleList(nn.Conv2d(channels, boxes * count, 1) for count in anchors)
-        self.landmarks = nn.ModuleList(nn.Conv2d(channels, landmarks * count, 1) for count in anchors)
-
-    def forward(self, maps: Sequence[Tensor]) -> AnchorOutputs:
-        heads = zip((self.logits, self.boxes, self.landmarks), HEAD_CHANNELS, strict=True)
-        return AnchorOutputs(*(_outputs_per_anchor(convs, maps, size) for convs, size in heads))
-
-
-def _outputs_per_anchor(convs: nn.ModuleList, maps: Sequence[Tensor], size: int) -> Tensor:
-    # (B, anchors * size, H, W) -> (B, H, W, anchors * size) -> (B, H * W * anchors * size)
-    rows = [conv(x).permute(0, 2, 3, 1).flatten(1) for conv, x in zip(convs, maps, strict=True)]
-    return torch.cat(rows, dim=1).unflatten(1, (-1, size))  # (B, n, size)
-
-
-class CascadeHead(nn.Module):
-    """Second stage of a cascade: context modules and heads of its own on the FPN levels.
-
-    Levels -> offsets from the boxes of the first stage, and the features that its heads read.
-    """
-
-    def __init__(self, settings: ModelSettings, levels: Sequence[AnchorLevel]) -> None:
-        super().__init__()
-        self.context = build_context(settings, len(levels))
-        self.heads = DetectionHeads(settings.fpn_channels, levels)
-
-    def forward(self, levels: Sequence[Tensor]) -> tuple[AnchorOutputs, list[Tensor]]:
-        features = [context(level) for context, level in zip(self.context, levels, strict=True)]
-        return self.heads(features), features

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from onelook.settings.section import Section
 
@@ -37,7 +37,7 @@ class SecondStageThresholds(MatchThresholds):
 
 
 class CascadeThresholds(Section):
-    """IoU thresholds of the two cascade stages (RetinaFace 2020, multi-task loss)."""
+    """IoU thresholds of the two cascade stages (RetinaFace 2020, multi-task loss; the same in RefineFace)."""
 
     first: FirstStageThresholds = FirstStageThresholds()
     second: SecondStageThresholds = SecondStageThresholds()
@@ -47,4 +47,9 @@ class MatchingSettings(MatchThresholds):
     """Anchor matching and OHEM; its own thresholds are those without a cascade."""
 
     negatives_per_positive: PositiveFloat = Field(7, description="hardest negatives kept for each positive (OHEM)")
+    scale_margin: NonNegativeFloat = Field(
+        0.0,
+        description="scale-aware margin (RefineFace), subtracted from the face logit of a positive anchor of a face of "
+        "16 pixels or less; it falls with the area of the face; 0: none",
+    )
     cascade: CascadeThresholds = CascadeThresholds()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from onelook.settings.section import Section
 
@@ -85,12 +85,18 @@ class ModelSettings(Section):
     fpn_channels: int = Field(
         64, ge=8, le=512, multiple_of=8, description="channels of the FPN; null: 64 of light levels, 256 of full ones"
     )
-    context: Literal[ConvSampling, "none"] = Field(
+    context: Literal[ConvSampling, "rfe", "none"] = Field(
         "plain",
         description="the 3x3 convolutions of the context modules and of the FPN; deformable: they learn where they "
-        "sample; modulated: also how much each sample counts; none: plain, and no context modules",
+        "sample; modulated: also how much each sample counts; rfe: plain in the FPN, and RefineFace's receptive field "
+        "enhancement instead of SSH's context modules; none: plain, and no context modules",
     )
-    cascade: bool = Field(False, description="true: a second stage of heads starts from the boxes of the first")
+    cascade: Literal["none", "all", "selective"] = Field(
+        "none",
+        description="a second stage of heads; all: it starts from the boxes of the first at every level; selective "
+        "(RefineFace): on coarse levels (stride 32 and up) it starts from the boxes of the first, on fine levels the "
+        "first drops anchors with a face probability below .01",
+    )
     mesh: bool = Field(
         False, description="true: one more head predicts the 468 vertices of each face; needs prepare.mesh_labels"
     )
@@ -117,6 +123,12 @@ class ModelSettings(Section):
             return {**section, "fpn_channels": 256 if section.get("pyramid_levels") == "full" else 64}
         return section
 
+    @field_validator("cascade", mode="before")
+    @classmethod
+    def _former_cascade(cls, value: Any) -> Any:
+        # True and False are the values of earlier versions, and of the models they saved.
+        return ("all" if value else "none") if isinstance(value, bool) else value
+
     @model_validator(mode="after")
     def _init_fits(self) -> Self:
         if self.architecture == "grid":
@@ -124,20 +136,20 @@ class ModelSettings(Section):
                 raise ValueError(
                     f"init: {self.init} fits architecture: retinaface alone; set init: random, or imagenet"
                 )
-            if self.cascade:
-                raise ValueError("cascade: a grid has one stage of boxes; set cascade: false")
+            if self.cascade != "none":
+                raise ValueError("cascade: a grid has one stage of boxes; set cascade: none")
             if self.mesh or self.dense:
                 raise ValueError("mesh, dense: heads of architecture: retinaface; set both to false")
         light = (self.backbone, self.pyramid_levels, self.context, self.cascade) == (
             "mobilenet",
             "light",
             "plain",
-            False,
+            "none",
         )
         if self.starts_from_detector and not light:
             raise ValueError(
                 f"init: {self.init} fits the light network alone (backbone: mobilenet, pyramid_levels: light, "
-                "context: plain, cascade: false); set init: random, or imagenet with a resnet"
+                "context: plain, cascade: none); set init: random, or imagenet with a resnet"
             )
         if self.init == "imagenet" and self.backbone == "mobilenet":
             raise ValueError("init: imagenet fits a resnet; set backbone to one, or init to released or random")
@@ -146,7 +158,7 @@ class ModelSettings(Section):
     @property
     def conv_sampling(self) -> ConvSampling:
         """Return the kind of the 3x3 convolutions in the FPN and the context modules."""
-        return "plain" if self.context == "none" else self.context
+        return "plain" if self.context == "none" or self.context == "rfe" else self.context
 
     @property
     def starts_from_detector(self) -> bool:

@@ -51,6 +51,11 @@ class Settings(Section):
                     "model.architecture: grid learns faces where they stand in scenes, cut out they would all lie in "
                     "one cell; set train.faces.batch_size: 0"
                 )
+            if self.train.weights.feature_supervision > 0:
+                raise ValueError(
+                    "model.architecture: grid has no levels to classify regions of; set "
+                    "train.weights.feature_supervision: 0"
+                )
             if self.teacher.tail_source is not None:
                 raise ValueError("model.architecture: grid has no tail to initialize; set teacher.init_tail: false")
         return self

@@ -47,6 +47,10 @@ class TaskWeightSettings(Section):
         description="of reproducing the similarities of the faces of a batch as the teacher has them (relational "
         "distillation)",
     )
+    feature_supervision: NonNegativeFloat = Field(
+        0.0,
+        description="of a classifier of face regions in the feature maps, which exists in training alone (RefineFace)",
+    )
     lwf: PositiveFloat = Field(
         1.0, description="learning without forgetting: of staying close to the initial detector's outputs"
     )
@@ -69,6 +73,9 @@ class AugmentSettings(Section):
     )
     photometric: float = Field(
         0.3, ge=0, le=1, description="strength of brightness, contrast, color, blur and noise changes"
+    )
+    hue_saturation: float = Field(
+        0.0, ge=0, le=1, description="strength of hue and saturation changes; 1: those of SSD; 0: none"
     )
     landmark_jitter: NonNegativeFloat = Field(
         0.02, description="noise on sampling landmarks, as a fraction of the face size"

@@ -22,7 +22,9 @@ from onelook.distributed import all_reduce_mean, rank, world_size
 from onelook.errors import ModelError, OnelookError
 from onelook.losses.identity import build_identity_loss
 from onelook.losses.task_weights import TaskWeights
+from onelook.model.feature_supervision import FeatureSupervision
 from onelook.model.joint_network import JointNetwork
+from onelook.model.retinaface import RetinaFace
 from onelook.settings import Settings
 from onelook.training.callbacks import Callbacks, Metrics
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
@@ -104,16 +106,25 @@ class Trainer:
             dim = network.settings.embedding.dim
             identity_loss = build_identity_loss(self.settings.identity, dim, len(scenes.identities))
         self.task_weights = TaskWeights(self.settings.weights, self.settings.task_weighting)
-        self.modules = nn.ModuleDict(
-            {"network": network, "identity_loss": identity_loss, "task_weights": self.task_weights}
-        ).to(device)
+        modules = {"network": network, "identity_loss": identity_loss, "task_weights": self.task_weights}
+        feature_supervision = None
+        if self.settings.weights.feature_supervision > 0 and isinstance(network.detector, RetinaFace):
+            feature_supervision = FeatureSupervision(network.settings.fpn_channels, network.detector.levels)
+            modules["feature_supervision"] = feature_supervision
+        self.modules = nn.ModuleDict(modules).to(device)
         precision = self.settings.precision
         dtype = torch.float16 if precision == "float16" else torch.bfloat16
         autocast = torch.autocast(device.type, dtype, enabled=precision != "float32")
         # The gradients of float16 underflow without a scale; GradScaler skips a step whose gradients overflow.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
         self.losses = TaskLosses(
-            network, identity_loss, self.task_weights, settings, autocast=autocast, embed_scenes=faces is None
+            network,
+            identity_loss,
+            self.task_weights,
+            settings,
+            autocast=autocast,
+            embed_scenes=faces is None,
+            feature_supervision=feature_supervision,
         )
         network.detector.requires_grad_(not self.losses.detector_frozen)
         groups = parameter_groups(self.modules, network.settings.init, self.settings)

@@ -14,14 +14,17 @@ from onelook.data.face_dataset import FaceBatch
 from onelook.data.scene_dataset import SceneBatch
 from onelook.device import to_device
 from onelook.distributed import all_gather
-from onelook.geometry.anchors import AnchorOutputs
-from onelook.losses.detection import CascadeStage, Matches, cascade_losses
+from onelook.geometry.anchors import AnchorOutputs, is_coarse_anchor
+from onelook.losses.detection import CascadeStage, Matches, TrainedAnchors, cascade_losses
 from onelook.losses.distillation import distillation_loss, similarity_loss
+from onelook.losses.feature_supervision import feature_supervision_loss, select_regions
 from onelook.losses.margin import CombinedMarginLoss, sample_classes
 from onelook.losses.mesh import encode_mesh_targets, mask_labeled, mesh_and_landmarks_loss
 from onelook.losses.task_weights import TaskWeights
+from onelook.model.detection_heads import dropped_anchors
+from onelook.model.feature_supervision import FeatureSupervision
 from onelook.model.joint_network import JointNetwork
-from onelook.model.retinaface import NetworkOutput
+from onelook.model.retinaface import NetworkOutput, RetinaFace
 from onelook.precision import to_float32
 from onelook.settings import Settings
 from onelook.training.anchor_sampling import sample_anchors
@@ -64,6 +67,7 @@ class TaskLosses:
         *,
         autocast: torch.autocast,
         embed_scenes: bool,
+        feature_supervision: FeatureSupervision | None = None,
     ) -> None:
         """Copy the initial network where it is a teacher.
 
@@ -74,10 +78,12 @@ class TaskLosses:
             settings: what is trained, and the seed.
             autocast: precision of the network's forward pass.
             embed_scenes: True where the faces of scenes are embedded; False where face crops train recognition.
+            feature_supervision: RefineFace's classifier of regions; None where it is not trained.
         """
         self.network = network
         self.identity_loss = identity_loss
         self.task_weights = task_weights
+        self.feature_supervision = feature_supervision
         self.settings = settings.train
         self.seed = settings.base.seed
         self.autocast = autocast
@@ -138,8 +144,13 @@ class TaskLosses:
             batch.landmarks,
             self.settings.matching.negatives_per_positive,
             batch.ignored,
+            self.settings.matching.scale_margin,
         )
         last_anchors = stages[-1].anchors
+        if self.feature_supervision is not None:
+            regions = select_regions(outputs.anchor_outputs, last_anchors, matches, batch.boxes)
+            logits = self.feature_supervision(outputs.head_features, regions.boxes)
+            losses["feature_supervision"] = feature_supervision_loss(logits, regions)
         if self.network.mesh is not None and batch.meshes is not None:
             rng = self._rng(epoch, number, _MESHES)
             losses["mesh"] = self._mesh_loss(outputs, last_anchors, matches, batch.meshes, mesh_budget, rng)
@@ -202,9 +213,16 @@ class TaskLosses:
         matching = self.settings.matching
         if outputs.first_stage is None:
             return [CascadeStage(outputs.anchor_outputs, outputs.reference_boxes(anchors), matching)]
+        trained = dropped = None
+        if isinstance(self.network.detector, RetinaFace) and self.network.detector.is_selective:
+            is_coarse = is_coarse_anchor(anchors, self.network.detector.levels)
+            trained = TrainedAnchors(~is_coarse, is_coarse, torch.zeros_like(is_coarse))
+            dropped = dropped_anchors(outputs.first_stage.logits)
         return [
-            CascadeStage(outputs.first_stage, anchors, matching.cascade.first),
-            CascadeStage(outputs.anchor_outputs, outputs.reference_boxes(anchors), matching.cascade.second),
+            CascadeStage(outputs.first_stage, anchors, matching.cascade.first, trained),
+            CascadeStage(
+                outputs.anchor_outputs, outputs.reference_boxes(anchors), matching.cascade.second, dropped=dropped
+            ),
         ]
 
     def _sample_faces(self, batch: SceneBatch, epoch: int, number: int) -> "_FaceSample":

@@ -16,7 +16,7 @@ from onelook.settings import load_settings
     [
         {},
         {"backbone": "resnet50"},
-        {"backbone": "resnet18", "pyramid_levels": "full", "context": "modulated", "cascade": True},
+        {"backbone": "resnet18", "pyramid_levels": "full", "context": "modulated", "cascade": "all"},
     ],
     ids=str,
 )

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from onelook.geometry.anchors import AnchorLevel
 from onelook.inference.fast.layers import FusedAvgPool, FusedDetectionHeads, FusedUpsampleAdd
+from onelook.model.detection_heads import DetectionHeads
 from onelook.model.feature_sampler import AvgPool
-from onelook.model.retinaface import DetectionHeads, UpsampleAdd
+from onelook.model.retinaface import UpsampleAdd
 
 
 def test_fused_detection_heads_equal_the_heads() -> None:

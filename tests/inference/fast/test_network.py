@@ -30,9 +30,10 @@ REQUIRES_BFLOAT16 = pytest.mark.skipif(
     "configuration",
     [
         {},
-        {"backbone": "resnet18", "pyramid_levels": "full", "cascade": True, "mesh": True},
+        {"backbone": "resnet18", "pyramid_levels": "full", "cascade": "all", "mesh": True},
         {"backbone": "resnet50", "context": "none"},
         {"context": "modulated"},
+        {"context": "rfe", "cascade": "selective"},
         {"architecture": "grid"},
         {"embedding": EmbeddingSettings(strides=(1, 4, 8, 16))},
     ],

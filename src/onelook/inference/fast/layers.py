@@ -16,9 +16,10 @@ from onelook.inference.fast.onednn import (
     prepare_cast,
     prepare_upsample_add,
 )
+from onelook.model.detection_heads import HEAD_CHANNELS, DetectionHeads
 from onelook.model.embedding_head import FactoredConv1x1
 from onelook.model.feature_sampler import AvgPool
-from onelook.model.retinaface import HEAD_CHANNELS, DetectionHeads, PixelNormalization, UpsampleAdd
+from onelook.model.retinaface import PixelNormalization, UpsampleAdd
 
 
 class FusedResidual(nn.Module):

@@ -22,10 +22,13 @@ from onelook.inference.fast.layers import (
 )
 from onelook.inference.fast.onednn import NO_ACTIVATION, Activation, is_available
 from onelook.inference.fast.sampling import FastSampler, use_fast_sampler
+from onelook.model.context import ContextModule, ReceptiveFieldEnhancement
+from onelook.model.conv_norm import ConvNorm
 from onelook.model.deformable import DeformableConv
+from onelook.model.detection_heads import DetectionHeads, FirstStepHeads
 from onelook.model.embedding_head import EmbeddingHead, FactoredConv1x1, InvertedResidual
 from onelook.model.joint_network import JointNetwork
-from onelook.model.retinaface import ContextModule, ConvNorm, DetectionHeads, MobileNetV1, RetinaFace, UpsampleAdd
+from onelook.model.retinaface import MobileNetV1, RetinaFace, UpsampleAdd
 from onelook.settings import Precision
 
 _RELU6: Activation = ("hardtanh", 0.0, 6.0)
@@ -135,6 +138,12 @@ def _fuse_children(
             _fuse_children(child, dtype, ["conv5x5_1", "conv7x7_2"])
             # The heads read float32; bfloat16 in between moved landmarks further.
             _fuse_children(child, dtype, ["conv3x3", "conv5x5_2", "conv7x7_3"], torch.float32)
+        elif isinstance(child, ReceptiveFieldEnhancement):
+            for branch in child.branches:
+                _fuse_children(branch, dtype, ["0", "1"])
+                _fuse_children(branch, dtype, ["2"], torch.float32)
+        elif isinstance(child, FirstStepHeads):
+            _fuse_children(child, torch.float32)
         elif isinstance(child, UpsampleAdd):
             children[name] = FusedUpsampleAdd()
         else:
