@@ -6,7 +6,7 @@
 
 Rows: MTCNN and MobileFaceNet as trained here; the public MTCNN of facenet-pytorch, where the wheel is installed
 (`pip install --no-deps facenet-pytorch==2.6.0`), before the same MobileFaceNet; the detector of the model folder before
-it; and the model folder in one pass. Columns:
+it, and before mobilefacenet_average where it was trained; and the model folder in one pass. Columns:
 
 - WIDER AP easy, medium and hard by the official protocol, photos scaled down to a longest side of 640 pixels.
 - Point error on photos with points marked by people (scenes/): eyes and nose, by the distance of the eyes. The test
@@ -16,7 +16,7 @@ it; and the model folder in one pass. Columns:
 - Milliseconds for a VGA image of 1, 8 and 32 faces, detection to embeddings: medians over rounds in turns.
 - Parameters, and minutes of training, which for a joint network are those that --minutes names.
 
-A second table has the stages of MTCNN: found faces and false positives after each network, on the same photos.
+A second table has the networks of MTCNN on the same photos, with the columns of `mtcnn_stages.py`.
 --limit takes at most that many photos or pairs a column: the figures are then partial. Prints two Markdown tables.
 """
 
@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from device_option import add_device_option
+from mtcnn_stages import Row, print_table, stage_rows
 from one_look import MOSAICS, compose_grid
 from pair_metrics import Pairs, measure_given, score_given
 from recognition_pairs import CFP, LFW, read_cfp_pairs, read_lfw_pairs, spread
@@ -51,7 +52,6 @@ from onelook.evaluation.wider import evaluate_wider
 from onelook.evaluation.wider_ground_truth import SETTINGS, read_wider_ground_truth
 from onelook.inference.baseline_predictors import MtcnnPredictor
 from onelook.inference.detection_transforms import scale_detections
-from onelook.inference.mtcnn_cascade import SCORES, run_cascade
 from onelook.inference.resize import resize_to_longest_side
 from onelook.model.model_folder import RELEASED
 from onelook.process import configure_process
@@ -60,9 +60,6 @@ from onelook.settings import DetectSettings, JsonAnnotationsSettings, PrepareSet
 WIDER_SIDE, WIDER_SCORE = 640, 0.02
 MATCH_IOU = 0.5
 ROUNDS, WARMUP = 15, 2
-STAGES = ("P-Net", "R-Net", "O-Net")
-
-Row = dict[str, str]
 
 
 def main() -> None:
@@ -189,41 +186,13 @@ def time_systems(systems: Sequence[System], data: Path, rounds: int) -> dict[str
 
 def measure_stages(systems: Sequence[System], photos: Sequence[DetectionImage]) -> list[Row]:
     """Return the rows of the second table."""
-    rows: list[Row] = []
-    for system in systems:
-        if not isinstance(system.detector, MtcnnPredictor):
-            continue
-        networks = list(system.detector.mtcnn.networks)
-        for count, stage in enumerate(STAGES, start=1):
-            found = faces = windows = 0
-            for photo in progress(photos, f"{stage}, {system.name}"):
-                pixels = torch.from_numpy(np.ascontiguousarray(read_image(photo.path).transpose(2, 0, 1)))[None]
-                pixels = pixels.to(next(networks[0].parameters()).device)
-                kept = run_cascade(networks[:count], pixels, SCORES, system.detector.min_face)
-                boxes = kept.boxes[0][kept.is_valid[0]].cpu().numpy()
-                labeled = np.array([face.box for face in photo.faces], np.float32).reshape(-1, 4)
-                both = np.concatenate([labeled, photo.ignored])
-                matches, _ = match_detections(boxes, both, MATCH_IOU)
-                found += len(set(matches.tolist()) & set(range(len(labeled))))
-                faces += len(labeled)
-                windows += int((matches < 0).sum())
-            recall = found / max(faces, 1)
-            row = {"system": system.name, "after": stage, "recall": f"{recall:.3f}"}
-            rows.append(row | {"false positives a photo": f"{windows / max(len(photos), 1):.1f}"})
-    return rows
+    cascades = [system for system in systems if isinstance(system.detector, MtcnnPredictor)]
+    return [row for system in cascades for row in stage_rows(system.name, system.detector, photos)]
 
 
 def progress(items: Sequence, description: str):
     """Return the items with a progress bar on stderr."""
     return track(items, description=description, transient=True, console=Console(stderr=True))
-
-
-def print_table(rows: Sequence[Row]) -> None:
-    """Print rows as Markdown."""
-    columns = list(rows[0]) if rows else []
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    for row in rows:
-        print(f"| {' | '.join(row[column] for column in columns)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -98,13 +98,13 @@ def open_systems(model: Path, baselines: Path, minutes: float | None, device: to
     counts = {name: count_parameters(load_baseline(path)) for name, path in find_baselines(baselines).items()}
     light, crops = count_parameters(load_model(model).detector), counts["mobilefacenet"]
     taken = read_minutes(baselines)
+    public, average = open_public_mtcnn(device), trained.get("mobilefacenet_average")
     mtcnn_minutes, crop_minutes = taken.get("mtcnn"), taken.get("mobilefacenet")
     both = None if mtcnn_minutes is None or crop_minutes is None else mtcnn_minutes + crop_minutes
     systems = [
         System(f"{OURS} + MobileFaceNet (ours)", mtcnn, TwoStage(mtcnn, embedder), counts["mtcnn"] + crops, both)
     ]
-    if find_spec("facenet_pytorch") is not None:
-        public = MtcnnPredictor(load_public_mtcnn().to(device))
+    if public is not None:
         parameters = count_parameters(public.mtcnn) + crops
         systems.append(
             System(f"{PUBLIC} + MobileFaceNet (ours)", public, TwoStage(public, embedder), parameters, crop_minutes)
@@ -112,8 +112,20 @@ def open_systems(model: Path, baselines: Path, minutes: float | None, device: to
     systems.append(
         System("light detector + MobileFaceNet (ours)", joint, TwoStage(joint, embedder), light + crops, crop_minutes)
     )
+    if isinstance(average, CropEmbedder):
+        parameters, own = light + counts["mobilefacenet_average"], taken.get("mobilefacenet_average")
+        name = "light detector + MobileFaceNet, average pooling (ours)"
+        systems.append(System(name, joint, TwoStage(joint, average), parameters, own))
     systems.append(System("onelook", joint, OneStage(joint), count_parameters(load_model(model)), minutes))
     return systems
+
+
+def open_public_mtcnn(device: torch.device) -> MtcnnPredictor | None:
+    """Open the MTCNN of the facenet-pytorch wheel; None, with a line on stdout, where it is not installed."""
+    if find_spec("facenet_pytorch") is None:
+        print("Without the public MTCNN: the facenet-pytorch wheel is not installed.")
+        return None
+    return MtcnnPredictor(load_public_mtcnn().to(device))
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -45,6 +45,7 @@ def tiny_settings(**train: Any) -> Settings:
     tree["model"] |= {"init": "wheel", "embedding": TINY_EMBEDDING}
     tree["train"] |= {"epochs": 3, "batch_size": 2, "learning_rate": 0.003, "backbone_lr_mult": 0.05, **train}
     tree["train"]["augment"] |= {"crop_size": 64, "zoom": [0.9, 1.1], "min_identity_size": 0, "photometric": 0}
+    tree["mtcnn"] = {"learning_rate": 0.001, "updates_per_batch": 2}
     return Settings.model_validate(tree)
 
 

@@ -71,6 +71,7 @@ def test_params_yaml_is_valid_and_complete(project: Path, tree: dict) -> None:
         ({"teacher": {"others": [{"path": "b.onnx"}]}}, "others: path names the first recognizer"),
         ({"baselines": ["yolo"]}, "baselines.0: 'yolo' is impossible: Input should be 'mtcnn', 'mobilefacenet'"),
         ({"baselines": ["mtcnn", "mtcnn"]}, "baselines: each once"),
+        ({"mtcnn": {"updates_per_batch": 0}}, "mtcnn.updates_per_batch: 0 is impossible"),
         (
             {"baselines": ["mtcnn"], "train": {"batch_size": 0, "backbone_lr_mult": 0, "faces": {"batch_size": 8}}},
             "mtcnn is trained on scenes; set train.batch_size above 0",

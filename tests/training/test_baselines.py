@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from onelook.model.mtcnn import WINDOW_SIZES, Mtcnn
 from onelook.settings import BaselineName, Settings
 from onelook.training.baselines import BaselineTraining, train_baseline
 from onelook.training.mtcnn_training import NETWORK_NAMES, MtcnnTrainer
+from onelook.training.window_sampling import WindowBatch
 
 DEVICES = ["pretend", pytest.param("cuda", marks=pytest.mark.gpu)]
 
@@ -98,6 +100,42 @@ def test_a_step_of_mtcnn_equals_that_on_the_cpu(number: int, device: str, scenes
         gradients = [parameter.grad for parameter in trainer.mtcnn.networks[number].parameters()]
         assert all(gradient is not None and bool(gradient.any()) for gradient in gradients)
     assert losses[device] == pytest.approx(losses["cpu"], rel=1e-4)
+
+
+def test_a_step_makes_the_updates_of_a_batch_on_other_windows_each(
+    scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = settings().model_dump() | {"mtcnn": {"learning_rate": 0.5, "updates_per_batch": 3}}
+    run = Settings.model_validate(tree)
+    proposed: list[int] = []
+    windows: list[torch.Tensor] = []
+    rates: list[float] = []
+
+    def propose(networks: Any, images: torch.Tensor) -> torch.Tensor:
+        proposed.append(len(networks))
+        return torch.zeros(len(images), 1, 4)
+
+    dataset = SceneDataset(read_manifest(scenes), run.train.augment, 0)
+    trainer = MtcnnTrainer(Mtcnn(), dataset, run, 2, propose, torch.device("cpu"))
+    batch = next(dataset.batches(0, 2))
+    sample, optimizer = trainer.sample_windows, trainer.optimizers[1]
+
+    def record_windows(*arguments: Any) -> WindowBatch:
+        drawn = sample(*arguments)
+        windows.append(drawn.windows)
+        return drawn
+
+    monkeypatch.setattr(trainer, "sample_windows", record_windows)
+    optimizer.register_step_post_hook(lambda *_: rates.append(optimizer.param_groups[0]["lr"]))
+    means = trainer.train_step(batch, 1, 1)
+    assert proposed == [1]  # windows are mined once for a batch
+    assert len(windows) == 3 and not windows[0].equal(windows[1])
+    # Updates 3 to 5 of 6, of which the first warms up: 0.5 (1 + cos(pi (n - 1) / 5)) times the peak.
+    factors = [0.001 + 0.999 * (1 + np.cos(np.pi * (n - 1) / 5)) / 2 for n in (3, 4, 5)]
+    assert rates == pytest.approx([0.5 * factor for factor in factors])
+    assert all(state["step"] == 3 for state in optimizer.state.values())
+    assert not trainer.optimizers[0].state and not trainer.optimizers[2].state
+    assert all(value.ndim == 0 and not value.requires_grad for value in means.values())
 
 
 def test_rnet_and_onet_get_the_squares_that_the_networks_before_accept(scenes: Path) -> None:

@@ -13,6 +13,7 @@ from onelook.training.window_sampling import (
     POSITIVES_PER_SCENE,
     SHARES,
     WindowBatch,
+    WindowDraws,
     draw_windows,
     make_windows,
     select_windows,
@@ -86,3 +87,27 @@ def test_mined_windows_come_first_and_none_is_drawn_on_an_ignored_region() -> No
     everywhere = torch.tensor([[[0.0, 0, 160, 160]]] * 2)
     rows = split_by_source(sample(replace(BATCH, ignored=everywhere)))
     assert len(rows["negative"]) == 0 and len(rows["positive"]) > 0
+
+
+def test_windows_over_the_edge_are_moved_inside() -> None:
+    """A face at each of two corners: the draws place its windows over the edges, by distances computed by hand."""
+    batch = replace(BATCH, boxes=torch.tensor([[[2.0, 4, 42, 44]], [[118, 120, 158, 160]]]))
+    around = torch.full((2, 1, 16, 3), 0.5)
+    # Sides of close windows are 32 to 50 pixels, their shifts at most 8; of far ones 16 to 80, and at most 40.
+    around[:, 0, :12] = torch.tensor([4 / 9, 0.25, 0.75])  # 40 pixels a side, shifted by -4, +4
+    around[:, 0, 12:] = torch.tensor([1.0, 0.5, 0.5])  # 80 pixels a side, about the center of the face
+    windows = make_windows(batch, WindowDraws(around, torch.zeros(2, 24, 3)))
+    sides = windows[..., 2:] - windows[..., :2]
+    assert sides[..., 0].equal(sides[..., 1])
+    # (-2, 8) to (38, 48) is moved by 2; (-18, -16) to (62, 64) by 18 and 16. The anywhere windows are inside.
+    assert windows[0, 0].tolist() == [0, 8, 40, 48] and windows[0, 12].tolist() == [0, 0, 80, 80]
+    # (114, 124) to (154, 164) is moved by 4 upwards; (98, 100) to (178, 180) by 18 and 20.
+    assert windows[1, 0].tolist() == [114, 120, 154, 160] and windows[1, 12].tolist() == [80, 80, 160, 160]
+    assert windows[:, 16:].equal(torch.tensor([0.0, 0, 12, 12]).expand(2, 24, 4))
+
+
+def test_a_window_larger_than_the_scene_gets_its_size() -> None:
+    batch = replace(BATCH, boxes=torch.tensor([[[0.0, 0, 150, 140]], [[0, 0, 0, 0]]]))
+    windows = make_windows(batch, draw_windows(batch, np.random.default_rng(0)))
+    assert windows.amin() == 0 and windows.amax() == 160
+    assert windows[1, :16].eq(0).all()  # the padded face has none

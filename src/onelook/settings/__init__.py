@@ -2,7 +2,7 @@
 
 from onelook.settings.anchor_matching import CascadeThresholds, MatchingSettings, MatchThresholds
 from onelook.settings.base import BaseSettings, Precision
-from onelook.settings.baselines import BaselineName
+from onelook.settings.baselines import BaselineName, MtcnnSettings
 from onelook.settings.evaluate import DetectSettings, EvaluateSettings, IndexSettings
 from onelook.settings.face_batches import DegradeSettings, FaceBatchSettings
 from onelook.settings.identity import IdentitySettings
@@ -60,6 +60,7 @@ __all__ = [
     "MatchThresholds",
     "MatchingSettings",
     "ModelSettings",
+    "MtcnnSettings",
     "Precision",
     "PrepareSettings",
     "RecognizerSettings",

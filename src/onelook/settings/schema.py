@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from onelook.settings.base import BaseSettings
-from onelook.settings.baselines import BaselineName
+from onelook.settings.baselines import BaselineName, MtcnnSettings
 from onelook.settings.evaluate import DetectSettings, EvaluateSettings, IndexSettings
 from onelook.settings.model import ModelSettings, TeacherSettings
 from onelook.settings.prepare import PrepareSettings
@@ -17,7 +17,8 @@ from onelook.settings.train import TrainSettings
 class Settings(Section):
     """All sections of params.yaml.
 
-    Each is a parameter dependency of the stage of its name; base, model and detect of several stages, tracking of none.
+    Each is a parameter dependency of the stage of its name; base, model and detect of several stages, mtcnn of
+    `baselines`, tracking of none.
     """
 
     base: BaseSettings = BaseSettings()
@@ -27,9 +28,10 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     baselines: tuple[BaselineName, ...] = Field(
         (),
-        description="systems that are trained beside the joint network, on the same people for as many steps: mtcnn, "
-        "mobilefacenet, mobilefacenet_average",
+        description="systems that are trained beside the joint network, on the same people for as many batches: "
+        "mtcnn, mobilefacenet, mobilefacenet_average",
     )
+    mtcnn: MtcnnSettings = MtcnnSettings()
     detect: DetectSettings = DetectSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     index: IndexSettings = IndexSettings()

@@ -1,4 +1,4 @@
-"""Training of the baselines by name, on the scenes, people, seeds and steps of the joint network."""
+"""Training of the baselines by name, on the scenes, people, seeds and batches of the joint network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from onelook.model.joint_network import JointNetwork
 from onelook.model.mobilefacenet import SeparateRecognizer
 from onelook.model.mtcnn import Mtcnn
 from onelook.settings import BaselineName, Settings
+from onelook.settings.section import Section
 from onelook.training.callbacks import Callbacks, Metrics
 from onelook.training.checkpoint import training_key
 from onelook.training.loop import Trainer
@@ -128,7 +129,9 @@ def _loader(device: torch.device) -> LoaderOptions:
 def _training_key(name: str, training: BaselineTraining) -> str:
     """Return the key of the checkpoint: the baseline, its settings and its data."""
     settings = training.settings
-    sections = (settings.base, settings.teacher, settings.model.embedding, settings.train)
+    sections: tuple[Section, ...] = (settings.base, settings.teacher, settings.model.embedding, settings.train)
+    if name == "mtcnn":
+        sections += (settings.mtcnn,)
     # A checkpoint can be resumed on any device.
     trees = [
         section.model_dump(mode="json", exclude={"processes", "device", "checkpoint_steps"}) for section in sections

@@ -1,7 +1,8 @@
 """Training of MTCNN: P-Net, then R-Net on the errors of P-Net, then O-Net on those of both.
 
-Each network is trained for as many steps as the joint network, on the same scenes in the same order. Its windows are
-drawn and mined anew in every step (`training/window_sampling.py`), so no windows are stored.
+Each network is trained on as many batches of scenes as the joint network, in the same order, with
+`mtcnn.updates_per_batch` gradient steps on a batch. Windows are drawn anew for every gradient step and mined for every
+batch (`training/window_sampling.py`), so none are stored.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,7 @@ class MtcnnState:
 
     Attributes:
         history: number and losses of each finished epoch, counted over all networks.
-        steps: finished steps of the unfinished epoch.
+        steps: finished steps of the unfinished epoch, each on a batch.
         loss_sums: what their losses contribute to the means of the epoch, by name.
     """
 
@@ -69,14 +70,15 @@ class MtcnnTrainer:
         Args:
             mtcnn: the networks to train.
             scenes: the training scenes.
-            settings: the sections `train` and `base`.
-            steps_per_epoch: of the joint network.
+            settings: the sections `train`, `base` and `mtcnn`.
+            steps_per_epoch: of the joint network; here each is `mtcnn.updates_per_batch` gradient steps.
             propose: runs the cascade of the trained networks.
             device: of the training.
         """
         self.mtcnn = mtcnn.to(device)
         self.scenes = scenes
-        self.settings = settings.train
+        self.settings = settings.train.model_copy(update={"learning_rate": settings.mtcnn.learning_rate})
+        self.updates = settings.mtcnn.updates_per_batch
         self.seed = settings.base.seed
         self.steps_per_epoch = steps_per_epoch
         self.propose = propose
@@ -113,7 +115,7 @@ class MtcnnTrainer:
         return state.history
 
     def train_step(self, batch: SceneBatch, epoch: int, step: int) -> dict[str, Tensor]:
-        """Train the network of an epoch on the windows of a batch.
+        """Train the network of an epoch on a batch, by all its gradient steps.
 
         Args:
             batch: scenes, on the CPU.
@@ -121,35 +123,48 @@ class MtcnnTrainer:
             step: its number within the epoch, from 0.
 
         Returns:
-            Scalar losses on the device, by name. They are not read.
+            Scalar losses on the device, by name, means over the gradient steps. They are not read.
         """
         number, own_epoch = divmod(epoch, self.settings.epochs)
         network, optimizer = self.mtcnn.networks[number], self.optimizers[number]
-        sample = self.sample_windows(batch, number, np.random.default_rng([self.seed, epoch, step]))
-        integrals = integral_images(to_device(batch.images, self.device))
-        crops = sample_windows(integrals, sample.images, sample.windows, WINDOW_SIZES[number])
-        set_learning_rates(optimizer, self.settings, own_epoch * self.steps_per_epoch + step, self.steps_per_epoch)
-        optimizer.zero_grad(set_to_none=True)
-        losses = window_losses(network(crops), sample.targets, TASK_FACTORS[number])
-        losses["total"].backward()
-        nn.utils.clip_grad_norm_(network.parameters(), self.settings.max_grad_norm)
-        optimizer.step()
-        return losses
+        rng = np.random.default_rng([self.seed, epoch, step])
+        batch = to_device(batch, self.device)
+        integrals = integral_images(batch.images)
+        mined = self.mine_windows(batch, number)
+        first = (own_epoch * self.steps_per_epoch + step) * self.updates
+        updates = []
+        for update in range(first, first + self.updates):
+            sample = self.sample_windows(batch, mined, rng)
+            crops = sample_windows(integrals, sample.images, sample.windows, WINDOW_SIZES[number])
+            set_learning_rates(optimizer, self.settings, update, self.steps_per_epoch * self.updates)
+            optimizer.zero_grad(set_to_none=True)
+            losses = window_losses(network(crops), sample.targets, TASK_FACTORS[number])
+            losses["total"].backward()
+            nn.utils.clip_grad_norm_(network.parameters(), self.settings.max_grad_norm)
+            optimizer.step()
+            updates.append({name: loss.detach() for name, loss in losses.items()})
+        return {name: torch.stack([losses[name] for losses in updates]).mean() for name in updates[0]}
 
-    def sample_windows(self, batch: SceneBatch, number: int, rng: np.random.Generator) -> WindowBatch:
-        """Draw the windows of a network, those that the cascade before it accepts first.
+    def mine_windows(self, batch: SceneBatch, number: int) -> Tensor:
+        """Return the windows (B, k, 4) that the cascade before a network accepts; none for the first network.
 
         Args:
-            batch: scenes, on the CPU.
+            batch: scenes, on the device.
             number: of the network, from 0.
+        """
+        if number == 0:
+            return batch.boxes[:, :0]
+        return self.propose(list(self.mtcnn.networks)[:number], batch.images).floor()
+
+    def sample_windows(self, batch: SceneBatch, mined: Tensor, rng: np.random.Generator) -> WindowBatch:
+        """Draw the windows of a gradient step, mined ones first.
+
+        Args:
+            batch: scenes, on the device.
+            mined: (B, k, 4), from `mine_windows`.
             rng: of the step.
         """
-        draws = to_device(draw_windows(batch, rng), self.device)
-        batch = to_device(batch, self.device)
-        windows = make_windows(batch, draws)
-        mined = windows[:, :0]
-        if number > 0:
-            mined = self.propose(list(self.mtcnn.networks)[:number], batch.images).floor()
+        windows = make_windows(batch, to_device(draw_windows(batch, rng), self.device))
         count = windows.shape[1] + mined.shape[1]
         priorities = to_device(torch.from_numpy(rng.random((2, len(windows), count), np.float32)), self.device)
         priorities[..., windows.shape[1] :] += 1
@@ -162,7 +177,7 @@ class MtcnnTrainer:
         if not isfinite(values["total"]):
             raise OnelookError(
                 f"baseline mtcnn: the loss of {name} is not finite in epoch {epoch + 1}, step {state.steps + 1}; "
-                "lower train.learning_rate; the last checkpoint is kept"
+                "lower mtcnn.learning_rate; the last checkpoint is kept"
             )
         for loss, value in values.items():
             key = f"{name}.loss.{loss}"

@@ -76,9 +76,13 @@ def draw_windows(batch: SceneBatch, rng: np.random.Generator) -> WindowDraws:
 def make_windows(batch: SceneBatch, draws: WindowDraws) -> Tensor:
     """Place the drawn windows in their scenes.
 
+    A window over the edge of its scene is moved inside. `sample_windows` would cut it there and stretch the rest, which
+    P-Net never sees: it gets whole windows.
+
     Returns:
         (B, n, 4), those around faces first; empty for a padded face.
     """
+    extent = batch.images.shape[-1]
     x1, y1, x2, y2 = batch.boxes[:, :, None].unbind(-1)
     sides = torch.stack([x2 - x1, y2 - y1], -1)
     centers = torch.stack([x1 + x2, y1 + y2], -1) / 2
@@ -87,13 +91,13 @@ def make_windows(batch: SceneBatch, draws: WindowDraws) -> Tensor:
         draws.around.split([_CLOSE, _FAR], 2), (_CLOSE_SIDES, _FAR_SIDES), (_CLOSE_SHIFT, _FAR_SHIFT), strict=True
     ):
         smallest, largest = low * sides.amin(-1), high * sides.amax(-1)
-        side = smallest + drawn[..., 0] * (largest - smallest)
+        side = (smallest + drawn[..., 0] * (largest - smallest)).clip(max=extent)
         parts.append(_squares(centers + (2 * drawn[..., 1:] - 1) * shift * sides, side))
-    extent = batch.images.shape[-1]
     # Half of the scene is the largest side; sides are drawn uniformly in their logarithm.
     side = MIN_SIZE * (extent / 2 / MIN_SIZE) ** draws.anywhere[..., 0]
     anywhere = _squares(side[..., None] / 2 + draws.anywhere[..., 1:] * (extent - side[..., None]), side)
-    return torch.cat([*(part.flatten(1, 2) for part in parts), anywhere], 1).floor()
+    windows = torch.cat([*(part.flatten(1, 2) for part in parts), anywhere], 1).floor()
+    return _move_inside(windows, extent)
 
 
 def select_windows(batch: SceneBatch, windows: Tensor, priorities: Tensor) -> WindowBatch:
@@ -156,6 +160,12 @@ def _squares(centers: Tensor, sides: Tensor) -> Tensor:
     """Return squares (..., 4) from centers (..., 2) and sides (...)."""
     halves = sides[..., None] / 2
     return torch.cat([centers - halves, centers + halves], -1)
+
+
+def _move_inside(windows: Tensor, extent: int) -> Tensor:
+    """Move windows (..., 4) by the least distance into a scene of `extent` pixels a side, which is not below theirs."""
+    shifts = (-windows[..., :2]).clip(min=0) - (windows[..., 2:] - extent).clip(min=0)
+    return windows + torch.cat([shifts, shifts], -1)
 
 
 def _in_ignored(windows: Tensor, ignored: Tensor | None) -> Tensor:
