@@ -2,5 +2,13 @@
 
 from typing import Literal
 
-BaselineName = Literal["mtcnn", "mobilefacenet", "mobilefacenet_average"]
-"""A system that is trained beside the joint network: MTCNN; MobileFaceNet, also with average pooling."""
+BaselineName = Literal[
+    "mtcnn",
+    "mobilefacenet",
+    "mobilefacenet_average",
+    "landmarks_sun2013",
+    "landmarks_coarse_to_fine",
+    "landmarks_cfan",
+]
+"""A system that is trained beside the joint network: MTCNN; MobileFaceNet, also with average pooling; cascades of
+landmarks."""
