@@ -23,11 +23,13 @@ from onelook.evaluation.open_set_calibration import make_null_calibration
 from onelook.evaluation.recognition import (
     RecognitionResult,
     evaluate_crops,
+    evaluate_embeddings,
     evaluate_recognition,
     recognition_metrics,
 )
 from onelook.evaluation.split_predictions import SplitDetections, SplitEmbeddings, detect_split, embed_split
-from onelook.inference.baseline_predictors import Baseline, MtcnnPredictor
+from onelook.inference.baseline_predictors import Baseline, CropEmbedder, MtcnnPredictor
+from onelook.inference.landmark_cascade import CascadePointsPredictor, LandmarkPredictor
 from onelook.inference.torch_predictor import TorchPredictor
 from onelook.logs import stderr_console
 from onelook.settings import BaselineName, Settings
@@ -81,7 +83,8 @@ def evaluate(
         predictor: of the model.
         manifest: of the scenes.
         settings: of the pipeline.
-        baselines: by name; detectors on the same scenes, recognizers on the model's detections. None for none.
+        baselines: by name; detectors on the same scenes, recognizers on the model's detections, landmark cascades in
+            its boxes, with its embeddings at their points. None for none.
 
     Raises:
         DataError: a split has too few scenes or people.
@@ -106,7 +109,7 @@ def evaluate(
     trials = None if recognition is None else recognition.onelook.trials
     metrics["conditions"] = condition_metrics(conditions, detections, errors, trials)
     measured = {
-        name: _baseline_metrics(baseline, predictor.fingerprint, manifest, splits, settings)
+        name: _baseline_metrics(baseline, predictor, manifest, splits, settings)
         for name, baseline in (baselines or {}).items()
     }
     if measured:
@@ -116,7 +119,7 @@ def evaluate(
 
 def _baseline_metrics(
     baseline: Baseline,
-    fingerprint: str,
+    predictor: TorchPredictor,
     manifest: Manifest,
     splits: tuple[SplitEmbeddings, SplitEmbeddings] | None,
     settings: Settings,
@@ -126,10 +129,33 @@ def _baseline_metrics(
         detections = detect_split(baseline, manifest, "test", settings.detect)
         errors = detections.landmark_errors(settings.evaluate.iou, settings.detect.score)
         return _scene_metrics(detections, detections.outcomes(), errors, None, settings)
+    if isinstance(baseline, LandmarkPredictor):
+        return _landmark_baseline_metrics(CascadePointsPredictor(predictor, baseline), predictor, manifest, settings)
+    assert isinstance(baseline, CropEmbedder)
     if splits is None:
         raise DataError("evaluate: nobody has a name here, so a baseline of recognition cannot be evaluated")
-    result = evaluate_crops(fingerprint, manifest, *splits, settings, baseline.embed, baseline.size)
+    embed, size = baseline.embed, baseline.size
+    result = evaluate_crops(predictor.fingerprint, manifest, *splits, settings, embed, size)
     return recognition_metrics(result, splits[1].probes, settings)
+
+
+def _landmark_baseline_metrics(
+    at_points: CascadePointsPredictor, predictor: TorchPredictor, manifest: Manifest, settings: Settings
+) -> dict[str, Any]:
+    """Compute the section `landmarks` of a cascade and, of people with names, those of recognition at its points."""
+    iou, score = settings.evaluate.iou, settings.detect.score
+    if manifest.detection_only:
+        test = detect_split(at_points, manifest, "test", settings.detect)
+        return _select_landmarks(test, test.landmark_errors(iou, score), settings)
+    validation = embed_split(at_points, manifest, "validation", settings)
+    test = embed_split(at_points, manifest, "test", settings)
+    result = evaluate_embeddings(predictor.fingerprint, validation, test, settings)
+    landmarks = _select_landmarks(test, test.landmark_errors(iou, score), settings)
+    return landmarks | recognition_metrics(result, test.probes, settings)
+
+
+def _select_landmarks(detections: SplitDetections, errors: LandmarkErrors, settings: Settings) -> dict[str, Any]:
+    return {"landmarks": _scene_metrics(detections, detections.outcomes(), errors, None, settings)["landmarks"]}
 
 
 def _embed_splits(

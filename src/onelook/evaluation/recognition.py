@@ -57,7 +57,7 @@ def evaluate_recognition(
         DataError: a split has too few faces or people.
     """
     eigenfaces = _fit_eigenfaces(manifest, settings)
-    network_result = _evaluate(fingerprint, validation, test, settings)
+    network_result = evaluate_embeddings(fingerprint, validation, test, settings)
 
     def embed(crops: np.ndarray) -> np.ndarray:
         return eigenfaces.embed(to_gray(crops))
@@ -88,7 +88,7 @@ def evaluate_crops(
         DataError: a split has too few faces or people.
     """
     validation, test = (_embed_crops(manifest, split, embed, side) for split in (validation, test))
-    return _evaluate(fingerprint, validation, test, settings)
+    return evaluate_embeddings(fingerprint, validation, test, settings)
 
 
 def recognition_metrics(result: RecognitionResult, probes: ProbeSet, settings: Settings) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def recognition_metrics(result: RecognitionResult, probes: ProbeSet, settings: S
     }
 
 
-def _evaluate(
+def evaluate_embeddings(
     fingerprint: str, validation: SplitEmbeddings, test: SplitEmbeddings, settings: Settings
 ) -> RecognitionResult:
     """Calibrate on the validation split and run the trials of the test split."""

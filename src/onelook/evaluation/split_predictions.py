@@ -102,7 +102,7 @@ def detect_split(
 
 
 def embed_split(
-    predictor: TorchPredictor, manifest: Manifest, split: Split, settings: Settings, advance: Advance = no_progress
+    predictor: FaceDetector, manifest: Manifest, split: Split, settings: Settings, advance: Advance = no_progress
 ) -> SplitEmbeddings:
     """Detect and embed the faces in all scenes and enrollment photos of a split.
 

@@ -9,11 +9,13 @@ from torch import nn
 
 from onelook.detections import Detections
 from onelook.geometry.alignment import CROP_SIZE
+from onelook.inference.landmark_cascade import LandmarkPredictor
 from onelook.inference.mtcnn_cascade import MIN_FACE, SCORES, run_cascade
 from onelook.inference.photo_prediction import predict_single_pass
 from onelook.inference.predictor import DEVICE_BATCH_SIZE
 from onelook.inference.resize import SizeRange
 from onelook.model.baseline_folder import find_baselines, load_baseline
+from onelook.model.landmark_cascade import LandmarkCascade
 from onelook.model.mobilefacenet import MobileFaceNet, SeparateRecognizer
 from onelook.model.mtcnn import Mtcnn
 from onelook.settings import BaselineName, DetectSettings
@@ -86,8 +88,8 @@ class CropEmbedder:
         return np.concatenate(rows)
 
 
-Baseline = MtcnnPredictor | CropEmbedder
-"""A detector without embeddings, or a recognizer of crops."""
+Baseline = MtcnnPredictor | CropEmbedder | LandmarkPredictor
+"""A detector without embeddings, a recognizer of crops, or a predictor of the points of found faces."""
 
 
 def open_baselines(folder: Path, device: torch.device) -> dict[BaselineName, Baseline]:
@@ -102,6 +104,8 @@ def open_baselines(folder: Path, device: torch.device) -> dict[BaselineName, Bas
 def _open(network: nn.Module) -> Baseline:
     if isinstance(network, Mtcnn):
         return MtcnnPredictor(network)
+    if isinstance(network, LandmarkCascade):
+        return LandmarkPredictor(network)
     assert isinstance(network, SeparateRecognizer)
     return CropEmbedder(network.recognizer)
 

@@ -14,9 +14,12 @@ from torch import nn
 
 from onelook.errors import ModelError
 from onelook.files import atomic_folder, sha256, write_json
+from onelook.model.cfan import build_cfan
+from onelook.model.coarse_to_fine import build_coarse_to_fine
 from onelook.model.mobilefacenet import SeparateRecognizer
 from onelook.model.model_folder import WEIGHTS
 from onelook.model.mtcnn import Mtcnn
+from onelook.model.sun2013 import build_sun2013
 from onelook.settings import BaselineName
 from onelook.untrusted import parse_json_object, read_limited
 
@@ -25,6 +28,9 @@ BASELINES: dict[BaselineName, Callable[[int], nn.Module]] = {
     "mtcnn": lambda dim: Mtcnn(),
     "mobilefacenet": lambda dim: SeparateRecognizer(dim),
     "mobilefacenet_average": lambda dim: SeparateRecognizer(dim, "average"),
+    "landmarks_sun2013": lambda dim: build_sun2013(),
+    "landmarks_coarse_to_fine": lambda dim: build_coarse_to_fine(),
+    "landmarks_cfan": lambda dim: build_cfan(),
 }
 """Name: function of the length of an embedding that builds the untrained network."""
 

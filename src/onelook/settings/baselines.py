@@ -1,4 +1,4 @@
-"""Settings of the stage `baselines`."""
+"""Settings of the baselines."""
 
 from typing import Literal
 
@@ -6,8 +6,16 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from onelook.settings.section import Section
 
-BaselineName = Literal["mtcnn", "mobilefacenet", "mobilefacenet_average"]
-"""A system that is trained beside the joint network: MTCNN; MobileFaceNet, also with average pooling."""
+BaselineName = Literal[
+    "mtcnn",
+    "mobilefacenet",
+    "mobilefacenet_average",
+    "landmarks_sun2013",
+    "landmarks_coarse_to_fine",
+    "landmarks_cfan",
+]
+"""A system that is trained beside the joint network: MTCNN; MobileFaceNet, also with average pooling; cascades of
+landmarks."""
 
 
 class MtcnnSettings(Section):

@@ -29,7 +29,7 @@ class Settings(Section):
     baselines: tuple[BaselineName, ...] = Field(
         (),
         description="systems that are trained beside the joint network, on the same people for as many batches: "
-        "mtcnn, mobilefacenet, mobilefacenet_average",
+        "mtcnn, mobilefacenet, mobilefacenet_average, landmarks_sun2013, landmarks_coarse_to_fine, landmarks_cfan",
     )
     mtcnn: MtcnnSettings = MtcnnSettings()
     detect: DetectSettings = DetectSettings()
@@ -41,8 +41,11 @@ class Settings(Section):
     def _baselines_have_data(self) -> Self:
         if len(set(self.baselines)) < len(self.baselines):
             raise ValueError("baselines: each once")
-        if "mtcnn" in self.baselines and self.train.batch_size == 0:
-            raise ValueError("baselines: mtcnn is trained on scenes; set train.batch_size above 0, or leave it out")
+        on_scenes = [name for name in self.baselines if name == "mtcnn" or name.startswith("landmarks_")]
+        if on_scenes and self.train.batch_size == 0:
+            raise ValueError(
+                f"baselines: {on_scenes[0]} is trained on scenes; set train.batch_size above 0, or leave it out"
+            )
         return self
 
     @model_validator(mode="after")

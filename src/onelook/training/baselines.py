@@ -10,18 +10,21 @@ from torch import nn
 from onelook.data.face_crops import FACE_CROP_LABELS
 from onelook.data.face_dataset import FaceDataset
 from onelook.data.label_arrays import TEACHER_EMBEDDINGS
+from onelook.data.landmark_faces import read_landmark_faces
 from onelook.data.loader import LoaderOptions, choose_loader_options
 from onelook.data.manifest import MANIFEST, Manifest
 from onelook.data.scene_dataset import SceneDataset
 from onelook.files import sha256
 from onelook.model.baseline_folder import BASELINES
 from onelook.model.joint_network import JointNetwork
+from onelook.model.landmark_cascade import LandmarkCascade
 from onelook.model.mobilefacenet import SeparateRecognizer
 from onelook.model.mtcnn import Mtcnn
 from onelook.settings import BaselineName, Settings
 from onelook.settings.section import Section
 from onelook.training.callbacks import Callbacks, Metrics
 from onelook.training.checkpoint import training_key
+from onelook.training.landmark_training import LandmarkTrainer
 from onelook.training.loop import Trainer
 from onelook.training.mtcnn_training import MtcnnTrainer, Propose
 from onelook.training.stopwatch import Stopwatch
@@ -54,7 +57,7 @@ def train_baseline(name: BaselineName, training: BaselineTraining) -> tuple[nn.M
     """Train a baseline, or what is left of its training after an interruption.
 
     Returns:
-        The network (MTCNN after the last epoch, a recognizer of its best epoch), and the minutes of its training,
+        The network (a recognizer of its best epoch, others after the last), and the minutes of its training,
         over all interruptions.
 
     Raises:
@@ -74,6 +77,8 @@ def train_baseline(name: BaselineName, training: BaselineTraining) -> tuple[nn.M
     timed = replace(training, on_epoch_end=on_epoch_end)
     if isinstance(network, Mtcnn):
         _train_detector(network, scenes, timed, key)
+    elif isinstance(network, LandmarkCascade):
+        _train_landmarks(network, scenes, timed, key)
     else:
         assert isinstance(network, SeparateRecognizer)
         _train_recognizer(network, scenes, timed, key)
@@ -88,12 +93,25 @@ def recognition_settings(settings: Settings) -> Settings:
 
 
 def _train_detector(mtcnn: Mtcnn, scenes: SceneDataset, training: BaselineTraining, key: str) -> None:
+    steps = _count_steps(scenes, training)
+    trainer = MtcnnTrainer(mtcnn, scenes, training.settings, steps, training.propose, training.device)
+    trainer.run(training.checkpoints, key, training.on_epoch_end)
+
+
+def _train_landmarks(cascade: LandmarkCascade, scenes: SceneDataset, training: BaselineTraining, key: str) -> None:
+    # Crops with a label from a detector alone have the role "crop".
+    faces = read_landmark_faces(training.manifest, training.manifest.select("train"))
+    steps = _count_steps(scenes, training)
+    trainer = LandmarkTrainer(cascade, faces, training.settings, steps, training.device)
+    trainer.run(training.checkpoints, key, training.on_epoch_end)
+
+
+def _count_steps(scenes: SceneDataset, training: BaselineTraining) -> int:
+    """Return the number of steps in an epoch of the joint network."""
     faces = _open_faces(scenes, training)
     settings = training.settings.train
     batches = scenes.num_batches(settings.batch_size) if faces is None else faces.num_batches()
-    steps = max(1, batches // settings.accumulation_steps)
-    trainer = MtcnnTrainer(mtcnn, scenes, training.settings, steps, training.propose, training.device)
-    trainer.run(training.checkpoints, key, training.on_epoch_end)
+    return max(1, batches // settings.accumulation_steps)
 
 
 def _train_recognizer(network: SeparateRecognizer, scenes: SceneDataset, training: BaselineTraining, key: str) -> None:

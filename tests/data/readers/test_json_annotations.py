@@ -47,6 +47,13 @@ def test_boxes_landmarks_and_unlabeled_faces_match_hand_computed_values(root: Pa
     assert read(root).counts["boxes.unlabeled"] == 8
 
 
+def test_five_points_are_the_five_landmarks(root: Path) -> None:
+    points = [[14, 12], [25, 13], None, [15, 28], [24, 27]]
+    write_labels(root, {f"{number}.png": {"boxes_xywh": [[10, 5, 20, 30]], "points": [points]} for number in range(8)})
+    expected = [[np.nan] * 2 if point is None else point for point in points]
+    np.testing.assert_array_equal(read(root).photos[0].faces[0].landmarks, expected)
+
+
 def test_splits_have_the_set_fractions_and_depend_on_the_seed(root: Path) -> None:
     splits = [photo.split for photo in read(root, 3).photos]
     assert sorted(splits) == ["test"] * 2 + ["train"] * 4 + ["validation"] * 2

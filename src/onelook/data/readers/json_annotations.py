@@ -3,7 +3,8 @@
 `annotations.json` maps the name of a file in `images/` to an object with these keys, in pixels of the photo:
 
 - `boxes_xywh`: one box per face.
-- `points` (optional): left eye, right eye, nose and mouth center of each face, as seen in the photo; null if absent.
+- `points` (optional): left eye, right eye, nose and mouth center of each face, or with the left and right mouth corner
+  instead of the center, as seen in the photo; null if absent.
 - `unlabelled_xywh` (optional): boxes of probable faces without a label.
 - `size` (optional): width and height of the photo.
 """
@@ -24,8 +25,8 @@ from onelook.untrusted import one_line, printable, read_json
 from onelook.workspace import workspace_path
 
 LABELS = "annotations.json"
-# Only the first three of the four labeled points are landmarks here; the mouth's center does not give its corners.
-_NUM_POINTS = 3
+# Only the first three of four labeled points are landmarks here; the mouth's center does not give its corners.
+_NUM_POINTS, _WITH_CENTER, _WITH_CORNERS = 3, 4, 5
 _MAX_COORDINATE = 2**24
 _MAX_LABEL_BYTES = 1024 * 2**20
 _KEYS = {"boxes_xywh", "points", "unlabelled_xywh", "size"}
@@ -34,7 +35,7 @@ _KEYS = {"boxes_xywh", "points", "unlabelled_xywh", "size"}
 def read_json_annotations(settings: JsonAnnotationsSettings, fractions: SplitFractions, seed: int) -> DetectionDataset:
     """Read the labeled photos and assign them to splits at random.
 
-    Mouth corners are NaN, as only the mouth's center is labeled.
+    Mouth corners are NaN where only the mouth's center is labeled.
 
     Args:
         settings: `path` holds the label file and `images/`.
@@ -108,9 +109,11 @@ def _xywh_to_corners(boxes: list[list[float]]) -> np.ndarray:
 
 
 def _landmarks(points: list[list[float] | None] | None) -> np.ndarray:
-    """Convert four labeled points, or None, to five landmarks (5, 2)."""
+    """Convert four or five labeled points, or None, to five landmarks (5, 2)."""
     landmarks = missing_landmarks()
     if points is not None:
         filled = [(np.nan, np.nan) if point is None else point for point in points]
-        landmarks[:_NUM_POINTS] = np.asarray(filled, np.float32).reshape(_NUM_POINTS + 1, 2)[:_NUM_POINTS]
+        if len(filled) == _WITH_CORNERS:
+            return np.asarray(filled, np.float32).reshape(_WITH_CORNERS, 2)
+        landmarks[:_NUM_POINTS] = np.asarray(filled, np.float32).reshape(_WITH_CENTER, 2)[:_NUM_POINTS]
     return landmarks
