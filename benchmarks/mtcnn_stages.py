@@ -137,7 +137,7 @@ def measure_stage(
     networks = list(predictor.mtcnn.networks)[:count]
     lowest = (*SCORES[:2], AP_MIN_SCORE)
     device = next(networks[0].parameters()).device
-    has_points = bool(networks[-1].landmarks.weight.any())
+    has_points = bool(networks[-1].get_parameter("landmarks.weight").any())
     boxes, scores, faces, ignored = [], [], [], []
     errors = [np.zeros(0)]
     for photo in track(photos, description=description, transient=True, console=Console(stderr=True)):

@@ -186,8 +186,8 @@ def time_systems(systems: Sequence[System], data: Path, rounds: int) -> dict[str
 
 def measure_stages(systems: Sequence[System], photos: Sequence[DetectionImage]) -> list[Row]:
     """Return the rows of the second table."""
-    cascades = [system for system in systems if isinstance(system.detector, MtcnnPredictor)]
-    return [row for system in cascades for row in stage_rows(system.name, system.detector, photos)]
+    cascades = [(each.name, each.detector) for each in systems if isinstance(each.detector, MtcnnPredictor)]
+    return [row for name, cascade in cascades for row in stage_rows(name, cascade, photos)]
 
 
 def progress(items: Sequence, description: str):

@@ -1,4 +1,4 @@
-"""Settings of the baselines."""
+"""Settings of the stage `baselines`."""
 
 from typing import Literal
 
