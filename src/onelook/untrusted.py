@@ -10,9 +10,10 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pydantic import ValidationError
+if TYPE_CHECKING:  # an exported model is read without pydantic
+    from pydantic import ValidationError
 
 MAX_BYTES = 64 * 2**20
 """Most bytes of a document, or of a line of a file of JSON lines."""
@@ -208,7 +209,7 @@ def one_line(error: BaseException) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:_MAX_MESSAGE]
 
 
-def first_problem(error: ValidationError) -> str:
+def first_problem(error: "ValidationError") -> str:
     """Return the place and the message of the first problem of a document; its keys may be anything."""
     problem = error.errors()[0]
     where = printable(".".join(str(part) for part in problem["loc"]))

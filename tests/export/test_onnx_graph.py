@@ -61,7 +61,9 @@ def test_onnx_predictor_matches_torch_predictor(configuration: str, tmp_path: Pa
         # Of two scores that differ in the last digit either may come first.
         rows = np.abs(found.boxes - wanted.boxes[:, None]).sum(-1).argmin(axis=1) if len(found) else []
         assert len(set(rows)) == len(found)
-        for name, error in (("boxes", 2e-3), ("scores", 1e-5), ("landmarks", 2e-3), ("embeddings", 1e-4)):
+        # The random second step of the selective cascade moves points far, and embeddings with them.
+        embedding_error = 5e-4 if configuration == "selective cascade" else 1e-4
+        for name, error in (("boxes", 2e-3), ("scores", 1e-5), ("landmarks", 2e-3), ("embeddings", embedding_error)):
             np.testing.assert_allclose(getattr(found, name)[rows], getattr(wanted, name), atol=error, err_msg=name)
     nothing = DETECT.model_copy(update={"score": 1.0})
     assert [len(each) for each in exported.predict(images, nothing)] == [0, 0, 0, 0]

@@ -7,21 +7,30 @@ from onelook.losses.task_weights import TaskWeights
 from onelook.settings import TaskWeightSettings
 
 WEIGHTS = TaskWeightSettings(
-    classification=1, box=2, landmarks=0.5, mesh=1, pixel=1, identity=4, distillation=1, similarity=1, lwf=1
+    classification=1,
+    box=2,
+    landmarks=0.5,
+    mesh=1,
+    pixel=1,
+    identity=4,
+    distillation=1,
+    similarity=1,
+    feature_supervision=0.5,
+    lwf=1,
 )
 LOSSES = {name: torch.tensor(float(i + 1)) for i, name in enumerate(WEIGHTS.model_dump())}
 
 
 def test_fixed_weights_are_a_weighted_sum_without_trained_parameters() -> None:
     task_weights = TaskWeights(WEIGHTS, "fixed")
-    torch.testing.assert_close(task_weights(LOSSES), torch.tensor(1.0 + 4 + 1.5 + 4 + 5 + 24 + 7 + 8 + 9))
+    torch.testing.assert_close(task_weights(LOSSES), torch.tensor(1.0 + 4 + 1.5 + 4 + 5 + 24 + 7 + 8 + 4.5 + 10))
     assert not any(parameter.requires_grad for parameter in task_weights.parameters())
 
 
 def test_learned_weights_start_at_the_fixed_ones_plus_the_log_variances() -> None:
     task_weights = TaskWeights(WEIGHTS, "learned")
     log_variances = -sum(math.log(weight) for weight in WEIGHTS.model_dump().values())
-    torch.testing.assert_close(task_weights(LOSSES), torch.tensor(63.5 + log_variances))
+    torch.testing.assert_close(task_weights(LOSSES), torch.tensor(69.0 + log_variances))
 
 
 def test_a_learned_weight_converges_to_one_over_its_loss() -> None:

@@ -32,7 +32,7 @@ def test_the_preset_sets_all_that_a_grid_needs(tmp_path: Path) -> None:
 def test_a_grid_learns_the_painted_faces_and_the_saved_model_detects_them(tmp_path: Path) -> None:
     scenes = write_painted_scenes(tmp_path / "scenes")
     repeat_scenes(scenes, 6)
-    settings = grid_settings((5, 11, 19), epochs=4, learning_rate=0.02)
+    settings = grid_settings((5, 11, 19), epochs=8, learning_rate=0.02)
     state, network = train(scenes, tmp_path / "checkpoints", settings, init_seed=0, data_seed=1)
     for name in ("classification", "box", "landmarks"):
         assert state.history[-1][f"loss.{name}"] < 0.6 * state.history[0][f"loss.{name}"], name

@@ -30,10 +30,12 @@ class PhotometricBatch:
         params: (B, 10) float32: three gains, shift, 1 for gray scale, blur sigma, downscale, noise std, hue in degrees
             and saturation.
         noise_seeds: (B,) int32.
+        recolors: True if hue or saturation of some image changes. Known on the CPU, so that no step waits for it.
     """
 
     params: Tensor
     noise_seeds: Tensor
+    recolors: bool
 
 
 def stack_photometric(params: Sequence[PhotometricParams]) -> PhotometricBatch:
@@ -42,6 +44,7 @@ def stack_photometric(params: Sequence[PhotometricParams]) -> PhotometricBatch:
     return PhotometricBatch(
         torch.from_numpy(np.array(rows, np.float32)),
         torch.tensor([p.noise_seed for p in params], dtype=torch.int32),
+        recolors=any(p.hue != 0 or p.saturation != 1 for p in params),
     )
 
 
@@ -62,9 +65,10 @@ def distort_images(images: Tensor, photometric: PhotometricBatch | None) -> Tens
     shift, is_gray, blur_sigma, downscale, noise_std, hue, saturation = photometric.params[
         :, 3:, None, None, None
     ].unbind(1)
-    pixels = images.permute(0, 2, 3, 1).float()
-    shifted = shift_hue_saturation(pixels / 255, hue[..., 0], saturation[..., 0]) * 255
-    pixels = torch.where((hue != 0) | (saturation != 1), shifted, pixels)  # exact without a change
+    pixels = images.permute(0, 2, 3, 1)
+    if photometric.recolors:
+        shifted = shift_hue_saturation(pixels / 255, hue[..., 0], saturation[..., 0]) * 255
+        pixels = torch.where((hue != 0) | (saturation != 1), shifted, pixels)  # exact without a change
     pixels = pixels * photometric.params[:, None, None, :3] + shift
     red, green, blue = pixels.split(1, dim=3)
     pixels = torch.where(is_gray > 0, (red + green + blue) / 3, pixels)
