@@ -35,7 +35,7 @@ People = dict[str, list[str]]
 
 @dataclass
 class Journal:
-    """What a journal says.
+    """Acknowledged and pending changes of a process, read from its journal.
 
     Attributes:
         people: the photos of the people after all acknowledged changes.
@@ -184,7 +184,7 @@ def draw_change(rng: random.Random, people: People, number: int, count: int) -> 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found at the end.
+    """Counts of the changes and of the people found after the last kill.
 
     Attributes:
         acknowledged: number of changes by kind.

@@ -55,7 +55,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Training:
-    """One training: variant by name, training set, steps, learning rate and repeat."""
+    """Training of a variant, by name: training set, steps, learning rate and repeat."""
 
     variant: str
     people: str

@@ -49,7 +49,7 @@ Row = dict[str, str]
 
 @dataclass(frozen=True, eq=False)
 class StageResult:
-    """What a network accepts in a set of photos.
+    """Windows that a network accepts in a set of photos, matched to its faces.
 
     Attributes:
         all_outcomes: down to the lowest score of AP.

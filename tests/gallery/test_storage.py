@@ -5,9 +5,10 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from onelook.errors import GalleryError
 from onelook.gallery import storage
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
-from onelook.gallery.database import DATABASE_FILE
+from onelook.gallery.database import DATABASE_FILE, open_writer
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.free_space import clear_free_space
 from onelook.settings import DetectSettings
@@ -358,3 +359,33 @@ def test_the_kept_gallery_has_no_remains_of_interrupted_changes(tmp_path: Path, 
     kept = storage.restore(tmp_path / "g", data, keep=True).kept
     assert kept is not None and not storage.has_remains(kept)
     assert storage.read(kept).identities == data.identities
+
+
+def test_a_commit_that_fails_after_it_is_in_the_log_is_reported_as_a_change(
+    tmp_path: Path, data: GalleryData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.create(tmp_path / "g", data)
+
+    class FailingCommit:
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            self._connection = connection
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            cursor = self._connection.execute(statement, *values)
+            if statement == "COMMIT":
+                raise GalleryError("gallery.sqlite: cannot be changed (disk I/O error); nothing was changed")
+            return cursor
+
+    @contextmanager
+    def open_failing(folder: Path) -> Iterator[Any]:
+        with open_writer(folder) as connection:
+            yield FailingCommit(connection)
+
+    monkeypatch.setattr("onelook.gallery.transaction.open_writer", open_failing)
+    with pytest.raises(GalleryError, match="changed, but") as caught:
+        storage.update(tmp_path / "g", lambda each: each.remove(each.identities[0]))
+    assert "nothing was changed" not in str(caught.value)
+    assert len(set(storage.read(tmp_path / "g").identities)) == len(set(data.identities)) - 1

@@ -48,7 +48,7 @@ def test_the_margin_raises_the_loss_of_the_positive_anchor_by_hand() -> None:
 
 
 def test_dropped_anchors_and_those_of_other_levels_have_no_loss() -> None:
-    """Of the hard negatives of the second step, the hardest is dropped by the first; boxes are trained elsewhere."""
+    """The first step drops the hardest negative, so the second trains on the next one; boxes are trained elsewhere."""
     stage = CascadeStage(outputs([0.0, 5.0, 2.0, 0.0]), ANCHORS, THRESHOLDS)
     dropped = torch.tensor([[False, True, False, False]])
     losses, matches = cascade_losses([stage._replace(dropped=dropped)], None, FACE, NO_LANDMARKS, 1)

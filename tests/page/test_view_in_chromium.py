@@ -174,7 +174,7 @@ def test_faces_are_linked_named_and_kept_by_the_url(page: "playwright.Page", ser
     expect_title(page, "Ada and Bob")
     page.get_by_role("link", name="People").click()
     expect(page.locator(".person .name")).to_have_text(["Ada", "Bob"])
-    assert page.locator(".person img").evaluate_all("all => all.every((picture) => picture.naturalWidth === 96)")
+    page.wait_for_function("[...document.querySelectorAll('.person img')].every((each) => each.naturalWidth === 96)")
     page.go_back()
     expect_title(page, "Ada and Bob")
 

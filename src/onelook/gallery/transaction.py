@@ -1,4 +1,4 @@
-"""One change of a gallery's database: a transaction, then the sweep of the removed rows from the files."""
+"""Change of a gallery's database by a transaction, after which removed rows are swept from the files."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from onelook.errors import GalleryError
 from onelook.gallery.data import GalleryData
-from onelook.gallery.database import DATABASE_FILE, LOCK_TIMEOUT, open_writer
+from onelook.gallery.database import DATABASE_FILE, LOCK_TIMEOUT, open_reader, open_writer
 from onelook.gallery.folder import find_remains, make_changed_error, note_swept, read_unswept, sweep
 from onelook.gallery.free_space import read_log_pages
 from onelook.gallery.gallery_content import damage_in_one_line
@@ -48,6 +48,7 @@ def apply_change(folder: Path, edit: Callable[[sqlite3.Connection], Parts], *, m
         GalleryError: the gallery cannot be changed; or it was changed, but may keep what was removed.
     """
     is_changed = False
+    committing: str | None = None
     try:
         with open_writer(folder) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -56,8 +57,9 @@ def apply_change(folder: Path, edit: Callable[[sqlite3.Connection], Parts], *, m
             parts = edit(connection)
             erases = _write(connection, folder, parts)
             sweeping = _Sweeping(read_change(connection)[1], read_unswept(folder, revision))
+            committing = sweeping.revision if sweeping.revision != revision else None
             connection.execute("COMMIT")
-            is_changed = sweeping.revision != revision
+            is_changed = committing is not None
             _empty_log(connection, folder, sweeping, LOCK_TIMEOUT if erases else 0)
         if sweeping.is_due:
             _sweep(folder, sweeping, managed)
@@ -66,10 +68,19 @@ def apply_change(folder: Path, edit: Callable[[sqlite3.Connection], Parts], *, m
         if erases and not sweeping.is_due:
             raise GalleryError("another process reads it")
     except (GalleryError, OSError) as error:
-        if not is_changed:
+        # A commit that fails in its last sync is in the log, and the next process reads it.
+        if not is_changed and not (committing is not None and _has_revision(folder, committing)):
             raise
         raise make_changed_error(folder, error) from error
     return parts, sweeping.revision
+
+
+def _has_revision(folder: Path, revision: str) -> bool:
+    try:
+        with open_reader(folder) as connection:
+            return read_change(connection)[1] == revision
+    except GalleryError:
+        return False
 
 
 def _write(connection: sqlite3.Connection, folder: Path, parts: Parts) -> bool:

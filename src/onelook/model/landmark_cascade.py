@@ -6,6 +6,7 @@ Points are fractions of the square of the box (`geometry/face_squares.py`). The 
 `model/coarse_to_fine.py` and `model/cfan.py`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -21,7 +22,7 @@ Describe = Callable[[Tensor, Tensor, int], Tensor]
 Its last argument is the side of the box's square in pixels to which the faces are resized."""
 
 
-class Level(nn.Module):
+class Level(nn.Module, ABC):
     """A level of a cascade.
 
     Attributes:
@@ -40,9 +41,9 @@ class Level(nn.Module):
         super().__init__()
         self.register_buffer("is_estimated", torch.tensor(is_estimated), persistent=False)
 
+    @abstractmethod
     def estimates(self, inputs: Tensor, points: Tensor) -> Tensor:
         """Compute the estimates (n, k, 5, 2) of its networks, from points (n, 5, 2); 0 where one has no point."""
-        raise NotImplementedError
 
     def forward(self, inputs: Tensor, points: Tensor) -> Tensor:
         """Refine points (n, 5, 2): the mean of the estimates of each point."""

@@ -203,7 +203,7 @@ class PageController:
         return self._change(remove)
 
     def forget(self, name: str) -> Change:
-        """Remove a person from the gallery; the message counts the known copies that still hold the person.
+        """Remove a person from the gallery; the message names the known copies that still hold the person.
 
         Raises:
             GalleryError: no person has that name.
@@ -211,9 +211,11 @@ class PageController:
 
         def forget(gallery: Gallery) -> str:
             gallery.forget(name)
-            return describe_forgetting(name, list(find_remainders(gallery.location, name)))
+            return f"{name} is forgotten"
 
-        return self._change(forget)
+        change = self._change(forget)
+        remainders = list(find_remainders(self.shared.gallery.location, name))  # reads backups, so without the lock
+        return replace(change, message=describe_forgetting(name, remainders)) if remainders else change
 
     def _change(self, operation: Callable[[Gallery], str]) -> Change:
         """Carry out a change, which returns its message, and offer to undo it."""

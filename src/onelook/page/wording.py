@@ -78,11 +78,10 @@ def suggested_name(face: IdentifiedFace) -> str | None:
 
 
 def describe_forgetting(name: str, remainders: Sequence[Finding]) -> str:
-    """Say that a person is forgotten, and which known copies of the gallery still hold the person."""
-    if not remainders:
-        return f"{name} is forgotten"
+    """Say that a person is forgotten, which copies still hold the person, and what removes the person there."""
     places = join_words([f"{each.content} {escape_unprintable(each.path.name)}" for each in remainders])
-    return f"{name} is forgotten here. These copies still hold {name}: {places}. `onelook forget` cleans them, too"
+    advice = dict.fromkeys(escape_unprintable(each.advice) for each in remainders if each.advice is not None)
+    return ". ".join([f"{name} is forgotten here. These copies still hold {name}: {places}", *advice])
 
 
 def describe_enrollment(enrollment: Enrollment) -> str:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 from onelook.erasure.remainders import find_remainders
 from onelook.errors import GalleryError
 from onelook.gallery.gallery import Gallery
+from onelook.gallery.location import Location
 from onelook.gallery.pending_face import PendingFace, make_pending_face
 from onelook.names import escape_path, normalize_name
 from onelook.service import schemas
@@ -98,15 +99,19 @@ def people_router(recognition: Recognition) -> APIRouter:
     async def forget(key: Key) -> dict[str, object]:
         """Remove a person from all files of the gallery, and return the known copies that still hold the person."""
 
-        def remove(gallery: Gallery, name: str) -> dict[str, object]:
+        def remove(gallery: Gallery, name: str) -> tuple[Location, str]:
             gallery.forget(name)
-            remainders = [
-                {"path": escape_path(finding.path), "content": finding.content, "advice": finding.advice}
-                for finding in find_remainders(gallery.location, name)
-            ]
-            return {"name": name, "remainders": remainders}
+            return gallery.location, name
 
-        return await use_person(key, remove)
+        location, name = await use_person(key, remove)
+        # Backups are read without the lock of the gallery.
+        remainders = await asyncio.to_thread(lambda: list(find_remainders(location, name)))
+        return {
+            "name": name,
+            "remainders": [
+                {"path": escape_path(each.path), "content": each.content, "advice": each.advice} for each in remainders
+            ],
+        }
 
     @router.delete("/{key}/photos/{sha256}", response_model=schemas.Person)
     async def remove_photo(key: Key, sha256: Digest) -> dict[str, object]:

@@ -11,9 +11,7 @@ Each level is trained for as many steps as the joint network. All random numbers
 alone, so an interrupted run continues to the same bits.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from math import isfinite
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +22,6 @@ from torch import Tensor, nn
 from onelook.data.landmark_faces import LandmarkFaces, draw_views, sample_views
 from onelook.data.sift_features import describe_points
 from onelook.device import to_device
-from onelook.errors import OnelookError
 from onelook.losses.landmark_cascade import point_loss, start_points
 from onelook.model.cfan import AutoencoderLevel
 from onelook.model.landmark_cascade import LandmarkCascade, Level
@@ -32,6 +29,7 @@ from onelook.settings import Settings
 from onelook.training.callbacks import Metrics
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 from onelook.training.learning_rates import build_optimizer, parameter_groups, set_learning_rates
+from onelook.training.sequential import SequentialState, SequentialTraining
 
 FACES_PER_STEP = 16
 """Views of a step."""
@@ -53,21 +51,6 @@ class LevelBatch(NamedTuple):
     inputs: Tensor
     points: Tensor
     labels: Tensor
-
-
-@dataclass
-class LandmarkState:
-    """The state of training besides weights and optimizer.
-
-    Attributes:
-        history: number and losses of each finished epoch, counted over all levels.
-        steps: finished steps of the unfinished epoch.
-        loss_sums: what their losses contribute to the means of the epoch, by name.
-    """
-
-    history: list[Metrics] = field(default_factory=list)
-    steps: int = 0
-    loss_sums: Metrics = field(default_factory=dict)
 
 
 class LandmarkTrainer:
@@ -112,19 +95,18 @@ class LandmarkTrainer:
             ModelError: the checkpoint is damaged.
         """
         state = self._resume(checkpoints, key)
-        for epoch in range(len(state.history), len(self.cascade.levels) * self.settings.epochs):
-            for step in range(state.steps, self.steps_per_epoch):
-                self._run_step(epoch, step, state)
-                interval = self.settings.checkpoint_steps
-                if interval and state.steps % interval == 0 and state.steps < self.steps_per_epoch:
-                    self._save(checkpoints, key, state)
-            losses = state.loss_sums
-            state.history.append({"epoch": epoch + 1, **losses})
-            state.steps, state.loss_sums = 0, {}
-            self._save(checkpoints, key, state)
-            on_epoch_end(epoch + 1, losses)
+        training = SequentialTraining(
+            tuple(f"level{number}" for number in range(1, len(self.cascade.levels) + 1)),
+            self.settings,
+            self.steps_per_epoch,
+            "train.learning_rate",
+            self._train_epoch,
+            lambda state: self._save(checkpoints, key, state),
+            on_epoch_end,
+        )
+        history = training.run(state)
         self.cascade.eval()
-        return state.history
+        return history
 
     def make_batch(self, epoch: int, step: int) -> LevelBatch:
         """Draw the faces of a step; their images, points and labels are on the device.
@@ -216,30 +198,20 @@ class LandmarkTrainer:
             self._optimizer = number, build_optimizer(groups, self.settings)
         return self._optimizer[1]
 
-    def _run_step(self, epoch: int, step: int, state: LandmarkState) -> None:
-        losses = self.train_step(self.make_batch(epoch, step), epoch, step)
-        values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
-        name = f"level{epoch // self.settings.epochs + 1}"
-        if not isfinite(values["total"]):
-            raise OnelookError(
-                f"landmark baseline: the loss of {name} is not finite in epoch {epoch + 1}, step {step + 1}; lower "
-                "train.learning_rate; the last checkpoint is kept"
-            )
-        for loss, value in values.items():
-            key = f"{name}.loss.{loss}"
-            state.loss_sums[key] = state.loss_sums.get(key, 0.0) + value / self.steps_per_epoch
-        state.steps += 1
+    def _train_epoch(self, epoch: int, finished_steps: int) -> Generator[dict[str, Tensor]]:
+        for step in range(finished_steps, self.steps_per_epoch):
+            yield self.train_step(self.make_batch(epoch, step), epoch, step)
 
-    def _save(self, folder: Path, key: str, state: LandmarkState) -> None:
+    def _save(self, folder: Path, key: str, state: SequentialState) -> None:
         assert self._optimizer is not None
         number, optimizer = self._optimizer
         states = {"cascade": self.cascade.state_dict(), "optimizer": optimizer.state_dict(), "level": number}
         save_checkpoint(folder, key, to_device(states, torch.device("cpu")) | vars(state))
 
-    def _resume(self, folder: Path, key: str) -> LandmarkState:
+    def _resume(self, folder: Path, key: str) -> SequentialState:
         saved: dict[str, Any] | None = load_checkpoint(folder, key)
         if saved is None:
-            return LandmarkState()
+            return SequentialState()
         self.cascade.load_state_dict(saved.pop("cascade"))
         self._level_optimizer(saved.pop("level")).load_state_dict(saved.pop("optimizer"))
-        return LandmarkState(**saved)
+        return SequentialState(**saved)

@@ -5,11 +5,9 @@ Each network is trained on as many batches of scenes as the joint network, in th
 batch (`training/window_sampling.py`), so none are stored.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from itertools import chain, count, islice
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,6 @@ from torch import Tensor, nn
 from onelook.data.loader import prefetch
 from onelook.data.scene_dataset import SceneBatch, SceneDataset
 from onelook.device import to_device
-from onelook.errors import OnelookError
 from onelook.geometry.windows import integral_images, sample_windows
 from onelook.losses.mtcnn import TASK_FACTORS, window_losses
 from onelook.model.mtcnn import WINDOW_SIZES, Mtcnn
@@ -27,27 +24,13 @@ from onelook.settings import Settings
 from onelook.training.callbacks import Metrics
 from onelook.training.checkpoint import load_checkpoint, save_checkpoint
 from onelook.training.learning_rates import build_optimizer, parameter_groups, set_learning_rates
+from onelook.training.sequential import SequentialState, SequentialTraining
 from onelook.training.window_sampling import WindowBatch, draw_windows, make_windows, select_windows
 
 NETWORK_NAMES = ("pnet", "rnet", "onet")
 
 Propose = Callable[[Sequence[nn.Module], Tensor], Tensor]
 """Maps the trained networks and images (B, 3, H, W) uint8 to the squares (B, k, 4) that the next network gets."""
-
-
-@dataclass
-class MtcnnState:
-    """The state of training besides weights and optimizers.
-
-    Attributes:
-        history: number and losses of each finished epoch, counted over all networks.
-        steps: finished steps of the unfinished epoch, each on a batch.
-        loss_sums: what their losses contribute to the means of the epoch, by name.
-    """
-
-    history: list[Metrics] = field(default_factory=list)
-    steps: int = 0
-    loss_sums: Metrics = field(default_factory=dict)
 
 
 class MtcnnTrainer:
@@ -100,19 +83,16 @@ class MtcnnTrainer:
             ModelError: the checkpoint is damaged.
         """
         state = self._resume(checkpoints, key)
-        for epoch in range(len(state.history), len(NETWORK_NAMES) * self.settings.epochs):
-            with closing(prefetch(self._batches(epoch, state.steps))) as batches:
-                for batch in batches:
-                    self._run_step(batch, epoch, state)
-                    interval = self.settings.checkpoint_steps
-                    if interval and state.steps % interval == 0 and state.steps < self.steps_per_epoch:
-                        self._save(checkpoints, key, state)
-            losses = state.loss_sums
-            state.history.append({"epoch": epoch + 1, **losses})
-            state.steps, state.loss_sums = 0, {}
-            self._save(checkpoints, key, state)
-            on_epoch_end(epoch + 1, losses)
-        return state.history
+        training = SequentialTraining(
+            NETWORK_NAMES,
+            self.settings,
+            self.steps_per_epoch,
+            "mtcnn.learning_rate",
+            self._train_epoch,
+            lambda state: self._save(checkpoints, key, state),
+            on_epoch_end,
+        )
+        return training.run(state)
 
     def train_step(self, batch: SceneBatch, epoch: int, step: int) -> dict[str, Tensor]:
         """Train the network of an epoch on a batch, by all its gradient steps.
@@ -170,19 +150,10 @@ class MtcnnTrainer:
         priorities[..., windows.shape[1] :] += 1
         return select_windows(batch, torch.cat([windows, mined], 1), priorities)
 
-    def _run_step(self, batch: SceneBatch, epoch: int, state: MtcnnState) -> None:
-        losses = self.train_step(batch, epoch, state.steps)
-        values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
-        name = NETWORK_NAMES[epoch // self.settings.epochs]
-        if not isfinite(values["total"]):
-            raise OnelookError(
-                f"baseline mtcnn: the loss of {name} is not finite in epoch {epoch + 1}, step {state.steps + 1}; "
-                "lower mtcnn.learning_rate; the last checkpoint is kept"
-            )
-        for loss, value in values.items():
-            key = f"{name}.loss.{loss}"
-            state.loss_sums[key] = state.loss_sums.get(key, 0.0) + value / self.steps_per_epoch
-        state.steps += 1
+    def _train_epoch(self, epoch: int, finished_steps: int) -> Generator[dict[str, Tensor]]:
+        with closing(prefetch(self._batches(epoch, finished_steps))) as batches:
+            for step, batch in enumerate(batches, finished_steps):
+                yield self.train_step(batch, epoch, step)
 
     def _batches(self, epoch: int, finished_steps: int) -> Iterator[SceneBatch]:
         """Yield the batches of an epoch but for those of its finished steps: the joint network's of its own epochs."""
@@ -192,15 +163,15 @@ class MtcnnTrainer:
         passes = (self.scenes.batches(each, size, first=skipped if each == number else 0) for each in count(number))
         return islice(chain.from_iterable(passes), self.steps_per_epoch - finished_steps)
 
-    def _save(self, folder: Path, key: str, state: MtcnnState) -> None:
+    def _save(self, folder: Path, key: str, state: SequentialState) -> None:
         states = {"mtcnn": self.mtcnn.state_dict(), "optimizers": [each.state_dict() for each in self.optimizers]}
         save_checkpoint(folder, key, to_device(states, torch.device("cpu")) | vars(state))
 
-    def _resume(self, folder: Path, key: str) -> MtcnnState:
+    def _resume(self, folder: Path, key: str) -> SequentialState:
         saved = load_checkpoint(folder, key)
         if saved is None:
-            return MtcnnState()
+            return SequentialState()
         self.mtcnn.load_state_dict(saved.pop("mtcnn"))
         for optimizer, state in zip(self.optimizers, saved.pop("optimizers"), strict=True):
             optimizer.load_state_dict(state)
-        return MtcnnState(**saved)
+        return SequentialState(**saved)
