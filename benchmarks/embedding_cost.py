@@ -23,6 +23,7 @@ from onelook.inference.fast.sampling import FastSampler
 from onelook.inference.loading import load_torch_predictor
 from onelook.model.embedding_head import FeatureSampler
 from onelook.model.model_folder import RELEASED
+from onelook.model.retinaface import PIXEL_CHANNELS
 from onelook.process import retain_freed_memory
 from onelook.settings import EmbeddingSettings
 
@@ -72,7 +73,7 @@ def main() -> None:
 def print_sampler_table(landmarks: torch.Tensor) -> None:
     """Time both samplers on random float32 maps of the released network's shapes, and print the table."""
     settings = EmbeddingSettings()
-    channels = {2: 16, 4: 32, 8: 64, 16: 64}
+    channels = {1: PIXEL_CHANNELS, 2: 16, 4: 32, 8: 64, 16: 64}
     maps = [torch.randn(1, channels[stride], HEIGHT // stride, WIDTH // stride) for stride in settings.strides]
     maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
     samplers = FeatureSampler(settings), FastSampler(settings)

@@ -15,7 +15,9 @@ def test_a_checkpoint_is_read_with_its_key_alone(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path, "other") is None
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"text", b"\x80\x02X\1"])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04 half a file", b"text", b"\x80\x02X\1", b"\x80\x02X\xff\xff\xff\x7f"]
+)
 def test_a_damaged_checkpoint_is_reported_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / CHECKPOINT).write_bytes(content)
     with pytest.raises(ModelError, match="damaged; delete it") as caught:

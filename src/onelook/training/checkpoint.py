@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 
@@ -41,6 +42,8 @@ def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        if not is_zipfile(path):  # torch also reads the format before, whose numbers reserve memory unchecked
+            raise ValueError("no archive")
         content = torch.load(path, map_location="cpu", weights_only=True)
         return content["state"] if content["key"] == key else None
     except DAMAGED_PICKLE as error:
