@@ -83,7 +83,7 @@ def print_sampler_table(landmarks: torch.Tensor) -> None:
         with torch.inference_mode():
             reference, fast = (milliseconds(partial(each, maps, [landmarks[:count]])) for each in samplers)
         print(f"| {count} | {reference:.1f} | {fast:.1f} |")
-    for x in maps:
+    for x in maps[1:]:  # the first one is the photo
         x.requires_grad_()
     reference, fast = (milliseconds(partial(sample_with_gradients, each, maps, landmarks)) for each in samplers)
     print(f"| {FACES}, with the gradients of the maps | {reference:.0f} | {fast:.0f} |")
@@ -92,7 +92,7 @@ def print_sampler_table(landmarks: torch.Tensor) -> None:
 def sample_with_gradients(sampler: FeatureSampler, maps: Sequence[torch.Tensor], landmarks: torch.Tensor) -> None:
     """Sample maps and compute the gradients of the samples' sum."""
     samples, _ = sampler(maps, [landmarks])
-    torch.autograd.grad(torch.stack([each.sum() for each in samples]).sum(), maps)
+    torch.autograd.grad(torch.stack([each.sum() for each in samples]).sum(), maps[1:])
 
 
 def milliseconds(run: Callable[[], object]) -> float:
