@@ -4,7 +4,6 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 
@@ -13,6 +12,8 @@ from onelook.files import atomic_file
 from onelook.untrusted import DAMAGED_PICKLE, one_line
 
 CHECKPOINT = "checkpoint.pt"
+_ARCHIVE = b"PK\x03\x04"
+"""First bytes of what torch.save writes, a ZIP archive."""
 
 
 def training_key(*parts: Any) -> str:
@@ -42,9 +43,12 @@ def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        if not is_zipfile(path):  # torch also reads the format before, whose numbers reserve memory unchecked
-            raise ValueError("no archive")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as stream:
+            # torch reads all else as its format before, whose strings reserve memory unchecked.
+            if stream.read(len(_ARCHIVE)) != _ARCHIVE:
+                raise ValueError("no archive")
+            stream.seek(0)
+            content = torch.load(stream, map_location="cpu", weights_only=True)
         return content["state"] if content["key"] == key else None
     except DAMAGED_PICKLE as error:
         if is_out_of_memory(error):
