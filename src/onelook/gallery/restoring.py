@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from onelook.gallery.data import GalleryData
+from onelook.gallery.database import DATABASE_FILE
 from onelook.gallery.folder import NEW_DATABASE
 from onelook.gallery.forgetting import Forgetting, drop_entries, find_entries
 from onelook.temporaries import create_temporary, release
@@ -93,11 +94,11 @@ def kept_name(name: str) -> str:
 def copy_beside(folder: Path) -> Path:
     """Copy a gallery folder, damaged or not, beside itself and return the copy.
 
-    What interrupted changes left in the folder is not copied. A kill leaves a hidden folder, which the next restore
-    removes.
+    What interrupted changes left in the folder is not copied, unless the database needs it. A kill leaves a hidden
+    folder, which the next restore removes.
     """
     temporary, lock = create_temporary(folder, True, is_folder=True)
-    shutil.copytree(folder, temporary, ignore=shutil.ignore_patterns(f"{NEW_DATABASE}*"), dirs_exist_ok=True)
+    shutil.copytree(folder, temporary, ignore=_find_unneeded, dirs_exist_ok=True)
     for path in (temporary, *temporary.rglob("*")):  # galleries of earlier versions could be read by everybody
         path.chmod(0o700 if path.is_dir() else 0o600)
     release(lock)
@@ -108,6 +109,24 @@ def copy_beside(folder: Path) -> Path:
         number += 1
     temporary.rename(kept)
     return kept
+
+
+def _find_unneeded(folder: str, names: list[str]) -> set[str]:
+    """Return the files that a copy of a gallery can do without."""
+    return {
+        name
+        for name in names
+        if name.startswith(NEW_DATABASE)
+        or name == f"{DATABASE_FILE}-shm"  # SQLite computes it from the log
+        or (name == f"{DATABASE_FILE}-wal" and not _first_byte(folder, name))
+        # SQLite ignores a journal until it is synced and begins with a mark.
+        or (name == f"{DATABASE_FILE}-journal" and _first_byte(folder, name) in (b"", b"\0"))
+    }
+
+
+def _first_byte(folder: str, name: str) -> bytes:
+    with (Path(folder) / name).open("rb") as file:
+        return file.read(1)
 
 
 def _day_of_photo(sha256: str, record: Sequence[Forgetting]) -> str | None:
