@@ -7,37 +7,19 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from hypothesis import strategies as st
 
+from fuzz import crafted_galleries
 from fuzz.formats import Format
+from fuzz.gallery_data import FINGERPRINT, make_gallery_data
 from fuzz.mutations import damaged_bytes, damaged_tree, dump
 from helpers.coded_faces import SIZE, CodedPredictor, make_embedding
-from onelook.error_rates import DEFAULT_FPIR
 from onelook.gallery.backend_factory import open_backend, write_gallery
 from onelook.gallery.backup import read_backup, write_backup
-from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
 from onelook.gallery.gallery import Gallery
 from onelook.media.embeddings_file import FILE_NAME as EMBEDDINGS_NAME
 from onelook.media.embeddings_file import EmbeddingsFile, read_embeddings
 from onelook.media.journal import FILE_NAME as JOURNAL_NAME
 from onelook.media.journal import Journal, read_records
 from onelook.media.results_table import write_results_table
-from onelook.settings import DetectSettings
-
-_FINGERPRINT = "a" * 64
-
-
-def make_gallery_data() -> GalleryData:
-    """Return two people of two faces each."""
-    metadata = GalleryMetadata(
-        fingerprint=_FINGERPRINT,
-        embedding_size=SIZE,
-        threshold=0.6,
-        target_fpir=DEFAULT_FPIR,
-        detect=DetectSettings(score=0.5, nms=0.4, longest_side=640),
-        managed=False,
-    )
-    faces = tuple(EnrolledFace(person=["Ann", "Bob"][i // 2], photo=f"{i}.png", sha256=f"{i:064x}") for i in range(4))
-    rows = np.asarray([make_embedding(i // 2, i % 2) for i in range(4)], np.float32)
-    return GalleryData(metadata, faces, rows)
 
 
 @cache
@@ -59,7 +41,7 @@ def _open_gallery(data: tuple[str, bytes], folder: Path) -> None:
         path.unlink()
     for name, content in {**_gallery_files(), data[0]: data[1]}.items():
         (gallery / name).write_bytes(content)
-    opened = Gallery(open_backend(gallery), CodedPredictor(_FINGERPRINT))
+    opened = Gallery(open_backend(gallery), CodedPredictor(FINGERPRINT))
     opened.people()
     opened.identify_embeddings(np.asarray([make_embedding(1)], np.float32))
 
@@ -106,14 +88,14 @@ def _read_results(data: bytes, folder: Path) -> None:
     (folder / JOURNAL_NAME).write_bytes(data)
     write_results_table(folder / "faces.csv", read_records(folder))
     (folder / EMBEDDINGS_NAME).unlink(missing_ok=True)
-    with Journal(folder, SIZE, _FINGERPRINT):
+    with Journal(folder, SIZE, FINGERPRINT):
         pass
 
 
 @cache
 def _embeddings() -> bytes:
     with TemporaryDirectory() as folder:
-        file = EmbeddingsFile(Path(folder, "e"), SIZE, _FINGERPRINT, 0)
+        file = EmbeddingsFile(Path(folder, "e"), SIZE, FINGERPRINT, 0)
         file.append(make_embedding(1))
         file.close()
         return Path(folder, "e").read_bytes()
@@ -121,12 +103,13 @@ def _embeddings() -> bytes:
 
 def _read_embeddings(data: bytes, folder: Path) -> None:
     (folder / EMBEDDINGS_NAME).write_bytes(data)
-    read_embeddings(folder, _FINGERPRINT)
+    read_embeddings(folder, FINGERPRINT)
 
 
 FORMATS: dict[str, Format] = {
     "galleries": Format(_galleries, _open_gallery),
     "backups": Format(lambda: damaged_bytes([_backup()]), _read_backup),
+    **crafted_galleries.FORMATS,
     "results of identify-all": Format(_journals, _read_results),
     "embeddings of results": Format(lambda: damaged_bytes([_embeddings()]), _read_embeddings),
 }
