@@ -41,6 +41,15 @@ def test_params_yaml_is_valid_and_complete(project: Path, tree: dict) -> None:
     )
 
 
+def test_the_known_keys_of_a_section_are_named_once(tmp_path: Path) -> None:
+    lines = error_message({"index": {"a": 1, "b": 2}, "tracking": {"c": 3}}, tmp_path).splitlines()
+    assert [line.split(": ", 1)[1] for line in lines] == [
+        "index.a: unknown key; known here: split",
+        "index.b: unknown key",
+        "tracking.c: unknown key; known here: pictures",
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [

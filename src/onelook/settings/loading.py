@@ -43,18 +43,23 @@ def parse_settings(text: str, path: Path) -> Settings:
     try:
         return Settings.model_validate({} if tree is None else tree)
     except ValidationError as error:
-        lines = [_explain(path, problem) for problem in error.errors()[:_MAX_PROBLEMS]]
+        listed: set[tuple[int | str, ...]] = set()
+        lines = [_explain(path, problem, listed) for problem in error.errors()[:_MAX_PROBLEMS]]
         if error.error_count() > len(lines):
             lines.append(f"{path}: and {error.error_count() - len(lines)} more problems")
         raise SettingsError("\n".join(lines)) from error
 
 
-def _explain(path: Path, problem: Any) -> str:
+def _explain(path: Path, problem: Any, listed: set[tuple[int | str, ...]]) -> str:
+    """Describe a problem in one line; `listed` are the sections whose keys a line names already."""
     where = ".".join(str(part) for part in problem["loc"]) or "the file"
     if problem["type"] == "extra_forbidden":
         if where in RENAMED_KEYS:
             return f"{path}: {where}: this key is now called {RENAMED_KEYS[where]}; rename it"
-        return f"{path}: {printable(where)}: unknown key; known here: {', '.join(_known_keys(problem['loc'][:-1]))}"
+        section = problem["loc"][:-1]
+        known = "" if section in listed else f"; known here: {', '.join(_known_keys(section))}"
+        listed.add(section)
+        return f"{path}: {printable(where)}: unknown key{known}"
     message = problem["msg"].removeprefix("Value error, ")
     value = problem["input"]
     if isinstance(value, str) and value in RENAMED_VALUES.get(where, {}):
