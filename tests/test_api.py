@@ -10,11 +10,10 @@ import pytest
 import onelook
 from helpers.command_line import orl_image
 from helpers.open_set import make_open_set_model
-from helpers.photo_sources import CONVERTED, REFUSED
+from helpers.photo_sources import CONVERTED, REFUSED, write_photo_files
 from onelook import api
-from onelook.data.image_input import as_image
 from onelook.detections import Detections
-from onelook.face_quality import QualityLimits
+from onelook.face_quality import Quality, QualityLimits
 from onelook.gallery.calibrated_model import CalibratedModel
 from onelook.gallery.data import GalleryMetadata
 from onelook.gallery.faiss_backend import FaissBackend
@@ -41,9 +40,8 @@ class RecordingPredictor:
         return [Detections(box, np.array([0.9], np.float32), REFERENCE_LANDMARKS[None], embedding) for _ in images]
 
 
-@pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> RecordingPredictor:
-    """Replace the model of the public functions."""
+@pytest.fixture(scope="module")
+def recording_model() -> CalibratedModel:
     predictor = RecordingPredictor()
     no_limits = QualityLimits(size=0, sharpness=0)
     metadata = GalleryMetadata(
@@ -55,49 +53,98 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> RecordingPredictor:
         managed=False,
         open_set=make_open_set_model().model_copy(update={"poor": no_limits, "unusable": no_limits}),
     )
-    monkeypatch.setattr(api, "_open_detector", lambda model, device: (predictor, DETECT))
-    monkeypatch.setattr(api, "_open_model", lambda model, device: CalibratedModel(predictor, metadata))
-    return predictor
+    return CalibratedModel(predictor, metadata)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the files of the photos and an empty folder."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_photo_files(folder)
+    (folder / "empty").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gallery(recording_model: CalibratedModel, folder: Path) -> onelook.Gallery:
+    return onelook.Gallery(FaissBackend(folder / "gallery", recording_model.metadata), recording_model.predictor)
 
 
 @pytest.fixture
-def functions(recorder: RecordingPredictor, tmp_path: Path) -> dict[str, Callable[[Any], object]]:
-    """Return every public function that takes a photo, by name."""
-    gallery = onelook.Gallery(FaissBackend(tmp_path / "gallery", api._open_model(None, "cpu").metadata), recorder)
-    (tmp_path / "empty").mkdir()
-    face = api.detect(np.zeros((8, 8), np.uint8))[0]
-    return {
-        "detect": onelook.detect,
-        "embed": onelook.embed,
-        "verify": lambda photo: onelook.verify(face, photo),
-        "find": lambda photo: onelook.find(photo, tmp_path / "empty"),
-        "identify": gallery.identify,
-        "identify_all": lambda photo: gallery.identify_all([photo]),
-        "enroll": lambda photo: gallery.enroll("Ada", [photo]),
-        "draw_faces": lambda photo: onelook.draw_faces(photo, [face]),
-        "align_face": lambda photo: onelook.align_face(photo, face),
-    }
+def seen(recording_model: CalibratedModel, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Replace the model of the public functions, enter the folder, and return the images that the model gets."""
+    predictor = recording_model.predictor
+    assert isinstance(predictor, RecordingPredictor)
+    monkeypatch.setattr(api, "_open_detector", lambda model, device: (predictor, DETECT))
+    monkeypatch.setattr(api, "_open_model", lambda model, device: recording_model)
+    monkeypatch.chdir(folder)
+    predictor.images.clear()
+    return predictor.images
 
 
-@pytest.mark.parametrize("name", CONVERTED)
-def test_every_function_converts_every_type_of_photo(
-    name: str, functions: dict[str, Callable[[Any], object]], recorder: RecordingPredictor
+# The box and the landmarks of the predictor: the aligned face begins with the pixels of the photo.
+FACE = onelook.Face(
+    box=np.array([0, 0, 112, 112], np.float32),
+    landmarks=REFERENCE_LANDMARKS,
+    score=0.9,
+    embedding=np.array([1, 0, 0, 0], np.float32),
+    quality=Quality(score=0.9, size=112, sharpness=1, profile=0),
+)
+FUNCTIONS: dict[str, Callable[[onelook.Gallery, Any], object]] = {
+    "as_image": lambda gallery, photo: onelook.as_image(photo),
+    "read_image": lambda gallery, photo: onelook.read_image(photo),
+    "detect": lambda gallery, photo: onelook.detect(photo),
+    "embed": lambda gallery, photo: onelook.embed(photo),
+    "verify, first": lambda gallery, photo: onelook.verify(photo, FACE),
+    "verify, second": lambda gallery, photo: onelook.verify(FACE, photo),
+    "find": lambda gallery, photo: onelook.find(photo, "empty"),
+    "identify": lambda gallery, photo: gallery.identify(photo),
+    "identify_all": lambda gallery, photo: gallery.identify_all([photo]),
+    "enroll": lambda gallery, photo: gallery.enroll("Ada", photo),
+    "enroll, several": lambda gallery, photo: gallery.enroll("Ada", [photo]),
+    "draw_faces": lambda gallery, photo: onelook.draw_faces(photo, []),
+    "align_face": lambda gallery, photo: onelook.align_face(photo, FACE),
+}
+
+
+def expected_outcome(function: str, name: str) -> tuple[Any, np.ndarray | str, float]:
+    """Return an input, and the image it becomes with its tolerance in gray levels, or the pattern of the error."""
+    source = (CONVERTED.get(name) or REFUSED[name])[0]
+    if function == "read_image" and not isinstance(source, str | Path):
+        return source, "not a path of text; pass a str or a Path", 0
+    return CONVERTED[name] if name in CONVERTED else (*REFUSED[name], 0)
+
+
+@pytest.mark.parametrize("name", [*CONVERTED, *REFUSED])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_converts_or_refuses_every_input(
+    function: str, name: str, gallery: onelook.Gallery, seen: list[np.ndarray]
 ) -> None:
-    source = CONVERTED[name][0]
-    for function in functions.values():
-        recorder.images.clear()
-        function(source)
-        for image in recorder.images:
-            np.testing.assert_array_equal(image, as_image(source))
+    source, expected, tolerance = expected_outcome(function, name)
+    if isinstance(expected, str):
+        with pytest.raises(onelook.PhotoError, match=expected) as caught:
+            FUNCTIONS[function](gallery, source)
+        assert "\n" not in str(caught.value)
+        assert not seen
+        return
+    result = FUNCTIONS[function](gallery, source)
+    height, width = expected.shape[:2]
+    # The model receives the image, or the function returns it.
+    (image,) = seen or [result]
+    np.testing.assert_allclose(image[:height, :width].astype(float), expected, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_every_function_refuses_what_is_no_photo(name: str, functions: dict[str, Callable[[Any], object]]) -> None:
-    source, message = REFUSED[name]
-    for function_name, function in functions.items():
-        with pytest.raises(onelook.PhotoError, match=message):
-            function(source)
-            pytest.fail(f"{function_name} accepted it")
+@pytest.mark.parametrize("kind", [str, Path])
+def test_folders_are_named_by_a_str_and_a_path(
+    kind: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = api._open_detector(None, "auto")[0]
+    monkeypatch.setattr("onelook.gallery.gallery.open_predictor", lambda model, device: predictor)
+    created = onelook.create_gallery(kind(tmp_path / "gallery"))
+    assert created.enroll("Ada", orl_image(1, 1)).total == 1
+    assert onelook.open_gallery(kind(tmp_path / "gallery")).people() == {"Ada": 1}
+    (tmp_path / "photos").mkdir()
+    assert onelook.find(orl_image(1, 1), kind(tmp_path / "photos")) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1, 3), (2, 2, 4)])

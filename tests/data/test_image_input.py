@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.photo_sources import CONVERTED, GRAY, REFUSED, RGB, gray_as_rgb
+from helpers.photo_sources import CONVERTED, GRAY, REFUSED, RGB, gray_as_rgb, write_photo_files
 from onelook.data.image_input import as_image, source_name
 from onelook.data.image_io import write_image
 from onelook.errors import PhotoError
+
+
+@pytest.fixture(autouse=True)
+def photo_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photo_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("name", CONVERTED)

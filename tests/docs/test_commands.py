@@ -1,5 +1,6 @@
 """The examples of docs/commands.md: every command is run, and every Python example is a doctest."""
 
+import ast
 import doctest
 import re
 import shlex
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+import onelook
 from helpers.command_line import Run, make_run
 from onelook.data.image_io import read_image, write_image
 from onelook.logs import stderr_console
@@ -69,6 +71,19 @@ def test_examples_of_the_page_give_the_shown_output(project: Path, run: Run) -> 
             code, out, err = run(*shlex.split(command)[1:])
             assert normalize(out + (err if code else "")) == normalize(shown), command
             assert code == int(shown.startswith("error: ")), command
+
+
+def test_every_public_name_occurs_in_a_python_example(project: Path) -> None:
+    page = (project / "docs/commands.md").read_text(encoding="utf-8")
+    parser = doctest.DocTestParser()
+    examples = [each for kind, block in _BLOCK.findall(page) if kind == "pycon" for each in parser.get_examples(block)]
+    used = {
+        node.attr
+        for example in examples
+        for node in ast.walk(ast.parse(example.source))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "onelook"
+    }
+    assert set(onelook.__all__) - used == set()
 
 
 def check_python(block: str, names: dict[str, object]) -> None:

@@ -1,6 +1,10 @@
-"""Photos of every type that a caller may pass, with what they become or why they are refused."""
+"""Photos of every type that a caller may pass, with what they become or why they are refused.
+
+Paths are relative to a folder that `write_photo_files` filled.
+"""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -27,9 +31,12 @@ def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 ALPHA = RGB[..., 1]
+HUGE_HEADER = b"P5 8193 8192 255\n"
 CMYK = np.dstack([255 - RGB, np.zeros_like(GRAY)])
 # name: source, expected image, tolerance in gray levels
 CONVERTED: dict[str, tuple[ImageSource, np.ndarray, float]] = {
+    "str": ("photo.png", RGB, 0),
+    "Path": (Path("photo.png"), RGB, 0),
     "bytes": (png(RGB), RGB, 0),
     "bytearray": (bytearray(png(RGB)), RGB, 0),
     "memoryview": (memoryview(png(RGB)), RGB, 0),
@@ -41,6 +48,7 @@ CONVERTED: dict[str, tuple[ImageSource, np.ndarray, float]] = {
     "PIL RGBA": (Image.fromarray(np.dstack([RGB, ALPHA])), over_white(RGB, ALPHA), 1),
     "PIL CMYK": (Image.fromarray(CMYK, "CMYK"), RGB, 1),
     "PIL I;16": (Image.fromarray(GRAY.astype(np.uint16) * 257), gray_as_rgb(GRAY), 0),
+    "PIL I": (Image.fromarray(GRAY.astype(np.int32) * 257), gray_as_rgb(GRAY), 0),
     "gray": (GRAY, gray_as_rgb(GRAY), 0),
     "one channel": (GRAY[:, :, None], gray_as_rgb(GRAY), 0),
     "gray with alpha": (np.dstack([GRAY, ALPHA]), over_white(gray_as_rgb(GRAY), ALPHA), 1),
@@ -61,12 +69,17 @@ class BytesPath:
 
 
 REFUSED: dict[str, tuple[object, str]] = {
-    "float": (RGB / np.float32(255), "array of float32: not uint8; scale it"),
-    "int64": (RGB.astype(np.int64), "array of int64: not uint8; convert"),
-    "int8": (RGB.astype(np.int8), "array of int8"),
-    "complex": (RGB.astype(complex), "array of complex128"),
-    "object": (RGB.astype(object), "array of object"),
+    **{
+        dtype: ((RGB / 255).astype(dtype), f"array of {np.dtype(dtype)}: not uint8; scale it to 0..255")
+        for dtype in ("float16", "float32", "float64", "longdouble")
+    },
+    **{
+        dtype: (RGB.astype(dtype), f"array of {dtype}: not uint8; convert values of 0 to 255")
+        for dtype in ("int8", "int16", "int32", "int64", "uint32", "uint64", "complex64", "complex128", "object")
+    },
     "text": (np.array([["a"]]), "array of <U1"),
+    "dates": (np.zeros((8, 8), "datetime64[s]"), r"array of datetime64\[s\]"),
+    "records": (np.zeros((8, 8), [("red", np.uint8)]), "array of .*red.*: not uint8"),
     "no dimension": (np.zeros((), np.uint8), r"array of shape \(\): empty"),
     "row": (RGB[0, 0], r"shape \(3,\): not an image"),
     "batch": (RGB[None], r"several images; pass them one by one"),
@@ -74,6 +87,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     "channels first": (RGB.transpose(2, 0, 1), "channels come last"),
     "five channels": (np.zeros((8, 8, 5), np.uint8), "not an image"),
     "no rows": (np.zeros((0, 4, 3), np.uint8), "empty"),
+    "no columns": (np.zeros((4, 0), np.uint8), "empty"),
     "no channels": (np.zeros((4, 4, 0), np.uint8), "empty"),
     "huge": (np.broadcast_to(np.uint8(0), (8193, 8192, 3)), "megapixels, more than 64; scale it down"),
     "PIL F": (Image.fromarray(GRAY.astype(np.float32)), "image of Pillow: floating-point"),
@@ -82,8 +96,13 @@ REFUSED: dict[str, tuple[object, str]] = {
     "PIL without pixels": (Image.new("RGB", (0, 4)), "0x4 pixels"),
     "PIL truncated": (Image.open(io.BytesIO(png(RGB)[:-200])), "truncated"),
     "no bytes": (b"", "bytes: empty"),
+    "huge bytes": (HUGE_HEADER, "bytes: 8193x8192 is 64 megapixels, more than 64; scale it down"),
     "text as bytes": (b"no photo", "bytes: not a photo"),
-    "no file": ("none.jpg", "none.jpg: no such photo"),
+    "str of no file": ("none.jpg", "none.jpg: no such photo"),
+    "Path of no file": (Path("none.jpg"), "none.jpg: no such photo"),
+    "empty file": ("empty.png", r"empty.png: empty \(0 bytes\)"),
+    "huge file": (Path("huge.pgm"), "huge.pgm: 8193x8192 is 64 megapixels"),
+    "address": ("https://example.org/a.jpg", "an address, and onelook downloads nothing"),
     "null character": ("a\0b.jpg", r"a\\x00b.jpg': no such photo"),
     "folder": (".", "a folder"),
     "path of bytes": (BytesPath(), "not a path of text"),
@@ -91,3 +110,9 @@ REFUSED: dict[str, tuple[object, str]] = {
     "list": (RGB.tolist(), "list: not a photo"),
     "stream": (io.BytesIO(png(RGB)), "BytesIO: not a photo"),
 }
+
+
+def write_photo_files(folder: Path) -> None:
+    """Write the files that the paths above name."""
+    for name, content in (("photo.png", png(RGB)), ("empty.png", b""), ("huge.pgm", HUGE_HEADER)):
+        (folder / name).write_bytes(content)

@@ -10,6 +10,7 @@ import zipfile
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -99,17 +100,31 @@ def test_the_version_is_that_of_the_metadata(metadata: Message, site: Path, tmp_
     assert (done.stdout, done.stderr) == (f"onelook {metadata['Version']}\n", "")
 
 
-def test_the_wheel_identifies_and_serves_without_the_training_packages(site: Path, tmp_path: Path) -> None:
+def answer(site: Path, folder: Path, *arguments: str) -> Any:
+    """Return the JSON document that a command prints."""
+    done = onelook(site, folder, *arguments, "--json")
+    assert (done.returncode, done.stderr) == (0, ""), arguments
+    return json.loads(done.stdout)
+
+
+def test_the_wheel_answers_and_serves_without_the_training_packages(site: Path, tmp_path: Path) -> None:
     for person in (3, 8):
         (tmp_path / f"people/person {person}").mkdir(parents=True)
         (tmp_path / f"people/person {person}/5.png").write_bytes(group((person, 5)))
     (tmp_path / "photo.png").write_bytes(group((3, 1), (8, 2), (20, 1)))
+    (tmp_path / "example.png").write_bytes(group((3, 1)))
+    (detected,) = answer(site, tmp_path, "detect", "photo.png")
+    (embedded,) = answer(site, tmp_path, "embed", "photo.png")
+    assert len(detected["faces"]) == 3
+    assert [face["box"] for face in embedded["faces"]] == [face["box"] for face in detected["faces"]]
+    compared = answer(site, tmp_path, "verify", "example.png", "people/person 3/5.png")
+    assert compared["answer"] == "same person"
+    found = answer(site, tmp_path, "find", "example.png", "people")["found"]
+    assert [match["photo"] for match in found] == ["people/person 3/5.png"]
     enrolled = onelook(site, tmp_path, "enroll-all", "people")
     assert (enrolled.returncode, enrolled.stderr) == (0, "")
-    identified = onelook(site, tmp_path, "identify", "photo.png", "--json", "--pictures", "drawn")
-    assert (identified.returncode, identified.stderr) == (0, "")
-    faces = json.loads(identified.stdout)[0]["faces"]
-    assert sorted(str(face["name"]) for face in faces) == ["None", "person 3", "person 8"]
+    (identified,) = answer(site, tmp_path, "identify", "photo.png", "--pictures", "drawn")
+    assert sorted(str(face["name"]) for face in identified["faces"]) == ["None", "person 3", "person 8"]
     with VideoWriter(tmp_path / "film.avi", 10, (336, 296, 3)) as film:
         for _ in range(3):
             film.write(portrait(3, 1))

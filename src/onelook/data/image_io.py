@@ -53,13 +53,17 @@ def read_image(path: str | Path) -> np.ndarray:
         RGB (height, width, 3) uint8.
 
     Raises:
-        PhotoError: the file is missing, empty, truncated, not a photo, in an unsupported format or too large.
+        PhotoError: the file is missing, empty, truncated, not a photo, in an unsupported format or too large, or `path`
+            is no path.
     """
+    try:
+        file = Path(path)
+    except TypeError as error:
+        raise PhotoError(f"{type(path).__name__}: not a path of text; pass a str or a Path") from error
     check_is_local(path)
-    path = Path(path)
-    if is_open_pipe(path):
-        return decode_image(read_pipe(path), str(path))
-    return _decode(path, _read_header(path), str(path))
+    if is_open_pipe(file):
+        return decode_image(read_pipe(file), str(file))
+    return _decode(file, _read_header(file), str(file))
 
 
 def is_photo(path: Path) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from io import IOBase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -221,7 +222,9 @@ class Gallery:
             GalleryError: the name cannot be used, a photo is enrolled as another person, or the gallery cannot be
                 changed.
         """
-        several: Sequence[ImageSource] = [photos] if is_image_source(photos) else photos  # type: ignore[assignment,list-item]
+        # Anything else that is no photo is refused as one.
+        is_several = isinstance(photos, Iterable) and not isinstance(photos, IOBase) and not is_image_source(photos)
+        several: Sequence[ImageSource] = photos if is_several else [photos]  # type: ignore[assignment,list-item]
         batch = embed_person(self._predictor, self.metadata, name, several, face, color)
         return self._add(normalize_name(name), batch)
 
