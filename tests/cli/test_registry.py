@@ -24,7 +24,7 @@ def test_a_registered_gallery_is_used_by_version_or_alias_without_its_folders(ru
     assert latest[0]["faces"][0]["name"] == "Bob", "the alias moved to the second version"
 
 
-def test_an_unknown_registry_uri_gives_a_one_line_error(run: Run, workspace: Path) -> None:
+def test_an_unknown_uri_or_a_crafted_version_gives_a_one_line_error(run: Run, workspace: Path) -> None:
     (workspace / ".dvc").mkdir()
     code, _, err = run("identify", "s1.png", "--model", "models:/onelook@champion")
     assert (code, err.count("\n")) == (1, 1) and "nothing is registered; run `onelook register`" in err
@@ -35,6 +35,10 @@ def test_an_unknown_registry_uri_gives_a_one_line_error(run: Run, workspace: Pat
         assert (code, err.count("\n")) == (1, 1) and err.startswith(f"error: {address}: cannot be read"), err
     code, _, err = run("identify", "s1.png", "--model", "models:/onelook")
     assert code == 1 and "write models:/NAME@ALIAS or models:/NAME/VERSION" in err
+    (description,) = (workspace / "mlflow").rglob("MLmodel")
+    description.write_text("flavors: " + "[" * 20_000)
+    code, _, err = run("identify", "s1.png", "--model", "models:/onelook/1")
+    assert (code, err.count("\n")) == (1, 1) and f"{description.name}: cannot be used (more than 64 lists" in err
 
 
 def test_a_damaged_gallery_is_not_registered(run: Run, workspace: Path) -> None:

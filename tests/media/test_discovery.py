@@ -46,9 +46,10 @@ def test_links_out_of_the_folder_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "all/folder").symlink_to(tmp_path / "secret")
     (tmp_path / "all/loop").symlink_to(tmp_path / "all")
     errors = {file.path.name: file.error for file in find_media_files([tmp_path / "all"], Path("/nowhere"))}
-    assert set(errors) == {"a.jpg", "in.jpg", "out.jpg"}
+    assert set(errors) == {"a.jpg", "in.jpg", "out.jpg", "folder", "loop"}
     assert errors["a.jpg"] is errors["in.jpg"] is None
-    assert errors["out.jpg"] is not None and "a link out of" in errors["out.jpg"]
+    assert str(errors["out.jpg"]).endswith(f"out.jpg: a link out of {tmp_path / 'all'}; name the file itself")
+    assert str(errors["folder"]).endswith(f"folder: a link out of {tmp_path / 'all'}; name the folder itself")
 
 
 def test_links_to_themselves_and_to_nothing_are_returned_with_an_error(tmp_path: Path) -> None:
@@ -60,6 +61,28 @@ def test_links_to_themselves_and_to_nothing_are_returned_with_an_error(tmp_path:
     assert str(errors["circle.jpg"]).endswith("circle.jpg: a link to itself; remove it")
     assert str(errors["gone.mp4"]).endswith("gone.mp4: a link to nothing; remove it")
     assert len(list(find_media_files([tmp_path / "all/circle.jpg"]))) == 1
+
+
+def test_circles_of_folders_and_broken_links_of_any_suffix_are_returned_with_an_error(tmp_path: Path) -> None:
+    write_files(tmp_path, "all/sub/a.jpg", "all/b.txt")
+    links = {"up": "..", "above": "../..", "here": ".", "circle": "circle", "gone": "absent", "gone.txt": "../a/b.txt"}
+    for name, target in {**links, "through": "a.jpg/x", ".hidden": "absent", "text": "../b.txt"}.items():
+        (tmp_path / "all/sub" / name).symlink_to(target)
+    errors = {file.path.name: file.error for file in find_media_files([tmp_path / "all"])}
+    contains, nothing = "a link to a folder that contains it; remove it", "a link to nothing; remove it"
+    expected = {"up": contains, "above": contains, "here": contains, "circle": "a link to itself; remove it"}
+    expected |= {"gone": nothing, "gone.txt": nothing, "through": nothing}
+    assert errors.pop("a.jpg") is None
+    assert errors == {name: f"{tmp_path / 'all/sub' / name}: {problem}" for name, problem in expected.items()}
+
+
+def test_a_link_to_a_folder_that_is_read_anyway_is_no_error(tmp_path: Path) -> None:
+    write_files(tmp_path, "all/sub/a.jpg", "other/deep/b.jpg", "all/out/c.jpg")
+    (tmp_path / "all/again").symlink_to("sub")
+    (tmp_path / "all/results").symlink_to("out")
+    (tmp_path / "all/elsewhere").symlink_to(tmp_path / "other/deep")
+    found = list(find_media_files([tmp_path / "all", tmp_path / "other"], tmp_path / "all/out"))
+    assert [(file.path.name, file.error) for file in found] == [("a.jpg", None), ("b.jpg", None)]
 
 
 def test_aliases_of_one_file_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from helpers.growing_capture import GrowingCapture
 from helpers.painted import HEIGHT, SIDE, WIDTH, paint
 from onelook.errors import VideoError
 from onelook.media.video_io import VideoReader
@@ -104,3 +105,29 @@ def test_a_matroska_file_is_truncated_by_its_length_not_by_a_guessed_number_of_f
             assert sum(1 for _ in reader.frames()) > 10
             error = reader.truncation_error
         assert error is None if expected is None else error is not None and expected in error
+
+
+def test_a_frame_that_has_become_too_large_is_refused(make_video: VideoMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_video("a.mp4", [paint()])
+    monkeypatch.setattr("onelook.media.video_io.MAX_PIXELS", 100)
+    monkeypatch.setattr("onelook.media.video_io.open_capture", lambda *_: GrowingCapture([(10, 10), (10, 11)]))
+    with VideoReader(path) as reader:
+        frames = reader.frames()
+        assert next(frames).image.shape == (10, 10, 3)
+        with pytest.raises(VideoError, match=r"^\S+a\.mp4: frames of more than 64 megapixels; scale it down$"):
+            next(frames)
+
+
+def test_frames_of_a_file_keep_the_size_that_was_checked_at_the_opening(tmp_path: Path) -> None:
+    content = b""
+    for size in ((64, 48), (640, 480)):  # MPEG files can be joined byte by byte
+        path = tmp_path / f"{size[0]}.mpg"
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"PIM1"), 25, size)
+        for _ in range(5):
+            writer.write(np.zeros((*size[::-1], 3), np.uint8))
+        writer.release()
+        content += path.read_bytes()
+    (tmp_path / "joined.mpg").write_bytes(content)
+    with VideoReader(tmp_path / "joined.mpg") as reader:
+        shapes = [frame.image.shape for frame in reader.frames()]
+    assert len(shapes) > 6 and set(shapes) == {(48, 64, 3)}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.growing_capture import GrowingCapture
 from helpers.painted import PaintedPredictor, paint
 from helpers.run_folder import read_journal
 from helpers.stream_server import serve_camera, serve_folder
@@ -110,3 +111,15 @@ def test_a_source_that_cannot_be_opened_is_one_line_at_once(
         list(Watcher(painted_gallery, source).records())
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
     assert capfd.readouterr().err == "", "OpenCV and FFmpeg are silent"
+
+
+@pytest.mark.parametrize("shapes", [[(10, 10), (10, 10), (10, 11), (10, 10)], [(10, 11)]])
+def test_a_stream_whose_frames_are_or_become_too_large_ends_in_one_line(
+    painted_gallery: Gallery, shapes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onelook.media.video_io.MAX_PIXELS", 100)
+    monkeypatch.setattr("onelook.media.stream_reader.open_capture", lambda *_: GrowingCapture(shapes))
+    watcher = Watcher(painted_gallery, StreamSource(0))
+    with pytest.raises(VideoError, match=r"^camera 0: frames of more than 64 megapixels; scale it down$"):
+        list(watcher.records())
+    assert watcher.frames_read == len(shapes) - 1, "no further frame is read, and no connection made"

@@ -13,18 +13,16 @@ from safetensors.numpy import save
 from onelook.erasure.discovery import TABLE_NAME, unreadable
 from onelook.erasure.finding import Finding, format_counts, replace_file
 from onelook.erasure.person import Person
+from onelook.experiment.gallery_copies import MLMODEL_FILE
 from onelook.gallery import storage
 from onelook.gallery.backup import backup_bytes, read_backup
 from onelook.gallery.data import GalleryData
 from onelook.media.embeddings_file import FILE_NAME as EMBEDDINGS_NAME
 
-# MLflow writes this file into the folder of each logged model.
-_MLFLOW_MODEL = "MLmodel"
-
 
 def search_gallery(folder: Path, data: GalleryData, person: Person) -> Iterator[Finding]:
     """Search a gallery folder."""
-    in_registry = any((parent / _MLFLOW_MODEL).is_file() for parent in folder.parents)
+    in_registry = any((parent / MLMODEL_FILE).is_file() for parent in folder.parents)
     kind = "gallery in MLflow" if in_registry else "gallery"
     content = _describe(data, person)
     if content is not None and _is_namesake(data, person):

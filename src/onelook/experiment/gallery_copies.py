@@ -8,7 +8,7 @@ from typing import NamedTuple
 from onelook.experiment.mlflow_store import DATABASE
 
 REGISTERED_MODEL = "onelook"
-_MARKER = "MLmodel"
+MLMODEL_FILE = "MLmodel"
 """File that MLflow writes into the folder of each logged model."""
 _DELETED = "Deleted_Internal"
 """State of a version that was deleted in MLflow's pages or by its client; its files stay."""
@@ -43,7 +43,7 @@ def find_gallery_copies(root: Path) -> list[GalleryCopy]:
     except sqlite3.Error:  # locked, damaged or of another version: the files are there all the same
         versions, registered = {}, set()
     copies = []
-    for marker in sorted((root / DATABASE).parent.glob(f"artifacts/models/*/artifacts/{_MARKER}")):
+    for marker in sorted((root / DATABASE).parent.glob(f"artifacts/models/*/artifacts/{MLMODEL_FILE}")):
         model_id = marker.parents[1].name
         for gallery in _galleries(marker.parent):
             version = versions.get(model_id)

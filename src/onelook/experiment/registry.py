@@ -6,16 +6,19 @@ A registered gallery is a read-only copy: a person removed from the gallery late
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from onelook.errors import ModelError
-from onelook.experiment.gallery_copies import REGISTERED_MODEL
+from onelook.errors import ModelError, OnelookError
+from onelook.experiment.gallery_copies import MLMODEL_FILE, REGISTERED_MODEL
 from onelook.experiment.lineage import content_md5, find_producer
 from onelook.experiment.mlflow_store import DATABASE, MlflowStore, open_store
 from onelook.experiment.pyfunc_model import MODEL_NAME, SERVING_SCRIPT, log_pyfunc
+from onelook.files import resolve_inside
+from onelook.untrusted import one_line, parse_yaml, printable, read_limited
 from onelook.workspace import project_root
 
 _URI = re.compile(r"models:/+(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+_MAX_MLMODEL_BYTES = 2**20
 
 
 class RegisteredVersion(NamedTuple):
@@ -71,22 +74,54 @@ def download_version(uri: str) -> RegisteredVersion:
     """Return the folders of a version, `models:/onelook@champion` or `models:/onelook/3`.
 
     Raises:
-        ModelError: the URI is malformed, there is no such version, or it has no gallery.
+        ModelError: the URI is malformed, there is no such version, it has no gallery, or its `MLmodel` file is damaged.
     """
     parts = parse_uri(uri)
     store = open_registry(uri)
     import mlflow
     from mlflow.exceptions import MlflowException
-    from mlflow.models import Model
 
     mlflow.set_tracking_uri(store.uri)
     canonical = f"models:/{parts['name']}" + (f"@{parts['alias']}" if parts["alias"] else f"/{parts['version']}")
     try:
         folder = Path(mlflow.artifacts.download_artifacts(canonical))
-        artifacts = Model.load(str(folder)).flavors["python_function"]["artifacts"]
-        return RegisteredVersion(folder / artifacts["model"]["path"], folder / artifacts["gallery"]["path"])
     except (MlflowException, KeyError, OSError) as error:
-        raise ModelError(f"{uri}: cannot be read ({_shorten(error)}); `onelook register` makes a version") from error
+        raise ModelError(f"{uri}: cannot be read ({one_line(error)}); `onelook register` makes a version") from error
+    return read_artifact_folders(folder)
+
+
+def read_artifact_folders(folder: Path) -> RegisteredVersion:
+    """Read the folders of the model and the gallery from the `MLmodel` file of a logged model, which is untrusted.
+
+    Args:
+        folder: of the logged model.
+
+    Raises:
+        ModelError: the file is missing or damaged, or names a folder outside `folder`.
+    """
+    path = folder / MLMODEL_FILE
+    try:
+        document = parse_yaml(read_limited(path, _MAX_MLMODEL_BYTES).decode("utf-8"))
+        return RegisteredVersion(*(_artifact_folder(folder, document, name) for name in RegisteredVersion._fields))
+    except (OSError, ValueError, RuntimeError) as error:  # a circle of links gives a RuntimeError before Python 3.13
+        reason = f"{path}: cannot be used ({one_line(error)})"
+        raise ModelError(f"{reason}; `onelook register` makes a new version") from error
+
+
+def _artifact_folder(root: Path, document: Any, name: str) -> Path:
+    """Return the folder of an artifact, which must lie in the folder of the logged model."""
+    relative = document
+    for key in ("flavors", "python_function", "artifacts", name, "path"):
+        relative = relative.get(key) if isinstance(relative, dict) else None
+    if not isinstance(relative, str):
+        raise ValueError(f"no path of the artifact {name}")
+    try:
+        folder = resolve_inside(root, relative)
+    except OnelookError:
+        raise ValueError(f"{printable(relative)}: leaves the folder of the version") from None
+    if not folder.is_dir():
+        raise ValueError(f"{printable(relative)}: no such folder")
+    return folder
 
 
 def parse_uri(uri: str) -> re.Match[str]:
@@ -111,7 +146,3 @@ def open_registry(uri: str) -> MlflowStore:
     if not (root / DATABASE).is_file():
         raise ModelError(f"{uri}: {root / DATABASE} is absent, so nothing is registered; run `onelook register`")
     return open_store(root)
-
-
-def _shorten(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

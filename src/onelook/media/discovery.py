@@ -1,9 +1,10 @@
 """Discovery of photos and videos in folders."""
 
 import dataclasses
+import errno
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -73,8 +74,10 @@ def find_media_files(paths: Sequence[Path], out: Path | None = None) -> Iterator
       begins like one; photos of formats that are not read are returned with an error.
     - A file given by name is always returned.
     - A path that lies below another given path, or is given twice, is returned once.
-    - A folder that is a symbolic link is not entered; a link to a file outside the given folder, to itself or to
-      nothing is returned with an error.
+    - A folder that is a symbolic link is not entered. It is returned with an error if it contains the link, or if its
+      files are not found elsewhere.
+    - A link to itself or to nothing, whatever its suffix, and a photo or video that is a link to a file outside the
+      given folder are returned with an error.
 
     Args:
         paths: folders and files.
@@ -88,7 +91,7 @@ def find_media_files(paths: Sequence[Path], out: Path | None = None) -> Iterator
         if first_given[path] is not given or (folders and any(parent in folders for parent in path.parents)):
             continue
         if path in folders:
-            yield from _walk(given, None if out is None else out.resolve())
+            yield from _walk(given, None if out is None else out.resolve(), folders)
         else:
             yield _stat_file(given, _media_kind(given) or "photo")
 
@@ -102,12 +105,15 @@ def _resolve(path: Path, resolved_parents: dict[Path, Path]) -> Path:
     return resolved_parents[path.parent] / path.name
 
 
-def _walk(root: Path, out: Path | None) -> Iterator[MediaFile]:
+def _walk(root: Path, out: Path | None, given_folders: Set[Path]) -> Iterator[MediaFile]:
     walk_errors: list[OSError] = []
     resolved_root = root.resolve()
     for folder_name, subfolders, file_names in os.walk(root, onerror=walk_errors.append):
         folder = Path(folder_name)
         subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name) and (folder / name).resolve() != out)
+        for path in (folder / name for name in subfolders):
+            if problem := _folder_link_problem(path, root, given_folders):
+                yield MediaFile(path, "photo", error=f"{path}: {problem}")
         for name in sorted(file_names):
             path = folder / name
             if _is_hidden(name):
@@ -117,8 +123,8 @@ def _walk(root: Path, out: Path | None) -> Iterator[MediaFile]:
                 reason = f"{path}: photos of the format {path.suffix.lower()} are not read; convert it to JPEG"
                 yield dataclasses.replace(_stat_file(path, "photo"), error=reason)
                 continue
-            if kind is None and not path.suffix and _begins_like_photo(path):
-                kind = "photo"
+            if kind is None and ((not path.suffix and _begins_like_photo(path)) or _broken_link_problem(path)):
+                kind = "photo"  # a broken link may have been one, or a folder of them
             if kind is None:
                 continue
             if problem := _link_problem(path, root, resolved_root):
@@ -134,12 +140,37 @@ def _link_problem(path: Path, root: Path, resolved_root: Path) -> str | None:
     """Return why a symbolic link is not followed; None for a link inside the folder, and for a file."""
     if not path.is_symlink():
         return None
+    if problem := _broken_link_problem(path):
+        return problem
     target = _follow(path)
-    if target is None:
-        return "a link to itself; remove it"
-    if not target.is_relative_to(resolved_root):
+    if target is None or not target.is_relative_to(resolved_root):
         return f"a link out of {root}; name the file itself"
-    return None if target.exists() else "a link to nothing; remove it"
+    return None
+
+
+def _folder_link_problem(path: Path, root: Path, given_folders: Set[Path]) -> str | None:
+    """Return why the files behind a link to a folder are left out; None if they are found elsewhere, or no link."""
+    if not path.is_symlink():
+        return None
+    target = path.resolve()
+    if path.parent.resolve().is_relative_to(target):
+        return "a link to a folder that contains it; remove it"
+    if any(parent in given_folders for parent in (target, *target.parents)):
+        return None
+    return f"a link out of {root}; name the folder itself"
+
+
+def _broken_link_problem(path: Path) -> str | None:
+    """Return why a symbolic link leads to no file or folder; None if it leads to one, or is no link."""
+    if not path.is_symlink():
+        return None
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "a link to nothing; remove it"
+    except OSError as error:
+        return "a link to itself; remove it" if error.errno == errno.ELOOP else None
+    return None
 
 
 def _follow(path: Path) -> Path | None:
@@ -164,7 +195,7 @@ def _media_kind(path: Path) -> MediaKind | None:
 
 
 def _begins_like_photo(path: Path) -> bool:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises where a link leads into a closed folder)
         return False
     try:
         with path.open("rb") as stream:

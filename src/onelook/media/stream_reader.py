@@ -7,7 +7,14 @@ from threading import Condition, Thread
 import cv2
 
 from onelook.media.stream_source import StreamSource
-from onelook.media.video_io import Frame, has_usable_size, is_truncated, open_capture, to_frame_image
+from onelook.media.video_io import (
+    Frame,
+    has_usable_size,
+    is_truncated,
+    is_usable_image,
+    open_capture,
+    to_frame_image,
+)
 
 # A stream that delivers nothing for this long is broken.
 _TIMEOUT_MS = 10_000
@@ -25,6 +32,7 @@ class StreamReader:
 
     Attributes:
         is_open: the source was opened; False before and if it cannot be opened.
+        is_too_large: the connection was ended because a frame has more pixels than a photo may have.
         is_recording: the source states its length.
         frames_read: number of frames read so far.
         frames_dropped: number of frames that were replaced by newer ones.
@@ -46,7 +54,7 @@ class StreamReader:
         self._frame: Frame | None = None
         self._has_ended = self._is_closed = False
         self._frame_count = 0
-        self.is_open = self.is_recording = False
+        self.is_open = self.is_too_large = self.is_recording = False
         self.frames_read = self.frames_dropped = 0
         self._changed = Condition()
         # A daemon, because a blocked read of a dead connection must not keep the process.
@@ -85,7 +93,8 @@ class StreamReader:
         try:
             self._frame_count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
             self.is_recording = self._frame_count > 0
-            self.is_open = capture.isOpened() and has_usable_size(capture)
+            self.is_too_large = capture.isOpened() and not has_usable_size(capture)
+            self.is_open = capture.isOpened() and not self.is_too_large
             while self.is_open and not self._is_closed and capture.grab():
                 number = self.frames_read
                 self.frames_read += 1
@@ -93,6 +102,9 @@ class StreamReader:
                     continue
                 seconds = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000 if self.is_recording else self._clock()
                 is_decoded, image = capture.retrieve()
+                if is_decoded and not is_usable_image(image):
+                    self.is_too_large = True
+                    return
                 if is_decoded:
                     self._put(Frame(self._first_number + number, max(0.0, seconds), to_frame_image(image)))
         finally:

@@ -20,7 +20,8 @@ from onelook.media.video_container import video_problem
 _MIN_READ_FRACTION = 0.9
 _DEFAULT_FPS = 25.0
 _MAX_FPS = 1000.0
-_TOO_LARGE = f"frames of more than {MAX_PIXELS // 2**20} megapixels; scale it down"
+TOO_LARGE = f"frames of more than {MAX_PIXELS // 2**20} megapixels; scale it down"
+"""Error of a video or stream that `has_usable_size` or `is_usable_image` refuses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class VideoReader:
             raise VideoError(f"{path}: not a video, or a damaged one; copy it again, or convert it to MP4")
         if not has_usable_size(self._capture):
             self._capture.release()
-            raise VideoError(f"{path}: {_TOO_LARGE}")
+            raise VideoError(f"{path}: {TOO_LARGE}")
         self.frames_read = 0
 
     def __enter__(self) -> "VideoReader":
@@ -115,8 +116,8 @@ class VideoReader:
                 seconds = max(0.0, float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
                 is_decoded, image = self._capture.retrieve()
                 if is_decoded:
-                    if image.shape[0] * image.shape[1] > MAX_PIXELS:  # a size that changed on the way
-                        raise VideoError(f"{self._path}: {_TOO_LARGE}")
+                    if not is_usable_image(image):
+                        raise VideoError(f"{self._path}: {TOO_LARGE}")
                     yield Frame(number, seconds, to_frame_image(image))
         if self.frames_read == 0:
             raise VideoError(f"{self._path}: no frame of it can be read; copy it again, or convert it to MP4")
@@ -175,6 +176,15 @@ def has_usable_size(capture: cv2.VideoCapture) -> bool:
     """Return whether the frames of an open video have no more pixels than a photo may have, before one is read."""
     width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
     return bool(width * height <= MAX_PIXELS)
+
+
+def is_usable_image(image: np.ndarray) -> bool:
+    """Return whether a decoded image (H, W, ...) has no more pixels than a photo may have.
+
+    OpenCV scales the frames of files and network streams to the size of the opening. A camera may change its size, and
+    a container may state none.
+    """
+    return image.shape[0] * image.shape[1] <= MAX_PIXELS
 
 
 def to_frame_image(image: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from onelook.media.stream_reader import StreamReader, connect
 from onelook.media.stream_source import StreamSource
 from onelook.media.track_identification import TrackIdentifier, batch_frames
 from onelook.media.tracker import Track
-from onelook.media.video_io import Frame, VideoReader
+from onelook.media.video_io import TOO_LARGE, Frame, VideoReader
 from onelook.names import escape_path
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,8 @@ class Watcher:
         seconds since the start, and `utc` is the time of day. A broken stream ends the open tracks.
 
         Raises:
-            VideoError: the source cannot be opened, is truncated, or a broken stream stays broken.
+            VideoError: the source cannot be opened or is truncated, its frames are too large, or a broken stream
+                stays broken.
         """
         if isinstance(self._source, Path):
             yield from self._watch_file(self._source)
@@ -88,6 +89,8 @@ class Watcher:
                 finally:
                     self.frames_read += reader.frames_read
                     self.frames_dropped += reader.frames_dropped
+                if reader.is_too_large:
+                    raise VideoError(f"{source}: {TOO_LARGE}")
                 if self._should_stop() or (reader.is_recording and not reader.is_truncated):
                     return
                 if reader.is_recording:
