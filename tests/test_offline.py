@@ -117,6 +117,16 @@ def fetch(url: str, is_running: Callable[[], bool]) -> bytes:
     raise AssertionError(f"{url}: no answer")
 
 
+def test_connections_of_children_are_recorded(tmp_path: Path, watched: WatchedRun) -> None:
+    # A datagram socket that connects sends nothing. 192.0.2.1 is an address for documentation (RFC 5737).
+    program = "import socket; socket.socket(type=socket.SOCK_DGRAM).connect(('192.0.2.1', 9))"
+    parent = "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]], stderr=subprocess.DEVNULL)"
+    watched.run([sys.executable, "-c", parent, "-c", program], tmp_path)
+    assert watched.attempts() == ["socket.connect 192.0.2.1"]
+    watched.run([sys.executable, "-c", parent, "-S", "-c", program], tmp_path)  # as compiled code, without the hook
+    assert len(watched.attempts()) == 1 + (watched.command()[:1] == ["strace"])
+
+
 def test_addresses_of_other_machines_are_told_from_those_of_this_one() -> None:
     assert all(
         map(is_this_machine, ("127.0.0.53", "::1", "::ffff:127.0.0.1", "localhost", None, b"127.0.0.1", "0.0.0.0"))
