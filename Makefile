@@ -163,9 +163,10 @@ calibration: $(INSTALLED) ## fit the threshold of build/model over several sets 
 		--lfw $(DATA)/lfw --named $(DATA)/faces/celeba/images \
 		--faces $(DATA)/faces/aaf $(DATA)/faces/scut $(DATA)/faces/twfy --ages $(UTKFACE) --out build/calibration.json
 
+# Without MLflow's processes for jobs, which evaluate language models: eight of them.
 ui: $(INSTALLED) ## compare runs in the browser: http://127.0.0.1:5000, another port with PORT=...
 	@python -c 'from pathlib import Path; from onelook.experiment.mlflow_store import open_store; open_store(Path.cwd())'
-	mlflow ui --backend-store-uri sqlite:///mlflow/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 # torch goes first and alone, so that a machine's own build (CPU, CUDA) is kept and the pins need not name one. CUDA's own
 # libraries are not pinned either, since torch's CUDA build asks for exact versions of them.

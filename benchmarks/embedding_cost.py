@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 
 from onelook.geometry.alignment import REFERENCE_LANDMARKS, align_crop
@@ -53,6 +52,8 @@ def main() -> None:
         sampling = milliseconds(lambda: network.embedding.sample(maps, [points])) / FACES
         ours = milliseconds(lambda: network.embed(maps, [points])) / FACES
         looking = milliseconds(lambda: network(image))
+
+    import onnxruntime  # after onelook, which switches its telemetry off
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import onelook  # noqa: F401  (switches off the telemetry of libraries before a test imports them)
 from helpers.network import deny_network
 
 # No deadline: a busy machine must not fail a property. Derandomized: a failure must be reproducible.

@@ -4,14 +4,19 @@ import ipaddress
 import re
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 # The address of a name server may be on this machine; its question is not.
 _TRACED = re.compile(r'htons\((?P<port>\d+)\).*?(?:inet_addr\(|AF_INET6?, )"(?P<host>[^"]+)"')
 
 
-def deny_network() -> list[str]:
-    """Deny the network to this process for ever, and return the list that each attempt is added to."""
+def deny_network(log: str | None = None) -> list[str]:
+    """Deny the network to this process for ever, and return the list that each attempt is added to.
+
+    Args:
+        log: file to which a line is added for each attempt.
+    """
     attempts: list[str] = []
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -24,6 +29,9 @@ def deny_network() -> list[str]:
             return
         if not is_this_machine(host):
             attempts.append(f"{event} {host}")
+            if log is not None:
+                with Path(log).open("a") as file:
+                    file.write(f"{event} {host}\n")
             raise PermissionError(f"the tests have no network: {event} {host}")
 
     sys.addaudithook(audit)

@@ -1,5 +1,16 @@
 import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +80,51 @@ def test_an_upload_has_a_time_and_all_uploads_a_sum() -> None:
     with pytest.raises(ApiError, match="busy with many uploads"):
         asyncio.run(read(admission))
     admission.add_bytes(5)  # those of the refused upload are not counted any more
+
+
+SERVE_WITH_A_SLOW_PATH = """
+import asyncio
+from functools import partial
+
+from nicegui import app
+
+from onelook.cli import main
+from onelook.page import server
+
+server.Limits = partial(server.Limits, request_seconds=0.3)
+
+
+@app.get("/slow")
+async def answer_late() -> None:
+    await asyncio.sleep(100)
+
+
+main()
+"""
+
+
+def test_a_request_of_the_page_has_a_time_and_a_web_socket_has_none(tmp_path: Path) -> None:
+    websockets = pytest.importorskip("websockets.sync.client", reason="needs websockets, of uvicorn[standard]")
+    # NiceGUI starts differently if it detects pytest in its environment.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    command = [sys.executable, "-c", SERVE_WITH_A_SLOW_PATH, "serve", "--gallery", str(tmp_path / "g"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        try:
+            assert server.stdout is not None
+            address = re.match(r"onelook: http://(127\.0\.0\.1:\d+) shows ", server.stdout.readline())
+            assert address is not None
+            deadline = time.monotonic() + 30  # the line is printed just before the server listens
+            while time.monotonic() < deadline:
+                with suppress(OSError), urllib.request.urlopen(f"http://{address[1]}/", timeout=20):
+                    break
+                time.sleep(0.1)
+            with websockets.connect(f"ws://{address[1]}/_nicegui_ws/socket.io/?EIO=4&transport=websocket") as socket:
+                assert socket.recv(timeout=20)[0] == "0"  # Engine.IO: opened
+                with pytest.raises(urllib.error.HTTPError, match="503") as late:
+                    urllib.request.urlopen(f"http://{address[1]}/slow", timeout=20)
+                assert json.load(late.value)["error"].startswith("this took too long")
+                time.sleep(0.3)
+                socket.send("40")
+                assert socket.recv(timeout=20)[:2] in ("40", "44")  # Socket.IO: connected or refused, and still open
+        finally:
+            server.send_signal(signal.SIGINT)

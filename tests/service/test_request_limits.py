@@ -21,8 +21,11 @@ async def answer(request: Request) -> Response:
         return JSONResponse({"error": "cannot parse"}, 400)
 
 
-def post(path: str, body: bytes = b"", kind: str = "application/json") -> httpx.Response:
-    app = RequestLimits(Starlette(routes=[Route("/", answer, methods=["POST"])]), seconds=0.2)
+def post(
+    path: str, body: bytes = b"", kind: str = "application/json", max_json_bytes: int | None = MAX_JSON_BYTES
+) -> httpx.Response:
+    starlette = Starlette(routes=[Route("/", answer, methods=["POST"])])
+    app = RequestLimits(starlette, seconds=0.2, max_json_bytes=max_json_bytes)
 
     async def send() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
@@ -42,3 +45,4 @@ def test_only_the_body_of_a_form_may_be_large() -> None:
     large = post("/", b" " * (MAX_JSON_BYTES + 1))
     assert (large.status_code, large.json()["error"].split(";")[0]) == (413, "the body is larger than 64 KiB")
     assert post("/", b" " * (MAX_JSON_BYTES + 1), "multipart/form-data; boundary=x").status_code == 200
+    assert post("/", b" " * (MAX_JSON_BYTES + 1), max_json_bytes=None).status_code == 200

@@ -8,9 +8,12 @@ under the same paths.
 import logging
 import math
 import os
+import secrets
+import site
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,8 @@ def embed_with_ray(
     if not os.environ.get("RAY_ADDRESS"):
         # Processes on this machine alone then speak over 127.0.0.1, and Ray does not ask for a way to the internet.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # Ray would else write a token below the home folder, and leave it there.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # failures are raised; details are in Ray's log files
     try:
         import ray
@@ -110,8 +115,30 @@ def _start_ray(ray: Any, workers: int, folder: str) -> None:
         return
     if len(folder) <= _LONGEST_FOLDER:
         options["_temp_dir"] = folder
-    # One CPU more than actors: without it ray.data's own tasks would wait for the actors forever.
-    ray.init(num_cpus=workers + 1, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **options)
+    with _home_of_processes(Path(folder)):
+        # One CPU more than actors: without it ray.data's own tasks would wait for the actors forever.
+        ray.init(num_cpus=workers + 1, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **options)
+
+
+@contextmanager
+def _home_of_processes(folder: Path) -> Iterator[None]:
+    """Give the processes that start inside the context `folder` as their home folder.
+
+    Also with usage statistics switched off, Ray asks the metadata servers of three cloud providers on which cloud it
+    runs (`get_cluster_config_to_report` of Ray 2.60), unless the home folder holds the configuration of a cluster.
+    """
+    (folder / "ray_bootstrap_config.yaml").write_text("{}")
+    changed = {"HOME": str(folder), "USERPROFILE": str(folder), "PYTHONUSERBASE": site.getuserbase()}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def gpus_per_worker(workers: int, device: str, cards: float) -> float:

@@ -22,6 +22,7 @@ from onelook.service.api_router import ApiRouter
 from onelook.service.errors import ApiError
 from onelook.service.listening import find_port, format_address
 from onelook.service.origin_guard import OriginGuard
+from onelook.service.request_limits import RequestLimits
 
 MEBIBYTE = 2**20
 _RECONNECT_SECONDS = 60.0
@@ -42,7 +43,10 @@ def serve(controller: PageController, *, host: str, port: int, max_upload: int, 
         OnelookError: the address cannot be listened to.
     """
     port = find_port(host, port)
-    add_routes(controller, Limits(max_upload=max_upload))
+    limits = Limits(max_upload=max_upload)
+    add_routes(controller, limits)
+    # The only bodies, of photos and of the polling that replaces a WebSocket, are bounded where they are read.
+    app.add_middleware(RequestLimits, seconds=limits.request_seconds, max_json_bytes=None)
     app.add_middleware(SessionCookie, port=port)
     app.add_middleware(OriginGuard, host=host)
     if api is not None:

@@ -13,13 +13,20 @@ MAX_JSON_BYTES = 2**16
 class RequestLimits:
     """ASGI middleware that answers 503 to a request that takes too long, and 413 to a JSON body that is too large.
 
-    The bodies of forms are bounded where they are read (`photo_form`).
+    The bodies of forms are bounded where they are read (`photo_form`). WebSockets are not bounded.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
-        """Take the application, and the time in which an answer must begin."""
+    def __init__(self, app: ASGIApp, seconds: float, max_json_bytes: int | None = MAX_JSON_BYTES) -> None:
+        """Take the application, the time of a request, and the bytes of a JSON body.
+
+        Args:
+            app: the application.
+            seconds: time in which a request is answered. An answer that has begun by then is cut off.
+            max_json_bytes: most bytes of a body that is not a multipart form; None: the application bounds its bodies.
+        """
         self._app = app
         self._seconds = seconds
+        self._max_json_bytes = max_json_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request within the limits."""
@@ -29,13 +36,14 @@ class RequestLimits:
         has_begun = is_too_large = False
         headers = Headers(scope=scope)
         is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        max_bytes = None if is_form else self._max_json_bytes
         received = 0
 
         async def receive_bounded() -> Message:
             nonlocal received, is_too_large
             message = await receive()
             received += len(message.get("body", b""))
-            if not is_form and received > MAX_JSON_BYTES:
+            if max_bytes is not None and received > max_bytes:
                 is_too_large = True
                 raise ValueError("the body is too large")
             return message
