@@ -19,6 +19,8 @@ from onelook.settings.schema import Settings
 from onelook.settings.section import Section
 
 _LINE_BREAK = re.compile(r"\r\n?|\n")
+_NULL_DEFAULTS = frozenset({"fpn_channels"})
+"""Keys whose default is null, which a validator of the section replaces by a value that depends on other keys."""
 _Insertion = tuple[int, str]
 """Index into the text of the file, and what is inserted there."""
 
@@ -56,8 +58,8 @@ def complete_params(path: Path) -> dict[str, str]:
 
 
 def _defaults(section: type[Section]) -> dict[str, Any]:
-    """Return the defaults of a section as they are declared, nested; validators may resolve a null to a number."""
-    defaults = {name: field.default for name, field in section.model_fields.items()}
+    """Return the defaults of a section, nested."""
+    defaults = {name: None if name in _NULL_DEFAULTS else field.default for name, field in section.model_fields.items()}
     return {name: _defaults(type(value)) if isinstance(value, Section) else value for name, value in defaults.items()}
 
 
@@ -90,8 +92,9 @@ def _insertions(text: str, node: yaml.MappingNode, tree: dict[str, Any], line_br
     """Yield the insertions into the sections of a mapping, then the one at its own end."""
     present = _values(node)
     for name, value in tree.items():
-        if isinstance(present.get(name), yaml.MappingNode):
-            yield from _insertions(text, present[name], value, line_break)
+        inner = present.get(name)
+        if isinstance(value, dict) and isinstance(inner, yaml.MappingNode):
+            yield from _insertions(text, inner, value, line_break)
     missing = {name: value for name, value in tree.items() if name not in present}
     if not missing:
         return
