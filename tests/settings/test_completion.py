@@ -135,7 +135,7 @@ def test_keys_go_to_the_end_of_their_section_and_sections_to_the_end_of_the_file
         "    nms: 0.40\n"
         "    # face_size: 100\n"
         "\n"
-        "evaluate: {iou: 0.5 , bootstrap_samples: 10}   # few\n"
+        "evaluate: {iou: 0.5 , bootstrap_samples: 100}   # few\n"
         "mtcnn: {}\n"
         + "".join(
             f"{name}: {yaml.safe_dump(value, default_flow_style=True, width=9999)}"
@@ -162,7 +162,7 @@ def test_keys_go_to_the_end_of_their_section_and_sections_to_the_end_of_the_file
         "    longest_side: 1280",
         "    face_size: 160",
         *before[4:6],
-        "evaluate: {iou: 0.5 , bootstrap_samples: 10, target_fpir: 0.01, large_face_size: 48, eigenfaces: 100}   # few",
+        "evaluate: {iou: 0.5 , bootstrap_samples: 100, target_fpir: 0.01, large_face_size: 48, eigenfaces: 100}   # few",
         "mtcnn: {learning_rate: 0.004, updates_per_batch: 8}",
     ]
     assert after[10:] == [*before[8:-1], "baselines: []", "index:", "  split: test", before[-1]]
@@ -176,10 +176,10 @@ def test_keys_go_to_the_end_of_their_section_and_sections_to_the_end_of_the_file
         "---\n",
         "{}\n",
         "baselines:\n- mobilefacenet\n- mobilefacenet_average  # the second\n",
-        "teacher:\n  others:\n  - path: one.onnx\n    size: 96  # not 112\n",
+        "teacher:\n  path: two.onnx\n  others:\n  - path: one.onnx\n    size: 96  # not 112\n",
         "teacher:\n  path: >-\n    one.onnx\n\n# comment\nindex:\n  split: validation\n",
         "teacher:\n  template:\n",
-        "train: {faces: {size:\n  [20, 128],  # pixels\n  }, epochs: 3}\n",
+        "train: {faces: {size:\n  [20, 100],  # pixels\n  }, epochs: 3}\n",
         "train:\n  faces: {crop_size: 128}\n  weights:\n    box: 3\n",
         "\ufeff'index': {\"split\": validation}\n...\n",
         "  base:\n        seed: 1\n  index:\n     split: test\n",
