@@ -135,7 +135,7 @@ def test_keys_go_to_the_end_of_their_section_and_sections_to_the_end_of_the_file
         "    nms: 0.40\n"
         "    # face_size: 100\n"
         "\n"
-        "evaluate: {iou: 0.5 , bootstrap_samples: 100}   # few\n"
+        "evaluate: {iou: 0.5 , bootstrap_samples: 100}  # few\n"
         "mtcnn: {}\n"
         + "".join(
             f"{name}: {yaml.safe_dump(value, default_flow_style=True, width=9999)}"
@@ -162,7 +162,7 @@ def test_keys_go_to_the_end_of_their_section_and_sections_to_the_end_of_the_file
         "    longest_side: 1280",
         "    face_size: 160",
         *before[4:6],
-        "evaluate: {iou: 0.5 , bootstrap_samples: 100, target_fpir: 0.01, large_face_size: 48, eigenfaces: 100}   # few",
+        "evaluate: {iou: 0.5 , bootstrap_samples: 100, target_fpir: 0.01, large_face_size: 48, eigenfaces: 100}  # few",
         "mtcnn: {learning_rate: 0.004, updates_per_batch: 8}",
     ]
     assert after[10:] == [*before[8:-1], "baselines: []", "index:", "  split: test", before[-1]]
