@@ -45,6 +45,7 @@ help: ## show this list
 install: $(INSTALLED) ## make .venv and install everything pinned in constraints.txt; GPU=1 for the GPU builds
 
 repro: $(INSTALLED) ## run the pipeline: scenes, training, evaluation, gallery (only what changed)
+	python -m onelook complete-params
 	dvc repro
 
 # Two processes of one thread each: the whole suite takes over eight minutes on two cores, one process of two threads more.

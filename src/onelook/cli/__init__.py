@@ -18,6 +18,7 @@ import onelook
 from onelook.cli import (
     backup,
     collect_faces,
+    complete_params,
     copy,
     detect,
     export_model,
@@ -95,7 +96,7 @@ def _options(
 
 for module in (
     *(detect, match, identify, gallery, media, watch, page),
-    *(forget, backup, registry, copy, preset, export_model, collect_faces, turn_faces),
+    *(forget, backup, registry, copy, preset, complete_params, export_model, collect_faces, turn_faces),
 ):
     for name, command in module.COMMANDS.items():
         app.command(name)(with_verbosity(with_extra_named(name, command)))
