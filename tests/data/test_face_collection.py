@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -131,3 +133,21 @@ def test_a_pattern_without_photos_is_refused(tmp_path: Path, source: FaceSource)
     missing = FaceSource("none", source.folder, "*.tiff", "none")
     with pytest.raises(DataError, match=r"no file fits '\*\.tiff'"):
         collect_faces(missing, tmp_path / "out", detect_squares, embed_colors, np.zeros((0, 3), np.float32))
+
+
+@pytest.mark.parametrize("row", [{}, {"file": "a"}, {"file": 1, "outcome": "small"}, {"file": "a", "outcome": "taken"}])
+def test_a_damaged_journal_is_refused_in_one_line(tmp_path: Path, source: FaceSource, row: dict[str, object]) -> None:
+    journal = tmp_path / "out/painted/journal.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_text('{"file": "a/1.png", "outcome": "small"}\n' + json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=r"journal\.jsonl: line 2 is damaged; delete the file to begin anew$"):
+        collect_faces(source, tmp_path / "out", detect_squares, embed_colors, np.zeros((0, 3), np.float32))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are not UTF-8")
+def test_a_photo_whose_name_is_not_utf8_is_collected_once(tmp_path: Path, source: FaceSource) -> None:
+    (source.folder / "a/1.png").rename(os.fsdecode(bytes(source.folder / "a") + b"/\xff.png"))
+    for _ in range(2):
+        collect_faces(source, tmp_path / "out", detect_squares, embed_colors, np.zeros((0, 3), np.float32))
+    rows = (tmp_path / "out/painted/faces.csv").read_text().splitlines()
+    assert [row.rsplit(",", 1)[1] for row in rows[1:]] == ["a/2.png", "a/\\xff.png", "b/5.png"]

@@ -1,14 +1,23 @@
-"""The formats of models beside the model folder: registered versions."""
+"""The formats of models beside the model folder: registered versions, baselines, public weights."""
 
+import io
+import json
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import torch
 import yaml
 from hypothesis import strategies as st
 
 from fuzz.formats import Format
-from fuzz.mutations import damaged_lines, damaged_tree, dump
+from fuzz.mutations import damaged_bytes, damaged_json, damaged_lines, damaged_tree, dump
 from onelook.experiment.gallery_copies import MLMODEL_FILE
 from onelook.experiment.registry import read_artifact_folders
+from onelook.model.baseline_folder import BASELINES, DESCRIPTION, load_baseline, save_baseline
+from onelook.model.model_folder import WEIGHTS
+from onelook.model.pretrained import read_state_dict
 
 _MLMODEL = """\
 flavors:
@@ -40,6 +49,43 @@ def _read_version(data: bytes, folder: Path) -> None:
         assert path.resolve().is_relative_to(folder.resolve())
 
 
+@cache
+def _baseline() -> tuple[Any, bytes]:
+    with TemporaryDirectory() as folder:
+        save_baseline(Path(folder, "mtcnn"), "mtcnn", 8, BASELINES["mtcnn"](8))
+        description = json.loads(Path(folder, "mtcnn", DESCRIPTION).read_bytes())
+        return description, Path(folder, "mtcnn", WEIGHTS).read_bytes()
+
+
+def _baselines() -> st.SearchStrategy[bytes]:
+    """Damage the description, which may name each of the networks."""
+    description, _ = _baseline()
+    return damaged_json([description, description | {"baseline": "mobilefacenet"}])
+
+
+def _read_baseline(data: bytes, folder: Path) -> None:
+    (folder / DESCRIPTION).write_bytes(data)
+    (folder / WEIGHTS).write_bytes(_baseline()[1])
+    load_baseline(folder)
+
+
+def _public_weights() -> st.SearchStrategy[bytes]:
+    seeds = []
+    for is_zip in (True, False):
+        stream = io.BytesIO()
+        state = {"body.weight": torch.zeros(3), "body.steps": torch.tensor(1)}
+        torch.save(state, stream, _use_new_zipfile_serialization=is_zip)
+        seeds.append(stream.getvalue())
+    return damaged_bytes(seeds)
+
+
+def _read_weights(data: bytes, folder: Path) -> None:
+    (folder / "weights.pth").write_bytes(data)
+    read_state_dict(folder / "weights.pth")
+
+
 FORMATS: dict[str, Format] = {
     "MLmodel": Format(_mlmodel_files, _read_version),
+    "baselines": Format(_baselines, _read_baseline, 2),
+    "public weights": Format(_public_weights, _read_weights),
 }

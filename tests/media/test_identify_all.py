@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,13 @@ def test_run_with_other_options_is_rejected(
             action()
         assert "\n" not in str(caught.value)
     assert read_all_files(out) == before
+    options = json.loads((out / "run.json").read_bytes())
+    for key in ("every", "fpir"):
+        (out / "run.json").write_text(json.dumps(options | {key: "line\n" * 5000}))
+        with pytest.raises(OnelookError, match=f"was begun with --{key} ") as caught:
+            run()
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    (out / "run.json").write_bytes(json.dumps(options, indent=2).encode() + b"\n")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("mine")
     with pytest.raises(OnelookError, match="already holds other files"):

@@ -1,5 +1,6 @@
 """The folder of a trained baseline: read as it was written, found by name, and refused where it is damaged."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,20 @@ def test_a_missing_or_damaged_file_is_reported_in_one_line(file: str, content: b
     with pytest.raises(ModelError, match="run `dvc repro -f baselines`") as caught:
         load_baseline(tmp_path / "mtcnn")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dim", [-1, 0, 2**31, 2**63, 8.5, "8", None])
+def test_an_odd_length_of_an_embedding_is_refused_before_a_network_is_built(dim: object, tmp_path: Path) -> None:
+    save_baseline(tmp_path / "mtcnn", "mtcnn", 8, Mtcnn())
+    description = json.loads((tmp_path / "mtcnn" / DESCRIPTION).read_bytes())
+    description |= {"baseline": "mobilefacenet", "embedding_dim": dim}
+    (tmp_path / "mtcnn" / DESCRIPTION).write_text(json.dumps(description))
+    with pytest.raises(ModelError, match="embedding_dim is not a number from 1 to 1024"):
+        load_baseline(tmp_path / "mtcnn")
+
+
+def test_weights_of_another_network_are_refused_in_a_short_line(tmp_path: Path) -> None:
+    save_baseline(tmp_path / "mtcnn", "mobilefacenet", 8, Mtcnn())
+    with pytest.raises(ModelError, match="Missing key") as caught:
+        load_baseline(tmp_path / "mtcnn")
+    assert len(str(caught.value)) < 500

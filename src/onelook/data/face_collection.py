@@ -9,8 +9,9 @@ card.
 import csv
 import io
 import json
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def collect_faces(
         and `damaged`.
 
     Raises:
-        DataError: no photo fits the pattern.
+        DataError: no photo fits the pattern, or the journal is damaged.
         OnelookError: the folder cannot be written.
     """
     photos = sorted(path for path in source.folder.glob(source.pattern) if path.is_file())
@@ -88,6 +89,7 @@ def collect_faces(
     make_private_folder(folder)
     make_private_folder(folder / "images")
     rows = read_json_lines(folder / _JOURNAL)
+    check_journal(folder / _JOURNAL, map(_is_row, rows))
     collected = {row["file"] for row in rows}
     remaining = [(number, path) for number, path in enumerate(photos) if _relative_name(source, path) not in collected]
     with (folder / _JOURNAL).open("a", encoding="utf-8") as journal:
@@ -104,6 +106,33 @@ def collect_faces(
     all_counts = _read_counts(out / COUNTS)
     write_json(out / COUNTS, all_counts | {source.name: entry})
     return counts
+
+
+def check_journal(path: Path, sound: Iterable[bool]) -> None:
+    """Check that each line of a journal is sound.
+
+    Raises:
+        DataError: a line is not.
+    """
+    for number, is_sound in enumerate(sound, 1):
+        if not is_sound:
+            raise DataError(f"{path}: line {number} is damaged; delete the file to begin anew")
+
+
+def is_text(value: Any) -> bool:
+    """Return whether a value of a journal is a text that a table in UTF-8 can hold."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def is_labels(value: Any) -> bool:
+    """Return whether a value of a journal is the labels of a face: a number for each column but the file."""
+    is_row = isinstance(value, list) and len(value) == len(COLUMNS) - 1
+    return is_row and all(isinstance(number, int | float) for number in value)
+
+
+def _is_row(row: dict[str, Any]) -> bool:
+    is_known = is_text(row.get("file")) and row.get("outcome") in _OUTCOMES
+    return is_known and (row["outcome"] != "taken" or (is_text(row.get("crop")) and is_labels(row.get("labels"))))
 
 
 def _read_counts(path: Path) -> dict[str, Any]:
@@ -174,7 +203,8 @@ def _collect(
 
 
 def _relative_name(source: FaceSource, path: Path) -> str:
-    return path.relative_to(source.folder).as_posix()
+    """Return the path of a photo below its folder; bytes that are not UTF-8 are escaped, as tables cannot hold them."""
+    return os.fsencode(path.relative_to(source.folder).as_posix()).decode(errors="backslashreplace")
 
 
 def _write_faces(path: Path, rows: Sequence[dict[str, Any]]) -> None:

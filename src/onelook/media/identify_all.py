@@ -33,7 +33,7 @@ from onelook.media.journal import Journal, Record, read_records
 from onelook.media.photo_identification import IdentifiedPhoto, identify_photos
 from onelook.media.results_table import write_results_table
 from onelook.media.video_identification import FrameCallback, identify_video
-from onelook.untrusted import parse_json_object, read_limited
+from onelook.untrusted import parse_json_object, printable, read_limited
 
 RUN_FILE_NAME = "run.json"
 _FORMAT = "onelook identify-all 1"
@@ -164,9 +164,9 @@ def _check_run_options(out: Path, gallery: Gallery, every: int, pictures: bool) 
         "format": "another version of onelook",
         "model": "another model",
         "gallery": "a gallery that held something else",
-        "every": f"--every {stored['every']}",
+        "every": f"--every {printable(str(stored['every']))}",
         "pictures": "--pictures" if stored["pictures"] else "no --pictures",
-        "fpir": "no --fpir" if stored["fpir"] is None else f"--fpir {stored['fpir']}",
+        "fpir": "no --fpir" if stored["fpir"] is None else f"--fpir {printable(str(stored['fpir']))}",
     }
     if changed:
         raise OnelookError(

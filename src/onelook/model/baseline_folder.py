@@ -21,9 +21,10 @@ from onelook.model.model_folder import WEIGHTS
 from onelook.model.mtcnn import Mtcnn
 from onelook.model.sun2013 import build_sun2013
 from onelook.settings import BaselineName
-from onelook.untrusted import parse_json_object, read_limited
+from onelook.untrusted import one_line, parse_json_object, read_limited
 
 DESCRIPTION = "baseline.json"
+_MAX_DIM = 1024  # as that of model.embedding.dim
 BASELINES: dict[BaselineName, Callable[[int], nn.Module]] = {
     "mtcnn": lambda dim: Mtcnn(),
     "mobilefacenet": lambda dim: SeparateRecognizer(dim),
@@ -58,12 +59,15 @@ def load_baseline(folder: Path) -> nn.Module:
         description = parse_json_object(read_limited(folder / DESCRIPTION))
         if sha256(folder / WEIGHTS) != description["weights_sha256"]:
             raise ValueError("the checksum of its weights is another")
-        network = BASELINES[description["baseline"]](description["embedding_dim"])
+        dim = description["embedding_dim"]
+        if not isinstance(dim, int) or not 0 < dim <= _MAX_DIM:
+            raise ValueError(f"embedding_dim is not a number from 1 to {_MAX_DIM}")
+        network = BASELINES[description["baseline"]](dim)
         network.load_state_dict(load_file(folder / WEIGHTS))
     except OSError as error:
         raise ModelError(f"{error.filename}: missing; run `dvc repro -f baselines`") from error
     except (ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: damaged ({' '.join(str(error).split())}); run `dvc repro -f baselines`") from error
+        raise ModelError(f"{folder}: damaged ({one_line(error)}); run `dvc repro -f baselines`") from error
     return network.eval()
 
 

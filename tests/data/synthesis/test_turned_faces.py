@@ -128,6 +128,16 @@ def test_other_options_do_not_continue_a_set(tmp_path: Path, face: np.ndarray) -
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("line", ["{}", '{"unturned": "frontal/a.png", "faces": [["a.jpg", 1]]}', '{"unturned": "b"}'])
+def test_a_damaged_journal_is_refused_in_one_line(tmp_path: Path, face: np.ndarray, line: str) -> None:
+    source = write_set(tmp_path / "frontal", "a.png")
+    turn(source, tmp_path / "turned", face)
+    with (tmp_path / "turned/journal.jsonl").open("a") as journal:
+        journal.write(line + "\n")
+    with pytest.raises(DataError, match=r"journal\.jsonl: line 3 is damaged; delete the file to begin anew$"):
+        turn(source, tmp_path / "turned", face)
+
+
 @pytest.mark.parametrize(("offset", "is_detected"), [(2, True), (40, False)])
 def test_labels_are_the_detectors_where_it_finds_the_turned_face(
     tmp_path: Path, face: np.ndarray, offset: float, is_detected: bool

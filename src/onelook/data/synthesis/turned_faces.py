@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from onelook.data.annotate import MIN_IOU, FaceDetector
-from onelook.data.face_collection import find_face
+from onelook.data.face_collection import check_journal, find_face, is_labels, is_text
 from onelook.data.image_io import read_image, write_image
 from onelook.data.manifest import Face
 from onelook.data.readers.face_crops import COLUMNS, UNTURNED, FaceRow, read_face_list
@@ -27,6 +27,7 @@ from onelook.files import make_private_folder, read_json_lines, resolve_inside, 
 from onelook.geometry.boxes import pairwise_iou
 from onelook.geometry.head_pose import head_yaw
 from onelook.progress import track
+from onelook.untrusted import one_line
 
 _STD_PITCH = 8.0  # of the change of pitch, in degrees
 # A face that is turned further than this, in degrees, is turned on to the same side: its other side is hidden.
@@ -96,14 +97,17 @@ def write_turned_faces(
         Number of turned faces.
 
     Raises:
-        DataError: `faces.csv` or an image of a source is missing or damaged, or the set was begun with other options.
+        DataError: `faces.csv` or an image of a source is missing or damaged, or the set was begun with other options
+            or has a damaged journal.
     """
     crops = [(source, row) for source in sources for row in _read_set(source)]
     make_private_folder(target)
     make_private_folder(target / "images")
     header, *entries = read_json_lines(target / _JOURNAL) or [asdict(options)]
     if header != asdict(options):
-        raise DataError(f"{target}: begun with {header}; continue with the same options, or name another folder")
+        begun = one_line(ValueError(header))
+        raise DataError(f"{target}: begun with {begun}; continue with the same options, or name another folder")
+    check_journal(target / _JOURNAL, [True, *map(_is_entry, entries)])
     finished = {entry[UNTURNED] for entry in entries}
     remaining = [(source, row) for source, row in crops if f"{source.name}/{row.file}" not in finished]
     with (target / _JOURNAL).open("a", encoding="utf-8") as journal:
@@ -116,6 +120,14 @@ def write_turned_faces(
             journal.write(json.dumps(entries[-1]) + "\n")
             journal.flush()
     return _write_faces(target / "faces.csv", entries)
+
+
+def _is_entry(entry: dict[str, Any]) -> bool:
+    """Return whether a line of the journal has the crop and the turned faces, each a file and its labels."""
+    faces = entry.get("faces")
+    if not is_text(entry.get(UNTURNED)) or not isinstance(faces, list):
+        return False
+    return all(isinstance(face, list) and face and is_text(face[0]) and is_labels(face[1:]) for face in faces)
 
 
 def _read_set(folder: Path) -> Iterator[FaceRow]:
