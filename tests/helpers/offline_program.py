@@ -65,6 +65,7 @@ def run_commands() -> None:
     run("forget", "Ada")
     run("unregister", "1", "--yes")
     run("preset", "retinaface")
+    run("complete-params")
     run("export-model", "m.onnx", *model)
     run("detect", "s1.png", "--model", "m.onnx")
     run("collect-faces", "nobody", "people", "--out", "sets", "--recognizer", "m.onnx", "--exclude", "nowhere")

@@ -154,6 +154,17 @@ def test_errors_leave_the_file_unchanged(params: Path, tmp_path: Path) -> None:
     assert params.read_text() == text
 
 
+@pytest.mark.parametrize(("absent", "named"), [("model", "model"), ("milestones", "train.steps.milestones")])
+def test_an_absent_key_is_named_with_the_command_that_adds_it(params: Path, absent: str, named: str) -> None:
+    tree = yaml.safe_load(params.read_text())
+    (tree if absent == "model" else tree["train"]["steps"]).pop(absent)
+    text = yaml.safe_dump(tree, sort_keys=False)
+    params.write_text(text)
+    with pytest.raises(SettingsError, match=rf"params.yaml: {named} is absent; `onelook complete-params` adds"):
+        apply_preset("widerface", params)
+    assert params.read_text() == text
+
+
 def test_the_command_lists_presets_and_shows_each_change(
     params: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,8 +43,8 @@ def apply_preset(name: str, path: Path) -> list[Change]:
         The keys whose value changed, in the preset's order.
 
     Raises:
-        SettingsError: there is no such preset, the file cannot be read, or the values do not fit the others in it. The
-            file is then as it was.
+        SettingsError: there is no such preset, the file cannot be read or lacks a key, or the values do not fit the
+            others in it. The file is then as it was.
     """
     if name not in presets():
         raise SettingsError(f"{name}: no such preset; there are {', '.join(presets())}")
@@ -58,9 +58,7 @@ def apply_preset(name: str, path: Path) -> list[Change]:
     tree = yaml.load(text)
     changes = []
     for keys, new in _leaves(wanted):
-        section = tree
-        for key in keys[:-1]:
-            section = section[key]
+        section = _section(tree, keys, path)
         old = section[keys[-1]]
         if old != new:
             section[keys[-1]] = _styled_like(old, new)
@@ -71,6 +69,18 @@ def apply_preset(name: str, path: Path) -> list[Change]:
     if changes:
         write_text(path, changed.getvalue(), private=False)
     return changes
+
+
+def _section(tree: Any, keys: tuple[str, ...], path: Path) -> Any:
+    """Return the section of a file's tree that has the last of the keys."""
+    section = tree
+    for number, key in enumerate(keys, start=1):
+        if key not in section:
+            lacking = ".".join(keys[:number])
+            raise SettingsError(f"{path}: {lacking} is absent; `onelook complete-params` adds what is absent")
+        if number < len(keys):
+            section = section[key]
+    return section
 
 
 def _leaves(tree: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
