@@ -46,6 +46,16 @@ class Quality(BaseModel):
         return {"size": round(self.size, 3), "sharpness": round(self.sharpness, 6), "profile": profile}
 
 
+def template_weights(qualities: np.ndarray) -> np.ndarray:
+    """Return the weights (n,) float64, to the last bit those of `Quality.weight`.
+
+    Args:
+        qualities: (n, 3) float64: score, size in pixels, sharpness.
+    """
+    factors = np.clip(qualities[:, 1:] / (FULL_WEIGHT_SIZE, FULL_WEIGHT_SHARPNESS), _MIN_FACTOR, 1.0)
+    return qualities[:, 0] * factors[:, 0] * factors[:, 1]
+
+
 class QualityLimits(BaseModel):
     """Limits of face quality, measured when the model's threshold is calibrated."""
 

