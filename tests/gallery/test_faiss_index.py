@@ -1,5 +1,7 @@
 """Template search, against brute force, and the index by number of people."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from helpers.unit_rows import crowd, unit
 from onelook.gallery import faiss_index
 from onelook.gallery.faiss_index import MAX_FLAT_SIZE, MIN_GPU_SIZE, TemplateIndex, select_index
+from onelook.gallery.faiss_library import faiss
 from onelook.gallery.hard_probes import sample_hard_probes
 
 
@@ -16,6 +19,19 @@ def test_literal_example() -> None:
     best = TemplateIndex(rows, ["b", "b", "a"]).search(np.asarray([[0.6, 0, 0.8], [1, 0, 0.1], [0, -1, 0]], np.float32))
     np.testing.assert_array_equal(best.indices, [[0, 1], [1, 0], [0, 1]])
     np.testing.assert_allclose(best.similarities, [[0.8, 0.6 / 2**0.5], [2**-0.5, 0.1], [0, -(2**-0.5)]], atol=1e-7)
+
+
+@pytest.mark.parametrize("probes", [np.eye(4, dtype=np.float32)[:1], np.zeros((1, 3), np.float32)])
+def test_a_single_probe_leaves_the_number_of_threads(probes: np.ndarray) -> None:
+    index = TemplateIndex.from_templates(["a", "b"], np.eye(2, 4, dtype=np.float32))
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(3)
+    try:
+        with suppress(AssertionError):  # a probe of another size
+            index.search(probes)
+        assert faiss.omp_get_max_threads() == 3
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def test_a_missing_second_neighbor_has_index_minus_one() -> None:
