@@ -87,8 +87,9 @@ class TemplateIndex:
 def _one_thread() -> Iterator[None]:
     """Let FAISS compute on this thread alone.
 
-    For a single probe among 100,000 people, this takes 2.8 instead of 6.6 ms, and 7 instead of 27 ms while another
-    process enrolls: threads that wait for each other wait for that process, too (benchmarks/gallery_changes.py).
+    For a single probe among 100,000 people, this takes 4.8 instead of 6.6 ms, and with the refresh 14 instead of 30 ms
+    while another process enrolls: threads that wait for each other wait for that process, too
+    (benchmarks/gallery_changes.py, on two cores).
     """
     before = faiss.omp_get_max_threads()  # of this thread, as the next line
     faiss.omp_set_num_threads(1)
