@@ -115,6 +115,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     except (OSError, *DAMAGED_PICKLE) as error:
         raise ModelError(f"{path}: not a PyTorch state dict ({_one_line(error)})") from error
+    except MemoryError as error:  # the format before archives reserves what a number in the file states
+        raise ModelError(f"{path}: needs more memory than there is, or is damaged; copy it again") from error
 
 
 def _one_line(error: Exception) -> str:
