@@ -22,7 +22,7 @@ MAX_DEPTH = 64
 
 DAMAGED_PICKLE = (
     *(RuntimeError, LookupError, TypeError, AttributeError, EOFError, ValueError),
-    *(pickle.UnpicklingError, struct.error),
+    *(pickle.UnpicklingError, struct.error, AssertionError),
 )
 """What torch.load of a damaged file raises, also with weights_only, which executes nothing of the file."""
 

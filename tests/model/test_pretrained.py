@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from onelook.errors import ModelError
 from onelook.geometry.anchors import LIGHT_LEVELS, make_anchors
 from onelook.geometry.boxes import decode_boxes, decode_landmarks, pairwise_iou
 from onelook.inference.torch_predictor import TorchPredictor, public_detector
-from onelook.model.pretrained import build_pretrained
+from onelook.model.pretrained import build_pretrained, read_state_dict
 from onelook.settings import DetectSettings
 
 SETTINGS = light_model(tiny_embedding(8), init="wheel")
@@ -109,3 +110,16 @@ def test_damaged_or_missing_checkpoint_is_refused_in_one_line(tmp_path: Path, co
 def test_wheel_does_not_fit_a_wider_backbone() -> None:
     with pytest.raises(ModelError, match=r"model\.width_mult 0\.25"):
         build_pretrained(SETTINGS.model_copy(update={"width_mult": 0.5}))
+
+
+def test_a_file_of_the_format_before_archives_that_names_an_absent_storage_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"body.weight": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    assert list(read_state_dict(path)) == ["body.weight"]
+    key = re.findall(rb"\d{8,}", content)[0]
+    place = content.rindex(key)  # in the list of storages
+    path.write_bytes(content[:place] + b"0" * len(key) + content[place + len(key) :])
+    with pytest.raises(ModelError, match="not a PyTorch state dict") as caught:
+        read_state_dict(path)
+    assert "\n" not in str(caught.value)
