@@ -76,9 +76,11 @@ def test_the_square_of_a_turned_face_is_as_large_beside_its_mesh() -> None:
     assert all(25 < abs(head_yaw(each)) < 75 for each in turned.meshes)
 
 
-def test_faces_without_points_are_left_out(manifest: Manifest) -> None:
+@pytest.mark.parametrize("points", [missing_landmarks(), np.full((5, 2), 40, np.float32)])
+def test_faces_without_points_or_with_one_place_are_left_out(points: np.ndarray, manifest: Manifest) -> None:
     bare = [
-        replace(s, faces=tuple(replace(f, landmarks=missing_landmarks()) for f in s.faces)) if i == 0 else s
+        replace(s, faces=tuple(replace(f, landmarks=points) for f in s.faces)) if i == 0 else s
         for i, s in enumerate(manifest.scenes)
     ]
-    assert len(read_posed_faces(manifest, bare, 0).poses) == 5
+    posed = read_posed_faces(manifest, bare, 0)
+    assert len(posed.poses) == len(posed.faces.crops) == 5 and np.isfinite(posed.poses).all()

@@ -66,17 +66,23 @@ def read_posed_faces(manifest: Manifest, scenes: Iterable[Scene], seed: int) -> 
     is_usable = np.isfinite(faces.points).all(-1).sum(1) >= MIN_POINTS
     if faces.meshes is not None:
         is_usable |= np.isfinite(faces.meshes).all((1, 2))
-    if not is_usable.any():
+    posed = _fit_faces(_select(faces, is_usable), seed)
+    is_fitted = np.isfinite(posed.poses).all(1)  # not where all points are at one place
+    if not is_fitted.any():
         raise DataError(
             f"{manifest.root}: no training face has a mesh or {MIN_POINTS} labeled points, so no pose can be fitted; "
             "prepare photos with points, or take landmarks_face_pose_net out of baselines"
         )
-    usable = _select(faces, is_usable)
-    if usable.meshes is None or not (has_mesh := np.isfinite(usable.meshes).all((1, 2))).any():
-        return PosedFaces(usable, _fit_points(usable.points, mean_points()), mean_points())
-    mesh = mean_mesh(usable.meshes[has_mesh])
-    turned = turn_faces(_select(usable, has_mesh), TurnOptions(_TURNS, *_TURNED_YAWS, seed))
-    both = _concatenate(usable, turned)
+    return PosedFaces(_select(posed.faces, is_fitted), posed.poses[is_fitted], posed.shape)
+
+
+def _fit_faces(faces: LandmarkFaces, seed: int) -> PosedFaces:
+    """Fit the poses of faces, and turn those with a mesh."""
+    if faces.meshes is None or not (has_mesh := np.isfinite(faces.meshes).all((1, 2))).any():
+        return PosedFaces(faces, _fit_points(faces.points, mean_points()), mean_points())
+    mesh = mean_mesh(faces.meshes[has_mesh])
+    turned = turn_faces(_select(faces, has_mesh), TurnOptions(_TURNS, *_TURNED_YAWS, seed))
+    both = _concatenate(faces, turned)
     return PosedFaces(both, _fit(both, mesh), mesh_to_points(mesh))
 
 

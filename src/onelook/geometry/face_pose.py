@@ -70,7 +70,7 @@ def fit_poses(targets: np.ndarray, shape: np.ndarray, frontal_weight: float = 0.
 
     Args:
         targets: (n, k, 2) points, or (n, k, 3) vertices whose z has the unit of x and y. NaN for an absent one; at
-            least three are present and not on a line.
+            least three are present and not on a line. A pose is not finite where they are all at one place.
         shape: (k, 3) in the face's frame.
         frontal_weight: of the trace of R, which is added to the squared distances with a negative sign (a matrix
             Fisher prior). It prefers frontal poses.
@@ -88,7 +88,9 @@ def fit_poses(targets: np.ndarray, shape: np.ndarray, frontal_weight: float = 0.
         rotations = _nearest_rotations(sizes[:, None, None] * correlations + frontal_weight * np.eye(3))
         sizes = (rotations * correlations).sum((1, 2)) / spreads
     origins = means - sizes[:, None] * np.einsum("nij,nj->ni", rotations, centers)[:, :2]
-    return np.concatenate([_to_vectors(rotations), origins, np.log(sizes)[:, None]], 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithms = np.log(sizes)[:, None]
+    return np.concatenate([_to_vectors(rotations), origins, logarithms], 1)
 
 
 def view_poses(poses: np.ndarray, transforms: np.ndarray) -> np.ndarray:
