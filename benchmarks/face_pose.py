@@ -14,6 +14,7 @@ Columns: accuracy in folds with 95 % intervals over people, and its difference f
 resampled people. The face of a photo is the detection nearest its center, in the degraded photo; without one its pairs
 are wrong for all. Point error: by the distance of the eyes, on the test part of the marked photos with one face, under
 the same degradations; `--photos` have five points, scenes/ eyes and nose. Nobody marked points in CFP's profiles.
+A last row has the error of the mean face after a fit to the marked points: no pose of it has a lower one.
 
 --baselines adds the landmark cascades that the stage `baselines` trained. --limit takes at most that many pairs of a
 set and photos with points: the figures are then partial. Prints Markdown tables.
@@ -44,6 +45,7 @@ from onelook.errors import OnelookError
 from onelook.evaluation.average_precision import match_detections
 from onelook.evaluation.landmarks import interocular_errors
 from onelook.geometry.boxes import box_sizes
+from onelook.geometry.face_pose import fit_poses, project_poses
 from onelook.inference.baseline_predictors import open_baselines
 from onelook.inference.landmark_cascade import LandmarkPredictor
 from onelook.inference.loading import load_torch_predictor
@@ -53,7 +55,7 @@ from onelook.model.model_folder import RELEASED
 from onelook.process import configure_process
 from onelook.settings import DetectSettings
 
-OWN = "own points"
+OWN, RIGID = "own points", "rigid fit to the marked points"
 BLUR_SIGMA, SMALL_FACE = 0.05, 30
 EPOCHS = 20
 MATCH_IOU = 0.5
@@ -106,7 +108,7 @@ def main() -> None:
             print(f"**Partial: at most {arguments.limit} pairs and photos a set (--limit).**\n")
         print_table(recognition_rows(systems, arguments.data, arguments.limit))
         print()
-        print_table(point_rows(systems, manifest, arguments.limit))
+        print_table(point_rows(systems, manifest, network.level.shape.double().numpy(), arguments.limit))
     except OnelookError as error:
         sys.exit(str(error))
 
@@ -200,8 +202,15 @@ def accuracy_difference(scores: np.ndarray, own: np.ndarray, pairs: Pairs) -> Me
     return with_intervals(metrics, 1 + int(pairs.people.max()))["difference"]
 
 
-def point_rows(systems: Systems, manifest: Manifest, limit: int | None) -> list[Row]:
-    """Return the rows of the second table: point errors of the faces that are found under all conditions."""
+def point_rows(systems: Systems, manifest: Manifest, shape: np.ndarray, limit: int | None) -> list[Row]:
+    """Return the rows of the second table: point errors of the faces that are found under all conditions.
+
+    Args:
+        systems: the kinds of points.
+        manifest: of the marked photos.
+        shape: (5, 3), the points of the face that is projected; a last row fits them to the marked points.
+        limit: most photos of a kind.
+    """
     photos = [photo for photo in test_photos(manifest) if len(photo.faces) == 1]
     has_five = np.array([np.isfinite(photo.faces[0].landmarks).all() for photo in photos], bool)
     sets = {"five points": spread([p for p, five in zip(photos, has_five, strict=True) if five], limit)}
@@ -215,7 +224,16 @@ def point_rows(systems: Systems, manifest: Manifest, limit: int | None) -> list[
             row = {"marked": f"{title}, {is_found.sum()} of {len(own)} photos", "points": name}
             means = errors[is_found, :, column].mean(0) if is_found.any() else np.full(len(CONDITIONS), np.nan)
             rows.append(row | {key: f"{mean:.4f}" for key, mean in zip(CONDITIONS, means, strict=True)})
-    return rows
+    fitted = {"marked": f"five points, {len(sets['five points'])} photos", "points": RIGID}
+    return [*rows, fitted | {key: f"{rigid_error(sets['five points'], shape):.4f}" for key in CONDITIONS}]
+
+
+def rigid_error(photos: Sequence[DetectionImage], shape: np.ndarray) -> float:
+    """Return the mean interocular error of the points (5, 3) of a face that is fitted to the marked points."""
+    marked = np.array([photo.faces[0].landmarks for photo in photos], np.float64).reshape(-1, 5, 2)
+    poses = torch.from_numpy(fit_poses(marked, shape))
+    projected = project_poses(poses, torch.from_numpy(shape)).numpy()
+    return float(interocular_errors(projected, marked).mean()) if len(photos) else float("nan")
 
 
 def photo_errors(systems: Systems, photo: DetectionImage) -> np.ndarray:

@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # last: there is a benchmark called hypothesis
 
-from face_pose import OWN, SMALL_FACE, Systems, accuracy_difference, blur, pair_rows, shrink
+from face_pose import OWN, SMALL_FACE, Systems, accuracy_difference, blur, pair_rows, rigid_error, shrink
 from pair_metrics import Pairs
 
+from onelook.data.detection_scenes import DetectionImage
+from onelook.data.manifest import Face
 from onelook.detections import Detections
+from onelook.geometry.face_pose import mean_points, project_poses
 
 SAME = np.array([True, True, False, False] * 2)
 PEOPLE = np.array([[i, i] if same else [i, i + 8] for i, same in enumerate(SAME)])
@@ -49,6 +53,15 @@ def test_blur_grows_with_the_face() -> None:
     image[20, 20] = 255
     spread = [np.count_nonzero(blur(image, size)[0]) for size in (10.0, 60.0)]
     assert spread[0] < spread[1]
+
+
+def test_a_rigid_face_has_no_error_at_points_of_its_own_shape() -> None:
+    pose = torch.tensor([[0.1, 0.4, -0.2, 60.0, 70.0, 3.0]], dtype=torch.float64)
+    points = project_poses(pose, torch.from_numpy(mean_points()))[0].numpy()
+    photo = DetectionImage(Path("x"), "test", (Face(np.zeros(4), points),), np.zeros((0, 4)), "", "")
+    assert rigid_error([photo], mean_points()) == pytest.approx(0, abs=1e-4)
+    longer = mean_points() * (1, 1.1, 1)
+    assert rigid_error([photo], longer) > 0.01
 
 
 def test_a_face_is_embedded_at_all_points() -> None:
