@@ -30,7 +30,8 @@ from onelook.model.model_folder import RELEASED
 from onelook.settings import DetectSettings
 
 PEOPLE = ("006", "042")
-YAWS = (-70, -35, 0, 35, 70)
+YAWS = (-30, -15, 0, 15, 30)
+MARGIN = 1.1  # sides of the face that are shown: a face turned in 3D has no hair and neck
 SIDE, SMALL_FACE = 240, 30
 QUALITY = 85
 OWN, PROJECTED = (255, 255, 255), (60, 230, 60)
@@ -62,13 +63,15 @@ def main() -> None:
 
 
 def draw(image: np.ndarray, network: TorchPredictor, landmarks: LandmarkPredictor) -> np.ndarray:
-    """Return the image, enlarged to `SIDE` pixels, with both kinds of points of its faces."""
+    """Return the face of the image, enlarged to `SIDE` pixels, with both kinds of points."""
     (faces,) = network.predict([image], DetectSettings(), embed=False)
     projected = landmarks.predict(image, faces.boxes)
-    factor = SIDE / len(image)
-    drawn = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
-    for points, color, radius, thickness in ((faces.landmarks, OWN, 5, 1), (projected, PROJECTED, 2, -1)):
-        for x, y in (points.reshape(-1, 2) * factor).tolist():
+    center = faces.boxes[0].reshape(2, 2).mean(axis=0)
+    scale = SIDE / (MARGIN * float(box_sizes(faces.boxes[0])))
+    transform = np.column_stack([scale * np.eye(2), SIDE / 2 - scale * center])
+    drawn = cv2.warpAffine(image, transform, (SIDE, SIDE), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    for points, color, radius, thickness in ((faces.landmarks[0], OWN, 8, 2), (projected[0], PROJECTED, 4, -1)):
+        for x, y in (points @ transform[:, :2].T + transform[:, 2]).tolist():
             cv2.circle(drawn, (round(x), round(y)), radius, color, thickness, cv2.LINE_AA)
     return drawn
 
