@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from onelook.errors import GalleryError
 from onelook.gallery import storage
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
-from onelook.gallery.database import DATABASE_FILE, open_writer
+from onelook.gallery.database import DATABASE_FILE, errors_in_one_line, open_writer
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.free_space import clear_free_space
 from onelook.settings import DetectSettings
@@ -389,3 +389,22 @@ def test_a_commit_that_fails_after_it_is_in_the_log_is_reported_as_a_change(
         storage.update(tmp_path / "g", lambda each: each.remove(each.identities[0]))
     assert "nothing was changed" not in str(caught.value)
     assert len(set(storage.read(tmp_path / "g").identities)) == len(set(data.identities)) - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("SQLITE_IOERR_SHMMAP", "too little memory"),
+        ("SQLITE_IOERR_SHMLOCK", "its file system cannot lock files"),
+        ("SQLITE_IOERR_SHMSIZE", "the disk is full"),
+    ],
+)
+def test_lack_of_memory_or_space_is_not_said_to_be_lack_of_locks(tmp_path: Path, name: str, message: str) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = name
+    with (
+        pytest.raises(GalleryError, match=message) as caught,
+        errors_in_one_line(tmp_path / "gallery.sqlite", "changed"),
+    ):
+        raise error
+    assert str(caught.value).endswith("nothing was changed") and "\n" not in str(caught.value)

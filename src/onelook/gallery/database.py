@@ -191,6 +191,11 @@ def _describe(path: Path, action: str, error: Exception) -> str:
         return f"{path.parent}: another process has been using it for {LOCK_TIMEOUT:.0f} s; try again when it has ended"
     if name in _FULL:
         return f"{path}: cannot be {action} (the disk is full){outcome}"
+    if name == "SQLITE_IOERR_SHMMAP":  # where mmap fails, for lack of memory or on a network drive
+        remedy = "close other programs, or keep the gallery on a local disk"
+        return (
+            f"{path.parent}: cannot be {action} (too little memory, or its file system shares none); {remedy}{outcome}"
+        )
     if "LOCK" in name or "SHM" in name or name.startswith("SQLITE_PROTOCOL"):
         return f"{path.parent}: its file system cannot lock files; keep the gallery on a local disk{outcome}"
     if name.startswith(_UNWRITABLE) and name != "SQLITE_IOERR_SHORT_READ":
