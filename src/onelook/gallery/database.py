@@ -79,6 +79,8 @@ def open_writer(folder: Path) -> Iterator[sqlite3.Connection]:
         GalleryError: the database is damaged, of another format, or cannot be changed.
     """
     path = folder / DATABASE_FILE
+    if path.is_symlink():
+        raise GalleryError(f"{path}: a link, so a change would be made elsewhere; copy the file itself into {folder}")
     with PROCESS_LOCK, errors_in_one_line(path, "changed"):
         connection = _connect(path, "rw")
         try:
@@ -140,6 +142,9 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     if not path.is_file():
         reason = "not a file" if path.exists() else "missing"
         raise GalleryError(f"{path}: {reason}, so {path.parent} is no gallery or a damaged one; {REPAIR_HINT}")
+    for companion in (path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")):
+        if companion.is_symlink() or (companion.exists() and not companion.is_file()):  # SQLite would write through it
+            raise GalleryError(f"{companion}: a link or no file; remove it, or restore the gallery from a backup")
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
