@@ -19,6 +19,8 @@ from onelook.geometry.face_squares import FACE_EXTENT, FACE_SIDE
 
 STORED_EXTENT = 2.0
 """Side of a stored crop, as a multiple of the square of the box; a view of a moved box needs the margin."""
+STORED_SIDE = round(FACE_SIDE / FACE_EXTENT * STORED_EXTENT)
+"""Side of a stored crop, in pixels."""
 MIN_SIZE = 24
 """Shortest square of a training face, in pixels of its photo."""
 
@@ -62,7 +64,6 @@ def read_landmark_faces(manifest: Manifest, scenes: Iterable[Scene]) -> Landmark
     Raises:
         DataError: there is none.
     """
-    side = round(FACE_SIDE / FACE_EXTENT * STORED_EXTENT)
     crops, points = [], []
     for scene in scenes:
         faces = [face for face in scene.faces if _is_usable(face)]
@@ -70,7 +71,7 @@ def read_landmark_faces(manifest: Manifest, scenes: Iterable[Scene]) -> Landmark
             continue
         gray = cv2.cvtColor(read_image(manifest.path(scene)), cv2.COLOR_RGB2GRAY)
         for face in faces:
-            crops.append(crop_face(gray, face.box, STORED_EXTENT, side))
+            crops.append(crop_face(gray, face.box, STORED_EXTENT, STORED_SIDE))
             points.append(to_square(face.landmarks, face.box))
     if not crops:
         raise DataError(
