@@ -130,7 +130,12 @@ def cascade_system(name: str, cascade: LandmarkCascade, minutes: float | None = 
 
 
 def training_settings() -> Settings:
-    """Return the settings of all trainings: the defaults but for epochs, which divide the steps of a level."""
+    """Return the settings of all trainings: the defaults but for one thread and the epochs, which divide a level."""
     settings = Settings()
     train = {"epochs": _EPOCHS, "learning_rate": _LEARNING_RATE, "checkpoint_steps": _CHECKPOINT_STEPS}
-    return settings.model_copy(update={"train": settings.train.model_copy(update=train)})
+    return settings.model_copy(
+        update={
+            "base": settings.base.model_copy(update={"threads": 1}),
+            "train": settings.train.model_copy(update=train),
+        }
+    )

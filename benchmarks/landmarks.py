@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from landmark_photos import (
     MarkedPhoto,
     TrainingFaces,
@@ -115,6 +116,8 @@ def main() -> None:
 
 def run(data: Path, helen: Path | None, out: Path, steps: int, limit: int | None) -> str:
     """Return the tables as Markdown."""
+    # Processor time is that of one thread; cascades are trained with the same number.
+    torch.set_num_threads(training_settings().base.threads)
     predictor = load_torch_predictor(RELEASED)
     photos = read_marked_photos(data, helen)
     trained = [photo for own in photos.values() for photo in select_photos(own, "train", limit)]
