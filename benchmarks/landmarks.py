@@ -1,7 +1,7 @@
 """Train the landmark cascades on points marked by people, and measure error, time and recognition.
 
     python benchmarks/pts_annotations.py --photos helen/trainset --out build/helen
-    python benchmarks/landmarks.py --data ../shared/data --helen build/helen [--steps 3000] [--out build/landmarks]
+    python benchmarks/landmarks.py --data ../shared/data --helen build/helen [--steps 2000] [--out build/landmarks]
 
 Every baseline whose name begins with `landmarks_` is trained on the training photos of scenes/ and of Helen's training
 part, in the boxes that the released network detects, with the same seed and one thread. A finished training is not
@@ -55,7 +55,7 @@ from onelook.training import landmark_training
 
 DOCUMENT = Path(__file__).parents[1] / "docs/baselines.md"
 BEGIN, END = "<!-- made by benchmarks/landmarks.py -->", "<!-- end of landmarks.py -->"
-STEPS = 3000
+STEPS = 2000
 REPEATS = 3
 """Number of times that a face with five labeled points stands for one with two, of which there are more."""
 RESAMPLES = 1000
