@@ -75,8 +75,11 @@ def fixed_systems(training: TrainingFaces) -> list[PointSystem]:
         shifted: np.ndarray = (points - offset * sides)[None]
         return shifted
 
+    def place(image: np.ndarray, boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+        return from_square(np.broadcast_to(mean, (len(boxes), 5, 2)), boxes)[None]
+
     return [
-        PointSystem(MEAN_FACE, lambda image, boxes, points: from_square(np.stack([mean] * len(boxes)), boxes)[None]),
+        PointSystem(MEAN_FACE, place),
         PointSystem(JOINT, lambda image, boxes, points: points[None]),
         PointSystem(SHIFTED, shift),
     ]

@@ -141,6 +141,8 @@ def test_the_mean_face_and_the_offset_ignore_missing_points() -> None:
     np.testing.assert_allclose(mean[0, 1], BOX[:2] - [0, 20] + 80 * expected, atol=1e-4)
     own = np.tile(IN_BOX, (2, 1, 1))
     np.testing.assert_array_equal(systems[JOINT].predict_levels(image, boxes, own)[0], own)
+    for system in systems.values():  # of a photo without a matched face
+        assert system.predict_levels(image, boxes[:0], own[:0]).shape == (1, 0, 5, 2)
     shifted = systems[SHIFTED].predict_levels(image, boxes, own)[0]
     np.testing.assert_allclose(own - shifted, np.array([0.8, 1.6])[:, None, None].repeat(5, 1).repeat(2, 2), atol=1e-4)
 
