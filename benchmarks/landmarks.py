@@ -10,7 +10,7 @@ repeated, and an interrupted one resumes. Tables:
 - Error after each level: mean distance from the marked points by that of the eyes, on test photos of the split of the
   stage `prepare`, in detected boxes. scenes/ counts for the eyes alone (`landmark_photos.py`).
 - Cost: milliseconds and minutes of processor time with one thread, so that other processes matter little. Images are
-  VGA with 1 and 32 faces; detection is not counted.
+  VGA with 1, 8 and 32 faces; detection is not counted.
 - Recognition: accuracy on LFW's development test and on two folds of CFP, end to end from the photo, with the released
   weights sampled at each kind of points. It needs --helen, because scenes/ has neither nose nor corners of the mouth.
 
@@ -190,7 +190,7 @@ def cost_rows(systems: Sequence[PointSystem], predictor: TorchPredictor, data: P
     times = time_systems(trained, predictor, data)
     return [
         {"points": system.name}
-        | {f"ms, {faces} faces": f"{own:.1f}" for faces, own in zip(MOSAICS, times[system.name], strict=True)}
+        | {f"ms, faces: {faces}": f"{own:.1f}" for faces, own in zip(MOSAICS, times[system.name], strict=True)}
         | {"parameters": f"{system.parameters:,}", "training, min": f"{system.minutes:.1f}"}
         for system in trained
     ]

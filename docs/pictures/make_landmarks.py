@@ -1,7 +1,7 @@
 """Make the picture of the landmark cascades in the documentation.
 
     python benchmarks/landmarks.py --data ../shared/data --helen build/helen
-    python docs/pictures/make_landmarks.py --data ../shared/data     # writes docs/pictures/landmark_levels.png
+    python docs/pictures/make_landmarks.py --data ../shared/data     # writes docs/pictures/landmark_levels.jpg
 
 Two portraits a cell: the points after each level of each cascade, in the boxes that the released network detects, and
 in the last row that network's own points. Prints the mean distance of each from those, by the distance of the eyes.
@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from onelook.data.image_io import read_image
-from onelook.drawing import draw_boxes, tile_images
+from onelook.drawing import ORANGE, draw_boxes, tile_images
 from onelook.evaluation.landmarks import interocular_errors
 from onelook.inference.baseline_predictors import open_baselines
 from onelook.inference.landmark_cascade import LandmarkPredictor
@@ -27,9 +27,9 @@ from onelook.model.model_folder import RELEASED
 from onelook.settings import DetectSettings
 
 PORTRAITS = ("042_smiling", "025_neutral")
-MARGIN = 0.25
-"""Margin around a box, as a fraction of its longer side."""
-CELL = 240  # width of two portraits, in pixels
+CELL = 150  # side of a face, in pixels
+TITLE = 24  # height of a title, in pixels
+QUALITY = 88
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds portraits/")
     parser.add_argument("--cascades", type=Path, default=Path("build/landmarks/models"), help="folder of landmarks.py")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "landmark_levels.png")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "landmark_levels.jpg")
     arguments = parser.parse_args()
     predictor = load_torch_predictor(RELEASED)
     photos = [read_image(arguments.data / "portraits" / f"{name}.jpg") for name in PORTRAITS]
@@ -61,21 +61,25 @@ def main() -> None:
             cells.append(draw_cell(photos, np.concatenate([faces.boxes for faces in found]), points[:, 0], title))
             print(f"{title}: {interocular_errors(points[:, 0], own[:, 0]).mean():.3f}")
         cells += [np.full_like(cells[0], 255)] * (columns - len(points_of_levels))
-    Image.fromarray(tile_images(cells, columns, columns * CELL)).save(arguments.out, optimize=True)
+    width = columns * (cells[0].shape[1] + 4) + 4
+    Image.fromarray(tile_images(cells, columns, width)).save(arguments.out, quality=QUALITY, optimize=True)
 
 
 def draw_cell(photos: list[np.ndarray], boxes: np.ndarray, points: np.ndarray, title: str) -> np.ndarray:
-    """Draw boxes (n, 4) and points (n, 5, 2) into n photos and cut the faces out, side by side, under a title."""
-    faces: list[np.ndarray] = []
-    for photo, box, own in zip(photos, boxes, points, strict=True):
-        side = float((box[2:] - box[:2]).max()) * (1 + 2 * MARGIN)
-        left, top = ((box[:2] + box[2:] - side) / 2).round().astype(int)
-        right, bottom = left + round(side), top + round(side)
-        labels = None if faces else [title]
-        drawn = draw_boxes(photo, box[None], own[None], labels, thin=[True])
-        resized = Image.fromarray(drawn).crop((left, top, right, bottom)).resize((CELL, CELL), Image.Resampling.LANCZOS)
+    """Cut the faces in boxes (n, 4) out of n photos, side by side, and draw points (n, 5, 2) and a title."""
+    faces, moved = [], []
+    for number, (photo, box, own) in enumerate(zip(photos, boxes, points, strict=True)):
+        side = float((box[2:] - box[:2]).max())
+        corner = (box[:2] + box[2:] - side) / 2
+        window = (*corner, *(corner + side))
+        resized = Image.fromarray(photo).resize((CELL, CELL), Image.Resampling.LANCZOS, box=window)
         faces.append(np.asarray(resized))
-    return np.concatenate(faces, axis=1)
+        moved.append((own - corner) * (CELL / side) + [number * CELL, TITLE])
+    image = np.concatenate([np.full((TITLE, CELL * len(faces), 3), 255, np.uint8), np.concatenate(faces, axis=1)])
+    lefts = CELL * np.arange(len(faces))
+    corners = np.stack([lefts, np.full_like(lefts, TITLE), lefts + CELL, np.full_like(lefts, TITLE + CELL)], axis=1)
+    labels = [title, *[""] * (len(faces) - 1)]
+    return draw_boxes(image, corners, np.stack(moved), labels, [ORANGE] * len(faces), [True] * len(faces))
 
 
 if __name__ == "__main__":
