@@ -3,9 +3,9 @@
     python benchmarks/pts_annotations.py --photos helen/trainset --out build/helen
     python benchmarks/landmarks.py --data ../shared/data --helen build/helen [--steps 2000] [--out build/landmarks]
 
-Every baseline whose name begins with `landmarks_` is trained on the training photos of scenes/ and of Helen's training
-part, in the boxes that the released network detects, with the same seed and one thread. A finished training is not
-repeated, and an interrupted one resumes. Tables:
+Every baseline whose name begins with `landmarks_`, except FacePoseNet (`face_pose.py`), is trained on the training
+photos of scenes/ and of Helen's training part. Boxes are those that the released network detects; seed and steps are
+equal, on one thread. A finished training is not repeated, and an interrupted one resumes. Tables:
 
 - Error after each level: mean distance from the marked points by that of the eyes, on test photos of the split of the
   stage `prepare`, in detected boxes. scenes/ counts for the eyes alone (`landmark_photos.py`).

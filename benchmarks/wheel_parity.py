@@ -12,7 +12,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from retinaface import detect_faces
 
 from onelook.data.image_io import read_image
 from onelook.geometry.boxes import pairwise_iou
@@ -22,6 +21,8 @@ from onelook.settings import DetectSettings
 
 def main() -> None:
     """Compare the two on ten photos and print the table."""
+    from retinaface import detect_faces  # after onelook, which switches the telemetry of onnxruntime off
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds widerface/ and lfw/")
     data = parser.parse_args().data

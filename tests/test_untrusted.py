@@ -1,8 +1,20 @@
+import io
+import struct
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from onelook.untrusted import MAX_DEPTH, iter_lines, parse_json, parse_json_object, parse_yaml, printable, read_json
+from onelook.untrusted import (
+    MAX_DEPTH,
+    check_archive,
+    iter_lines,
+    parse_json,
+    parse_json_object,
+    parse_yaml,
+    printable,
+    read_json,
+)
 
 LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
 
@@ -78,3 +90,19 @@ def test_size_is_checked_before_the_content(tmp_path: Path) -> None:
 def test_text_of_a_file_is_shown_in_one_line_of_ascii() -> None:
     assert printable("é\n\0") == "\\xe9\\n\\x00"
     assert printable("x" * 100) == "x" * 60 + "..."
+
+
+def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused() -> None:
+    stored, packed = io.BytesIO(), io.BytesIO()
+    for stream, method in ((stored, zipfile.ZIP_STORED), (packed, zipfile.ZIP_DEFLATED)):
+        with zipfile.ZipFile(stream, "w", method) as archive:
+            archive.writestr("zeros", bytes(10_000))
+    check_archive(stored)
+    assert "unpacks to 10000" in refusal(check_archive, packed)
+    directory = stored.getvalue().index(b"PK\1\2")
+    entry = stored.getvalue()[directory : directory + 46 + len("zeros")]
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 5, 5, 5 * len(entry), directory, 0)
+    overlapping = io.BytesIO(stored.getvalue()[:directory] + 5 * entry + end)  # five entries of the same bytes
+    assert "unpacks to 50000" in refusal(check_archive, overlapping)
+    for damaged in (b"", b"PK\3\4", stored.getvalue()[:-5], b"PK\3\4" + end):
+        refusal(check_archive, io.BytesIO(damaged))

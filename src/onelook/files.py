@@ -18,6 +18,8 @@ from onelook.errors import OnelookError, WriteError
 from onelook.temporaries import create_temporary, release, retired_path, sweep_temporaries
 from onelook.untrusted import parse_json_object
 
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+"""Flag of os.open for a file of a folder that somebody else may have made: a link there may lead anywhere."""
 _LONGEST_STEM = 200
 """Of the 255 bytes that common file systems allow for the name of a file."""
 
@@ -111,7 +113,7 @@ def make_private_folder(path: Path) -> None:
 
 def create_private_file(path: Path) -> None:
     """Create an empty file that only its owner may read, or restrict the present one to its owner."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | NO_FOLLOW, 0o600))
     path.chmod(0o600)
 
 

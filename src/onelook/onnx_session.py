@@ -149,7 +149,19 @@ def _create_session(model: Path | bytes, options: Any, providers: list[Any]) -> 
 
     content = str(model) if isinstance(model, Path) else model
     # With its fallback, onnxruntime prints an error to stdout and goes on with the CPU.
-    return onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
+    session = onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
+    _decode_text(session)
+    return session
+
+
+def _decode_text(session: Any) -> tuple[Any, ...]:
+    """Return the properties, names and shapes of a session, which onnxruntime decodes when they are read.
+
+    Raises:
+        UnicodeDecodeError: one of them is not UTF-8.
+    """
+    ends = (*session.get_inputs(), *session.get_outputs())
+    return session.get_modelmeta().custom_metadata_map, *((end.name, end.shape) for end in ends)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,13 +1,16 @@
 """Readers of JSON and YAML that anybody may have written: limits of size and depth, finite numbers, no aliases.
 
 All of them raise a ValueError with a message of one line, whatever the input is; callers add the path and the advice.
+Archives of torch.save are checked before torch reads them.
 """
 
+import io
 import json
 import math
 import pickle
 import re
 import struct
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -25,6 +28,8 @@ DAMAGED_PICKLE = (
     *(pickle.UnpicklingError, struct.error, AssertionError),
 )
 """What torch.load of a damaged file raises, also with weights_only, which executes nothing of the file."""
+ARCHIVE_START = b"PK\x03\x04"
+"""First bytes of what torch.save writes, a ZIP archive."""
 
 _MAX_MESSAGE = 200
 _MAX_SHOWN = 60
@@ -140,6 +145,24 @@ def iter_lines(stream: BinaryIO, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
         if len(line) > max_bytes:
             raise ValueError(f"a line is longer than {max_bytes / 2**20:.3g} MiB")
         yield line
+
+
+def check_archive(stream: BinaryIO) -> None:
+    """Check that a ZIP archive unpacks to no more bytes than it has, as one of torch.save does.
+
+    torch reserves and fills what the members state, also if they are compressed a thousandfold or overlap (ZIP bombs).
+
+    Raises:
+        ValueError: it is damaged, or unpacks to more.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except Exception as error:  # zipfile raises exceptions of many types for a damaged directory
+        raise ValueError(one_line(error)) from error
+    if unpacked > size:
+        raise ValueError(f"an archive of {size} bytes that unpacks to {unpacked}")
 
 
 _TOO_DEEP = f"more than {MAX_DEPTH} lists and mappings inside one another"

@@ -229,3 +229,17 @@ def test_writing_is_deterministic_and_leaves_nothing_else_behind(tmp_path: Path)
         write_image(tmp_path / f"two{suffix}", picture())
         assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (2000, 2000)).save(stream, "JPEG", progressive=True)
+    data = stream.getvalue()
+    path = tmp_path / "scans.jpg"
+    path.write_bytes(data)
+    assert read_image(path).shape == (2000, 2000, 3)
+    last_scan = data[data.rindex(b"\xff\xda") : -2]
+    path.write_bytes(data[:-2] + 50_000 * last_scan + data[-2:])
+    for read in (lambda: read_image(path), lambda: decode_image(path.read_bytes(), "scans.jpg")):
+        with pytest.raises(PhotoError, match=r"scans\.jpg: a JPEG of 500\d\d scans, more than 200"):
+            read()

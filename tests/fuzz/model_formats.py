@@ -7,17 +7,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from hypothesis import strategies as st
 
 from fuzz.formats import Format
 from fuzz.mutations import damaged_bytes, damaged_json, damaged_lines, damaged_tree, dump
+from helpers.recognizer import random_weights, write_recognizer
 from onelook.experiment.gallery_copies import MLMODEL_FILE
 from onelook.experiment.registry import read_artifact_folders
 from onelook.model.baseline_folder import BASELINES, DESCRIPTION, load_baseline, save_baseline
 from onelook.model.model_folder import WEIGHTS
 from onelook.model.pretrained import read_state_dict
+from onelook.model.recognizer import Recognizer
+from onelook.settings import TeacherSettings
 
 _MLMODEL = """\
 flavors:
@@ -84,8 +88,21 @@ def _read_weights(data: bytes, folder: Path) -> None:
     read_state_dict(folder / "weights.pth")
 
 
+def _recognizers() -> st.SearchStrategy[bytes]:
+    with TemporaryDirectory() as folder:
+        file = Path(write_recognizer(Path(folder, "recognizer.onnx"), random_weights()).path)
+        return damaged_bytes([file.read_bytes()])
+
+
+def _read_recognizer(data: bytes, folder: Path) -> None:
+    file = folder / "recognizer.onnx"
+    file.write_bytes(data)
+    Recognizer(TeacherSettings(path=str(file)), "cpu").embed(np.zeros((1, 112, 112, 3), np.uint8))
+
+
 FORMATS: dict[str, Format] = {
     "MLmodel": Format(_mlmodel_files, _read_version),
     "baselines": Format(_baselines, _read_baseline, 2),
     "public weights": Format(_public_weights, _read_weights),
+    "recognizers": Format(_recognizers, _read_recognizer, 2),
 }

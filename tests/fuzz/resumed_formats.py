@@ -18,7 +18,8 @@ from fuzz.mutations import damaged_bytes, damaged_json, damaged_tree, dump
 from helpers.coded_faces import CodedPredictor
 from onelook.data.face_collection import FaceSource, collect_faces
 from onelook.data.readers.face_crops import COLUMNS, UNTURNED
-from onelook.data.synthesis.turned_faces import TurnOptions, write_turned_faces
+from onelook.data.synthesis.turn_sampling import TurnOptions
+from onelook.data.synthesis.turned_faces import write_turned_faces
 from onelook.erasure.remainders import find_leftovers, find_remainders
 from onelook.gallery.backend_factory import open_backend, write_gallery
 from onelook.gallery.gallery import Gallery

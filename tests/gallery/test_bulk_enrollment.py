@@ -1,5 +1,6 @@
 """Bulk enrollment: every photo is accounted for, and an interrupted run resumes."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,6 +55,20 @@ def test_every_photo_is_enrolled_or_skipped_with_a_reason(gallery: Gallery, phot
         assert expected[name] in why and name in why and "\n" not in why
     assert report.missing_people == ("Carl",)
     assert gallery.people() == {"Anna": 2, "Bob": 1}
+
+
+def test_pipes_devices_and_circles_of_links_are_skipped_unread(gallery: Gallery, photo: Photo, tmp_path: Path) -> None:
+    folder = photo(1, path="people/Anna/1.png").parent
+    os.mkfifo(folder / "2.png")
+    (folder / "3.png").symlink_to("/dev/zero")
+    (folder / "4.png").symlink_to("4.png")
+    (folder / "5.png").symlink_to("..")
+    (folder.parent / "Bob").symlink_to(".")
+    report = gallery.enroll_all(read_enrollment_list(tmp_path / "people"))
+    assert report.added == 1
+    skipped = {Path(each.photo).relative_to(tmp_path / "people").as_posix() for each in report.skipped}
+    assert skipped == {f"Anna/{number}.png" for number in (2, 3, 4, 5)} | {"Bob/Anna", "Bob/Bob"}
+    assert all("\n" not in each.reason for each in report.skipped)
 
 
 def test_bulk_enrollment_equals_single_enrollments(

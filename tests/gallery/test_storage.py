@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from onelook.errors import GalleryError
 from onelook.gallery import storage
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
-from onelook.gallery.database import DATABASE_FILE, open_writer
+from onelook.gallery.database import DATABASE_FILE, errors_in_one_line, open_writer
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.free_space import clear_free_space
 from onelook.settings import DetectSettings
@@ -389,3 +389,57 @@ def test_a_commit_that_fails_after_it_is_in_the_log_is_reported_as_a_change(
         storage.update(tmp_path / "g", lambda each: each.remove(each.identities[0]))
     assert "nothing was changed" not in str(caught.value)
     assert len(set(storage.read(tmp_path / "g").identities)) == len(set(data.identities)) - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("SQLITE_IOERR_SHMMAP", "too little memory"),
+        ("SQLITE_IOERR_SHMLOCK", "its file system cannot lock files"),
+        ("SQLITE_IOERR_SHMSIZE", "the disk is full"),
+    ],
+)
+def test_lack_of_memory_or_space_is_not_said_to_be_lack_of_locks(tmp_path: Path, name: str, message: str) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = name
+    with (
+        pytest.raises(GalleryError, match=message) as caught,
+        errors_in_one_line(tmp_path / "gallery.sqlite", "changed"),
+    ):
+        raise error
+    assert str(caught.value).endswith("nothing was changed") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["gallery.sqlite-wal", "gallery.sqlite-journal", "gallery.sqlite-shm", "swept.json"])
+def test_a_link_in_a_gallery_leads_no_change_outside(tmp_path: Path, data: GalleryData, name: str) -> None:
+    folder, victim, person = tmp_path / "gallery", tmp_path / "victim", data.identities[0]
+    victim.write_text("precious")
+    storage.create(folder, data)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(victim)
+    if name == "swept.json":
+        storage.update(folder, lambda content: content.remove(person))
+        assert not (folder / name).is_symlink()
+    else:
+        for act in (storage.read, lambda folder: storage.update(folder, lambda content: content.remove(person))):
+            with pytest.raises(GalleryError, match="a link or no file"):
+                act(folder)
+    assert victim.read_text() == "precious"
+
+
+def test_a_linked_database_is_read_and_not_changed(tmp_path: Path, data: GalleryData) -> None:
+    storage.create(tmp_path / "victim", data)
+    (tmp_path / "gallery").mkdir()
+    (tmp_path / "gallery" / DATABASE_FILE).symlink_to(tmp_path / "victim" / DATABASE_FILE)
+    assert storage.read(tmp_path / "gallery").identities == data.identities
+    with pytest.raises(GalleryError, match="a link, so a change would be made elsewhere"):
+        storage.update(tmp_path / "gallery", lambda content: content.remove(data.identities[0]))
+    assert storage.read(tmp_path / "victim").identities == data.identities
+
+
+def test_a_pipe_in_place_of_the_note_does_not_stop_a_change(tmp_path: Path, data: GalleryData) -> None:
+    storage.create(tmp_path / "gallery", data)
+    (tmp_path / "gallery/swept.json").unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "gallery/swept.json")
+    storage.update(tmp_path / "gallery", lambda content: content.remove(data.identities[0]))
+    assert (tmp_path / "gallery/swept.json").is_file()

@@ -166,6 +166,31 @@ def test_a_graph_that_may_run_without_an_end_is_not_opened(tmp_path: Path) -> No
         OnnxPredictor(tmp_path / "loop.onnx", "cpu")
 
 
+@pytest.mark.parametrize("tag", [b"\x22", b"\xa2\x00", b"\xa2\x80\x00"])
+@pytest.mark.parametrize("length", [b"\x04", b"\x84\x00", b"\x84\x80\x80\x80\x00"])
+def test_a_loop_is_found_however_its_numbers_are_written(tmp_path: Path, tag: bytes, length: bytes) -> None:
+    node = tag + length + b"Loop"
+    graph = b"\x0a" + bytes([len(node)]) + node  # fields 1 of a graph and 7 of a model
+    content = exported_faces() + b"\x3a" + bytes([len(graph)]) + graph
+    assert "Loop" in {node.op_type for node in onnx.load_from_string(content).graph.node}
+    (tmp_path / "loop.onnx").write_bytes(append_checksum(content))
+    with pytest.raises(ModelError, match=r"loop\.onnx: has a loop"):
+        OnnxPredictor(tmp_path / "loop.onnx", "cpu")
+
+
+def test_too_little_memory_is_not_said_to_be_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.onnx").write_bytes(append_checksum(exported_faces()))
+    predictor = OnnxPredictor(tmp_path / "model.onnx", "cpu")
+
+    class Session:
+        def run(self, *_: object) -> None:
+            raise RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc")
+
+    monkeypatch.setattr(predictor, "_session", Session())
+    with pytest.raises(RuntimeError, match="bad_alloc"):
+        predictor.predict([np.zeros((32, 32, 3), np.uint8)], DETECT)
+
+
 def test_a_file_without_the_checksum_that_it_announces_is_damaged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,5 +1,10 @@
 import re
+import resource
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -123,3 +128,47 @@ def test_a_file_of_the_format_before_archives_that_names_an_absent_storage_is_re
     with pytest.raises(ModelError, match="not a PyTorch state dict") as caught:
         read_state_dict(path)
     assert "\n" not in str(caught.value)
+
+
+@contextmanager
+def free_memory(size: int) -> Iterator[None]:
+    """Limit the memory that this process can still reserve."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def test_a_file_that_asks_for_more_memory_than_there_is_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"\x80\x02X\xff\xff\xff\xff")  # of the format before archives: the start of a text of 4 GB
+    with (
+        free_memory(2**30),
+        pytest.raises(ModelError, match="needs more memory than there is, or is damaged") as caught,
+    ):
+        read_state_dict(path)
+    assert isinstance(caught.value.__cause__, MemoryError) and "\n" not in str(caught.value)
+
+
+def test_too_little_memory_is_not_said_to_be_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"body.weight": torch.ones(3)}, path)
+    error = RuntimeError("[enforce fail at alloc_cpu.cpp:128] err == 0. DefaultCPUAllocator: can't allocate memory")
+    monkeypatch.setattr(torch, "load", Mock(side_effect=error))
+    with pytest.raises(ModelError, match="needs more memory than there is"):
+        read_state_dict(path)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    torch.save({"body.weight": torch.zeros(100_000)}, tmp_path / "stored.pth")
+    assert list(read_state_dict(tmp_path / "stored.pth")) == ["body.weight"]
+    path = tmp_path / "packed.pth"
+    with zipfile.ZipFile(tmp_path / "stored.pth") as stored, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for member in stored.infolist():
+            packed.writestr(member.filename, stored.read(member))
+    assert torch.load(path, weights_only=True)["body.weight"].shape == (100_000,)
+    with pytest.raises(ModelError, match=r"an archive of \d+ bytes that unpacks to 400\d+"):
+        read_state_dict(path)

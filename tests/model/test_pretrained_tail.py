@@ -1,5 +1,7 @@
 """Initialization of the embedding head's tail from the last layers of a recognizer."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -112,3 +114,20 @@ def test_tail_of_another_shape_is_refused_in_one_line(
 def test_a_tflite_recognizer_is_refused_with_the_setting_to_change(crops: np.ndarray) -> None:
     with pytest.raises(ModelError, match=r"set teacher\.init_tail: false"):
         init_tail(make_head(), TeacherSettings(path="recognizer.tflite"), crops)
+
+
+@pytest.mark.parametrize("change", ["no weights", "no bias", "another shape"])
+def test_a_damaged_network_is_refused_in_one_line(
+    teacher: TeacherSettings, crops: np.ndarray, change: str, tmp_path: Path
+) -> None:
+    model = onnx.load(teacher.path)
+    if change == "no weights":
+        del model.graph.initializer[:]
+    elif change == "no bias":
+        next(node for node in model.graph.node if node.op_type == "Conv").input[2] = ""
+    else:
+        model.graph.initializer[0].dims[0] = 0
+    onnx.save(model, tmp_path / "damaged.onnx")
+    with pytest.raises(ModelError, match=r"damaged\.onnx") as caught:
+        init_tail(make_head(), teacher.model_copy(update={"path": str(tmp_path / "damaged.onnx")}), crops)
+    assert "\n" not in str(caught.value)

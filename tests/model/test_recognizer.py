@@ -84,3 +84,18 @@ def test_a_tflite_recognizer_gives_the_same_for_an_image_and_its_mirror_image(sh
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(recognizer.embed(crops[:, :, ::-1]), embeddings, atol=1e-4)
     assert np.abs(embeddings @ embeddings.T - np.eye(3)).max() < 0.999
+
+
+@pytest.mark.parametrize("bias", [np.nan, np.inf, 3e38])
+def test_outputs_that_are_no_embeddings_are_refused(tmp_path: Path, bias: float) -> None:
+    weights = random_weights()
+    weights[-1] = (weights[-1][0], np.full_like(weights[-1][1], bias))
+    assert "not finite" in error_message(write_recognizer(tmp_path / "recognizer.onnx", weights))
+
+
+def test_a_network_that_cannot_be_run_is_refused_in_one_line(tmp_path: Path) -> None:
+    settings = write_recognizer(tmp_path / "recognizer.onnx", random_weights())
+    model = onnx.load(settings.path)
+    del model.graph.output[:]  # onnxruntime opens it all the same
+    onnx.save(model, settings.path)
+    assert "cannot be run" in error_message(settings)

@@ -112,6 +112,12 @@ def large_image() -> bytes:
             "photos 1: empty",
         ),
         ("nothing", {}, 404, "Not Found"),
+        (
+            f"people/{'0' * 16}/merge",
+            {"content": bytes(2**17), "headers": {"Content-Type": "multipart/form-data; boundary=x"}},
+            413,
+            "the body is larger than 64 KiB",
+        ),
     ],
 )
 def test_a_request_that_cannot_be_answered_gets_one_sentence(

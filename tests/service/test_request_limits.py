@@ -10,11 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from onelook.service.request_limits import MAX_JSON_BYTES, RequestLimits
+from onelook.service.request_limits import BOUNDED_BODY, MAX_JSON_BYTES, RequestLimits
 
 
 async def answer(request: Request) -> Response:
     await asyncio.sleep(float(request.query_params.get("seconds", 0)))
+    if "bounds" in request.query_params:
+        request.scope[BOUNDED_BODY] = True
     try:
         return PlainTextResponse(str(len(await request.body())))
     except ValueError:  # as FastAPI answers a body that it cannot parse
@@ -40,9 +42,10 @@ def test_a_request_that_takes_too_long_is_answered() -> None:
     assert post("/?seconds=0").text == "0"
 
 
-def test_only_the_body_of_a_form_may_be_large() -> None:
+def test_only_a_body_that_its_endpoint_bounds_may_be_large() -> None:
     assert post("/", b" " * MAX_JSON_BYTES).text == str(MAX_JSON_BYTES)
     large = post("/", b" " * (MAX_JSON_BYTES + 1))
     assert (large.status_code, large.json()["error"].split(";")[0]) == (413, "the body is larger than 64 KiB")
-    assert post("/", b" " * (MAX_JSON_BYTES + 1), "multipart/form-data; boundary=x").status_code == 200
+    assert post("/", b" " * (MAX_JSON_BYTES + 1), "multipart/form-data; boundary=x").status_code == 413
+    assert post("/?bounds", b" " * (MAX_JSON_BYTES + 1)).status_code == 200
     assert post("/", b" " * (MAX_JSON_BYTES + 1), max_json_bytes=None).status_code == 200

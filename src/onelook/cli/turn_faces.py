@@ -28,7 +28,8 @@ def turn_faces(
 
     The teacher's embedding of the unturned face is the target of a turned one. An interrupted run continues.
     """
-    from onelook.data.synthesis.turned_faces import TurnOptions, write_turned_faces
+    from onelook.data.synthesis.turn_sampling import TurnOptions
+    from onelook.data.synthesis.turned_faces import write_turned_faces
     from onelook.errors import OnelookError
     from onelook.inference.torch_predictor import public_detector
     from onelook.model.mesh_teacher import MeshTeacher

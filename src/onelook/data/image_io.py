@@ -25,6 +25,9 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "BMP", "GIF", "TIFF", "PPM", 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # The second picture of a JPEG of a phone (MPO) is a preview or a gain map.
 _SINGLE_PHOTO_FORMATS = ("JPEG", "MPO")
+# Each scan of a JPEG may pass over all pixels: 25 ms at 36 megapixels. Encoders write ten or so.
+_MAX_SCANS = 200
+_START_OF_SCAN = b"\xff\xda"
 _OUT_OF_MEMORY = "too little memory to decode it; close other programs, or scale it down"
 _EMPTY = "empty (0 bytes); copy it again from its source"
 _HEADER_SIZE = 32  # bytes that identify a format
@@ -141,6 +144,8 @@ def _decode(source: Path | BytesIO, header: bytes, name: str) -> np.ndarray:
     # Pillow warns about damaged EXIF data, which is harmless, and about large images, which are refused below.
     with warnings.catch_warnings(action="ignore"), _open(source, header, name) as image:
         check_size(*image.size, name)
+        if image.format in _SINGLE_PHOTO_FORMATS:
+            _check_scans(_read_bytes(source), name)
         _warn_of_frames(image, name)
         try:
             return convert_image(image, name)
@@ -149,6 +154,12 @@ def _decode(source: Path | BytesIO, header: bytes, name: str) -> np.ndarray:
             if completed is None:
                 raise
             return convert_image(completed, name)
+
+
+def _check_scans(data: bytes, name: str) -> None:
+    scans = data.count(_START_OF_SCAN)
+    if scans > _MAX_SCANS:
+        raise PhotoError(f"{name}: a JPEG of {scans} scans, more than {_MAX_SCANS}; save it again as a usual JPEG")
 
 
 def _read_bytes(source: Path | BytesIO) -> bytes:

@@ -3,7 +3,7 @@
 Points are fractions of the square of the face's box (`geometry/face_squares.py`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -37,10 +37,12 @@ class LandmarkFaces:
     Attributes:
         crops: (n, side, side) uint8, gray, of `STORED_EXTENT` squares.
         points: (n, 5, 2) float32 in units of the square; NaN for a point without a label.
+        meshes: (n, 468, 3) float32 likewise, NaN for a face without a mesh; None without mesh labels.
     """
 
     crops: np.ndarray
     points: np.ndarray
+    meshes: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,27 +60,38 @@ class FaceViews:
     points: Tensor
 
 
-def read_landmark_faces(manifest: Manifest, scenes: Iterable[Scene]) -> LandmarkFaces:
+def read_landmark_faces(
+    manifest: Manifest, scenes: Iterable[Scene], meshes: Mapping[str, np.ndarray] | None = None
+) -> LandmarkFaces:
     """Crop the faces of scenes that have a labeled point and are at least `MIN_SIZE` large.
+
+    Args:
+        manifest: of the scenes.
+        scenes: the scenes.
+        meshes: of all faces by the scene's image, as `read_meshes` returns them.
 
     Raises:
         DataError: there is none.
     """
-    crops, points = [], []
+    crops, points, vertices = [], [], []
     for scene in scenes:
-        faces = [face for face in scene.faces if _is_usable(face)]
-        if not faces:
+        rows = [row for row, face in enumerate(scene.faces) if _is_usable(face)]
+        if not rows:
             continue
         gray = cv2.cvtColor(read_image(manifest.path(scene)), cv2.COLOR_RGB2GRAY)
-        for face in faces:
+        for row in rows:
+            face = scene.faces[row]
             crops.append(crop_face(gray, face.box, STORED_EXTENT, STORED_SIDE))
             points.append(to_square(face.landmarks, face.box))
+            if meshes is not None:
+                vertices.append(mesh_to_square(meshes[scene.image][row], face.box))
     if not crops:
         raise DataError(
             f"{manifest.root}: no training face of {MIN_SIZE} pixels has a labeled point, so no landmark cascade can "
             "be trained; prepare photos with points, or take landmarks_* out of baselines"
         )
-    return LandmarkFaces(np.stack(crops), np.stack(points).astype(np.float32))
+    stacked = None if meshes is None else np.stack(vertices).astype(np.float32)
+    return LandmarkFaces(np.stack(crops), np.stack(points).astype(np.float32), stacked)
 
 
 def crop_face(gray: np.ndarray, box: np.ndarray, extent: float = FACE_EXTENT, side: int = FACE_SIDE) -> np.ndarray:
@@ -107,6 +120,12 @@ def to_square(points: np.ndarray, box: np.ndarray) -> np.ndarray:
     side = max(float((box[2:] - box[:2]).max()), 1e-6)
     converted: np.ndarray = (points - (box[:2] + box[2:]) / 2) / side + 0.5
     return converted
+
+
+def mesh_to_square(vertices: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Convert vertices (..., 3) as `to_square`; z is in the same unit."""
+    side = max(float((box[2:] - box[:2]).max()), 1e-6)
+    return np.concatenate([to_square(vertices[..., :2], box), vertices[..., 2:] / side], -1)
 
 
 def from_square(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -168,8 +168,8 @@ class BulkEnrollment:
 
 def _digest_or_empty(path: Path) -> str:
     try:
-        return sha256(path)
-    except OSError:  # reported when the photo is read to be embedded
+        return sha256(path) if path.is_file() else ""  # a pipe or a device may have no end
+    except (OSError, RuntimeError):  # reported when the photo is read to be embedded
         return ""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from onelook.errors import OnelookError
-from onelook.files import read_json_lines
+from onelook.files import NO_FOLLOW, read_json_lines
 from onelook.gallery.location import Location
 
 Kind = Literal["backup", "export"]
@@ -35,7 +35,7 @@ def record_copy(location: Location, kind: Kind, path: Path) -> None:
         return
     line = json.dumps({"kind": kind, "path": os.fsdecode(path.absolute())}) + "\n"
     with suppress(OSError):
-        descriptor = os.open(_record_path(location), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = os.open(_record_path(location), os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_FOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             stream.write(line)
 

@@ -79,6 +79,8 @@ def open_writer(folder: Path) -> Iterator[sqlite3.Connection]:
         GalleryError: the database is damaged, of another format, or cannot be changed.
     """
     path = folder / DATABASE_FILE
+    if path.is_symlink():
+        raise GalleryError(f"{path}: a link, so a change would be made elsewhere; copy the file itself into {folder}")
     with PROCESS_LOCK, errors_in_one_line(path, "changed"):
         connection = _connect(path, "rw")
         try:
@@ -140,6 +142,9 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     if not path.is_file():
         reason = "not a file" if path.exists() else "missing"
         raise GalleryError(f"{path}: {reason}, so {path.parent} is no gallery or a damaged one; {REPAIR_HINT}")
+    for companion in (path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")):
+        if companion.is_symlink() or (companion.exists() and not companion.is_file()):  # SQLite would write through it
+            raise GalleryError(f"{companion}: a link or no file; remove it, or restore the gallery from a backup")
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
@@ -191,6 +196,11 @@ def _describe(path: Path, action: str, error: Exception) -> str:
         return f"{path.parent}: another process has been using it for {LOCK_TIMEOUT:.0f} s; try again when it has ended"
     if name in _FULL:
         return f"{path}: cannot be {action} (the disk is full){outcome}"
+    if name == "SQLITE_IOERR_SHMMAP":  # where mmap fails, for lack of memory or on a network drive
+        remedy = "close other programs, or keep the gallery on a local disk"
+        return (
+            f"{path.parent}: cannot be {action} (too little memory, or its file system shares none); {remedy}{outcome}"
+        )
     if "LOCK" in name or "SHM" in name or name.startswith("SQLITE_PROTOCOL"):
         return f"{path.parent}: its file system cannot lock files; keep the gallery on a local disk{outcome}"
     if name.startswith(_UNWRITABLE) and name != "SQLITE_IOERR_SHORT_READ":

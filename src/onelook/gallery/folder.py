@@ -21,7 +21,7 @@ from pathlib import Path
 
 from onelook.errors import GalleryError, OnelookError
 from onelook.file_locks import hold_lock
-from onelook.files import flush
+from onelook.files import NO_FOLLOW, flush
 from onelook.gallery.data import GalleryData
 from onelook.gallery.database import (
     DATABASE_FILE,
@@ -37,6 +37,7 @@ from onelook.gallery.file_format import HEADER_FILE
 from onelook.gallery.free_space import clear_free_space
 from onelook.gallery.gallery_content import insert_rows, make_rows, make_state, number_rows
 from onelook.gallery.gallery_state import write_state
+from onelook.untrusted import read_json
 
 SWEPT_FILE = "swept.json"
 NEW_DATABASE = f".{DATABASE_FILE}."
@@ -217,7 +218,10 @@ def note_swept(folder: Path, revision: str, pages: set[int]) -> None:
 
     Without the note, or where it is of another state, the next change sweeps the whole database.
     """
-    descriptor = os.open(folder / SWEPT_FILE, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    path = folder / SWEPT_FILE
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.unlink()
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | NO_FOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         json.dump({"revision": revision, "pages": sorted(pages)}, stream)
 
@@ -225,9 +229,12 @@ def note_swept(folder: Path, revision: str, pages: set[int]) -> None:
 def read_unswept(folder: Path, revision: str) -> set[int] | None:
     """Return the pages that are not swept in a state of the database; None: any."""
     try:
-        note = json.loads((folder / SWEPT_FILE).read_bytes())
+        path = folder / SWEPT_FILE
+        if path.is_symlink() or not path.is_file():
+            return None
+        note = read_json(path)
         return set(map(int, note["pages"])) if note["revision"] == revision else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 

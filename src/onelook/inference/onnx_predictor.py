@@ -1,6 +1,7 @@
 """Predict with an exported ONNX file through onnxruntime, NumPy and OpenCV, without torch."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onelook.detections import Detections
-from onelook.errors import ModelError
+from onelook.errors import ModelError, is_out_of_memory
 from onelook.inference.photo_prediction import predict_photos
 from onelook.inference.predictor import DEVICE_BATCH_SIZE
 from onelook.inference.resize import SizeRange
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MAX_EMBEDDING_SIZE = 4096
-# The operators that may run without an end, already while onnxruntime opens a file: field 4 of a node, and its length.
-_LOOPS = (b"\x22\x04Loop", b"\x22\x04Scan")
+# The operators that may run without an end, already while onnxruntime opens a file.
+_LOOPS = (b"Loop", b"Scan")
+# What precedes them in a node: number 4 of the field, and the length 4, each perhaps in more bytes than it needs.
+_OPERATOR = re.compile(rb"(?:\x22|\xa2[\x80-\xff]{0,8}[\x00-\x7f])(?:\x04|\x84[\x80-\xff]{0,8}[\x00-\x7f])\Z")
+_MAX_OPERATOR_BYTES = 20
 _OUTPUTS = ["images", "boxes", "scores", "landmarks", "embeddings"]
 
 
@@ -54,7 +58,7 @@ class OnnxPredictor:
         if not file.is_file():
             raise ModelError(f"{file}: missing; write it with `onelook export-model`, or name another by --model")
         content, has_checksum = read_checked(file)
-        if any(operator in content for operator in _LOOPS):
+        if _has_loop(content):
             raise ModelError(f"{file}: has a loop, which no exported model has; export the model again")
         # From the content, onnxruntime reads no other file, such as one that a graph names for its weights.
         self._session = open_session(content, source=str(file), hint="export the model again", device=device)
@@ -93,6 +97,8 @@ class OnnxPredictor:
             try:
                 outputs = self._session.run(None, {"photos": batch, **thresholds})
             except Exception as error:  # the exceptions of onnxruntime have no narrower common base
+                if is_out_of_memory(error):
+                    raise
                 raise ModelError(f"{self.source}: cannot be run ({one_line(error)}); export the model again") from error
             self._check(outputs, len(batch))
             image_indices, *faces = outputs
@@ -116,3 +122,14 @@ class OnnxPredictor:
             or not ((outputs[0] >= 0) & (outputs[0] < batch_size)).all()
         ):
             raise ModelError(f"{self.source}: its outputs are not those of faces; export the model again")
+
+
+def _has_loop(content: bytes) -> bool:
+    """Return whether a serialized model has an operator that may run without an end."""
+    for name in _LOOPS:
+        place = content.find(name)
+        while place >= 0:
+            if _OPERATOR.search(content, max(0, place - _MAX_OPERATOR_BYTES), place):
+                return True
+            place = content.find(name, place + 1)
+    return False

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from onelook.errors import OnelookError
+from onelook.files import NO_FOLLOW
 
 FILE_NAME = "embeddings.safetensors"
 _HEADER_BYTES = 512
@@ -39,7 +40,7 @@ class EmbeddingsFile:
         size_bytes = _DATA_START + row_count * self._row_bytes
         if row_count and (not path.exists() or path.stat().st_size < size_bytes):
             raise OnelookError(f"{path}: lacks rows that the results name; name a new folder (--out)")
-        self._stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        self._stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600), "r+b")
         self._stream.truncate(size_bytes)
         self._stream.seek(0, os.SEEK_END)
         self._row_count = row_count

@@ -16,6 +16,7 @@ from onelook.errors import ModelError
 from onelook.files import atomic_folder, sha256, write_json
 from onelook.model.cfan import build_cfan
 from onelook.model.coarse_to_fine import build_coarse_to_fine
+from onelook.model.face_pose_net import FacePoseNet
 from onelook.model.mobilefacenet import SeparateRecognizer
 from onelook.model.model_folder import WEIGHTS
 from onelook.model.mtcnn import Mtcnn
@@ -32,6 +33,7 @@ BASELINES: dict[BaselineName, Callable[[int], nn.Module]] = {
     "landmarks_sun2013": lambda dim: build_sun2013(),
     "landmarks_coarse_to_fine": lambda dim: build_coarse_to_fine(),
     "landmarks_cfan": lambda dim: build_cfan(),
+    "landmarks_face_pose_net": lambda dim: FacePoseNet(),
 }
 """Name: function of the length of an embedding that builds the untrained network."""
 

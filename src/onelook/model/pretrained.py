@@ -23,7 +23,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from onelook.errors import ModelError
+from onelook.errors import ModelError, OnelookError, is_out_of_memory
 from onelook.model.conv_norm import ConvNorm
 from onelook.model.detection_heads import DetectionHeads
 from onelook.model.embedding_head import EmbeddingHead, InvertedResidual
@@ -33,7 +33,7 @@ from onelook.model.recognizer import normalize_crops, open_recognizer, read_onnx
 from onelook.model.retinaface import PIXEL_MEAN, MobileNetV1, RetinaFace
 from onelook.model.serialization import load_model
 from onelook.settings import EmbeddingSettings, ModelSettings, RecognizerSettings
-from onelook.untrusted import DAMAGED_PICKLE
+from onelook.untrusted import ARCHIVE_START, DAMAGED_PICKLE, check_archive
 from onelook.workspace import workspace_path
 
 
@@ -111,12 +111,15 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ModelError(f"{path}: no such checkpoint; set model.checkpoint to one, or change model.init")
     try:
+        with path.open("rb") as stream:
+            if stream.read(len(ARCHIVE_START)) == ARCHIVE_START:
+                check_archive(stream)
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
-    except (OSError, *DAMAGED_PICKLE) as error:
+    except (OSError, MemoryError, *DAMAGED_PICKLE) as error:
+        if is_out_of_memory(error):  # the format before archives reserves what a number in the file states
+            raise ModelError(f"{path}: needs more memory than there is, or is damaged; copy it again") from error
         raise ModelError(f"{path}: not a PyTorch state dict ({_one_line(error)})") from error
-    except MemoryError as error:  # the format before archives reserves what a number in the file states
-        raise ModelError(f"{path}: needs more memory than there is, or is damaged; copy it again") from error
 
 
 def _one_line(error: Exception) -> str:
@@ -314,7 +317,16 @@ def init_tail(head: EmbeddingHead, settings: RecognizerSettings, crops: np.ndarr
     Raises:
         ModelError: the file is missing, or its layers do not fit.
     """
-    convolutions = _read_convolutions(settings, crops)
+    try:
+        convolutions = _read_convolutions(settings, crops)
+    except OnelookError:
+        raise
+    except Exception as error:  # onnx and onnxruntime raise exceptions of many types
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"{settings.path}: its layers cannot be read ({_one_line(error)}); set teacher.init_tail: false"
+        ) from error
     try:
         with torch.no_grad():
             expand, gdc, projection = convolutions[-3:]

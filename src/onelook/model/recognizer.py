@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import torch
 
-from onelook.errors import ModelError
+from onelook.errors import ModelError, is_out_of_memory
 from onelook.geometry.alignment import align_crop
 from onelook.onnx_session import open_session
 from onelook.settings import RecognizerSettings
@@ -67,8 +67,16 @@ class Recognizer:
 
         Returns:
             (n, dim) float32, L2-normalized.
+
+        Raises:
+            ModelError: the network cannot be run, or its outputs are not finite.
         """
-        views = [normalize_rows(self._run(view)) for view in (crops, crops[:, :, ::-1])]
+        try:
+            views = [normalize_rows(self._run(view)) for view in (crops, crops[:, :, ::-1])]
+        except Exception as error:  # onnxruntime, the interpreter and NumPy raise exceptions of many types
+            if is_out_of_memory(error):
+                raise
+            raise ModelError(f"{self._settings.path}: cannot be run ({one_line(error)}); {_HINT}") from error
         return normalize_rows(views[0] + views[1])
 
     def _run(self, crops: np.ndarray) -> np.ndarray:
@@ -76,7 +84,10 @@ class Recognizer:
         if self._channels_last:
             images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
         batches = [images] if self._batched else np.split(images, len(images))
-        return np.concatenate([self._network(batch).reshape(len(batch), -1) for batch in batches])
+        rows = np.concatenate([self._network(batch).reshape(len(batch), -1) for batch in batches]).astype(np.float32)
+        if not np.isfinite(np.einsum("ij,ij->i", rows, rows)).all():
+            raise ValueError("its outputs are not finite")
+        return rows
 
 
 def normalize_crops(crops: np.ndarray, settings: RecognizerSettings) -> np.ndarray:

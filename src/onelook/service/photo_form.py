@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from onelook.names import escape_unprintable
 from onelook.service.admission import Admission
 from onelook.service.errors import ApiError
+from onelook.service.request_limits import BOUNDED_BODY
 
 _MAX_NAME_LENGTH = 100
 """Last characters of a file name that are kept."""
@@ -94,6 +95,7 @@ async def read_photo_form(
 
 async def _stream(request: Request, admission: Admission) -> AsyncGenerator[bytes]:
     """Yield the body of a request; `request.state.received` counts its bytes, which stay in memory until its end."""
+    request.scope[BOUNDED_BODY] = True
     admission.check_upload(_content_length(request))
     async for chunk in request.stream():
         request.state.received += len(chunk)

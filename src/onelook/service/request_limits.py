@@ -1,19 +1,21 @@
-"""ASGI middleware that bounds the time of a request, and the size of a body that is no form."""
+"""ASGI middleware that bounds the time of a request, and the size of its body."""
 
 import asyncio
 
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_JSON_BYTES = 2**16
-"""Most bytes of a body that is not a multipart form: names and keys."""
+"""Most bytes of a body that is not a form of photos: names and keys."""
+BOUNDED_BODY = "onelook.bounded_body"
+"""Key in the scope of a request whose endpoint bounds the body itself; a header of the client cannot set it."""
 
 
 class RequestLimits:
     """ASGI middleware that answers 503 to a request that takes too long, and 413 to a JSON body that is too large.
 
-    The bodies of forms are bounded where they are read (`photo_form`). WebSockets are not bounded.
+    The bodies of forms are bounded where they are read (`photo_form`), which sets `BOUNDED_BODY`. WebSockets are not
+    bounded.
     """
 
     def __init__(self, app: ASGIApp, seconds: float, max_json_bytes: int | None = MAX_JSON_BYTES) -> None:
@@ -22,7 +24,7 @@ class RequestLimits:
         Args:
             app: the application.
             seconds: time in which a request is answered. An answer that has begun by then is cut off.
-            max_json_bytes: most bytes of a body that is not a multipart form; None: the application bounds its bodies.
+            max_json_bytes: most bytes of a body that no endpoint bounds; None: the application bounds its bodies.
         """
         self._app = app
         self._seconds = seconds
@@ -34,16 +36,14 @@ class RequestLimits:
             await self._app(scope, receive, send)
             return
         has_begun = is_too_large = False
-        headers = Headers(scope=scope)
-        is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        max_bytes = None if is_form else self._max_json_bytes
+        max_bytes = self._max_json_bytes
         received = 0
 
         async def receive_bounded() -> Message:
             nonlocal received, is_too_large
             message = await receive()
             received += len(message.get("body", b""))
-            if max_bytes is not None and received > max_bytes:
+            if max_bytes is not None and received > max_bytes and BOUNDED_BODY not in scope:
                 is_too_large = True
                 raise ValueError("the body is too large")
             return message

@@ -13,9 +13,10 @@ BaselineName = Literal[
     "landmarks_sun2013",
     "landmarks_coarse_to_fine",
     "landmarks_cfan",
+    "landmarks_face_pose_net",
 ]
 """A system that is trained beside the joint network: MTCNN; MobileFaceNet, also with average pooling; cascades of
-landmarks."""
+landmarks; FacePoseNet."""
 
 
 class MtcnnSettings(Section):

@@ -29,7 +29,8 @@ class Settings(Section):
     baselines: tuple[BaselineName, ...] = Field(
         (),
         description="systems that are trained beside the joint network, on the same people for as many batches: "
-        "mtcnn, mobilefacenet, mobilefacenet_average, landmarks_sun2013, landmarks_coarse_to_fine, landmarks_cfan",
+        "mtcnn, mobilefacenet, mobilefacenet_average, landmarks_sun2013, landmarks_coarse_to_fine, landmarks_cfan, "
+        "landmarks_face_pose_net",
     )
     mtcnn: MtcnnSettings = MtcnnSettings()
     detect: DetectSettings = DetectSettings()

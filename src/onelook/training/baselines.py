@@ -9,13 +9,15 @@ from torch import nn
 
 from onelook.data.face_crops import FACE_CROP_LABELS
 from onelook.data.face_dataset import FaceDataset
-from onelook.data.label_arrays import TEACHER_EMBEDDINGS
+from onelook.data.label_arrays import MESHES, TEACHER_EMBEDDINGS
 from onelook.data.landmark_faces import read_landmark_faces
 from onelook.data.loader import LoaderOptions, choose_loader_options
 from onelook.data.manifest import MANIFEST, Manifest
+from onelook.data.posed_faces import read_posed_faces
 from onelook.data.scene_dataset import SceneDataset
 from onelook.files import sha256
 from onelook.model.baseline_folder import BASELINES
+from onelook.model.face_pose_net import FacePoseNet
 from onelook.model.joint_network import JointNetwork
 from onelook.model.landmark_cascade import LandmarkCascade
 from onelook.model.mobilefacenet import SeparateRecognizer
@@ -24,6 +26,7 @@ from onelook.settings import BaselineName, Settings
 from onelook.settings.section import Section
 from onelook.training.callbacks import Callbacks, Metrics
 from onelook.training.checkpoint import training_key
+from onelook.training.face_pose_training import FacePoseTrainer
 from onelook.training.landmark_training import LandmarkTrainer
 from onelook.training.loop import Trainer
 from onelook.training.mtcnn_training import MtcnnTrainer, Propose
@@ -77,6 +80,8 @@ def train_baseline(name: BaselineName, training: BaselineTraining) -> tuple[nn.M
     timed = replace(training, on_epoch_end=on_epoch_end)
     if isinstance(network, Mtcnn):
         _train_detector(network, scenes, timed, key)
+    elif isinstance(network, FacePoseNet):
+        _train_face_pose_net(network, scenes, timed, key)
     elif isinstance(network, LandmarkCascade):
         _train_landmarks(network, scenes, timed, key)
     else:
@@ -103,6 +108,13 @@ def _train_landmarks(cascade: LandmarkCascade, scenes: SceneDataset, training: B
     faces = read_landmark_faces(training.manifest, training.manifest.select("train"))
     steps = _count_steps(scenes, training)
     trainer = LandmarkTrainer(cascade, faces, training.settings, steps, training.device)
+    trainer.run(training.checkpoints, key, training.on_epoch_end)
+
+
+def _train_face_pose_net(network: FacePoseNet, scenes: SceneDataset, training: BaselineTraining, key: str) -> None:
+    manifest, settings = training.manifest, training.settings
+    faces = read_posed_faces(manifest, manifest.select("train"), settings.base.seed)
+    trainer = FacePoseTrainer(network, faces, settings, _count_steps(scenes, training), training.device)
     trainer.run(training.checkpoints, key, training.on_epoch_end)
 
 
@@ -154,5 +166,6 @@ def _training_key(name: str, training: BaselineTraining) -> str:
     trees = [
         section.model_dump(mode="json", exclude={"processes", "device", "checkpoint_steps"}) for section in sections
     ]
-    files = [training.manifest.root / file for file in (MANIFEST, TEACHER_EMBEDDINGS, FACE_CROP_LABELS)]
+    labels = (MESHES,) if name == "landmarks_face_pose_net" else (TEACHER_EMBEDDINGS, FACE_CROP_LABELS)
+    files = [training.manifest.root / file for file in (MANIFEST, *labels)]
     return training_key(name, *trees, *(sha256(path) for path in files if path.exists()))

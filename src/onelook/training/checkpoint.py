@@ -9,11 +9,9 @@ import torch
 
 from onelook.errors import ModelError, is_out_of_memory
 from onelook.files import atomic_file
-from onelook.untrusted import DAMAGED_PICKLE, one_line
+from onelook.untrusted import ARCHIVE_START, DAMAGED_PICKLE, check_archive, one_line
 
 CHECKPOINT = "checkpoint.pt"
-_ARCHIVE = b"PK\x03\x04"
-"""First bytes of what torch.save writes, a ZIP archive."""
 
 
 def training_key(*parts: Any) -> str:
@@ -45,8 +43,9 @@ def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
     try:
         with path.open("rb") as stream:
             # torch reads all else as its format before, whose strings reserve memory unchecked.
-            if stream.read(len(_ARCHIVE)) != _ARCHIVE:
+            if stream.read(len(ARCHIVE_START)) != ARCHIVE_START:
                 raise ValueError("no archive")
+            check_archive(stream)
             stream.seek(0)
             content = torch.load(stream, map_location="cpu", weights_only=True)
         return content["state"] if content["key"] == key else None

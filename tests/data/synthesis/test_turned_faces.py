@@ -9,7 +9,8 @@ from helpers.domes import dome
 from onelook.data.annotate import FaceDetector
 from onelook.data.image_io import write_image
 from onelook.data.readers.face_crops import FaceRow, read_face_list
-from onelook.data.synthesis.turned_faces import TurnOptions, sample_turns, write_turned_faces
+from onelook.data.synthesis.turn_sampling import TurnOptions, sample_turns
+from onelook.data.synthesis.turned_faces import write_turned_faces
 from onelook.detections import Detections
 from onelook.errors import DataError
 from onelook.geometry.head_pose import head_axes, head_yaw, turn_rotation

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -21,59 +21,18 @@ from onelook.data.image_io import read_image, write_image
 from onelook.data.manifest import Face
 from onelook.data.readers.face_crops import COLUMNS, UNTURNED, FaceRow, read_face_list
 from onelook.data.rng import Stream, make_rng
-from onelook.data.synthesis.face_turning import TurnedFace, turn_face
+from onelook.data.synthesis.face_turning import TurnedFace
+from onelook.data.synthesis.turn_sampling import TurnOptions, sample_turns
 from onelook.errors import DataError
 from onelook.files import make_private_folder, read_json_lines, resolve_inside, write_text
 from onelook.geometry.boxes import pairwise_iou
-from onelook.geometry.head_pose import head_yaw
 from onelook.progress import track
 from onelook.untrusted import one_line
 
-_STD_PITCH = 8.0  # of the change of pitch, in degrees
-# A face that is turned further than this, in degrees, is turned on to the same side: its other side is hidden.
-_MAX_FRONTAL_YAW = 10.0
 _JOURNAL = "journal.jsonl"
 
 MeshPredictor = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray | None]
 """Maps an RGB image, a box (4,) and landmarks (5, 2) to a mesh (468, 3), or None, as `MeshTeacher.predict`."""
-
-
-@dataclass(frozen=True)
-class TurnOptions:
-    """Number and range of the poses.
-
-    Attributes:
-        count: turned versions of each face.
-        min_yaw, max_yaw: range of the absolute yaw of a turned face, in degrees.
-        seed: of the poses.
-    """
-
-    count: int
-    min_yaw: float
-    max_yaw: float
-    seed: int
-
-
-def sample_turns(
-    image: np.ndarray, vertices: np.ndarray, options: TurnOptions, rng: np.random.Generator
-) -> Iterator[TurnedFace]:
-    """Turn a face to random poses; one whose yaw exceeds the largest to none.
-
-    The absolute yaw is uniform from the smallest, or from the face's own where that is larger, to the largest. The
-    change of pitch is normal with a standard deviation of 8 degrees.
-
-    Args:
-        image: RGB (H, W, 3) uint8.
-        vertices: (468, 3) mesh in pixels of the image.
-        options: number and range of the poses.
-        rng: random generator.
-    """
-    yaw = head_yaw(vertices)
-    for _ in range(options.count if abs(yaw) < options.max_yaw else 0):
-        is_frontal = abs(yaw) <= _MAX_FRONTAL_YAW
-        side = rng.choice((-1.0, 1.0)) if is_frontal else np.sign(yaw)
-        target = side * rng.uniform(max(options.min_yaw, abs(yaw)), options.max_yaw)
-        yield turn_face(image, vertices, target - yaw, rng.normal(0, _STD_PITCH))
 
 
 def write_turned_faces(
