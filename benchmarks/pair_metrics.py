@@ -79,8 +79,7 @@ def measure_given(scores: np.ndarray, pairs: Pairs) -> dict[str, Metric]:
     verification = to_verification_pairs(scores, pairs)
 
     def metrics(weights: np.ndarray) -> dict[str, float]:
-        of_person = weights[pairs.people]
-        of_pair = np.where(pairs.same, of_person[:, 0], of_person.prod(axis=1))
+        of_pair = _pair_weights(weights, pairs)
         return {
             "accuracy": float(of_pair @ is_correct / of_pair.sum()) if of_pair.any() else np.nan,
             "TAR at 1 % FAR": verification.tar_at_far(0.01, weights),
@@ -88,6 +87,18 @@ def measure_given(scores: np.ndarray, pairs: Pairs) -> dict[str, Metric]:
         }
 
     return with_intervals(metrics, 1 + int(pairs.people.max()))
+
+
+def accuracy_difference(scores: np.ndarray, baseline: np.ndarray, pairs: Pairs) -> Metric:
+    """Compute the difference of the accuracies of two kinds of scores (n,) of the same pairs, as `measure_given`."""
+    is_correct, is_baseline_correct = (correct_by_fold(each, pairs.same, pairs.folds) for each in (scores, baseline))
+    gains = is_correct.astype(np.float64) - is_baseline_correct
+
+    def metrics(weights: np.ndarray) -> dict[str, float]:
+        of_pair = _pair_weights(weights, pairs)
+        return {"accuracy": float(of_pair @ gains / of_pair.sum()) if of_pair.any() else np.nan}
+
+    return with_intervals(metrics, 1 + int(pairs.people.max()))["accuracy"]
 
 
 def to_verification_pairs(scores: np.ndarray, pairs: Pairs) -> VerificationPairs:
@@ -142,3 +153,10 @@ def with_intervals(metrics: Callable[[np.ndarray], dict[str, float]], people: in
     return {
         name: Metric(*(known.get(name + suffix, float("nan")) for suffix in ("", "_low", "_high"))) for name in names
     }
+
+
+def _pair_weights(weights: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """Return the weights (n,) of pairs by those of the people (p,)."""
+    of_person = weights[pairs.people]
+    of_pair: np.ndarray = np.where(pairs.same, of_person[:, 0], of_person.prod(axis=1))
+    return of_pair

@@ -11,6 +11,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # last: there is
 from pair_metrics import (
     Pairs,
     accepted_impostors,
+    accuracy_difference,
     assign_ten_folds,
     correct_by_fold,
     impostor_matrix,
@@ -62,6 +63,17 @@ def test_the_interval_resamples_people_not_pairs() -> None:
     scores = np.where(people[:, 0] == 0, 0.9, np.nan)
     accuracy = measure_given(scores, Pairs(people, same, folds, people))["accuracy"]
     assert accuracy == (0.5, 0, 1)
+
+
+def test_a_difference_of_accuracies_is_paired() -> None:
+    # Person 0 has one more right pair of four, person 1 none: the gain is 1/8, in resamples 0, 1/8 or 1/4.
+    same, folds = np.ones(8, bool), np.array([0, 1] * 4)
+    people = np.repeat([[0, 0], [1, 1]], 4, axis=0)
+    scores = np.array([0.9] * 7 + [np.nan])
+    baseline = np.array([0.9] * 3 + [np.nan] + [0.9] * 3 + [np.nan])
+    pairs = Pairs(people, same, folds, people)
+    assert accuracy_difference(scores, baseline, pairs) == (0.125, 0, 0.25)
+    assert accuracy_difference(scores, scores, pairs) == (0, 0, 0)
 
 
 def test_ten_folds_are_tenths_of_either_kind() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from onelook.geometry.face_squares import FACE_EXTENT, FACE_SIDE, sample_patches, windows_around
-from onelook.model.cfan import NUM_FEATURES, GlobalAutoencoder, SigmoidLayer, build_cfan
+from onelook.model.cfan import NUM_FEATURES, AutoencoderLevel, GlobalAutoencoder, SigmoidLayer, build_cfan
 from onelook.model.coarse_to_fine import build_coarse_to_fine
 from onelook.model.landmark_cascade import LandmarkCascade, Level
 from onelook.model.sun2013 import FaceLevel, PatchLevel, PointNetwork, build_sun2013
@@ -87,6 +87,16 @@ def test_autoencoders_use_their_own_inputs_in_both_directions() -> None:
     code = torch.sigmoid(torch.tensor(1.0 * 0.2 - 2 * 0.4 + 0.5))
     expected = torch.sigmoid(torch.stack([code, -2 * code]))
     torch.testing.assert_close(layer.reconstruct(torch.tensor([[0.2, 0.4]]))[0], expected)
+
+
+def test_new_autoencoders_keep_the_differences_between_faces() -> None:
+    torch.manual_seed(0)
+    level = AutoencoderLevel(640, (324, 196, 100))
+    x = torch.rand(64, 640)
+    for layer in level.layers:
+        x = layer(x)
+    assert x.std(0).mean() > 0.1  # 0.005 with a gain of 1
+    assert abs(float(x.detach().mean()) - 0.5) < 0.05
 
 
 def test_only_the_layer_of_a_reconstruction_gets_gradients() -> None:

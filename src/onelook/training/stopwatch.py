@@ -1,6 +1,7 @@
 """Stopwatch of a training that may be interrupted."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from onelook.errors import DataError
@@ -13,8 +14,13 @@ _FILE = "minutes.json"
 class Stopwatch:
     """The minutes of a training since its start, without those after the last `save` before an interruption."""
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Start, or go on from the minutes that were saved in a folder with this key.
+
+        Args:
+            folder: of the saved minutes.
+            key: of the training.
+            clock: returns seconds; `time.process_time` counts those of the processor.
 
         Raises:
             DataError: the saved minutes are damaged.
@@ -29,12 +35,13 @@ class Stopwatch:
             except (ValueError, KeyError, TypeError) as error:
                 reason = one_line(error)
                 raise DataError(f"{self._path}: damaged ({reason}); delete it, and the minutes begin anew") from error
-        self._start = time.monotonic()
+        self._clock = clock
+        self._start = clock()
 
     @property
     def minutes(self) -> float:
         """Return the minutes until now."""
-        return self._earlier + (time.monotonic() - self._start) / 60
+        return self._earlier + (self._clock() - self._start) / 60
 
     def save(self) -> None:
         """Write the minutes until now to the folder."""
