@@ -100,7 +100,9 @@ def find_faces(network: JointNetwork, images: np.ndarray, labels: Faces) -> Foun
     """Detect the labeled faces of images (B, H, W, 3)."""
     predictor, detect = TorchPredictor(network), DetectSettings(score=SCORE)
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    return match_faces([each for batch in batches for each in predictor.predict(batch, detect, embed=False)], labels)
+    return match_faces(
+        [each for batch in batches for each in predictor.predict(list(batch), detect, embed=False)], labels
+    )
 
 
 @torch.inference_mode()
