@@ -37,11 +37,11 @@ COMMON: Mapping[str, Any] = {
     "model.init": "released",
     "model.grid.image_size": 160,
     "model.grid.channels": 256,
-    "train.epochs": 20,
+    "train.epochs": 16,
     "train.batch_size": 16,
     "train.checkpoint_steps": 60,
-    "train.learning_rate": 0.002,
-    "train.backbone_lr_mult": 0.5,
+    "train.learning_rate": 0.001,
+    "train.backbone_lr_mult": 0.1,
     "train.matching.positive": 0.5,
     "train.matching.negative": 0.4,
     "train.matching.negatives_per_positive": 3,
@@ -56,7 +56,7 @@ MOSAIC: Mapping[str, Any] = {
     "model.grid.image_size": 320,
     "train.augment.crop_size": 320,
     "train.batch_size": 4,
-    "train.epochs": 5,  # each photo is in four mosaics
+    "train.epochs": 4,  # each photo is in four mosaics
 }
 
 
