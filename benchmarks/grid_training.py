@@ -74,10 +74,15 @@ class Variant:
     mosaics: bool
     changes: Mapping[str, Any]
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return what differs from the defaults of params.yaml, by key."""
+        return {**COMMON, **(MOSAIC if self.mosaics else {}), **self.changes}
+
     def settings(self, seed: int) -> Settings:
         """Return the settings of a training."""
         tree = Settings().model_dump()
-        for path, value in {**COMMON, **(MOSAIC if self.mosaics else {}), **self.changes}.items():
+        for path, value in self.values.items():
             *sections, key = path.split(".")
             section = tree
             for each in sections:
@@ -107,8 +112,8 @@ class Training:
         return self.variant.settings(self.seed)
 
     def folder(self, out: Path) -> Path:
-        """Return the folder of its results; other settings have another one."""
-        return out / f"{self.name}-{self.seed}-{training_key(self.settings.model_dump())[:8]}"
+        """Return the folder of its results; other values of the variant have another one."""
+        return out / f"{self.name}-{self.seed}-{training_key(self.variant.values)[:8]}"
 
 
 def train(training: Training, photos: Manifest, validation: Manifest, out: Path) -> Path:

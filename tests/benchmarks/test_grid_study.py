@@ -189,12 +189,14 @@ def test_interrupted_training_continues_and_a_finished_one_is_not_repeated(
     )
     found = train(training, known.train, known.validation, tmp_path / "killed")
     assert len(steps) == 4  # the last checkpoint is that of step 2 of 6
-    (network, centers), (other, other_centers) = load_training(expected), load_training(found)
-    states = zip(network.state_dict().values(), other.state_dict().values(), strict=True)
-    assert all(a.equal(b) for a, b in states) and (centers == other_centers).all()
+    (network, centers), (resumed, resumed_centers) = load_training(expected), load_training(found)
+    states = zip(network.state_dict().values(), resumed.state_dict().values(), strict=True)
+    assert all(a.equal(b) for a, b in states) and (centers == resumed_centers).all()
     assert (expected / "history.json").read_text() == (found / "history.json").read_text()
     assert not list((tmp_path / "killed/checkpoints").iterdir())
     monkeypatch.setattr(grid_training, "build_trainer", lambda *arguments: pytest.fail("trained again"))
+    other = Training("joint", Variant("joint", False, {**TINY, "train.epochs": 3}), 3)
+    assert other.folder(tmp_path / "killed") != found
     assert train(training, known.train, known.validation, tmp_path / "killed") == found
 
 
@@ -209,7 +211,11 @@ def test_command_measures_all_variants_and_rewrites_its_page(
     monkeypatch.setattr(grid_metrics, "RESAMPLES", 20)
     monkeypatch.setattr(grid_training, "COMMON", {**grid_training.COMMON, **TINY, "train.epochs": 1})
     monkeypatch.setattr(grid_training, "MOSAIC", {**grid_training.MOSAIC, "train.epochs": 1})
-    monkeypatch.setattr(grid_study, "run_all", lambda trainings, data, out, jobs: [*map(run(data, out), trainings)])
+    monkeypatch.setattr(
+        grid_study,
+        "run_all",
+        lambda trainings, data, out, jobs: [grid_study.run(each, data, out) for each in trainings],
+    )
     command = ["grid_study.py", "--data", str(celeba.parents[1]), "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", command)
     grid_study.main()
@@ -221,7 +227,3 @@ def test_command_measures_all_variants_and_rewrites_its_page(
     assert len(folders) == len(VARIANTS)
     histories = [json.loads((path / "history.json").read_text()) for path in folders]
     assert all(len(history) == 1 for history in histories)
-
-
-def run(data: Path, out: Path):
-    return lambda training: grid_study.run(training, data, out)
