@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -198,6 +199,11 @@ def test_interrupted_training_continues_and_a_finished_one_is_not_repeated(
     other = Training("joint", Variant("joint", False, {**TINY, "train.epochs": 3}), 3)
     assert other.folder(tmp_path / "killed") != found
     assert train(training, known.train, known.validation, tmp_path / "killed") == found
+
+
+def run_in_this_process(trainings: Sequence[Training], data: Path, out: Path, jobs: int) -> None:
+    for training in trainings:
+        grid_study.run(training, data, out)
 
 
 def test_command_measures_all_variants_and_rewrites_its_page(
