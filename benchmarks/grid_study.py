@@ -35,6 +35,7 @@ from onelook.evaluation.plots import save_figure
 SEEDS = 6
 DOCUMENT = Path("docs/grid_study.md")
 PICTURE = Path("docs/pictures/grid_study.png")
+CAPTION = "Accuracy during the trainings, and accuracy and box IoU of each seed, joint and separate"
 BEGIN, END = "<!-- made by benchmarks/grid_study.py -->", "<!-- end -->"
 VARIANTS = {
     "joint": Variant("joint", False, {}),
@@ -59,7 +60,8 @@ def main() -> None:
     trainings = [Training(name, variant, seed) for seed in range(SEEDS) for name, variant in VARIANTS.items()]
     run_all(trainings, arguments.data, arguments.out, arguments.jobs)
     results = measure_all(trainings, known, arguments.out)
-    text = write_tables(results, describe(known), unseen_metrics(results, known))
+    tables = write_tables(results, describe(known), unseen_metrics(results, known))
+    text = f"![{CAPTION}](pictures/{PICTURE.name})\n\n{tables}"
     before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
     DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
     save_figure(PICTURE, draw(results))
