@@ -45,6 +45,12 @@ def test_imagenet_backbone_alone_keeps_its_statistics_in_training() -> None:
     assert all(module.training is not name.startswith("detector.backbone.") for name, module in norms.items())
 
 
+def test_released_backbone_of_a_grid_alone_keeps_its_statistics_in_training() -> None:
+    changed = changed_statistics(JointNetwork(light_model(tiny_embedding(8), architecture="grid", init="released")))
+    assert changed and not any(name.startswith("detector.backbone.") for name in changed)
+    assert {name.split(".")[1] for name in changed} == {"smooth", "projection"}  # 160 pixels need no encoder
+
+
 def test_random_network_updates_all_statistics_in_training() -> None:
     changed = changed_statistics(JointNetwork(SETTINGS))
     assert {name.partition(".")[0] for name in changed} == {"detector", "embedding"}

@@ -23,6 +23,19 @@ def test_build_pretrained_fills_the_whole_network(settings: ModelSettings) -> No
     assert all(value.equal(released[name]) for name, value in build_pretrained(settings).state_dict().items())
 
 
+def test_grid_has_the_released_backbone_and_is_random_otherwise(settings: ModelSettings) -> None:
+    settings = settings.model_copy(update={"architecture": "grid"})
+    torch.manual_seed(5)
+    random = JointNetwork(settings).state_dict()
+    torch.manual_seed(5)
+    pretrained = build_pretrained(settings).state_dict()
+    released = load_model(RELEASED).state_dict()
+    own = {name for name in pretrained if name.startswith(("detector.backbone.", "detector.normalize."))}
+    assert own == {name for name in released if name.startswith(("detector.backbone.", "detector.normalize."))}
+    for name, value in pretrained.items():
+        assert value.equal(released[name] if name in own else random[name]), name
+
+
 def test_mesh_head_that_the_released_weights_lack_keeps_its_random_weights(settings: ModelSettings) -> None:
     settings = settings.model_copy(update={"mesh": True})
     torch.manual_seed(5)

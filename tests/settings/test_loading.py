@@ -97,8 +97,12 @@ def test_the_known_keys_of_a_section_are_named_once(tmp_path: Path) -> None:
         ({"model": {"pyramid_levels": "full", "init": "wheel"}}, "init: wheel fits the light network alone"),
         ({"model": {"init": "imagenet"}}, "init: imagenet fits a resnet"),
         (
-            {"model": {"architecture": "grid"}},
-            "init: released fits architecture: retinaface alone; set init: random, or imagenet",
+            {"model": {"architecture": "grid", "init": "wheel"}},
+            "init: wheel fits architecture: retinaface alone; set init: random, released or imagenet",
+        ),
+        (
+            {"model": {"architecture": "grid", "backbone": "resnet18"}},
+            "init: released fits a grid of the released backbone alone",
         ),
         ({"model": {"architecture": "grid", "init": "random", "cascade": "all"}}, "a grid has one stage of boxes"),
         ({"model": {"init": "random", "cascade": "some"}}, "Input should be 'none', 'all' or 'selective'"),

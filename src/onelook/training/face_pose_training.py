@@ -73,7 +73,7 @@ class FacePoseTrainer:
         level.mean.copy_(torch.from_numpy(poses.mean(0)))
         level.std.copy_(torch.from_numpy(np.maximum(poses.std(0), _MIN_STD)))
         self._optimizer = build_optimizer(
-            parameter_groups(nn.ModuleDict({"pose": level}), "random", self.settings), self.settings
+            parameter_groups(nn.ModuleDict({"pose": level}), "none", self.settings), self.settings
         )
 
     def run(self, checkpoints: Path, key: str, on_epoch_end: Callable[[int, Metrics], None]) -> list[Metrics]:

@@ -194,7 +194,7 @@ class LandmarkTrainer:
     def _level_optimizer(self, number: int) -> torch.optim.Optimizer:
         """Return the optimizer of a level, a new one for a new level."""
         if self._optimizer is None or self._optimizer[0] != number:
-            groups = parameter_groups(nn.ModuleDict({"level": self._level(number)}), "random", self.settings)
+            groups = parameter_groups(nn.ModuleDict({"level": self._level(number)}), "none", self.settings)
             self._optimizer = number, build_optimizer(groups, self.settings)
         return self._optimizer[1]
 

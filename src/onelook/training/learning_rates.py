@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from onelook.model.deformable import OFFSET_LR_MULT
-from onelook.settings import StepSchedule, TrainSettings
+from onelook.settings import PretrainedPart, StepSchedule, TrainSettings
 
 # One-cycle schedule: fraction of the steps that warm up, and factors of the learning rate at both ends.
 _WARMUP_FRACTION = 0.15
@@ -18,18 +18,25 @@ _WARMUP_STEPS = 500
 _DECAY_FRACTION = 0.2
 
 
-def parameter_groups(modules: nn.ModuleDict, init: str, settings: TrainSettings) -> list[dict[str, Any]]:
+def parameter_groups(
+    modules: nn.ModuleDict, pretrained: PretrainedPart, settings: TrainSettings
+) -> list[dict[str, Any]]:
     """Group the parameters by learning-rate factor (`lr_mult`) and weight decay.
 
-    - The pretrained part (the detector, or the backbone from ImageNet) has the factor `backbone_lr_mult`.
+    - The pretrained backbone has the factor `backbone_lr_mult`; of a pretrained detector, all of it has.
     - Offsets of deformable convolutions have a factor of their own.
     - Norms and biases have no weight decay.
     """
-    pretrained = {"random": None, "imagenet": "network.detector.backbone."}.get(init, "network.detector.")
+    prefixes = {
+        "backbone": "network.detector.backbone.",
+        "detector": "network.detector.",
+        "network": "network.detector.",
+    }
+    prefix = prefixes.get(pretrained)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in modules.named_parameters():
         if parameter.requires_grad:
-            lr_mult = settings.backbone_lr_mult if pretrained is not None and name.startswith(pretrained) else 1.0
+            lr_mult = settings.backbone_lr_mult if prefix is not None and name.startswith(prefix) else 1.0
             lr_mult *= OFFSET_LR_MULT if ".offsets." in name else 1.0
             weight_decay = settings.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((lr_mult, weight_decay), []).append(parameter)

@@ -127,7 +127,7 @@ class Trainer:
             feature_supervision=feature_supervision,
         )
         network.detector.requires_grad_(not self.losses.detector_frozen)
-        groups = parameter_groups(self.modules, network.settings.init, self.settings)
+        groups = parameter_groups(self.modules, network.settings.pretrained_part, self.settings)
         self.optimizer = build_optimizer(groups, self.settings)
         self.compute_losses = wrap_ddp(self.losses, self.modules)
 

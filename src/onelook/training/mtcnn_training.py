@@ -67,7 +67,7 @@ class MtcnnTrainer:
         self.propose = propose
         self.device = device
         modules = [nn.ModuleDict({"network": network}) for network in mtcnn.networks]
-        groups = [parameter_groups(module, "random", self.settings) for module in modules]
+        groups = [parameter_groups(module, "none", self.settings) for module in modules]
         self.optimizers = [build_optimizer(group, self.settings) for group in groups]
 
     def run(self, checkpoints: Path, key: str, on_epoch_end: Callable[[int, Metrics], None]) -> list[Metrics]:
