@@ -29,7 +29,7 @@ from onelook.gallery.hard_probes import best_similarities
 from onelook.gallery.quantized_index import MIN_CANDIDATES, QuantizedIndex, build_quantized_index
 from onelook.gallery.ranking import rerank
 
-PROBES, SINGLES = 500, 50  # photos in the batch, photos one by one
+PROBES, SINGLES = 2000, 50  # photos in the batch, photos one by one
 ROUNDING = 1e-5  # between two sums of one inner product
 MAX_FLAT = 1_000_000  # people of whom a flat index, a copy of the templates, is built
 GRAPH_NEIGHBORS = 32

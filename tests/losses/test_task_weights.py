@@ -62,3 +62,10 @@ def test_a_task_of_weight_zero_is_left_out(weighting: str) -> None:
     if weighting == "learned":
         total.backward()
         assert bool(task_weights.log_variance.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("weighting", ["fixed", "learned"])
+def test_a_batch_without_a_weighted_loss_costs_zero_and_has_no_gradient(weighting: str) -> None:
+    weights = WEIGHTS.model_copy(update={"identity": 0.0})
+    total = TaskWeights(weights, weighting)({"identity": torch.tensor(3.0, requires_grad=True)})
+    assert total == 0 and not total.requires_grad

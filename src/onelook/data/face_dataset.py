@@ -18,6 +18,7 @@ from onelook.data.label_arrays import read_teacher_embeddings
 from onelook.data.loader import DEFAULT_LOADER, LoaderOptions, load_batches
 from onelook.data.manifest import Manifest, Scene, select_training_scenes
 from onelook.data.photometric import draw_photometric
+from onelook.data.rng import Stream, make_rng
 from onelook.data.scene_dataset import FULL_BATCH, Shard, read_sample, read_training_image, shard_batch, stack_images
 from onelook.errors import DataError
 from onelook.geometry.alignment import CROP_SIZE, REFERENCE_LANDMARKS, align_crop, apply_transform, similarity_transform
@@ -137,7 +138,7 @@ class FaceDataset:
         Raises:
             DataError: a batch has fewer faces than there are shards.
         """
-        rng = np.random.default_rng([self._seed, epoch, 2])
+        rng = make_rng(self._seed, Stream.FACE_ORDER, epoch)
         sampled = rng.permutation(np.resize(rng.permutation(len(self._unlabeled)), self._num_unlabeled()))
         unlabeled = [self._unlabeled[i] for i in sampled]
         labeled = self._sample_balanced(rng) if self._settings.images_per_identity > 1 else range(len(self._labeled))
@@ -148,7 +149,7 @@ class FaceDataset:
         batches = [shard_batch(order[start : start + size], shard) for start in starts]
 
         def load(index: int) -> Sample:
-            return self._sample(entries[index], np.random.default_rng([self._seed, epoch, 3, index]))
+            return self._sample(entries[index], make_rng(self._seed, Stream.FACE_AUGMENTATION, epoch, index))
 
         with closing(load_batches(load, batches, self._loader.threads)) as loaded:
             for batch, samples in zip(batches, loaded, strict=True):

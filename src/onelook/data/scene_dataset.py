@@ -19,6 +19,7 @@ from onelook.data.batched_photometric import PhotometricBatch, stack_photometric
 from onelook.data.label_arrays import read_meshes, read_teacher_embeddings
 from onelook.data.loader import DEFAULT_LOADER, LoaderOptions, load_batches
 from onelook.data.manifest import Manifest, Scene, select_training_scenes
+from onelook.data.rng import Stream, make_rng
 from onelook.errors import DataError
 from onelook.settings import AugmentSettings
 
@@ -129,7 +130,7 @@ class SceneDataset:
         Raises:
             DataError: a batch has fewer scenes than there are shards.
         """
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self.scenes))
+        order = make_rng(self._seed, Stream.SCENE_ORDER, epoch).permutation(len(self.scenes))
         starts = range(first * size, self.num_batches(size) * size, size)
         batches = [shard_batch(order[start : start + size], shard) for start in starts]
         with closing(load_batches(partial(self._sample, epoch), batches, self._loader.threads)) as loaded:
@@ -152,7 +153,7 @@ class SceneDataset:
         # afterwards which face of the scene each row is.
         meshes = None if self._meshes is None else self._meshes[scene.image]
         numbered = replace(original, identities=np.arange(len(original.identities)), meshes=meshes)
-        rng = np.random.default_rng([self._seed, epoch, index])
+        rng = make_rng(self._seed, Stream.SCENE_AUGMENTATION, epoch, index)
         sample = augment(numbered, self._settings, rng, defer_photometric=self._loader.defer_photometric)
         is_recognizable = sample.identities >= 0
         identities = np.where(

@@ -31,8 +31,13 @@ class TaskWeights(nn.Module):
 
         Args:
             losses: by the name of their weight; tasks that are not trained may be absent.
+
+        Returns:
+            A scalar; 0 without a gradient where no task has a loss, as in a batch without a face for recognition alone.
         """
         rows = [row for row, name in enumerate(self.names) if name in losses]
+        if not rows:
+            return self.log_variance.new_zeros(())
         stacked = torch.stack([losses[self.names[row]] for row in rows])
         log_variance = torch.stack([self.log_variance[row] for row in rows])
         total = (torch.exp(-log_variance) * stacked).sum()

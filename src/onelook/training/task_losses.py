@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from onelook.data.batched_photometric import distort_images
 from onelook.data.face_dataset import FaceBatch
+from onelook.data.rng import Stream, make_rng
 from onelook.data.scene_dataset import SceneBatch
 from onelook.device import to_device
 from onelook.distributed import all_gather
@@ -172,7 +173,7 @@ class TaskLosses:
         return replace(batch, images=distort_images(batch.images, batch.photometric))
 
     def _rng(self, epoch: int, number: int, stream: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, epoch, number, stream])
+        return make_rng(self.seed, Stream.STEP, epoch, number, stream)
 
     def _forward(self, images: Tensor) -> tuple[NetworkOutput, NetworkOutput | None]:
         """Return the outputs of the network, and those of the initial network if there is one."""
