@@ -1,8 +1,11 @@
 """The command `collect-faces`: turn a folder of photographs into a set of training faces."""
 
+import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from zipfile import BadZipFile
 
 import typer
 
@@ -73,6 +76,23 @@ def collect_faces(
     print(f"{out / name}: " + ", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
 
 
+def _read_embeddings(path: Path, key: str) -> "np.ndarray | None":
+    """Read the embeddings of the evaluation photos; None if they are of others or damaged, then they are made anew."""
+    import numpy as np
+
+    try:
+        with np.load(path) as saved:
+            if str(saved["key"]) != key:
+                return None
+            embeddings: np.ndarray = saved["embeddings"]
+            if embeddings.ndim == 2 and embeddings.dtype == np.float32 and np.isfinite(embeddings).all():
+                return embeddings
+    except (ValueError, OSError, LookupError, EOFError, BadZipFile, zlib.error, MemoryError, NotImplementedError):
+        pass
+    print(f"{path}: it is damaged; the evaluation photos are embedded anew", file=sys.stderr)
+    return None
+
+
 COMMANDS: dict[str, Callable[..., None]] = {"collect-faces": collect_faces}
 
 
@@ -99,11 +119,9 @@ def _excluded_embeddings(
         photos += [image.path for image in dataset.images if splits[image.identity] == "test"]
     key = "\n".join([sha256(recognizer), *map(str, photos)])
     path = out / EXCLUDED
-    if path.exists():
-        with np.load(path) as saved:
-            if str(saved["key"]) == key:
-                embeddings: np.ndarray = saved["embeddings"]
-                return embeddings
+    saved = _read_embeddings(path, key) if path.exists() else None
+    if saved is not None:
+        return saved
     embeddings = embed_photos(photos, detect_faces, embed_faces)
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, key=key, embeddings=embeddings)
