@@ -1,16 +1,15 @@
 """Detection scenes: photos with labeled boxes and no identities, a scene each."""
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from onelook.data.image_io import encode_image, read_image
+from onelook.data.image_io import read_image
 from onelook.data.manifest import Face, Scene, Split, empty_boxes
+from onelook.data.photo_copies import copy_photo, copy_suffix
 from onelook.errors import DataError, PhotoError
 from onelook.progress import track
 
@@ -24,9 +23,6 @@ LABEL_ISSUES = {
     "photos.missing": "labeled photos without a file: skipped",
 }
 """Description of each issue with labels that prepare counts, by metric name."""
-
-# OpenCV, which reads scenes in training, reads these formats like `read_image`, so the file is copied as it is.
-_COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +60,7 @@ def write_detection_scenes(
 ) -> tuple[list[Scene], tuple[str, ...], dict[str, int]]:
     """Write one scene per photo into the data folder.
 
-    A JPEG or PNG file is copied byte for byte; another format is encoded as JPEG, and a transparent PNG without its
-    transparency.
+    See `copy_photo` for the files that are copied byte for byte.
 
     Returns:
         The scenes, a message for each skipped photo, and the counts of `LABEL_ISSUES`.
@@ -91,28 +86,15 @@ def _write_scene(folder: Path, photo: DetectionImage, number: int, counts: Count
     height, width = image.shape[:2]
     if photo.size not in (None, (width, height)):
         raise PhotoError(f"{photo.path}: is {width}x{height}, its label has {photo.size[0]}x{photo.size[1]}")
-    suffix = photo.path.suffix.lower()
-    is_copied = suffix in _COPIED_SUFFIXES and not (suffix == ".png" and _is_transparent(photo.path, image))
-    if suffix not in _COPIED_SUFFIXES:
-        suffix = ".jpg"
-    name = f"images/{photo.split}/scene-{number:05d}{suffix}"
+    name = f"images/{photo.split}/scene-{number:05d}{copy_suffix(photo.path.name)}"
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    if is_copied:
-        shutil.copyfile(photo.path, path)
-    else:
-        path.write_bytes(encode_image(image, suffix))
+    copy_photo(photo.path, image, path)
     clipped = [_clip_box(face.box, width, height, counts) for face in photo.faces]
     faces = tuple(replace(face, box=box) for face, box in zip(photo.faces, clipped, strict=True) if box is not None)
     ignored = [inside for box in photo.ignored if (inside := _clip_box(box, width, height, counts)) is not None]
     boxes = np.array(ignored, np.float32).reshape(-1, 4) if ignored else empty_boxes()
     return Scene(name, width, height, photo.split, "scene", faces, photo.source, photo.license, boxes)
-
-
-def _is_transparent(path: Path, image: np.ndarray) -> bool:
-    """Return whether training would read a PNG with other pixels than `read_image`, which lays it over white."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    return pixels is None or not np.array_equal(pixels, image)
 
 
 def _clip_box(box: np.ndarray, width: int, height: int, counts: Counter[str]) -> np.ndarray | None:

@@ -7,7 +7,6 @@ Identities are dropped even if a set has them, as the same person may be in a te
 """
 
 import csv
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 from onelook.data.held_out import is_held_out
 from onelook.data.image_io import read_image
 from onelook.data.manifest import CROPS_PREFIX, Face, Scene
+from onelook.data.photo_copies import copy_photo, copy_suffix
 from onelook.data.readers.labeled_photo import find_labeled_photo
 from onelook.errors import DataError, PhotoError
 from onelook.settings import ExtraFacesSettings
@@ -78,7 +78,7 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
     held_out = _find_held_out(sets, settings)
     for path, rows in sets.items():
         name = path.parent.name
-        (folder / _copy_name(name, 0, "")).parent.mkdir(parents=True)
+        (folder / _copy_name(name, 0, "0.jpg")).parent.mkdir(parents=True)
         for number, row in enumerate(rows):
             if row.unturned in held_out or f"{name}/{row.file}" in held_out:
                 continue
@@ -95,7 +95,7 @@ def write_extra_faces(folder: Path, settings: ExtraFacesSettings) -> Iterator[Sc
             except PhotoError as error:
                 raise DataError(f"{error}; or remove its line from {path}") from error
             copy = _copy_name(name, number, row.file)
-            shutil.copyfile(source, folder / copy)
+            copy_photo(source, image, folder / copy)
             height, width = image.shape[:2]
             yield Scene(
                 copy,
@@ -128,7 +128,7 @@ def _find_held_out(sets: Mapping[Path, Sequence[FaceRow]], settings: ExtraFacesS
 
 def _copy_name(face_set: str, number: int, file: str) -> str:
     """Return the name in the data folder of a crop with a number in its set."""
-    return f"images/train/{CROPS_PREFIX}{face_set}/{number:05d}{Path(file).suffix}"
+    return f"images/train/{CROPS_PREFIX}{face_set}/{number:05d}{copy_suffix(file)}"
 
 
 def read_face_list(path: Path) -> Iterator[FaceRow]:
