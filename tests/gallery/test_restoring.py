@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onelook.errors import GalleryError
+from onelook.gallery import folder as gallery_folder
 from onelook.gallery import storage
 from onelook.gallery.data import EnrolledFace, GalleryData, GalleryMetadata
 from onelook.gallery.database import DATABASE_FILE
@@ -64,3 +66,32 @@ def test_a_copy_of_an_interrupted_gallery_recovers_the_state_before(folder: Path
     copy = copy_beside(folder)
     assert b"Zoe" in (copy / DATABASE_FILE).read_bytes()
     assert storage.read(copy).faces == before
+
+
+def break_a_restore(folder: Path, monkeypatch: pytest.MonkeyPatch, function: str, error: BaseException) -> set[str]:
+    """Restore an empty gallery where a function fails, and return the names beside the gallery."""
+    empty = storage.read(folder).remove("Anna")
+
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(gallery_folder, function, fail)
+    with pytest.raises((GalleryError, SystemExit)):
+        storage.restore(folder, empty, keep=True)
+    return {path.name for path in folder.parent.iterdir() if not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SystemExit(143)])
+def test_a_restore_that_changes_nothing_leaves_no_copy(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    for _ in range(2):
+        assert break_a_restore(folder, monkeypatch, "_write_database", error) == {"gallery"}
+    assert set(storage.read(folder).identities) == {"Anna"}
+
+
+def test_a_restore_that_fails_after_the_change_keeps_the_copy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = storage.read(folder).faces
+    (copy,) = break_a_restore(folder, monkeypatch, "_note_new", OSError(5, "Input/output error")) - {"gallery"}
+    assert not storage.read(folder).faces
+    assert storage.read(folder.parent / copy).faces == before

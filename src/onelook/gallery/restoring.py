@@ -1,7 +1,8 @@
 """Restore a backup without the people who were forgotten since, and keep the gallery that it replaces."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -109,6 +110,26 @@ def copy_beside(folder: Path) -> Path:
         number += 1
     temporary.rename(kept)
     return kept
+
+
+@contextmanager
+def remove_unless_changed(copy: Path | None, folder: Path) -> Iterator[None]:
+    """Remove the copy of a gallery where the change that it was made for fails before it is made.
+
+    Otherwise each further attempt would leave one more copy. The change replaces the database file, so that file shows
+    whether it was made.
+    """
+    before = _file_number(folder / DATABASE_FILE)
+    try:
+        yield
+    except BaseException:
+        if copy is not None and _file_number(folder / DATABASE_FILE) == before:
+            shutil.rmtree(copy, ignore_errors=True)
+        raise
+
+
+def _file_number(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
 
 
 def _find_unneeded(folder: str, names: list[str]) -> set[str]:

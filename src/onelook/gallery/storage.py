@@ -28,7 +28,14 @@ from onelook.gallery.gallery_content import (
 from onelook.gallery.gallery_difference import Change
 from onelook.gallery.gallery_state import read_change, read_state
 from onelook.gallery.reading import MISSING, has_remains, read, read_database, read_forgotten, read_version
-from onelook.gallery.restoring import Restoration, copy_beside, find_forgotten, leave_out, unite_records
+from onelook.gallery.restoring import (
+    Restoration,
+    copy_beside,
+    find_forgotten,
+    leave_out,
+    remove_unless_changed,
+    unite_records,
+)
 from onelook.gallery.transaction import Parts, apply_change
 
 __all__ = ["Change", "has_remains", "is_gallery", "is_gallery_file", "read", "read_forgotten", "read_version"]
@@ -93,7 +100,8 @@ def restore(folder: Path, data: GalleryData, *, with_forgotten: bool = False, ke
         restored = unite_records(leave_out(data, left_out, record), record)
         restored = replace(restored, metadata=data.metadata.model_copy(update={"managed": False}))
         kept = copy_beside(resolved) if keep and is_gallery(resolved) else None
-        put_in_place(resolved, restored)
+        with remove_unless_changed(kept, resolved):
+            put_in_place(resolved, restored)
         return Restoration(restored, left_out, None if kept is None else folder.parent / kept.name)
 
 
