@@ -1,5 +1,6 @@
 """The gallery folder: read, refusal of damage, atomic changes."""
 
+import dataclasses
 import multiprocessing
 import os
 import shutil
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from onelook.errors import GalleryError
 from onelook.gallery import storage
@@ -179,6 +181,19 @@ def test_bytes_that_are_no_text_reach_no_terminal(tmp_path: Path, data: GalleryD
         with pytest.raises(GalleryError) as caught:
             use(tmp_path / "g")
         assert "damaged" in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("character", ["\n", "\x1b", "\x00", "\x7f", "\x9b", "\u2028"])
+def test_a_forged_name_with_control_characters_is_refused(tmp_path: Path, data: GalleryData, character: str) -> None:
+    name = f"Anna{character}[2J"
+    with pytest.raises(ValidationError, match="pattern"):
+        make_entry(name, 0)
+    faces = tuple(face.model_copy(update={"person": name}) for face in data.faces)
+    storage.create(tmp_path / "g", dataclasses.replace(data, faces=faces))
+    for read in (storage.read, FaissBackend):
+        with pytest.raises(GalleryError, match="damaged") as caught:
+            read(tmp_path / "g")
+        assert str(caught.value).isprintable()
 
 
 def test_no_flipped_bit_of_an_embedding_or_name_is_read(tmp_path: Path, data: GalleryData) -> None:

@@ -135,6 +135,7 @@ def list_people(
     Exit code 1, with --check: something is damaged, left over, or open to other users.
     """
     from onelook.gallery.backend_factory import open_backend
+    from onelook.names import escape_unprintable
 
     location = resolve_gallery(gallery)
     if check:
@@ -146,7 +147,7 @@ def list_people(
     if show_photos:
         columns = (*columns, "from")
         rows = [
-            (name, str(len(faces)), ", ".join(face.photo for face in faces))
+            (name, str(len(faces)), ", ".join(escape_unprintable(face.photo) for face in faces))
             for name, faces in backend.faces_by_person().items()
         ]
     else:

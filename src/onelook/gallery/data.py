@@ -14,7 +14,11 @@ from onelook.gallery.forgetting import Forgetting, drop_entries, record_forgetti
 from onelook.open_set import ImpostorModel, OpenSetModel
 from onelook.settings import DetectSettings
 
+CONTROL_CHARACTERS = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
+"""Line breaks and commands of a terminal: no version of onelook takes a name with one."""
+
 _BASE64 = r"^[A-Za-z0-9+/]+=*$"
+_PERSON = rf"^[^{CONTROL_CHARACTERS[1:-1]}]+$"
 # Similarity above which two embeddings are of one face of one photo, not of two photos.
 _SAME_FACE = 0.999
 
@@ -82,7 +86,7 @@ class GalleryMetadata(StrictModel):
 class EnrolledFace(StrictModel):
     """An enrolled face: the person, the photo it comes from, its quality and its thumbnail."""
 
-    person: str = Field(min_length=1)
+    person: str = Field(pattern=_PERSON)
     photo: str = Field(description="path of the photo, as it was given")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the photo's bytes")
     quality: Quality | None = Field(default=None, description="None: enrolled by a version that did not measure it")
@@ -99,7 +103,7 @@ class EnrolledFace(StrictModel):
 class Rejection(StrictModel):
     """A correction by a user: a face that is not the person it was identified as."""
 
-    person: str = Field(min_length=1)
+    person: str = Field(pattern=_PERSON)
     embedding: str = Field(pattern=_BASE64, description="embedding of the face, float32 little-endian in base64")
 
     @property

@@ -8,6 +8,7 @@ from safetensors.numpy import save
 from onelook.errors import GalleryError
 from onelook.files import atomic_folder
 from onelook.gallery.data import GalleryData
+from onelook.names import escape_unprintable
 
 COLUMNS = ("name", "photo", "sha256", "score", "size", "sharpness", "weight")
 
@@ -31,7 +32,7 @@ def export_gallery(folder: Path, data: GalleryData) -> None:
             for face in data.faces:
                 quality = face.quality
                 metrics = ("", "", "") if quality is None else (quality.score, quality.size, quality.sharpness)
-                lines.writerow((face.person, face.photo, face.sha256, *metrics, face.weight))
+                lines.writerow((face.person, escape_unprintable(face.photo), face.sha256, *metrics, face.weight))
         fingerprint = {"fingerprint": data.metadata.fingerprint}
         # Not by save_file, whose error on a full disk is no OSError.
         (new / "embeddings.safetensors").write_bytes(save({"embeddings": data.embeddings}, fingerprint))

@@ -1,6 +1,7 @@
 """Rows of the table of faces: conversion to enrolled faces and back, their digest, and the arrays to search."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from onelook.face_quality import Quality, template_weights
-from onelook.gallery.data import EnrolledFace
+from onelook.gallery.data import CONTROL_CHARACTERS, EnrolledFace
 
 COLUMNS = "id, person, photo, sha256, score, size, sharpness, profile, thumbnail_sha256, embedding"
 FaceRow = tuple[int, str, str, bytes, float | None, float | None, float | None, float | None, bytes | None, bytes]
@@ -113,7 +114,7 @@ def parse_arrays(rows: Iterable[Any], size: int) -> FaceArrays:
     """Collect what a search needs from rows in the order of their ids, embeddings of `size` numbers.
 
     Raises:
-        DamagedRowError: an embedding is damaged.
+        DamagedRowError: an embedding or a name is damaged.
         pydantic.ValidationError: the quality of a face is not valid.
     """
     ids: list[int] = []
@@ -123,6 +124,8 @@ def parse_arrays(rows: Iterable[Any], size: int) -> FaceArrays:
     for block in _in_blocks(iter(rows)):
         blocks.append(parse_embeddings([row[9] for row in block], size))
         weights.append(_parse_weights(block))
+        if re.search(CONTROL_CHARACTERS, "".join(row[1] for row in block)):
+            raise DamagedRowError("a name has control characters")
         for row in block:
             ids.append(row[0])
             people.append(row[1])
