@@ -49,8 +49,8 @@ def test_two_processes_have_the_losses_of_one(results: dict[int, Results], name:
     one, two = (results[processes]["histories"][name] for processes in (1, 2))
     assert len(one) == len(two) > 0
     for row, distributed_row in zip(one, two, strict=True):
-        # In the grid, batch norms over nearly equal faces amplify rounding: in one process, too, our formula of batch norm
-        # and torch's give losses that differ by 1.6e-4.
+        # In the grid, batch norms over nearly equal faces amplify rounding: in one process, too, our formula of batch
+        # norm and torch's give losses that differ by 1.6e-4.
         assert distributed_row == pytest.approx(row, rel=5e-4 if name == "grid" else 1e-4, abs=1e-4)
         assert any(key.startswith("loss.") and value > 0.01 for key, value in row.items())
 
