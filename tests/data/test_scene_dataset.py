@@ -13,9 +13,12 @@ from onelook.data.batched_photometric import distort_images
 from onelook.data.label_arrays import write_teacher_embeddings
 from onelook.data.loader import LoaderOptions
 from onelook.data.manifest import Face, Scene, read_manifest, select_training_scenes, write_manifest
+from onelook.data.rng import Stream, make_rng
 from onelook.data.scene_dataset import SceneBatch, SceneDataset, read_training_image, shard_batch, stack_images
+from onelook.data.splits import SPLITS
+from onelook.data.synthesis.compose import sample_subjects
 from onelook.errors import DataError
-from onelook.settings import AugmentSettings
+from onelook.settings import AugmentSettings, ComposeSettings
 
 SETTINGS = AugmentSettings(
     crop_size=64,
@@ -62,6 +65,19 @@ def test_any_epoch_can_be_replayed_and_epochs_differ(root: Path) -> None:
     assert len(first) == 3 and first[0].images.shape == (2, 3, 64, 64)
     assert all(a.images.equal(b.images) for a, b in zip(first, again, strict=True))
     assert not any(a.images.equal(b.images) for a, b in zip(first, later, strict=True))
+
+
+def test_no_epoch_begins_with_the_scenes_that_prepare_left_empty(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes())
+    rng = make_rng(0, Stream.SUBJECTS, SPLITS.index("train"))
+    is_empty = [not people for people in sample_subjects(60, {"ann": [0]}, ComposeSettings(empty_fraction=0.2), rng)]
+    faces = (Face(np.array([16, 16, 48, 48], np.float32), identity="ann"),)
+    scenes = [Scene("a.png", 64, 64, "train", "scene", () if empty else faces, "", "") for empty in is_empty]
+    write_manifest(tmp_path, scenes)
+    dataset = SceneDataset(read_manifest(tmp_path), SETTINGS, 0)
+    for epoch in range(10):
+        first = next(dataset.batches(epoch, sum(is_empty)))
+        assert max(first.face_counts) > 0
 
 
 TENSORS = ("images", "boxes", "landmarks", "identities")

@@ -1,6 +1,6 @@
 """The command `collect-faces`: turn a folder of photographs into a set of training faces."""
 
-import sys
+import logging
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from onelook.data.annotate import FaceDetector
     from onelook.data.label_arrays import FaceEmbedder
     from onelook.detections import Detections
+
+logger = logging.getLogger(__name__)
 
 EXCLUDED = "excluded.npz"
 """Embeddings of the evaluation photos, kept beside the sets."""
@@ -76,23 +78,6 @@ def collect_faces(
     print(f"{out / name}: " + ", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
 
 
-def _read_embeddings(path: Path, key: str) -> "np.ndarray | None":
-    """Read the embeddings of the evaluation photos; None if they are of others or damaged, then they are made anew."""
-    import numpy as np
-
-    try:
-        with np.load(path) as saved:
-            if str(saved["key"]) != key:
-                return None
-            embeddings: np.ndarray = saved["embeddings"]
-            if embeddings.ndim == 2 and embeddings.dtype == np.float32 and np.isfinite(embeddings).all():
-                return embeddings
-    except (ValueError, OSError, LookupError, EOFError, BadZipFile, zlib.error, MemoryError, NotImplementedError):
-        pass
-    print(f"{path}: it is damaged; the evaluation photos are embedded anew", file=sys.stderr)
-    return None
-
-
 COMMANDS: dict[str, Callable[..., None]] = {"collect-faces": collect_faces}
 
 
@@ -126,3 +111,20 @@ def _excluded_embeddings(
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, key=key, embeddings=embeddings)
     return embeddings
+
+
+def _read_embeddings(path: Path, key: str) -> "np.ndarray | None":
+    """Read the embeddings of the evaluation photos; None if they are of others or damaged, then they are made anew."""
+    import numpy as np
+
+    try:
+        with np.load(path) as saved:
+            if str(saved["key"]) != key:
+                return None
+            embeddings: np.ndarray = saved["embeddings"]
+            if embeddings.ndim == 2 and embeddings.dtype == np.float32 and np.isfinite(embeddings).all():
+                return embeddings
+    except (ValueError, OSError, LookupError, EOFError, BadZipFile, zlib.error, MemoryError, NotImplementedError):
+        pass
+    logger.warning("%s: damaged; the evaluation photos are embedded anew", path)
+    return None

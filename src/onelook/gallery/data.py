@@ -14,11 +14,11 @@ from onelook.gallery.forgetting import Forgetting, drop_entries, record_forgetti
 from onelook.open_set import ImpostorModel, OpenSetModel
 from onelook.settings import DetectSettings
 
-CONTROL_CHARACTERS = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
-"""Line breaks and commands of a terminal: no version of onelook takes a name with one."""
+CONTROL_CHARACTERS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+"""Line breaks and commands of a terminal, as a class of a pattern: no version of onelook takes a name with one."""
 
 _BASE64 = r"^[A-Za-z0-9+/]+=*$"
-_PERSON = rf"^[^{CONTROL_CHARACTERS[1:-1]}]+$"
+_PERSON = rf"^[^{CONTROL_CHARACTERS}]+$"
 # Similarity above which two embeddings are of one face of one photo, not of two photos.
 _SAME_FACE = 0.999
 

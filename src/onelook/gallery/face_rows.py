@@ -124,7 +124,7 @@ def parse_arrays(rows: Iterable[Any], size: int) -> FaceArrays:
     for block in _in_blocks(iter(rows)):
         blocks.append(parse_embeddings([row[9] for row in block], size))
         weights.append(_parse_weights(block))
-        if re.search(CONTROL_CHARACTERS, "".join(row[1] for row in block)):
+        if re.search(f"[{CONTROL_CHARACTERS}]", "".join(row[1] for row in block)):
             raise DamagedRowError("a name has control characters")
         for row in block:
             ids.append(row[0])
