@@ -18,7 +18,7 @@ from rich.progress import track
 
 from onelook.data.image_io import read_image
 from onelook.detections import Detections
-from onelook.evaluation.average_precision import evaluate_detections
+from onelook.evaluation.average_precision import DetectionOutcomes, evaluate_detections
 from onelook.files import resolve_inside
 from onelook.geometry.boxes import pairwise_iou
 from onelook.inference.detection_transforms import scale_detections
@@ -71,7 +71,14 @@ def wider_photos(root: Path) -> Iterator[tuple[Path, np.ndarray]]:
 
 
 def wider_ap(predictor: TorchPredictor, photos: list[tuple[Path, np.ndarray]], longest_side: int) -> float:
-    """Return AP at IoU .5 over faces of at least `SMALLEST` pixels at this scale.
+    """Return the AP of `wider_outcomes`."""
+    return wider_outcomes(predictor, photos, longest_side).average_precision()
+
+
+def wider_outcomes(
+    predictor: TorchPredictor, photos: list[tuple[Path, np.ndarray]], longest_side: int
+) -> DetectionOutcomes:
+    """Detect at IoU .5 the faces of at least `SMALLEST` pixels at this scale.
 
     Smaller ones are ignored.
     """
@@ -85,14 +92,13 @@ def wider_ap(predictor: TorchPredictor, photos: list[tuple[Path, np.ndarray]], l
         detections.append(scale_detections(found, scaled.shape, photo.shape))
         scale = min(1.0, longest_side / max(photo.shape[:2]))
         ignored.append((boxes[:, 2:] - boxes[:, :2]).min(axis=1) * scale < SMALLEST)
-    outcomes = evaluate_detections(
+    return evaluate_detections(
         [each.boxes for each in detections],
         [each.scores for each in detections],
         [boxes for _, boxes in photos],
         0.5,
         ignored,
     )
-    return outcomes.average_precision()
 
 
 def lfw_found(predictor: TorchPredictor, root: Path) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -50,8 +51,8 @@ class Kind:
     @staticmethod
     def format_settings(settings: Sequence[str]) -> str:
         """Format settings as typed, with paths relative to a checkout beside the data."""
-        typed = [re.sub(r"=/.*/(?=lfw$|weights/)", "=../shared/data/", each) for each in settings]
-        return " ".join(f"-S {each}" for each in typed)
+        typed = [re.sub(r"(?<=[=:])/.*/(?=lfw$|faces$|weights/)", "../shared/data/", each) for each in settings]
+        return " ".join(f"-S {shlex.quote(each)}" for each in typed)
 
     def experiment(self, repeat: int) -> str:
         """Return the name of the experiment."""
