@@ -9,8 +9,9 @@ Rows: MTCNN and MobileFaceNet as trained here; the public MTCNN of facenet-pytor
 it, and before mobilefacenet_average where it was trained; and the model folder in one pass. Columns:
 
 - WIDER AP easy, medium and hard by the official protocol, photos scaled down to a longest side of 640 pixels.
-- Point error on photos with points marked by people (scenes/): eyes and nose, by the distance of the eyes. The test
-  part of the photos, as `prepare` splits them with its defaults; of the faces that all systems find.
+- Point error on photos with points marked by people, by the distance of the eyes: the eyes of scenes/
+  (`landmark_photos.py`) and, with --helen, all five points of Helen. The test part of the photos, as `prepare` splits
+  them with its defaults; of the faces that all systems find.
 - Accuracy on LFW's development test and on the two folds of CFP, frontal and profile, end to end from the photo. The
   face of a photo is the detection nearest its center; without one its pairs are wrong.
 - Milliseconds for a VGA image of 1, 8 and 32 faces, detection to embeddings: medians over rounds in turns.
@@ -24,12 +25,13 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from device_option import add_device_option
+from landmark_photos import SCENES, read_marked_photos, select_photos
 from mtcnn_stages import Row, print_table, stage_rows
 from one_look import MOSAICS, compose_grid
 from pair_metrics import Pairs, measure_given, score_given
@@ -42,7 +44,6 @@ from wider import image_path
 
 from onelook.data.detection_scenes import DetectionImage
 from onelook.data.image_io import read_image
-from onelook.data.readers.json_annotations import read_json_annotations
 from onelook.detections import Detections
 from onelook.device import resolve_device
 from onelook.errors import OnelookError
@@ -55,7 +56,7 @@ from onelook.inference.detection_transforms import scale_detections
 from onelook.inference.resize import resize_to_longest_side
 from onelook.model.model_folder import RELEASED
 from onelook.process import configure_process
-from onelook.settings import DetectSettings, JsonAnnotationsSettings, PrepareSettings, Settings
+from onelook.settings import DetectSettings
 
 WIDER_SIDE, WIDER_SCORE = 640, 0.02
 MATCH_IOU = 0.5
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--baselines", type=Path, required=True, help="folder that the stage baselines wrote")
     parser.add_argument("--model", type=Path, default=RELEASED, help="model folder; by default the released weights")
     parser.add_argument("--minutes", type=float, help="minutes of training of the model folder")
+    parser.add_argument("--helen", type=Path, help="folder that pts_annotations.py wrote of Helen's training part")
     parser.add_argument("--limit", type=int, help="most photos or pairs of a column")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of the timing")
     add_device_option(parser)
@@ -80,22 +82,31 @@ def main() -> None:
         print(f"{torch.get_num_threads()} threads, {device}.")
         if arguments.limit is not None:
             print(f"**Partial: at most {arguments.limit} photos or pairs a column (--limit).**")
-        print_table(measure_systems(systems, arguments.data, arguments.limit, arguments.rounds))
+        marked = {
+            name: select_photos(photos, "test", arguments.limit)
+            for name, photos in read_marked_photos(arguments.data, arguments.helen).items()
+        }
+        print_table(measure_systems(systems, arguments.data, marked, arguments.limit, arguments.rounds))
         print()
-        print_table(measure_stages(systems, read_marked(arguments.data, arguments.limit)))
+        print_table(measure_stages(systems, marked[SCENES]))
     except OnelookError as error:
         sys.exit(str(error))
 
 
-def measure_systems(systems: Sequence[System], data: Path, limit: int | None, rounds: int) -> list[Row]:
-    """Return the rows of the first table."""
+def measure_systems(
+    systems: Sequence[System],
+    data: Path,
+    marked: Mapping[str, Sequence[DetectionImage]],
+    limit: int | None,
+    rounds: int,
+) -> list[Row]:
+    """Return the rows of the first table; `marked` are the photos with points, by the name of their set."""
     rows: list[Row] = [{"system": system.name} for system in systems]
-    marked = read_marked(data, limit)
-    errors = point_errors(systems, marked)
+    errors = {name: point_errors(systems, photos, name) for name, photos in marked.items()}
     times = time_systems(systems, data, rounds)
     for row, system in zip(rows, systems, strict=True):
         row |= wider_columns(system, data, limit)
-        row["point error"] = errors[system.name]
+        row |= {f"point error, {name}": own[system.name] for name, own in errors.items()}
         row |= pair_columns(system, data, limit)
         row |= {f"ms, {faces} faces": f"{times[system.name][faces]:.1f}" for faces in MOSAICS}
         row["parameters"] = f"{system.parameters:,}"
@@ -119,26 +130,20 @@ def wider_columns(system: System, data: Path, limit: int | None) -> Row:
     return {f"AP {setting}": f"{curves[setting].average_precision:.3f}" for setting in SETTINGS}
 
 
-def read_marked(data: Path, limit: int | None) -> list[DetectionImage]:
-    """Return the test part of the photos whose points people have marked."""
-    prepare = PrepareSettings()
-    settings = JsonAnnotationsSettings(path=str(require(data / "scenes").resolve()))
-    dataset = read_json_annotations(settings, prepare.split, Settings().base.seed)
-    return spread([image for image in dataset.photos if image.split == "test"], limit)
-
-
-def point_errors(systems: Sequence[System], photos: Sequence[DetectionImage]) -> dict[str, str]:
-    """Return the mean point error of each system over the faces that all of them find."""
+def point_errors(systems: Sequence[System], photos: Sequence[DetectionImage], name: str) -> dict[str, str]:
+    """Return the mean point error of each system over the faces of a set that all of them find."""
     columns = []
     for system in systems:
         errors = []
-        for photo in progress(photos, f"points, {system.name}"):
+        for photo in progress(photos, f"points of {name}, {system.name}"):
             found = system.detector.predict([read_image(photo.path)], DetectSettings(), embed=False)[0]
             errors.append(face_errors(found, photo))
         columns.append(np.concatenate(errors))
     table = np.stack(columns)
     common = np.isfinite(table).all(0)
-    print(f"Points: {common.sum()} faces that all systems find, of {table.shape[1]} in {len(photos)} photos.\n")
+    print(
+        f"Points of {name}: {common.sum()} faces that all systems find, of {table.shape[1]} in {len(photos)} photos.\n"
+    )
     means = table[:, common].mean(1) if common.any() else np.full(len(systems), np.nan)
     return {system.name: f"{mean:.4f}" for system, mean in zip(systems, means, strict=True)}
 
