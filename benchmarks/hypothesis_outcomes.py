@@ -73,7 +73,8 @@ class Outcomes:
     def save(self, path: Path) -> None:
         """Write a .npz file."""
         unfinished = path.with_suffix(".unfinished.npz")
-        np.savez(unfinished, **self.scores, **{f"wider_{name}": each for name, each in vars(self.detections).items()})
+        wider = {f"wider_{name}": each for name, each in vars(self.detections).items()}
+        np.savez(unfinished, allow_pickle=False, **self.scores, **wider)
         unfinished.replace(path)
 
     @classmethod
