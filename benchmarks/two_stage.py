@@ -108,7 +108,7 @@ def measure_systems(
         row |= wider_columns(system, data, limit)
         row |= {f"point error, {name}": own[system.name] for name, own in errors.items()}
         row |= pair_columns(system, data, limit)
-        row |= {f"ms, {faces} faces": f"{times[system.name][faces]:.1f}" for faces in MOSAICS}
+        row |= {f"ms, faces: {faces}": f"{times[system.name][faces]:.1f}" for faces in MOSAICS}
         row["parameters"] = f"{system.parameters:,}"
         row["training, min"] = "–" if system.minutes is None else f"{system.minutes:.0f}"
     return rows
@@ -190,9 +190,12 @@ def time_systems(systems: Sequence[System], data: Path, rounds: int) -> dict[str
 
 
 def measure_stages(systems: Sequence[System], photos: Sequence[DetectionImage]) -> list[Row]:
-    """Return the rows of the second table."""
-    cascades = [(each.name, each.detector) for each in systems if isinstance(each.detector, MtcnnPredictor)]
-    return [row for name, cascade in cascades for row in stage_rows(name, cascade, photos)]
+    """Return the rows of the second table, named after the detectors alone."""
+    rows = []
+    for system in systems:
+        if isinstance(system.detector, MtcnnPredictor):
+            rows += stage_rows(system.name.split(" + ")[0], system.detector, photos)
+    return rows
 
 
 def progress(items: Sequence, description: str):
